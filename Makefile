@@ -1,0 +1,46 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+READY := .venv/ready
+
+# Without compiled bytecode every job starts several seconds later.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.PHONY: help demo test lint format schema lock clean-results
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(READY)  ## Run the default experiment: real model, real data, to the report
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "report: $(CURDIR)/results/report.html"
+
+test: lint  ## Run all tests and static checks
+	$(BIN)/pytest
+
+lint: $(READY)  ## Run the static checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(READY)  ## Format all code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile workflow
+
+schema: $(READY)  ## Write the config's JSON schema and reference anew
+	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.config_docs
+
+lock: $(READY)  ## Resolve the versions in requirements.lock anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
+		--no-emit-package torch --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+clean-results:  ## Delete everything computed, but not the downloaded packages
+	find results -mindepth 1 -maxdepth 1 ! -name packages -exec rm -r {} +
+
+$(READY): requirements.lock envs/install.sh
+	sh envs/install.sh $(PYTHON)
+	touch $@

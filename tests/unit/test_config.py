@@ -1,0 +1,197 @@
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from loragrid import config_docs
+from loragrid.config import Config, located, missing_files, stated_rows
+from loragrid.errors import UserError
+
+REPOSITORY = Path(__file__).parents[2]
+DEFAULT = REPOSITORY / "config" / "config.yaml"
+
+
+@pytest.fixture
+def raw():
+    return copy.deepcopy(yaml.safe_load(DEFAULT.read_text()))
+
+
+def sentence(raw) -> str:
+    with pytest.raises(UserError) as caught:
+        Config.from_mapping(raw)
+    return str(caught.value)
+
+
+def test_default_config_is_valid_and_keeps_what_it_says(raw):
+    config = Config.from_mapping(raw)
+    assert config.configs["lora"].learning_rate == raw["configs"]["lora"]["learning_rate"]
+    assert list(config.tasks) == ["challenge", "approach", "outcome"]
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "nearest"),
+    [
+        ((), "modles", "models"),
+        (("configs", "lora"), "learning_rat", "learning_rate"),
+        (("models", "smollm2-135m"), "dtyp", "dtype"),
+        (("models", "smollm2-135m", "source"), "sha265", "sha256"),
+        (("scorers", "rouge"), "stemer", "stemmer"),
+        (("tasks", "outcome", "sample_types", "auto"), "ouput", "output"),
+        (("grid", 0), "nb_sample", "nb_samples"),
+        (("sources", "aclsum", "splits", "train"), "row", "rows"),
+    ],
+)
+def test_unknown_key_is_named_with_the_nearest_known_one(raw, path, key, nearest):
+    section = raw
+    for part in path:
+        section = section[part]
+    section[key] = 1
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in (*path, key)).removeprefix(".")
+    assert sentence(raw) == f"{where}: unknown key; did you mean '{nearest}'?"
+
+
+def test_unknown_key_without_a_near_one_lists_the_known_ones(raw):
+    raw["report"]["zzz"] = 1
+    assert sentence(raw) == "report.zzz: unknown key; known: examples, metric, title."
+
+
+def test_missing_key_is_named(raw):
+    del raw["models"]["smollm2-135m"]["source"]["path"]
+    assert sentence(raw) == "models.smollm2-135m.source.path: this key is required but missing."
+
+
+def test_value_outside_its_limits_is_named_with_the_limit(raw):
+    raw["grid"][0]["nb_samples"] = [8, -5]
+    assert sentence(raw) == "grid[0].nb_samples[1]: input should be greater than or equal to 0, not -5."
+
+
+def test_zero_samples_are_refused_where_nothing_would_be_left_to_train_on(raw):
+    raw["grid"][0]["nb_samples"] = [0, 8]
+    assert sentence(raw).startswith("grid[0].nb_samples: 0 leaves nothing to train on")
+
+
+def test_name_that_cannot_be_a_folder_is_refused(raw):
+    raw["models"]["my__model"] = raw["models"].pop("smollm2-135m")
+    assert sentence(raw).startswith("models.my__model: 'my__model' is not a valid name; expected letters and digits")
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "expected"),
+    [
+        ("base_models", "smolm2-135m", "grid[0].base_models: unknown base model 'smolm2-135m'; did you mean 'smollm2-135m'?"),
+        ("tasks", "outcom", "grid[0].tasks: unknown task 'outcom'; did you mean 'outcome'?"),
+        ("mixes", "target-only", "grid[0].mixes: unknown mix 'target-only'; did you mean 'target_only'?"),
+        ("configs", "qlora", "grid[0].configs: unknown config 'qlora'; did you mean 'lora'?"),
+    ],
+)
+def test_unknown_name_in_the_grid_is_named_with_the_nearest_known_one(raw, axis, name, expected):
+    raw["grid"][0][axis] = [name]
+    assert sentence(raw) == expected
+
+
+def test_sample_type_that_a_task_does_not_have_is_named_with_the_task(raw):
+    raw["grid"][0] |= {"tasks": ["outcome"], "sample_types": ["gold"]}
+    assert sentence(raw) == "grid[0].sample_types: unknown sample type of task 'outcome': 'gold'; known: auto, manual."
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda raw: raw["tasks"]["outcome"].update(scorers=["rogue"]), "tasks.outcome.scorers: unknown scorer 'rogue'; did you mean 'rouge'?"),
+        (lambda raw: raw["tasks"]["outcome"].update(source="acl"), "unknown data source 'acl'"),
+        (lambda raw: raw["scorers"]["sbert"].update(encoder="minilm"), "scorers.sbert.encoder: unknown encoder 'minilm'; did you mean 'minilm-l6'?"),
+        (lambda raw: raw["report"].update(metric="rouge/rougel"), "report.metric: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
+        (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "'output' is given neither here nor in the task"),
+        (lambda raw: raw["encoders"].update({"smollm2-135m": raw["encoders"]["minilm-l6"]}), "a base model has this name already"),
+        (lambda raw: raw["tasks"]["outcome"].update(input="{{ abstract"), "tasks.outcome.sample_types.manual.input: not a valid template"),
+    ],
+)  # fmt: skip
+def test_reference_to_nothing_is_named(raw, change, expected):
+    change(raw)
+    assert expected in sentence(raw)
+
+
+def test_all_problems_are_told_at_once(raw):
+    raw["report"]["titel"] = ""
+    raw["configs"]["lora"]["rank"] = 0
+    assert len(sentence(raw).splitlines()) == 2
+
+
+def test_missing_local_files_are_named(raw):
+    raw["models"]["local"] = {"source": {"path": "no/such/model"}}
+    raw["sources"]["mine"] = {"splits": {split: {"path": f"no/{split}.jsonl"} for split in ("train", "validation", "test")}}
+    found = list(missing_files(Config.from_mapping(raw)))
+    assert found[0] == "models.local.source.path: 'no/such/model' does not exist."
+    assert [line.split(":")[0] for line in found[1:]] == [
+        f"sources.mine.splits.{s}.path" for s in ("train", "validation", "test")
+    ]
+
+
+def test_rows_of_a_local_file_are_counted_and_those_of_a_package_taken_from_the_config(raw, tmp_path):
+    data = tmp_path / "train.jsonl"
+    data.write_text("{}\n\n{}\n{}\n")
+    raw["sources"]["mine"] = {"splits": {split: {"path": str(data)} for split in ("train", "validation", "test")}}
+    raw["tasks"]["outcome"]["sample_types"]["manual"]["source"] = "mine"
+    rows = stated_rows(Config.from_mapping(raw))
+    assert rows["outcome", "manual"] == 3
+    assert rows["outcome", "auto"] == 100
+
+
+def test_sentence_is_located_in_the_file_that_holds_the_key(tmp_path):
+    default, override = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    default.write_text("configs: {lora: {rank: 8}}\ngrid: [{seeds: [1]}]")
+    override.write_text("grid: [{seeds: [-1]}]")
+    assert located("grid[0].seeds[0]: bad.", [default, override]) == f"{override}: grid[0].seeds[0]: bad."
+    assert located("configs.lora.rank: bad.", [default, override]) == f"{default}: configs.lora.rank: bad."
+    assert located("nowhere: bad.", [default, override]) == "nowhere: bad."
+
+
+def test_one_number_seeds_everything_unless_it_is_spelled_out(raw):
+    raw["seeds"] = {7: {"adapter_init": 1, "data_order": 2, "mix": 3}}
+    config = Config.from_mapping(raw)
+    assert config.seeds_of(7).model_dump() == {"adapter_init": 1, "data_order": 2, "mix": 3}
+    assert config.seeds_of(5).model_dump() == {"adapter_init": 5, "data_order": 5, "mix": 5}
+
+
+def test_schema_and_reference_are_those_of_the_code():
+    assert (REPOSITORY / config_docs.SCHEMA).read_text() == config_docs.schema_text(), "run `make schema`"
+    assert (REPOSITORY / config_docs.REFERENCE).read_text() == config_docs.reference_text(), "run `make schema`"
+
+
+def test_schema_accepts_the_default_config_and_refuses_an_unknown_key(raw):
+    import jsonschema
+
+    schema = json.loads((REPOSITORY / config_docs.SCHEMA).read_text())
+    jsonschema.validate(raw, schema)
+    raw["configs"]["lora"]["learning_rat"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(raw, schema)
+
+
+def test_editors_are_pointed_to_the_schema():
+    header = DEFAULT.read_text().splitlines()[0]
+    path = re.fullmatch(r"# yaml-language-server: \$schema=(.+)", header)[1]
+    assert (DEFAULT.parent / path).resolve() == REPOSITORY / config_docs.SCHEMA
+
+
+def test_every_key_has_a_description():
+    definitions = config_docs.Config.model_json_schema()["$defs"]
+    bare = [
+        f"{n}.{k}"
+        for n, d in definitions.items()
+        for k, v in d["properties"].items()
+        if "description" not in v and "$ref" not in v
+    ]
+    assert bare == []
+
+
+def test_conda_environments_pin_the_versions_of_the_lock_file():
+    lock = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE)) | {
+        "torch": "2.13.0"
+    }
+    for path in (REPOSITORY / "envs").glob("*.yaml"):
+        pinned = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
+        assert {p: lock[p.partition("==")[0]] for p in pinned} == {p: p.partition("==")[2] for p in pinned}, path

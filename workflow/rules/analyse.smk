@@ -1,0 +1,36 @@
+rule analyse:
+    input:
+        predictions=tier("predictions", ".jsonl"),
+        scores=tier("scores"),
+        losses=tier("adapters", "loss.csv"),
+        manifests=tier("adapters", "manifest.json"),
+    output:
+        scores="results/tables/scores.csv",
+        scores_parquet="results/tables/scores.parquet",
+        comparisons="results/tables/comparisons.csv",
+        comparisons_parquet="results/tables/comparisons.parquet",
+        predictions="results/tables/predictions.parquet",
+        losses="results/tables/losses.csv",
+        losses_parquet="results/tables/losses.parquet",
+        training_costs="results/tables/training_costs.csv",
+        prediction_costs="results/tables/prediction_costs.csv",
+        learning_curves="results/figures/learning_curves.svg",
+        learning_curves_png="results/figures/learning_curves.png",
+        loss_curves="results/figures/loss_curves.svg",
+        loss_curves_png="results/figures/loss_curves.png",
+    log:
+        "results/logs/analyse.log",
+    benchmark:
+        "results/benchmarks/analyse.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        version=1,
+        metric=CONFIG.main_metric,
+    message:
+        "Make tables and figures"
+    script:
+        "../scripts/analyse.py"

@@ -1,0 +1,201 @@
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from loragrid.config import Config, located, missing_files, stated_rows
+from loragrid.errors import UserError
+from loragrid.grid import BASE, expand_grid, oversized_mixes
+
+NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+
+
+def load_config(raw):
+    """The validated configuration; a problem ends the workflow with a sentence that names file and key."""
+    try:
+        loaded = Config.from_mapping(raw)
+        problems = [*missing_files(loaded), *oversized_mixes(loaded, known_rows(loaded))]
+        if problems:
+            raise UserError("\n".join(problems))
+    except UserError as error:
+        sentences = [located(line, workflow.configfiles) for line in str(error).splitlines()]
+        raise WorkflowError("\n".join(sentences)) from None
+    return loaded
+
+
+def known_rows(config):
+    """Training examples by (task, sample type): as prepared where that is done, else as far as the source tells."""
+    rows = stated_rows(config)
+    for task_name, task in config.tasks.items():
+        for sample_type in task.sample_types:
+            path = Path(f"results/datasets/{task_name}/{sample_type}/manifest.json")
+            if path.exists():
+                manifest, fields = json.loads(path.read_text()), task.fields(sample_type)
+                if [manifest["fields"], manifest["source"]] == [fields, config.sources[fields["source"]].model_dump()]:
+                    rows[task_name, sample_type] = manifest["examples"]["train"]
+    return rows
+
+
+CONFIG = load_config(config)
+RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
+DATASETS = list(dict.fromkeys((run.task, run.sample_type) for run in RUNS.values()))
+BASES = list(dict.fromkeys((run.base_model, run.task, run.sample_type) for run in RUNS.values()))
+
+
+def tier(name, ending=""):
+    """Input function: every file of a tier that the grid asks for, or those with a certain ending."""
+    return lambda wildcards: [file for file, _ in tiers()[name] if file.endswith(ending)]
+
+
+def computed_manifests(wildcards):
+    """Input function: the manifests of all trainings and predictions."""
+    return tier("adapters", "manifest.json")(wildcards) + tier("predictions", ".manifest.json")(wildcards)
+
+
+@cache
+def tiers():
+    """Every file that the grid asks for, with the log of the job that makes it, by tier."""
+    runs = [trained_on(run) for run in RUNS.values()]
+    evaluated = [dict(zip(("base_model", "task", "sample_type"), base), run=BASE) for base in BASES] + runs
+    base_models = list(dict.fromkeys(base_model for base_model, _, _ in BASES))
+    wanted = {
+        "models": (rules.import_model, [{"base_model": name} for name in base_models + needed_encoders()]),
+        "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
+        "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
+        "adapters": (rules.train, runs),
+        "predictions": (rules.predict, evaluated),
+        "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
+        "scores": (
+            rules.score,
+            [target | {"scorer": name} for target in evaluated for name in CONFIG.tasks[target["task"]].scorers],
+        ),
+    }
+    return {name: outputs(*of_tier) for name, of_tier in wanted.items()}
+
+
+def outputs(rule, targets):
+    """The rule's output files for the given wildcards, each once and with its log."""
+    log = str(rule.log[0])
+    patterns = list(map(str, rule.output))
+    found = {pattern.format(**target): log.format(**target) for target in targets for pattern in patterns}
+    return list(found.items())
+
+
+def trained_on(run):
+    """The wildcards of a run's own data set."""
+    return {"base_model": run.base_model, "task": run.task, "sample_type": run.sample_type, "run": run.name}
+
+
+def mix_of(run):
+    """The wildcards of a run's mix."""
+    return {
+        "task": run.task,
+        "sample_type": run.sample_type,
+        "mix": run.mix,
+        "nb_samples": run.nb_samples,
+        "mix_seed": CONFIG.seeds_of(run.seed).mix,
+    }
+
+
+def needed_encoders():
+    """Encoders of the scorers that the grid's tasks use."""
+    used = (CONFIG.scorers[name] for task, _ in DATASETS for name in CONFIG.tasks[task].scorers)
+    return list(dict.fromkeys(scorer.encoder for scorer in used if scorer.type == "sbert"))
+
+
+def pretrained(name):
+    """The configuration entry of a base model or encoder."""
+    return CONFIG.models.get(name) or CONFIG.encoders[name]
+
+
+def model_settings(base_model, *keys):
+    """Those settings of a base model that a stage depends on."""
+    return CONFIG.models[base_model].model_dump(include=set(keys))
+
+
+def package_or_files(package, paths):
+    """Input files of a source: the downloaded package, or files on this machine.
+
+    A package never changes and is only a means: deleting it, or fetching it once more, makes nothing else run again.
+    """
+    return ancient(f"results/packages/{package}.whl") if package else paths
+
+
+def model_source_files(wildcards):
+    source = pretrained(wildcards.base_model).source.model_dump()
+    return package_or_files(source.get("package"), [source["path"]] if "hub" not in source else [])
+
+
+def data_source(wildcards):
+    fields = CONFIG.tasks[wildcards.task].fields(wildcards.sample_type)
+    return CONFIG.sources[fields["source"]]
+
+
+def data_source_files(wildcards):
+    source = data_source(wildcards).model_dump()
+    return package_or_files(source["package"], [split["path"] for split in source["splits"].values()])
+
+
+def find_run(wildcards):
+    """The run that wildcards name; None for a base model."""
+    if wildcards.run == BASE:
+        return None
+    try:
+        return RUNS[wildcards.base_model, wildcards.run]
+    except KeyError:
+        raise WorkflowError(f"the grid has no run '{wildcards.run}' of base model '{wildcards.base_model}'.") from None
+
+
+def mix_files(wildcards):
+    """The training and validation part of a run's mix."""
+    run = find_run(wildcards)
+    return {
+        "train": rules.make_mix.output.train.format(**mix_of(run)),
+        "validation": rules.make_mix.output.validation.format(**mix_of(run)),
+    }
+
+
+def adapter_files(wildcards):
+    """The adapter of a run; nothing for a base model."""
+    run = find_run(wildcards)
+    if run is None:
+        return {}
+    return {
+        "adapter": rules.train.output.adapter.format(**trained_on(run)),
+        "adapter_config": rules.train.output.adapter_config.format(**trained_on(run)),
+    }
+
+
+def checked_data(wildcards):
+    """The test split that a model is checked on: the run's own; for a base model the first of the grid."""
+    run = find_run(wildcards)
+    if run is None:
+        task, sample_type = next((t, s) for base_model, t, s in BASES if base_model == wildcards.base_model)
+    else:
+        task, sample_type = run.task, run.sample_type
+    return rules.prepare_dataset.output.test.format(task=task, sample_type=sample_type)
+
+
+def encoder_files(wildcards):
+    """The encoder that a scorer needs, if any."""
+    scorer = CONFIG.scorers[wildcards.scorer]
+    return {"encoder": rules.import_model.output.config.format(base_model=scorer.encoder)} if scorer.type == "sbert" else {}
+
+
+def axes(wildcards):
+    """What every prediction says about the model and about the data that it is evaluated on."""
+    run = find_run(wildcards)
+    evaluated = {
+        "task": wildcards.task,
+        "sample_type": wildcards.sample_type,
+        "base_model": wildcards.base_model,
+        "run": wildcards.run,
+    }
+    if run is None:
+        return evaluated
+    trained = {key: value for key, value in run._asdict().items() if key not in evaluated}
+    return evaluated | {"trained_task": run.task, "trained_sample_type": run.sample_type} | trained

@@ -1,0 +1,26 @@
+rule import_model:
+    input:
+        model_source_files,
+    output:
+        config="results/models/{base_model}/config.json",
+        model="results/models/{base_model}/model.safetensors",
+        tokenizer="results/models/{base_model}/tokenizer.json",
+        tokenizer_config="results/models/{base_model}/tokenizer_config.json",
+        manifest="results/models/{base_model}/manifest.json",
+    log:
+        "results/logs/models/{base_model}.log",
+    benchmark:
+        "results/benchmarks/models/{base_model}.jsonl"
+    conda:
+        "../../envs/infer.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        version=1,
+        source=lambda wildcards: pretrained(wildcards.base_model).source.model_dump(),
+        is_encoder=lambda wildcards: wildcards.base_model in CONFIG.encoders,
+    message:
+        "Import model {wildcards.base_model}"
+    script:
+        "../scripts/import_model.py"

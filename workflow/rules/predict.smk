@@ -1,0 +1,29 @@
+rule predict:
+    input:
+        unpack(adapter_files),
+        test=rules.prepare_dataset.output.test,
+        model=rules.import_model.output.model,
+        model_config=rules.import_model.output.config,
+        tokenizer=rules.import_model.output.tokenizer,
+    output:
+        predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl",
+        manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}.manifest.json",
+    log:
+        "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}.log",
+    benchmark:
+        "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl"
+    conda:
+        "../../envs/infer.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        version=1,
+        axes=axes,
+        model=lambda wildcards: model_settings(wildcards.base_model, "dtype", "prompt_format", "system_prompt", "batch_size"),
+        max_new_tokens=lambda wildcards: CONFIG.tasks[wildcards.task].max_new_tokens,
+        subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
+    message:
+        "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}"
+    script:
+        "../scripts/predict.py"

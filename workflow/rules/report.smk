@@ -1,0 +1,57 @@
+TIERS = ["models", "datasets", "mixes", "adapters", "predictions", "checks", "scores"]
+
+
+rule report:
+    input:
+        models=tier("models"),
+        datasets=tier("datasets"),
+        mixes=tier("mixes"),
+        adapters=tier("adapters"),
+        predictions=tier("predictions"),
+        checks=tier("checks"),
+        scores=tier("scores"),
+        manifests=computed_manifests,
+        tables=rules.analyse.output,
+        scores_table=rules.analyse.output.scores,
+        learning_curves=rules.analyse.output.learning_curves,
+    output:
+        "results/report.html",
+    log:
+        "results/logs/report.log",
+    benchmark:
+        "results/benchmarks/report.jsonl"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        version=1,
+        tiers=TIERS,
+        metric=CONFIG.main_metric,
+        report=CONFIG.report.model_dump(include={"title", "examples"}),
+    message:
+        "Write results/report.html"
+    script:
+        "../scripts/report.py"
+
+
+# Always runs when asked for: it has no output that could be up to date.
+rule partial_report:
+    log:
+        "results/logs/partial_report.log",
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        version=1,
+        tiers=lambda wildcards: tiers(),
+        folder="results/partial",
+        metric=CONFIG.main_metric,
+        report=CONFIG.report.model_dump(include={"title", "examples"}),
+    message:
+        "Write results/partial/report.html"
+    script:
+        "../scripts/partial_report.py"

@@ -1,0 +1,30 @@
+rule train:
+    input:
+        unpack(mix_files),
+        model=rules.import_model.output.model,
+        model_config=rules.import_model.output.config,
+        tokenizer=rules.import_model.output.tokenizer,
+    output:
+        adapter="results/adapters/{task}/{sample_type}/{base_model}/{run}/adapter_model.safetensors",
+        adapter_config="results/adapters/{task}/{sample_type}/{base_model}/{run}/adapter_config.json",
+        losses="results/adapters/{task}/{sample_type}/{base_model}/{run}/loss.csv",
+        manifest="results/adapters/{task}/{sample_type}/{base_model}/{run}/manifest.json",
+    log:
+        "results/logs/adapters/{task}/{sample_type}/{base_model}/{run}.log",
+    benchmark:
+        "results/benchmarks/adapters/{task}/{sample_type}/{base_model}/{run}.jsonl"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+    params:
+        version=1,
+        run=lambda wildcards: find_run(wildcards)._asdict(),
+        model=lambda wildcards: model_settings(wildcards.base_model, "dtype", "prompt_format", "system_prompt"),
+        config=lambda wildcards: CONFIG.configs[find_run(wildcards).config].model_dump(),
+        seeds=lambda wildcards: CONFIG.seeds_of(find_run(wildcards).seed).model_dump(),
+    message:
+        "Train {wildcards.run} on {wildcards.base_model}"
+    script:
+        "../scripts/train.py"

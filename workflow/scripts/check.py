@@ -1,0 +1,38 @@
+"""Prove on a few examples that a model generates as promised."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from loragrid.checks import check_generation
+from loragrid.datasets import subset
+from loragrid.errors import UserError
+from loragrid.files import write_json
+from loragrid.inference import context_length, load_adapter, load_base_model, load_renderer
+from loragrid.job import logged
+from loragrid.records import Example, read_records
+from loragrid.render import render
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    settings, limits, adapter = snakemake.params.model, snakemake.params.checks, snakemake.input.get("adapter")
+    model_folder = Path(snakemake.input.model).parent
+
+    renderer = load_renderer(model_folder, settings)
+    base = load_base_model(model_folder, settings["dtype"])
+    examples = subset(read_records(snakemake.input.test, Example), limits["examples"])
+    rendered = [render(renderer, e, None, context_length(base), reserve=limits["max_new_tokens"]) for e in examples]
+    prompts = [r for r in rendered if r is not None]
+    model = load_adapter(base, Path(adapter).parent) if adapter else base
+    checks = check_generation(model, renderer, prompts, limits["max_new_tokens"], has_adapter=adapter is not None)
+
+    failed = [name for name, check in checks.items() if check["passed"] is False]
+    if failed:
+        print(json.dumps(checks, indent=2, ensure_ascii=False))
+        raise UserError(f"{snakemake.output[0]}: the model does not pass: {', '.join(failed)}; the evidence is in the log.")
+    write_json(snakemake.output[0], {"examples": [e.id for e in examples], "checks": checks})

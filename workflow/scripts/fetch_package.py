@@ -1,0 +1,12 @@
+"""Download a package, without installing it."""
+
+from typing import TYPE_CHECKING
+
+from loragrid.job import logged
+from loragrid.packages import download_wheel
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    download_wheel(snakemake.wildcards.package, snakemake.output[0])

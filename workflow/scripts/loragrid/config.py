@@ -1,0 +1,511 @@
+"""The configuration: every key, its type, default and meaning, in this one place.
+
+The JSON schema under `workflow/schemas/` and the reference in `docs/configuration.md` are generated from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+from loragrid.errors import UserError
+from loragrid.templates import syntax_error
+
+# Names become folder names and parts of run names, which are joined by two underscores.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+NAME_RULE = "letters and digits, with single '.', '_' or '-' between them"
+PinnedPackage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageSource(Section):
+    """A file or folder inside a package, downloaded with the user's own pip settings and never installed."""
+
+    package: PinnedPackage = Field(description="Package and exact version, as `name==version`.")
+    path: str = Field(description="File or folder inside the package.")
+    sha256: Sha256 | None = Field(
+        None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
+    )
+
+
+class PathSource(Section):
+    """A model folder or a GGUF file on this machine."""
+
+    path: str = Field(description="Folder or file, relative to the working directory.")
+    sha256: Sha256 | None = Field(
+        None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
+    )
+
+
+class HubSource(Section):
+    """A repository of the Hugging Face hub."""
+
+    hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
+    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+
+
+def _source_kind(value: Any) -> str:
+    keys = value if isinstance(value, Mapping) else type(value).model_fields
+    return next((kind for kind in ("package", "hub") if kind in keys), "path") + "-source"
+
+
+ModelSource = Annotated[
+    Annotated[PackageSource, Tag("package-source")]
+    | Annotated[HubSource, Tag("hub-source")]
+    | Annotated[PathSource, Tag("path-source")],
+    Discriminator(_source_kind),
+]
+SOURCE_TAGS = ("package-source", "hub-source", "path-source")
+
+
+class BaseModelEntry(Section):
+    """A pretrained causal language model."""
+
+    source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number type for training and prediction; `auto`: bfloat16 on a GPU that has it, else float32."
+    )
+    prompt_format: Literal["auto", "chat", "plain"] = Field(
+        "auto",
+        description="How instruction and input become a prompt: `chat` (the tokenizer's chat template) or `plain` text; "
+        "`auto`: chat if the tokenizer has a template.",
+    )
+    batch_size: int = Field(32, ge=1, description="Prompts that are generated together.")
+    system_prompt: str | None = Field(
+        None, description="System message of the chat format; by default the one the template brings, if any."
+    )
+
+
+class Encoder(Section):
+    """A sentence encoder, used by scorers."""
+
+    source: ModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
+
+
+class DataFile(Section):
+    """One split of a data source: a JSONL file."""
+
+    path: str = Field(description="File inside the package, or on this machine if the source names no package.")
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
+    rows: int | None = Field(
+        None,
+        ge=1,
+        description="Number of rows, checked when the file is read. Stating it lets a too large `nb_samples` be refused "
+        "before anything is downloaded.",
+    )
+
+
+class Splits(Section):
+    """The three splits of a data source."""
+
+    train: DataFile = Field(description="Examples to train on.")
+    validation: DataFile = Field(description="Examples for the validation loss.")
+    test: DataFile = Field(description="Examples to predict and score.")
+
+
+class DataSource(Section):
+    """Raw data, before it is mapped to examples."""
+
+    package: PinnedPackage | None = Field(
+        None, description="Package that holds the files, as `name==version`; without it the files are on this machine."
+    )
+    splits: Splits = Field(description="One JSONL file for each split.")
+
+
+class Fields(Section):
+    """How a row of raw data becomes an example: Jinja templates over the fields of the row."""
+
+    source: Name | None = Field(None, description="Name of the data source, from `sources`.")
+    instruction: str | None = Field(None, description="Template of the instruction; often just text.")
+    input: str | None = Field(None, description="Template of the input.")
+    output: str | None = Field(None, description="Template of the reference output.")
+    metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
+
+
+class SampleType(Fields):
+    """One provenance of reference outputs. Keys given here replace those of the task."""
+
+
+class Task(Fields):
+    """A kind of work: its data, its prompt and its scorers."""
+
+    sample_types: dict[Name, SampleType] = Field(
+        min_length=1, description="The data sets of the task, one for each provenance of the reference outputs."
+    )
+    scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
+    subset: int | None = Field(
+        None,
+        ge=1,
+        description="Predict only this many test examples: those with the smallest hash of instruction and input, so that "
+        "every model and sample type meets the same ones and a larger subset contains a smaller one. Default: all.",
+    )
+
+    def fields(self, sample_type: str) -> dict[str, Any]:
+        """The mapping for one sample type: the task's keys, replaced by the sample type's own."""
+        own = self.sample_types[sample_type]
+        return {key: getattr(own, key) if getattr(own, key) is not None else getattr(self, key) for key in Fields.model_fields}
+
+
+class Mix(Section):
+    """A recipe for training sets."""
+
+    recipe: Literal["target_only"] = Field("target_only", description="`target_only`: examples of the target data set alone.")
+    nb_validation: int = Field(
+        16, ge=0, description="Validation examples in the mix, at most as many as the data set has; 0: no validation loss."
+    )
+
+
+class TrainingConfig(Section):
+    """A named set of training hyper-parameters."""
+
+    method: Literal["lora"] = Field("lora", description="`lora`: low-rank adapters (Hu et al. 2021, arXiv:2106.09685).")
+    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
+    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
+    target_modules: Literal["all-linear"] | list[str] = Field(
+        "all-linear", description="Adapted layers: `all-linear` (all but the output layer) or a list of module names."
+    )
+    epochs: float = Field(1, gt=0, description="Passes over the mix.")
+    batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
+    micro_batch_tokens: int = Field(
+        1024,
+        ge=1,
+        description="Padded tokens per forward pass: lower needs less memory. Gradients do not depend on it, since the loss "
+        "is normalised over the whole optimiser step.",
+    )
+    learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "linear", description="Decay of the learning rate to 0 after warm-up."
+    )
+    warmup_ratio: float = Field(0.0, ge=0, le=1, description="Share of the steps in which the learning rate rises linearly.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="Gradient norm is clipped to this; null: no clipping.")
+    max_length: int = Field(
+        1024,
+        ge=8,
+        description="Longest prompt and answer together, in tokens. A longer example has the end of its input cut, never its "
+        "answer; one that still does not fit is dropped and counted.",
+    )
+    evaluations: int = Field(
+        4, ge=0, description="How often the validation loss is computed, spread evenly; the last is at the end."
+    )
+
+
+class RougeScorer(Section):
+    """ROUGE-1, ROUGE-2 and ROUGE-L F-measures (Lin 2004), by the `rouge-score` package."""
+
+    type: Literal["rouge"] = Field(description="Chooses this scorer.")
+    stemmer: bool = Field(True, description="Compare word stems (Porter) instead of words.")
+
+
+class ExactMatchScorer(Section):
+    """1 if the prediction equals the reference, else 0."""
+
+    type: Literal["exact_match"] = Field(description="Chooses this scorer.")
+    normalise: bool = Field(True, description="Ignore case, punctuation, articles and extra white space, as SQuAD does.")
+
+
+class SbertScorer(Section):
+    """Cosine similarity of sentence embeddings (Reimers & Gurevych 2019)."""
+
+    type: Literal["sbert"] = Field(description="Chooses this scorer.")
+    encoder: Name = Field(description="Name of the encoder, from `encoders`.")
+
+
+METRICS = {"rouge": ("rouge1", "rouge2", "rougeL"), "exact_match": ("exact_match",), "sbert": ("cosine",)}
+"""The metrics that each type of scorer gives."""
+
+Scorer = Annotated[RougeScorer | ExactMatchScorer | SbertScorer, Field(discriminator="type")]
+
+
+class Seeds(Section):
+    """The random seeds behind one value of the `seeds` axis."""
+
+    adapter_init: int = Field(ge=0, description="Seed of the adapter's initialisation.")
+    data_order: int = Field(ge=0, description="Seed of the order of training examples and of dropout.")
+    mix: int = Field(ge=0, description="Seed of the choice of examples in the mix.")
+
+
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class Block(Section):
+    """One block of the grid: every combination of its axes is a run."""
+
+    base_models: list[Name] = Field(min_length=1, description="From `models`.")
+    tasks: list[Name] = Field(min_length=1, description="From `tasks`.")
+    sample_types: list[Name] = Field(min_length=1, description="From the tasks' `sample_types`.")
+    mixes: list[Name] = Field(min_length=1, description="From `mixes`.")
+    nb_samples: list[NonNegative] = Field(min_length=1, description="How many examples of the target task are in the mix.")
+    configs: list[Name] = Field(min_length=1, description="From `configs`.")
+    loss_computations: list[Literal["completion", "full"]] = Field(
+        default=["completion"], min_length=1, description="`completion`: loss on the answer only; `full`: on prompt and answer."
+    )
+    seeds: list[NonNegative] = Field(
+        default=[1],
+        min_length=1,
+        description="One run for each. A number is the seed of adapter initialisation, data order and mix alike, unless it is "
+        "spelled out under `seeds`.",
+    )
+
+
+class Checks(Section):
+    """The generation check that every model goes through."""
+
+    examples: int = Field(2, ge=1, description="Test examples per model.")
+    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
+
+
+class ReportSettings(Section):
+    """What the report shows."""
+
+    title: str = Field("loragrid report", description="Heading of the report.")
+    metric: str | None = Field(
+        None, description="Metric of the figures and of the summary, as `scorer/metric`; by default the first task's first."
+    )
+    examples: int = Field(3, ge=0, description="Example answers shown for each data set.")
+
+
+class Config(Section):
+    """The whole configuration of an experiment."""
+
+    models: dict[Name, BaseModelEntry] = Field(min_length=1, description="Base models by name.")
+    encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
+    sources: dict[Name, DataSource] = Field(min_length=1, description="Data sources by name.")
+    tasks: dict[Name, Task] = Field(min_length=1, description="Tasks by name.")
+    mixes: dict[Name, Mix] = Field(min_length=1, description="Mix recipes by name.")
+    configs: dict[Name, TrainingConfig] = Field(min_length=1, description="Training configurations by name.")
+    scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
+    seeds: dict[NonNegative, Seeds] = Field(
+        default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
+    )
+    grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
+    checks: Checks = Field(default=Checks(), description="The generation check of each model.")
+    report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
+        """Validate `raw`, as YAML gave it.
+
+        Raises:
+            UserError: with one sentence per problem, each naming the key and what was expected.
+
+        """
+        try:
+            config = cls.model_validate(raw)
+        except ValidationError as error:
+            raise UserError("\n".join(_sentence(raw, details) for details in error.errors())) from None
+        if problems := list(_broken_references(config)):
+            raise UserError("\n".join(problems))
+        return config
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics of the tasks' scorers, as `scorer/metric`."""
+        used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
+        known = [name for name in used if name in self.scorers]
+        return [f"{name}/{metric}" for name in known for metric in METRICS[self.scorers[name].type]]
+
+    @property
+    def main_metric(self) -> str:
+        """The metric of the figures and of the report's summary."""
+        return self.report.metric or self.metrics[0]
+
+    def seeds_of(self, seed: int) -> Seeds:
+        """The three random seeds that one value of the `seeds` axis stands for."""
+        return self.seeds.get(seed) or Seeds(adapter_init=seed, data_order=seed, mix=seed)
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    """A hint at the known key most like `key`, or at all of them."""
+    known = sorted(known)
+    match = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known) or 'none'}."
+
+
+def _key(location: Iterable[str | int]) -> str:
+    """`('grid', 0, 'nb_samples')` as `grid[0].nb_samples`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")
+
+
+def _section_at(location: tuple[str | int, ...], raw: Any) -> type[Section] | None:
+    """The section class that stands at `location`, found by walking the annotations of `Config` beside the values."""
+    annotation: Any = Config
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            field = annotation.model_fields.get(str(part))
+            annotation = field.annotation if field else None
+        elif get_origin(annotation) in (list, dict):
+            annotation = get_args(annotation)[-1]
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+        annotation = _choose_member(annotation, raw)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def _choose_member(annotation: Any, value: Any) -> Any:
+    """The section class among the members of a (tagged) union that `value` is meant for."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in get_args(annotation)]
+    sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
+    if PackageSource in sections:
+        return {"package-source": PackageSource, "hub-source": HubSource}.get(_source_kind(value), PathSource)
+    for section in sections:
+        type_field = section.model_fields.get("type")
+        if type_field and isinstance(value, Mapping) and value.get("type") in get_args(type_field.annotation):
+            return section
+    return sections[0] if len(sections) == 1 else None
+
+
+def _sentence(raw: Mapping[str, Any], error: ErrorDetails) -> str:
+    """One validation error as a sentence that names the key and what was expected."""
+    tags = (*SOURCE_TAGS, *(get_args(s.model_fields["type"].annotation)[0] for s in get_args(get_args(Scorer)[0])))
+    location = tuple(
+        part
+        for i, part in enumerate(error["loc"])
+        # A union puts the chosen member's tag into the location, right behind the entry that it is about.
+        if not (part in tags and (part in SOURCE_TAGS or (i == 2 and error["loc"][0] == "scorers")))
+    )
+    is_name = bool(location) and location[-1] == "[key]"
+    location = location[:-1] if is_name else location
+    key = _key(location)
+    if error["type"] == "extra_forbidden":
+        section = _section_at(location[:-1], raw)
+        return f"{key}: unknown key; {_nearest(str(location[-1]), section.model_fields if section else ())}"
+    if error["type"] == "missing":
+        return f"{key}: this key is required but missing."
+    if error["type"] == "string_pattern_mismatch" and str(error["ctx"]["pattern"]).startswith("^[A-Za-z0-9]+("):
+        return f"{key}: '{error['input']}' is not a valid name; expected {NAME_RULE}."
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = error["input"]
+    return f"{key or 'configuration'}: {message}" + ("" if isinstance(value, dict | list) else f", not {value!r}") + "."
+
+
+def _unknown(key: str, kind: str, name: str, known: Iterable[str]) -> str:
+    return f"{key}: unknown {kind} '{name}'; {_nearest(name, known)}"
+
+
+def _broken_references(config: Config) -> Iterator[str]:
+    """One sentence for each name that refers to nothing, and each combination that cannot exist."""
+    for name in config.encoders.keys() & config.models.keys():
+        yield f"encoders.{name}: a base model has this name already."
+    for name, scorer in config.scorers.items():
+        if isinstance(scorer, SbertScorer) and scorer.encoder not in config.encoders:
+            yield _unknown(f"scorers.{name}.encoder", "encoder", scorer.encoder, config.encoders)
+    for task_name, task in config.tasks.items():
+        for scorer_name in task.scorers:
+            if scorer_name not in config.scorers:
+                yield _unknown(f"tasks.{task_name}.scorers", "scorer", scorer_name, config.scorers)
+        for sample_type in task.sample_types:
+            fields = task.fields(sample_type)
+            where = f"tasks.{task_name}.sample_types.{sample_type}"
+            for key in ("source", "instruction", "output"):
+                if fields[key] is None:
+                    yield f"{where}: '{key}' is given neither here nor in the task."
+            templates = {key: fields[key] for key in ("instruction", "input", "output")} | (fields["metadata"] or {})
+            for key, template in templates.items():
+                if template is not None and (problem := syntax_error(template)):
+                    yield f"{where}.{key}: not a valid template: {problem}"
+            if fields["source"] is not None and fields["source"] not in config.sources:
+                yield _unknown(f"{where}.source", "data source", fields["source"], config.sources)
+    if config.report.metric is not None and config.report.metric not in config.metrics:
+        yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
+    for i, block in enumerate(config.grid):
+        yield from _broken_block(config, f"grid[{i}]", block)
+
+
+def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
+    axes: list[tuple[str, str, list[str], Iterable[str]]] = [
+        ("base_models", "base model", block.base_models, config.models),
+        ("tasks", "task", block.tasks, config.tasks),
+        ("mixes", "mix", block.mixes, config.mixes),
+        ("configs", "config", block.configs, config.configs),
+    ]
+    for axis, kind, names, known in axes:
+        for name in names:
+            if name not in known:
+                yield _unknown(f"{where}.{axis}", kind, name, known)
+    for task_name in filter(config.tasks.__contains__, block.tasks):
+        for sample_type in block.sample_types:
+            if sample_type not in config.tasks[task_name].sample_types:
+                yield _unknown(
+                    f"{where}.sample_types",
+                    f"sample type of task '{task_name}':",
+                    sample_type,
+                    config.tasks[task_name].sample_types,
+                )
+    if 0 in block.nb_samples:
+        yield f"{where}.nb_samples: 0 leaves nothing to train on; the base model itself is always evaluated, without being listed."
+
+
+def missing_files(config: Config) -> Iterator[str]:
+    """One sentence for each file on this machine that the configuration names and that is not there."""
+    for section, entries in (("models", config.models), ("encoders", config.encoders)):
+        for name, entry in entries.items():
+            if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
+                yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
+    for name, source in config.sources.items():
+        if source.package is None:
+            for split in Splits.model_fields:
+                path = getattr(source.splits, split).path
+                if not Path(path).is_file():
+                    yield f"sources.{name}.splits.{split}.path: '{path}' does not exist."
+
+
+def stated_rows(config: Config) -> dict[tuple[str, str], int]:
+    """Training examples of each (task, sample type) before any are dropped, as far as that is known without a download."""
+    rows = {}
+    for task_name, task in config.tasks.items():
+        for sample_type in task.sample_types:
+            source = config.sources[task.fields(sample_type)["source"]]
+            train = source.splits.train
+            if train.rows is not None:
+                rows[task_name, sample_type] = train.rows
+            elif source.package is None and Path(train.path).is_file():
+                with open(train.path, "rb") as lines:
+                    rows[task_name, sample_type] = sum(1 for line in lines if line.strip())
+    return rows
+
+
+def located(sentence: str, files: Iterable[str | Path]) -> str:
+    """Put the configuration file that a sentence of this module is about in front of it.
+
+    Later files override earlier ones, so that it is the last of those that hold most of the key's path.
+    """
+    path = re.findall(r"[^.\[\]]+", sentence.partition(":")[0])
+
+    def depth(file: str | Path) -> int:
+        with open(file, encoding="utf-8") as stream:
+            value = yaml.safe_load(stream)
+        for found, part in enumerate(path):
+            try:
+                value = value[int(part) if isinstance(value, list) else part]
+            except (KeyError, IndexError, TypeError, ValueError):
+                return found
+        return len(path)
+
+    depths = {str(file): depth(file) for file in files}
+    deepest = max(depths.values(), default=0)
+    return f"{[file for file, found in depths.items() if found == deepest][-1]}: {sentence}" if deepest else sentence

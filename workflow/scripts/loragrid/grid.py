@@ -1,0 +1,71 @@
+"""The grid: blocks of axes become runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from loragrid.config import Block, Config
+
+BASE = "base"
+"""Stands for the untrained base model where a run's name would stand."""
+
+
+class Run(NamedTuple):
+    """One trained model. `task` and `sample_type` say what it is trained on."""
+
+    base_model: str
+    task: str
+    sample_type: str
+    mix: str
+    nb_samples: int
+    config: str
+    loss_computation: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The run's name, unique within its base model."""
+        return (
+            f"{self.task}__{self.sample_type}__{self.mix}__n{self.nb_samples}"
+            f"__{self.config}__{self.loss_computation}__seed{self.seed}"
+        )
+
+
+def block_runs(block: Block) -> Iterator[Run]:
+    """Every combination of the block's axes."""
+    axes = (
+        block.base_models,
+        block.tasks,
+        block.sample_types,
+        block.mixes,
+        block.nb_samples,
+        block.configs,
+        block.loss_computations,
+        block.seeds,
+    )
+    return map(Run._make, product(*axes))
+
+
+def expand_grid(config: Config) -> list[Run]:
+    """The runs of all blocks, in the order of the blocks, each once."""
+    return list(dict.fromkeys(run for block in config.grid for run in block_runs(block)))
+
+
+def oversized_mixes(config: Config, nb_train: dict[tuple[str, str], int]) -> Iterator[str]:
+    """One sentence for each `nb_samples` that is larger than its training data.
+
+    Args:
+        nb_train: training examples by (task, sample type), as far as they are known.
+
+    """
+    for i, block in enumerate(config.grid):
+        for j, nb_samples in enumerate(block.nb_samples):
+            for task, sample_type in product(block.tasks, block.sample_types):
+                available = nb_train.get((task, sample_type), nb_samples)
+                if nb_samples > available:
+                    yield (
+                        f"grid[{i}].nb_samples[{j}]: {nb_samples} is more than the {available} training examples of "
+                        f"task '{task}', sample type '{sample_type}'."
+                    )

@@ -1,0 +1,91 @@
+"""What every job does at its edges: one log file, one clear sentence when it fails, the facts for its manifest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
+
+from loragrid.errors import UserError
+
+log = logging.getLogger("loragrid")
+
+
+@contextmanager
+def logged(path: str) -> Iterator[None]:
+    """Send everything the job prints to its log file; end it on failure with one sentence, also on the screen.
+
+    An unexpected error leaves its traceback in the log.
+    """
+    # A hub is asked only by the jobs whose configuration names one.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    screen = sys.stderr
+    with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        try:
+            yield
+        except Exception as error:
+            expected = isinstance(error, UserError)
+            if not expected:
+                traceback.print_exc(file=file)
+            sentence = str(error) if expected else f"{type(error).__name__}: {error}"
+            print(f"error: {sentence}", file=file)
+            print(f"{sentence}\n(log: {path})", file=screen)
+            sys.exit(1)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of the named packages."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def git_commit() -> str | None:
+    """The checked-out commit, with `+` behind it if files differ from it; None outside a repository."""
+    try:
+        git = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def peak_memory_mb() -> int:
+    """Highest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 if sys.platform == "linux" else 1024**2)
+
+
+def circumstances(started: float, device: str, dtype: str, threads: int) -> dict[str, Any]:
+    """The part of a manifest that says where and at what cost something was computed.
+
+    Args:
+        started: `time.perf_counter()` at the start of the work.
+
+    """
+    return {
+        "git_commit": git_commit(),
+        "hardware": {"processor": processor(), "device": device, "dtype": dtype, "threads": threads},
+        "wall_time_s": round(time.perf_counter() - started, 3),
+        "peak_memory_mb": peak_memory_mb(),
+    }

@@ -1,0 +1,129 @@
+"""The records that travel between stages as JSON lines, validated on read and on write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from loragrid.errors import UserError
+from loragrid.files import written_whole
+
+
+class Record(BaseModel):
+    """A line of a results file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Example(Record):
+    """One example of a data set or mix."""
+
+    id: str = Field(description="Hash of the example's content.")
+    task: str = Field(description="Task of the data set that the example comes from.")
+    sample_type: str = Field(description="Sample type of that data set.")
+    instruction: str = Field(description="What the model is asked to do.")
+    input: str = Field(description="What it is asked to do it with; may be empty.")
+    output: str | list[str] = Field(description="The reference output, or several.")
+    metadata: dict[str, str] = Field(default={}, description="Further fields, as configured.")
+
+    @property
+    def references(self) -> list[str]:
+        """All reference outputs."""
+        return [self.output] if isinstance(self.output, str) else self.output
+
+
+class Prediction(Record):
+    """A model's answer to one test example."""
+
+    id: str = Field(description="Id of the test example.")
+    task: str = Field(description="Task that the model is evaluated on.")
+    sample_type: str = Field(description="Sample type that the model is evaluated on.")
+    base_model: str = Field(description="Name of the base model.")
+    run: str = Field(description="Name of the run; `base` for the base model itself.")
+    trained_task: str | None = Field(None, description="Task that the run was trained on; null for `base`, as are the next six.")
+    trained_sample_type: str | None = Field(None, description="Sample type that the run was trained on.")
+    mix: str | None = Field(None, description="Mix recipe.")
+    nb_samples: int | None = Field(None, description="Examples of the target task in the mix.")
+    config: str | None = Field(None, description="Training configuration.")
+    loss_computation: str | None = Field(None, description="`completion` or `full`.")
+    seed: int | None = Field(None, description="Value of the seeds axis.")
+    prompting: Literal["zero_shot"] = Field("zero_shot", description="How the test example was turned into a prompt.")
+    prompt: str = Field(description="The prompt as the model got it, special tokens included.")
+    prediction: str = Field(description="The answer, without the end-of-turn token.")
+    reference: str | list[str] = Field(description="The reference output, or several.")
+    runtime_s: float = Field(description="Seconds of computing: those of the batch, divided by its size.")
+    prompt_tokens: int = Field(description="Tokens of the prompt.")
+    new_tokens: int = Field(description="Tokens generated, the end-of-turn token included.")
+    finish_reason: Literal["stop", "length"] = Field(description="`stop`: the model ended its turn; `length`: it was cut off.")
+    batch_size: int = Field(description="Prompts that were generated together.")
+    engine: str = Field(description="Inference engine.")
+    engine_version: str = Field(description="Its version.")
+
+
+class Score(Record):
+    """One metric of one prediction."""
+
+    id: str = Field(description="Id of the test example.")
+    scorer: str = Field(description="Name of the scorer.")
+    metric: str = Field(description="Name of the metric; a scorer may give several.")
+    value: float | None = Field(description="The value; null if the scorer failed on this example.")
+    status: str = Field("ok", description="`ok`, or what went wrong.")
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+def content_hash(*parts: str) -> str:
+    """A short hash of several texts: 16 hexadecimal digits of SHA-256 over their JSON list."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """The values of a JSONL file with their line numbers; empty lines are skipped.
+
+    Raises:
+        UserError: naming file and line, where a line is not JSON.
+
+    """
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
+
+
+def read_records(path: str | Path, record: type[RecordT]) -> list[RecordT]:
+    """All records of a JSONL file.
+
+    Raises:
+        UserError: naming file, line and field, where a line is not such a record.
+
+    """
+    return list(iterate_records(path, record))
+
+
+def iterate_records(path: str | Path, record: type[RecordT]) -> Iterator[RecordT]:
+    """As `read_records`, one at a time."""
+    for number, value in read_json_lines(path):
+        try:
+            yield record.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"{path}, line {number}: not a valid {record.__name__.lower()} ({where or 'line'}: {first['msg'].lower()})."
+            ) from None
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines, whole or not at all."""
+    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=False) + "\n")

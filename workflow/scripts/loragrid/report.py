@@ -1,0 +1,181 @@
+"""The report: one HTML file that needs no network, whose numbers are those of the tables."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from loragrid.files import written_whole
+from loragrid.grid import BASE
+from loragrid.tables import EVALUATED, METRIC, MODEL, label_runs
+
+TEMPLATE = Path(__file__).with_suffix(".html.j2")
+
+Target = tuple[str, str]
+"""A file that the grid asks for, and the log of the job that makes it."""
+
+
+def grid_state(tiers: Mapping[str, Sequence[Target]]) -> list[dict[str, Any]]:
+    """For each tier how many files the grid asks for, how many are there, and why the others are not."""
+    state = []
+    for tier, targets in tiers.items():
+        missing = [{"file": file, "reason": failure(log)} for file, log in targets if not Path(file).exists()]
+        state.append({"tier": tier, "expected": len(targets), "present": len(targets) - len(missing), "missing": missing})
+    return state
+
+
+def failure(log: str) -> str:
+    """What the log of a job says about its failure."""
+    path = Path(log)
+    if not path.exists():
+        return "not started; something that it needs is missing"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else f"not finished, or ended without a word; see {log}"
+
+
+def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """How many data sets and runs gained over their base model in the main metric.
+
+    A data set counts as gained if the runs with the most training examples gain on average: nothing is picked by its
+    test score. A gain is called clear if it is larger than two standard errors.
+    """
+    rows = comparisons[comparisons["scorer"] + "/" + comparisons["metric"] == metric]
+    largest = rows[rows["nb_samples"] == rows.groupby(EVALUATED)["nb_samples"].transform("max")]
+    gains = largest.groupby(EVALUATED)["mean_difference"].mean()
+    return {
+        "datasets": len(gains),
+        "datasets_gained": int((gains > 0).sum()),
+        "runs": len(rows),
+        "runs_gained": int((rows["mean_difference"] > 0).sum()),
+        "runs_clear": int((rows["mean_difference"] > 2 * rows["standard_error"]).sum()),
+    }
+
+
+def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each metric a table: a row per base model and data set, a column for the base and for each kind of run."""
+    labelled = summary.assign(label=label_runs(summary))
+    gains = comparisons.set_index([*MODEL, *METRIC])[["mean_difference", "standard_error"]]
+    tables = []
+    for key, of_metric in labelled.groupby(METRIC, sort=False):
+        columns = [label for label in dict.fromkeys(of_metric["label"]) if label != BASE]
+        rows = []
+        for dataset, group in of_metric.groupby(EVALUATED, sort=False):
+            cells: dict[str, dict[str, Any]] = {}
+            for row in group.to_dict("records"):
+                cell = {name: row[name] for name in ("mean", "standard_error", "n", "nb_failed")}
+                if (found := (*(row[name] for name in MODEL), *key)) in gains.index:
+                    cell["gain"], cell["gain_error"] = gains.loc[found]
+                cells[row["label"]] = cell
+            rows.append({**dict(zip(EVALUATED, dataset, strict=True)), "cells": cells})
+        tables.append({"metric": "/".join(key), "columns": [BASE, *columns], "rows": rows})
+    return tables
+
+
+def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[str, Any]]:
+    """For each base model and data set the first test examples with all answers to them, side by side."""
+    labelled = predictions.assign(label=label_runs(predictions))
+    found = []
+    for dataset, group in labelled.groupby(EVALUATED, sort=False):
+        ids = list(dict.fromkeys(group["id"]))[:nb_examples]
+        examples = []
+        for _, answers in group[group["id"].isin(ids)].groupby("id", sort=False):
+            first = answers.iloc[0]
+            examples.append(
+                {
+                    "prompt": first["prompt"],
+                    "references": list(first["reference"]),
+                    "answers": answers[["label", "prediction", "finish_reason"]].to_dict("records"),
+                }
+            )
+        found.append({**dict(zip(EVALUATED, dataset, strict=True)), "examples": examples})
+    return found
+
+
+def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The outcome of each model's generation check."""
+    found = []
+    for path in map(Path, paths):
+        checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+        outcome = {name: check["passed"] for name, check in checks.items()}
+        found.append({"base_model": path.parent.name, "run": path.stem, "checks": outcome})
+    return found
+
+
+def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The different combinations of commit, hardware and versions in the manifests, with how many files each made."""
+    counts: dict[str, int] = {}
+    for path in manifests:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        facts = {key: manifest[key] for key in ("git_commit", "hardware", "versions")}
+        text = json.dumps(facts, sort_keys=True)
+        counts[text] = counts.get(text, 0) + 1
+    return [json.loads(text) | {"files": count} for text, count in counts.items()]
+
+
+def as_data_uri(svg: str | Path) -> str:
+    """An SVG file as a URI, so that it needs no file beside the report and shares no ids with other figures."""
+    return "data:image/svg+xml;base64," + base64.b64encode(Path(svg).read_bytes()).decode()
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for the reader; a dash where there is none."""
+    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"
+
+
+def write_report(
+    path: str | Path,
+    settings: Mapping[str, Any],
+    metric: str,
+    state: Sequence[Mapping[str, Any]],
+    tables: Path,
+    figures: Path,
+    checks: Sequence[str | Path],
+    manifests: Sequence[str | Path],
+) -> None:
+    """Fill the report's template from the tables and figures on disk.
+
+    Args:
+        settings: title and number of examples.
+        state: as `grid_state` gives it.
+        checks: files of the generation checks.
+        manifests: manifests of trainings and predictions.
+
+    """
+    summary = pd.read_parquet(tables / "scores.parquet")
+    comparisons = pd.read_parquet(tables / "comparisons.parquet")
+    predictions = pd.read_parquet(tables / "predictions.parquet")
+    runs = predictions.drop_duplicates(MODEL)
+    labels = runs.assign(label=label_runs(runs)).set_index(MODEL)["label"]
+
+    def costs(name: str) -> list[dict[str, Any]]:
+        table = pd.read_csv(tables / name)
+        named = [labels.get(tuple(key), key[-1]) for key in table[MODEL].itertuples(index=False)]
+        return table.assign(label=named).to_dict("records")
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["number"] = number
+    html = environment.get_template(TEMPLATE.name).render(
+        title=settings["title"],
+        metric=metric,
+        headline=headline(comparisons, metric),
+        state=state,
+        results=result_tables(summary, comparisons),
+        learning_curves=as_data_uri(figures / "learning_curves.svg"),
+        loss_curves=as_data_uri(figures / "loss_curves.svg"),
+        examples=example_answers(predictions, settings["examples"]),
+        training_costs=costs("training_costs.csv"),
+        prediction_costs=costs("prediction_costs.csv"),
+        checks=read_checks(checks),
+        circumstances=circumstances_of(manifests),
+    )
+    with written_whole(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")

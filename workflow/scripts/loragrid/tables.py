@@ -1,0 +1,161 @@
+"""All predictions and scores of a grid, as tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from loragrid.files import written_whole
+from loragrid.grid import BASE
+from loragrid.records import Prediction, Score, iterate_records
+
+EVALUATED = ["base_model", "task", "sample_type"]
+"""A base model and the data set that it, or a run of it, is evaluated on."""
+MODEL = [*EVALUATED, "run"]
+AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed", "prompting"]
+METRIC = ["scorer", "metric"]
+INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
+
+
+def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per prediction, with the fields of the record; references are always lists."""
+    rows = [prediction.model_dump() for path in paths for prediction in iterate_records(path, Prediction)]
+    table = pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS)
+    table["reference"] = [[r] if isinstance(r, str) else r for r in table["reference"]]
+    return table
+
+
+def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per prediction and metric; the folders of a score file say which model and data set it is about."""
+    rows = []
+    for path in map(Path, paths):
+        task, sample_type, base_model, run = path.parts[-5:-1]
+        of = {"base_model": base_model, "task": task, "sample_type": sample_type, "run": run}
+        rows += [of | score.model_dump() for score in iterate_records(path, Score)]
+    return pd.DataFrame(rows, columns=[*MODEL, *Score.model_fields])
+
+
+def mean_and_error(values: pd.Series) -> tuple[float, float]:
+    """Mean and standard error of the mean (sample standard deviation over the root of n); the error of one value is NaN."""
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def summarise(scores: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row per model, data set and metric: `mean`, `n`, `nb_failed` and `standard_error`.
+
+    A failed score stays in the denominator and counts as 0.
+    """
+    rows = []
+    for key, group in scores.groupby([*MODEL, *METRIC], sort=False):
+        mean, error = mean_and_error(group["value"].fillna(0.0))
+        rows.append((*key, mean, len(group), int(group["value"].isna().sum()), error))
+    summary = pd.DataFrame(rows, columns=[*MODEL, *METRIC, "mean", "n", "nb_failed", "standard_error"])
+    axes = predictions[AXES].drop_duplicates(MODEL)
+    return axes.merge(summary, on=MODEL).astype(INTEGERS)
+
+
+def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """One row per run, data set and metric: the run's score minus its base model's on the same examples.
+
+    `mean_difference` and its `standard_error` are those of the paired differences; `better`, `equal` and `worse` count
+    the examples.
+    """
+    keys = [*EVALUATED, *METRIC, "id"]
+    values = scores.assign(value=scores["value"].fillna(0.0))
+    of_base = values[values["run"] == BASE].set_index(keys)["value"].rename("base_value")
+    pairs = values[values["run"] != BASE].join(of_base, on=keys, how="inner")
+    pairs["difference"] = pairs["value"] - pairs["base_value"]
+    rows = []
+    for key, group in pairs.groupby([*MODEL, *METRIC], sort=False):
+        mean, error = mean_and_error(group["difference"])
+        signs = [
+            int((group["difference"] > 0).sum()),
+            int((group["difference"] == 0).sum()),
+            int((group["difference"] < 0).sum()),
+        ]
+        rows.append((*key, float(group["base_value"].mean()), mean, error, len(group), *signs))
+    columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", "better", "equal", "worse"]
+    axes = summary[AXES].drop_duplicates(MODEL)
+    return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS)
+
+
+def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """The courses of all trainings, one row per run and step."""
+    tables = []
+    for path in map(Path, paths):
+        table = pd.read_csv(path)
+        task, sample_type, base_model, run = path.parts[-5:-1]
+        for position, (name, value) in enumerate(zip(MODEL, (base_model, task, sample_type, run), strict=True)):
+            table.insert(position, name, value)
+        tables.append(table)
+    columns = [*MODEL, "step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per training: examples, tokens, seconds and peak memory."""
+    rows = []
+    for path in manifests:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        run = manifest["run"]
+        rows.append(
+            {
+                **{name: run[name] for name in EVALUATED},
+                "run": Path(path).parent.name,
+                "examples": manifest["examples"]["train"],
+                "input_cut": len(manifest["examples"]["input_cut"]),
+                "dropped": len(manifest["examples"]["dropped"]),
+                "tokens": manifest["tokens"],
+                "training_s": manifest["training_s"],
+                "job_s": manifest["wall_time_s"],
+                "peak_memory_mb": manifest["peak_memory_mb"],
+            }
+        )
+    columns = [*MODEL, "examples", "input_cut", "dropped", "tokens", "training_s", "job_s", "peak_memory_mb"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def prediction_costs(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row per model and data set: examples, tokens, seconds and the share of answers that were cut off."""
+    rows = []
+    for key, group in predictions.groupby(MODEL, sort=False):
+        seconds, new_tokens = float(group["runtime_s"].sum()), int(group["new_tokens"].sum())
+        cut = float((group["finish_reason"] == "length").mean())
+        per_second = new_tokens / seconds if seconds else math.nan
+        batch_size = int(group["batch_size"].max())
+        rows.append((*key, len(group), batch_size, seconds, seconds / len(group), new_tokens, per_second, cut))
+    columns = ["examples", "batch_size", "generation_s", "s_per_example", "new_tokens", "tokens_per_s", "share_cut_off"]
+    return pd.DataFrame(rows, columns=[*MODEL, *columns])
+
+
+def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
+    """Write a table as CSV or Parquet, by the ending of each path, whole or not at all."""
+    for path in map(Path, paths):
+        with written_whole(path) as temporary:
+            if path.suffix == ".csv":
+                table.to_csv(temporary, index=False, lineterminator="\n")
+            else:
+                table.to_parquet(temporary, index=False)
+
+
+def label_runs(runs: pd.DataFrame) -> list[str]:
+    """A short name for each run: the axes in which the given runs differ; the number of samples always.
+
+    A run that was trained on another data set than it is evaluated on says so.
+    """
+    axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
+    varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
+
+    def label(run: pd.Series) -> str:
+        if run["run"] == BASE:
+            return BASE
+        parts = [f"n={run['nb_samples']}", *(text.format(run[axis]) for axis, text in varying)]
+        if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
+            parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
+        return ", ".join(parts)
+
+    return [label(run) for _, run in runs.iterrows()]

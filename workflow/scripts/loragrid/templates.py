@@ -1,0 +1,54 @@
+"""Jinja templates over the fields of a row. They run sandboxed: neither they nor the data can reach the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import compress
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from loragrid.errors import UserError
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+
+
+def marked(items: Any, marks: Any) -> list[Any]:
+    """Template filter: the items whose mark is true, of a list or of a mapping of lists (in the mapping's order)."""
+    if isinstance(items, Mapping):
+        return [item for key in items for item in marked(items[key], marks[key])]
+    return list(compress(items, marks))
+
+
+_ENVIRONMENT.filters["marked"] = marked
+
+
+@cache
+def _compiled(template: str) -> Template:
+    return _ENVIRONMENT.from_string(template)
+
+
+def syntax_error(template: str) -> str | None:
+    """What is wrong with the syntax of a template, or None."""
+    try:
+        _compiled(template)
+    except TemplateError as error:
+        return error.message
+    return None
+
+
+def fill_template(template: str, row: Mapping[str, Any]) -> str:
+    """The text that a template becomes with the fields of a row.
+
+    Raises:
+        UserError: saying what is wrong and, where a field is missing, which ones there are.
+
+    """
+    try:
+        return _compiled(template).render(row)
+    except UndefinedError as error:
+        raise UserError(f"{error.message}; the row has: {', '.join(row)}.") from None
+    except (TemplateError, TypeError, ValueError, LookupError) as error:
+        raise UserError(f"{type(error).__name__}: {error}.") from None
