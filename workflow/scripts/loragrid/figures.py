@@ -53,13 +53,13 @@ def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, 
 
 
 def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
-    """One legend below all panels, each label once."""
+    """One legend above all panels, each label once."""
     handles: dict[str, Any] = {}
     for axis in found.values():
         lines, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, frameon=False, fontsize=8)
 
 
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
