@@ -31,8 +31,8 @@ format: $(READY)  ## Format all code
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile workflow
 
-schema: $(READY)  ## Write the config's JSON schema and reference anew
-	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.config_docs
+schema: $(READY)  ## Write the generated references anew: JSON schema, docs/configuration.md, docs/records.md
+	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.reference
 
 lock: $(READY)  ## Resolve the versions in requirements.lock anew
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \

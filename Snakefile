@@ -21,7 +21,24 @@ wildcard_constraints:
     package=r"[^/]+==[^/]+",
 
 
+include: "workflow/rules/fetch_package.smk"
+include: "workflow/rules/import_model.smk"
+include: "workflow/rules/prepare_dataset.smk"
+include: "workflow/rules/make_mix.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/check.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"
+
+
+onerror:
+    print("Some jobs failed. This shows what is there, what is missing and why: snakemake --cores 1 partial_report")
+
+
 rule all:
+    default_target: True
     input:
         tier("models"),
         tier("datasets"),
@@ -30,8 +47,8 @@ rule all:
         tier("predictions"),
         tier("checks"),
         tier("scores"),
-        "results/tables/scores.csv",
-        "results/report.html",
+        rules.analyse.output,
+        rules.report.output,
     message:
         "The whole grid is computed; read results/report.html"
 
@@ -76,15 +93,3 @@ rule scores:
         tier("scores"),
     message:
         "All scores are computed"
-
-
-include: "workflow/rules/fetch_package.smk"
-include: "workflow/rules/import_model.smk"
-include: "workflow/rules/prepare_dataset.smk"
-include: "workflow/rules/make_mix.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/predict.smk"
-include: "workflow/rules/check.smk"
-include: "workflow/rules/score.smk"
-include: "workflow/rules/analyse.smk"
-include: "workflow/rules/report.smk"

@@ -23,6 +23,12 @@ def unpacked(package: str, path: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def package_cache(smollm2, encoder) -> Path:
+    """A folder with the wheels of the real models."""
+    return CACHE / "packages"
+
+
+@pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct, imported from its GGUF file."""
     folder = CACHE / "models" / "smollm2"

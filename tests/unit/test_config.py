@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loragrid import config_docs
+from loragrid import reference
 from loragrid.config import Config, located, missing_files, stated_rows
 from loragrid.errors import UserError
 
@@ -156,15 +156,23 @@ def test_one_number_seeds_everything_unless_it_is_spelled_out(raw):
     assert config.seeds_of(5).model_dump() == {"adapter_init": 5, "data_order": 5, "mix": 5}
 
 
-def test_schema_and_reference_are_those_of_the_code():
-    assert (REPOSITORY / config_docs.SCHEMA).read_text() == config_docs.schema_text(), "run `make schema`"
-    assert (REPOSITORY / config_docs.REFERENCE).read_text() == config_docs.reference_text(), "run `make schema`"
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (reference.SCHEMA, reference.schema_text()),
+        (reference.CONFIGURATION, reference.configuration_text()),
+        (reference.RECORDS, reference.records_text()),
+    ],
+    ids=["schema", "configuration", "records"],
+)
+def test_generated_references_are_those_of_the_code(path, text):
+    assert (REPOSITORY / path).read_text() == text, "run `make schema`"
 
 
 def test_schema_accepts_the_default_config_and_refuses_an_unknown_key(raw):
     import jsonschema
 
-    schema = json.loads((REPOSITORY / config_docs.SCHEMA).read_text())
+    schema = json.loads((REPOSITORY / reference.SCHEMA).read_text())
     jsonschema.validate(raw, schema)
     raw["configs"]["lora"]["learning_rat"] = 1
     with pytest.raises(jsonschema.ValidationError):
@@ -174,11 +182,11 @@ def test_schema_accepts_the_default_config_and_refuses_an_unknown_key(raw):
 def test_editors_are_pointed_to_the_schema():
     header = DEFAULT.read_text().splitlines()[0]
     path = re.fullmatch(r"# yaml-language-server: \$schema=(.+)", header)[1]
-    assert (DEFAULT.parent / path).resolve() == REPOSITORY / config_docs.SCHEMA
+    assert (DEFAULT.parent / path).resolve() == REPOSITORY / reference.SCHEMA
 
 
 def test_every_key_has_a_description():
-    definitions = config_docs.Config.model_json_schema()["$defs"]
+    definitions = Config.model_json_schema()["$defs"]
     bare = [
         f"{n}.{k}"
         for n, d in definitions.items()

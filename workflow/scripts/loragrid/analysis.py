@@ -36,7 +36,6 @@ def analyse(
         manifests: manifests of the trainings.
         metric: the metric of the learning curves, as `scorer/metric`.
         tables, figures: folders to write to.
-
     """
     prediction_table = read_predictions(predictions)
     score_table = read_scores(scores)

@@ -18,7 +18,6 @@ def check_generation(
 
     Returns:
         For each check whether it `passed` (None: it does not apply) and the `evidence`.
-
     """
 
     def one_by_one(seed: int) -> list[Generated]:

@@ -304,7 +304,6 @@ class Config(Section):
 
         Raises:
             UserError: with one sentence per problem, each naming the key and what was expected.
-
         """
         try:
             config = cls.model_validate(raw)

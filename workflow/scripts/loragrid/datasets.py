@@ -19,7 +19,6 @@ def map_row(row: Mapping[str, Any], fields: Mapping[str, Any], task: str, sample
 
     Raises:
         UserError: naming the template's key and the fields that the row has, where one is missing.
-
     """
 
     def fill(key: str, template: str | None) -> str:
@@ -45,7 +44,6 @@ def read_split(path: str | Path, rows: int | None, fields: Mapping[str, Any], ta
 
     Raises:
         UserError: naming file and line of a bad row, or the number of rows where it is not `rows`.
-
     """
     examples = []
     for number, row in read_json_lines(path):
@@ -74,7 +72,6 @@ def clean_splits(splits: Mapping[str, list[Example]]) -> tuple[dict[str, list[Ex
 
     Returns:
         The kept examples by split, and the ids of the dropped ones by split and reason.
-
     """
     kept: dict[str, list[Example]] = {}
     dropped: dict[str, dict[str, list[str]]] = {}

@@ -96,7 +96,6 @@ def loss_curves(losses: pd.DataFrame, labels: dict[tuple[str, ...], str]) -> Fig
 
     Args:
         labels: the short name of each run, by base model, task, sample type and run.
-
     """
     by_dataset = dict(groups(losses, EVALUATED))
     figure, found = panels(list(by_dataset), "optimiser step", "loss per target token")

@@ -58,7 +58,6 @@ def oversized_mixes(config: Config, nb_train: dict[tuple[str, str], int]) -> Ite
 
     Args:
         nb_train: training examples by (task, sample type), as far as they are known.
-
     """
     for i, block in enumerate(config.grid):
         for j, nb_samples in enumerate(block.nb_samples):

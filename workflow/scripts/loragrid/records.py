@@ -88,7 +88,6 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
 
     Raises:
         UserError: naming file and line, where a line is not JSON.
-
     """
     with open(path, encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -104,7 +103,6 @@ def read_records(path: str | Path, record: type[RecordT]) -> list[RecordT]:
 
     Raises:
         UserError: naming file, line and field, where a line is not such a record.
-
     """
     return list(iterate_records(path, record))
 

@@ -79,7 +79,6 @@ def render(renderer: Renderer, example: Example, answer: str | None, max_length:
 
     Returns:
         The rendered example, or None if it does not fit even without any input.
-
     """
     tokenizer = renderer.tokenizer
     answer_ids = [] if answer is None else [*tokenizer(answer, add_special_tokens=False).input_ids, renderer.end_of_turn]

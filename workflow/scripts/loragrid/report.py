@@ -74,7 +74,7 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict
                     cell["gain"], cell["gain_error"] = gains.loc[found]
                 cells[row["label"]] = cell
             rows.append({**dict(zip(EVALUATED, dataset, strict=True)), "cells": cells})
-        tables.append({"metric": "/".join(key), "columns": [BASE, *columns], "rows": rows})
+        tables.append({"metric": "/".join(map(str, key)), "columns": [BASE, *columns], "rows": rows})
     return tables
 
 
@@ -146,7 +146,6 @@ def write_report(
         state: as `grid_state` gives it.
         checks: files of the generation checks.
         manifests: manifests of trainings and predictions.
-
     """
     summary = pd.read_parquet(tables / "scores.parquet")
     comparisons = pd.read_parquet(tables / "comparisons.parquet")
@@ -157,7 +156,7 @@ def write_report(
     def costs(name: str) -> list[dict[str, Any]]:
         table = pd.read_csv(tables / name)
         named = [labels.get(tuple(key), key[-1]) for key in table[MODEL].itertuples(index=False)]
-        return table.assign(label=named).to_dict("records")
+        return [{str(key): value for key, value in row.items()} for row in table.assign(label=named).to_dict("records")]
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -44,7 +44,6 @@ def fill_template(template: str, row: Mapping[str, Any]) -> str:
 
     Raises:
         UserError: saying what is wrong and, where a field is missing, which ones there are.
-
     """
     try:
         return _compiled(template).render(row)

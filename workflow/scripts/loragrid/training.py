@@ -56,7 +56,6 @@ def encode(
 
     Returns:
         The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
-
     """
     encoded, truncated, dropped = [], [], []
     for example in examples:
@@ -95,7 +94,6 @@ def collate(batch: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
     Returns:
         `input_ids`, `attention_mask` and `position_ids` of shape (batch, longest), and `labels` of shape
         (batch, most targets), `IGNORED` where there is no target.
-
     """
     length = max(len(example.ids) for example in batch)
     targets = max(example.nb_targets for example in batch)
@@ -142,13 +140,12 @@ def accumulate_gradients(
 
     Returns:
         The mean loss per target token.
-
     """
     nb_targets = sum(example.nb_targets for example in examples)
     total = 0.0
     for batch in micro_batches(examples, max_tokens):
         loss = summed_loss(model, to_device(collate(batch, pad), device)) / nb_targets
-        loss.backward()
+        torch.autograd.backward(loss)
         total += loss.item()
     return total
 
@@ -189,7 +186,6 @@ def add_adapter(model: PreTrainedModel, config: TrainingConfig, seed: int) -> Pe
 
     Raises:
         UserError: naming the modules that the model does not have.
-
     """
     from peft import LoraConfig, PeftModel, get_peft_model
 
@@ -197,7 +193,7 @@ def add_adapter(model: PreTrainedModel, config: TrainingConfig, seed: int) -> Pe
     settings = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft scales by any number
+        lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=config.target_modules,
     )
@@ -225,7 +221,6 @@ def train(
 
     Raises:
         UserError: where there is nothing to learn from, or the loss or a parameter is no longer finite.
-
     """
     if not any(example.nb_targets > 0 for example in train_set):
         raise UserError("there is no target token to train on: the mix is empty or none of its examples fits in max_length.")

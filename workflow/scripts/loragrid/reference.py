@@ -1,4 +1,4 @@
-"""The configuration's JSON schema and reference, generated from its classes: `make schema`."""
+"""The JSON schema of the configuration and the references in docs/, generated from the classes: `make schema`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from loragrid.config import Config
+from loragrid.records import Example, Prediction, Record, Score
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
-REFERENCE = Path("docs/configuration.md")
+CONFIGURATION = Path("docs/configuration.md")
+RECORDS = Path("docs/records.md")
 
 
 def schema_text() -> str:
@@ -21,8 +23,8 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def reference_text() -> str:
-    """The reference of all keys, as Markdown."""
+def configuration_text() -> str:
+    """The reference of all configuration keys, as Markdown."""
     schema = Config.model_json_schema()
     definitions = schema.pop("$defs")
     lines = [
@@ -37,15 +39,34 @@ def reference_text() -> str:
         "A second file is laid over the default with `snakemake --configfile FILE`: mappings are merged, lists replaced.",
     ]
     for name, definition in [("the file", schema), *definitions.items()]:
-        lines += ["", f"## {name}", "", *definition["description"].splitlines(), ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        required = definition.get("required", [])
-        for key, value in definition["properties"].items():
-            default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
-            described = value if "description" in value else definitions[value["$ref"].rpartition("/")[2]]
-            meaning = described["description"].replace("|", "\\|")
-            lines.append(f"| `{key}` | {'; '.join(types(value))} | {default} | {meaning} |")
+        lines += ["", f"## {name}", "", *definition["description"].splitlines(), "", *key_table(definition, definitions)]
     return "\n".join(lines) + "\n"
+
+
+def records_text() -> str:
+    """The reference of all records, as Markdown."""
+    records: tuple[tuple[type[Record], str], ...] = (
+        (Example, "results/datasets/<task>/<sample_type>/*.jsonl and results/mixes/**/*.jsonl"),
+        (Prediction, "results/predictions/<task>/<sample_type>/<base_model>/<run or base>.jsonl"),
+        (Score, "results/scores/<task>/<sample_type>/<base_model>/<run or base>/<scorer>.jsonl"),
+    )
+    lines = ["# Records", "", "One JSON object a line. All of them are checked when they are written and when they are read."]
+    for record, files in records:
+        schema = record.model_json_schema()
+        lines += ["", f"## {record.__name__}", "", f"{schema['description']} In `{files}`.", "", *key_table(schema, {})]
+    return "\n".join(lines) + "\n"
+
+
+def key_table(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    """A Markdown table of the keys of one section."""
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    required = definition.get("required", [])
+    for key, value in definition["properties"].items():
+        default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
+        described = value if "description" in value else definitions[value["$ref"].rpartition("/")[2]]
+        meaning = described["description"].replace("|", "\\|")
+        yield f"| `{key}` | {'; '.join(types(value))} | {default} | {meaning} |"
 
 
 def types(value: dict[str, Any]) -> Iterator[str]:
@@ -54,7 +75,7 @@ def types(value: dict[str, Any]) -> Iterator[str]:
         name = value["$ref"].rpartition("/")[2]
         yield f"[{name}](#{name.lower()})"
     elif "anyOf" in value or "oneOf" in value:
-        for option in value.get("anyOf", value.get("oneOf")):
+        for option in value.get("anyOf") or value["oneOf"]:
             yield from types(option)
     elif "enum" in value or "const" in value:
         yield " or ".join(f"`{item}`" for item in value.get("enum", [value.get("const")]))
@@ -70,4 +91,5 @@ def types(value: dict[str, Any]) -> Iterator[str]:
 
 if __name__ == "__main__":
     SCHEMA.write_text(schema_text(), encoding="utf-8")
-    REFERENCE.write_text(reference_text(), encoding="utf-8")
+    CONFIGURATION.write_text(configuration_text(), encoding="utf-8")
+    RECORDS.write_text(records_text(), encoding="utf-8")

