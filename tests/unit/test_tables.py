@@ -54,7 +54,7 @@ def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denomin
     assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 0]
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
     assert summary.loc["t__s__x", "nb_samples"] == 8
-    assert summary.loc["base", "trained_task"] is None
+    assert pd.isna(summary.loc["base", "trained_task"])
 
 
 def test_comparison_is_paired_by_example(predictions, scores):

@@ -66,8 +66,8 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
     """
     keys = [*EVALUATED, *METRIC, "id"]
     values = scores.assign(value=scores["value"].fillna(0.0))
-    of_base = values[values["run"] == BASE].set_index(keys)["value"].rename("base_value")
-    pairs = values[values["run"] != BASE].join(of_base, on=keys, how="inner")
+    of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
+    pairs = values[values["run"] != BASE].merge(of_base, on=keys)
     pairs["difference"] = pairs["value"] - pairs["base_value"]
     rows = []
     for key, group in pairs.groupby([*MODEL, *METRIC], sort=False):
@@ -153,7 +153,7 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
     def label(run: pd.Series) -> str:
         if run["run"] == BASE:
             return BASE
-        parts = [f"n={run['nb_samples']}", *(text.format(run[axis]) for axis, text in varying)]
+        parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying)]
         if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
             parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
         return ", ".join(parts)
