@@ -34,8 +34,8 @@ format: $(READY)  ## Format all code
 schema: $(READY)  ## Write the generated references anew: JSON schema, docs/configuration.md, docs/records.md
 	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.reference
 
-lock: $(READY)  ## Resolve the versions in requirements.lock anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
+lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upgrade for newer ones)
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --group dev \
 		--no-emit-package torch --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 
 clean-results:  ## Delete everything computed, but not the downloaded packages

@@ -19,11 +19,13 @@ wildcard_constraints:
     mix_seed=r"\d+",
     run=rf"{NAME}(?:__{NAME})*",
     package=r"[^/]+==[^/]+",
+    kind=r"whl|tar\.gz",
 
 
 include: "workflow/rules/fetch_package.smk"
 include: "workflow/rules/import_model.smk"
 include: "workflow/rules/prepare_dataset.smk"
+include: "workflow/rules/decontaminate.smk"
 include: "workflow/rules/make_mix.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
@@ -42,6 +44,7 @@ rule all:
     input:
         tier("models"),
         tier("datasets"),
+        tier("leaks"),
         tier("mixes"),
         tier("adapters"),
         tier("predictions"),

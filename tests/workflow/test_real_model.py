@@ -1,6 +1,7 @@
 """The main path on the real model and real data."""
 
 import json
+import shutil
 
 import pandas as pd
 import torch
@@ -15,6 +16,8 @@ def test_real_model_learns_from_real_data(real_project):
 
     real_project.edit_config(smaller)
     real_project.snakemake()
+    assert real_project.planned() == {}
+    shutil.rmtree(real_project.folder / "results/packages")
     assert real_project.planned() == {}
 
     [losses] = real_project.files("adapters/*/*/*/*/loss.csv")

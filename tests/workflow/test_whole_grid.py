@@ -16,6 +16,7 @@ import yaml
 EVERYTHING = {
     "import_model": 1,
     "prepare_dataset": 2,
+    "decontaminate": 2,
     "make_mix": 4,
     "train": 4,
     "predict": 6,
@@ -139,10 +140,14 @@ def test_manifest_says_what_an_adapter_was_made_of(finished):
         ("predictions/echo", {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
         ("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
         ("adapters/echo/gold/tiny/*n4*/loss.csv", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        (
+            "datasets/echo/gold/leaks.json",
+            {"decontaminate": 1, "make_mix": 2, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+        ),
         ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
         (
             "datasets/echo/gold/test.jsonl",
-            {"prepare_dataset": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
         ),
         ("models/tiny/tokenizer.json", {"import_model": 1, **TRAINED, "predict": 6, "check": 5, "score": 12}),
     ],
@@ -171,7 +176,7 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
         (
             lambda c: c["tasks"]["echo"].update(instruction="Repeat."),
-            {"prepare_dataset": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
         ),
         (lambda c: c["scorers"]["rouge"].update(stemmer=False), {"score": 6, "analyse": 1, "report": 1}),
         (lambda c: c["report"].update(title="Other") if "report" in c else c.update(report={"title": "Other"}), {"report": 1}),
@@ -185,10 +190,14 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
             TRAINED,
         ),
         (lambda c: c["grid"].append(c["grid"][0] | {"nb_samples": [8]}), {}),
+        (
+            lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0]["tasks"].append("whisper")),
+            {"prepare_dataset": 1, "decontaminate": 3, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+        ),
     ],
     ids=[
         "edited training config", "unused config", "unused model", "batch size", "subset", "instruction", "scorer setting", "title",
-        "removed scorer", "new nb_samples", "new loss", "block that is there already",
+        "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
     ],
 )  # fmt: skip
 def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):
@@ -330,3 +339,36 @@ def test_override_file_is_laid_over_the_default(finished):
     path.write_text(yaml.safe_dump({"configs": {"lora": {"rank": 2}}}))
     assert finished.planned("--configfile", "config/more.yaml") == TRAINED
     path.unlink()
+
+
+def test_fractional_mix_holds_other_tasks_and_no_test_example(new_project):
+    def mixed(config):
+        config["mixes"]["fractional"] = {"recipe": "fractional", "tasks": ["shout", "echo"], "nb_others": 5, "nb_validation": 4}
+        config["grid"] = [config["grid"][0] | {"mixes": ["fractional"], "tasks": ["echo"], "nb_samples": [0, 6]}]
+        # The other task's test questions are this task's training questions.
+        config["tasks"]["shout"]["source"] = "swapped"
+        files = config["sources"]["words"]["splits"]
+        config["sources"]["swapped"] = {
+            "splits": {"train": files["train"], "validation": files["validation"], "test": files["train"]}
+        }
+        config["grid"].append(config["grid"][0] | {"tasks": ["shout"], "nb_samples": [0]})
+
+    new_project.edit_config(mixed)
+    result = new_project.snakemake("mixes", check=False)
+    # Every training question of shout is a test question, so that nothing of it is left to mix in.
+    assert "training examples of task" in result.stderr
+
+    def not_quite(config):
+        path = new_project.folder / "data/some.jsonl"
+        path.write_text("".join((new_project.folder / "data/train.jsonl").read_text().splitlines(keepends=True)[:6]))
+        config["sources"]["swapped"]["splits"]["test"] = {"path": "data/some.jsonl"}
+
+    new_project.edit_config(not_quite)
+    new_project.snakemake("mixes")
+    for size in (0, 6):
+        folder = new_project.folder / f"results/mixes/echo/gold/fractional/n{size}-seed1"
+        rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+        assert [row["task"] for row in rows] == ["echo"] * size + ["shout"] * 5
+        tested = {json.loads(line)["word"] for line in (new_project.folder / "data/some.jsonl").read_text().splitlines()}
+        assert tested.isdisjoint(row["input"] for row in rows)
+        assert len(json.loads((folder / "manifest.json").read_text())["left_out_because_tested"]["train"]["echo"]) == 6

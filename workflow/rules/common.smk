@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from loragrid.config import Config, located, missing_files, stated_rows
+from loragrid.config import Config, local_files, located, missing_files, mix_tasks, stated_rows
 from loragrid.errors import UserError
 from loragrid.grid import BASE, expand_grid, oversized_mixes
 
@@ -35,7 +35,8 @@ def known_rows(config):
             path = Path(f"results/datasets/{task_name}/{sample_type}/manifest.json")
             if path.exists():
                 manifest, fields = json.loads(path.read_text()), task.fields(sample_type)
-                if [manifest["fields"], manifest["source"]] == [fields, config.sources[fields["source"]].model_dump()]:
+                current = [fields, config.sources[fields["source"]].model_dump(), task.cleaning.model_dump()]
+                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current:
                     rows[task_name, sample_type] = manifest["examples"]["train"]
     return rows
 
@@ -65,6 +66,7 @@ def tiers():
     wanted = {
         "models": (rules.import_model, [{"base_model": name} for name in base_models + needed_encoders()]),
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
+        "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
         "adapters": (rules.train, runs),
         "predictions": (rules.predict, evaluated),
@@ -117,12 +119,12 @@ def model_settings(base_model, *keys):
     return CONFIG.models[base_model].model_dump(include=set(keys))
 
 
-def package_or_files(package, paths):
+def package_or_files(package, paths, kind="whl"):
     """Input files of a source: the downloaded package, or files on this machine.
 
     A package never changes and is only a means: deleting it, or fetching it once more, makes nothing else run again.
     """
-    return ancient(f"results/packages/{package}.whl") if package else paths
+    return ancient(f"results/packages/{package}.{kind}") if package else paths
 
 
 def model_source_files(wildcards):
@@ -137,7 +139,38 @@ def data_source(wildcards):
 
 def data_source_files(wildcards):
     source = data_source(wildcards).model_dump()
-    return package_or_files(source["package"], [split["path"] for split in source["splits"].values()])
+    kind = "tar.gz" if source.get("distribution") == "source" else "whl"
+    return package_or_files(source.get("package"), list(local_files(data_source(wildcards)).values()), kind)
+
+
+def cleaning_tokenizer(wildcards):
+    """The tokenizer that measures the examples of a task, if any."""
+    base_model = CONFIG.tasks[wildcards.task].cleaning.tokenizer
+    return {"tokenizer": rules.import_model.output.tokenizer.format(base_model=base_model)} if base_model else {}
+
+
+def evaluated_tests(wildcards):
+    """The test sets of the grid."""
+    test = rules.prepare_dataset.output.test
+    return [test.format(task=task, sample_type=sample_type) for task, sample_type in DATASETS]
+
+
+def mixed_tasks(wildcards):
+    """The tasks that a mix draws from, its target first."""
+    return list(dict.fromkeys([wildcards.task, *mix_tasks(CONFIG.mixes[wildcards.mix])]))
+
+
+def mixed_data(wildcards):
+    """The data sets that a mix draws from, and what of them is in a test set.
+
+    A mix that is there already is not made again because the grid got another test set: the report names what leaks.
+    """
+    data = [{"task": task, "sample_type": wildcards.sample_type} for task in mixed_tasks(wildcards)]
+    return {
+        "train": [rules.prepare_dataset.output.train.format(**one) for one in data],
+        "validation": [rules.prepare_dataset.output.validation.format(**one) for one in data],
+        "leaks": [ancient(rules.decontaminate.output[0].format(**one)) for one in data],
+    }
 
 
 def find_run(wildcards):

@@ -1,13 +1,14 @@
 rule fetch_package:
     output:
-        "results/packages/{package}.whl",
+        "results/packages/{package}.{kind}",
     log:
-        "results/logs/packages/{package}.log",
+        "results/logs/packages/{package}.{kind}.log",
     benchmark:
-        "results/benchmarks/packages/{package}.jsonl"
+        "results/benchmarks/packages/{package}.{kind}.jsonl"
     localrule: True
     conda:
         "../../envs/data.yaml"
+    threads: 1
     resources:
         mem_mb=500,
     params:

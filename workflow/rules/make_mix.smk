@@ -1,7 +1,6 @@
 rule make_mix:
     input:
-        train=rules.prepare_dataset.output.train,
-        validation=rules.prepare_dataset.output.validation,
+        unpack(mixed_data),
     output:
         train="results/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}/train.jsonl",
         validation="results/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}/validation.jsonl",
@@ -17,6 +16,7 @@ rule make_mix:
         mem_mb=1000,
     params:
         version=1,
+        tasks=mixed_tasks,
         recipe=lambda wildcards: CONFIG.mixes[wildcards.mix].model_dump(),
     message:
         "Make mix {wildcards.mix} of {wildcards.task}/{wildcards.sample_type}, {wildcards.nb_samples} samples, seed {wildcards.mix_seed}"

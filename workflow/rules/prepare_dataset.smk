@@ -1,6 +1,7 @@
 rule prepare_dataset:
     input:
-        data_source_files,
+        unpack(cleaning_tokenizer),
+        source=data_source_files,
     output:
         train="results/datasets/{task}/{sample_type}/train.jsonl",
         validation="results/datasets/{task}/{sample_type}/validation.jsonl",
@@ -19,6 +20,7 @@ rule prepare_dataset:
         version=1,
         source=lambda wildcards: data_source(wildcards).model_dump(),
         fields=lambda wildcards: CONFIG.tasks[wildcards.task].fields(wildcards.sample_type),
+        cleaning=lambda wildcards: CONFIG.tasks[wildcards.task].cleaning.model_dump(),
     message:
         "Prepare data set {wildcards.task}/{wildcards.sample_type}"
     script:

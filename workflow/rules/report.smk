@@ -1,10 +1,11 @@
-TIERS = ["models", "datasets", "mixes", "adapters", "predictions", "checks", "scores"]
+TIERS = ["models", "datasets", "leaks", "mixes", "adapters", "predictions", "checks", "scores"]
 
 
 rule report:
     input:
         models=tier("models"),
         datasets=tier("datasets"),
+        leaks=tier("leaks"),
         mixes=tier("mixes"),
         adapters=tier("adapters"),
         predictions=tier("predictions"),

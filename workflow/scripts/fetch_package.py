@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from loragrid.job import logged
-from loragrid.packages import download_wheel
+from loragrid.packages import download_package
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    download_wheel(snakemake.wildcards.package, snakemake.output[0])
+    download_package(snakemake.wildcards.package, snakemake.output[0])

@@ -1,23 +1,36 @@
 """Draw a training set from data sets."""
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
+from loragrid.config import Mix
 from loragrid.files import file_sha256, write_json
 from loragrid.job import log, logged
-from loragrid.mixes import target_only
+from loragrid.mixes import make_mix
 from loragrid.records import Example, read_records, write_records
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    wildcards, recipe = snakemake.wildcards, snakemake.params.recipe
-    train, validation = target_only(
-        read_records(snakemake.input.train, Example),
-        read_records(snakemake.input.validation, Example),
-        nb_samples=int(wildcards.nb_samples),
-        nb_validation=recipe["nb_validation"],
-        seed=int(wildcards.mix_seed),
+    wildcards, tasks = snakemake.wildcards, snakemake.params.tasks
+    recipe: Mix = TypeAdapter(Mix).validate_python(snakemake.params.recipe)
+    clean, leaked = {}, {}
+    for split in ("train", "validation"):
+        clean[split], leaked[split] = {}, {}
+        for task, data, leaks in zip(tasks, snakemake.input[split], snakemake.input.leaks, strict=True):
+            with open(leaks, encoding="utf-8") as file:
+                in_tests = json.load(file)[split]
+            clean[split][task] = [example for example in read_records(data, Example) if example.id not in in_tests]
+            leaked[split][task] = sorted(in_tests)
+            if in_tests:
+                log.info("%s, %s: left out %d examples that are in a test set", task, split, len(in_tests))
+
+    train, validation = make_mix(
+        recipe, wildcards.task, int(wildcards.nb_samples), clean["train"], clean["validation"], int(wildcards.mix_seed)
     )
     write_records(snakemake.output.train, train)
     write_records(snakemake.output.validation, validation)
@@ -27,11 +40,12 @@ with logged(snakemake.log[0]):
             "task": wildcards.task,
             "sample_type": wildcards.sample_type,
             "mix": wildcards.mix,
-            "recipe": recipe,
+            "recipe": snakemake.params.recipe,
             "nb_samples": int(wildcards.nb_samples),
             "mix_seed": int(wildcards.mix_seed),
             "stage_version": snakemake.params.version,
-            "examples": {"train": len(train), "validation": len(validation)},
+            "examples": {"train": Counter(e.task for e in train), "validation": Counter(e.task for e in validation)},
+            "left_out_because_tested": leaked,
             "sha256": {name: file_sha256(snakemake.output[name]) for name in ("train", "validation")},
         },
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.analysis import analyse
 from loragrid.job import logged
-from loragrid.report import grid_state, write_report
+from loragrid.report import grid_state, leaking_mixes, write_report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -34,4 +34,5 @@ with logged(snakemake.log[0]):
         figures=folder / "figures",
         checks=present("checks", ".json"),
         manifests=present("adapters", "manifest.json") + present("predictions", ".manifest.json"),
+        leaking=leaking_mixes(present("leaks", ".json"), present("mixes", ".jsonl")),
     )

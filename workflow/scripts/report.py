@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.job import logged
-from loragrid.report import grid_state, write_report
+from loragrid.report import grid_state, leaking_mixes, write_report
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -20,4 +20,5 @@ with logged(snakemake.log[0]):
         figures=Path(snakemake.input.learning_curves).parent,
         checks=snakemake.input.checks,
         manifests=snakemake.input.manifests,
+        leaking=leaking_mixes(snakemake.input.leaks, [file for file in snakemake.input.mixes if file.endswith(".jsonl")]),
     )

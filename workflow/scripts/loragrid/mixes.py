@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+from loragrid.config import Fractional, TargetOnly, Weighted
 from loragrid.errors import UserError
 from loragrid.records import Example, content_hash
 
@@ -12,18 +14,75 @@ def draw(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
     """Draw `size` examples without replacement.
 
     Each example's place in the draw is the hash of seed and id, so that for one seed a larger draw contains a smaller
-    one, and data that is added later moves nothing.
+    one, and data that is added later moves nothing that was drawn before but by taking its place.
 
     Raises:
         UserError: where there are fewer than `size`.
     """
     if size > len(examples):
-        raise UserError(f"nb_samples: {size} is more than the {len(examples)} training examples there are.")
+        raise UserError(f"{size} examples are asked for, but there are only {len(examples)}.")
     return sorted(examples, key=lambda example: content_hash(str(seed), example.id))[:size]
 
 
-def target_only(
-    train: Sequence[Example], validation: Sequence[Example], nb_samples: int, nb_validation: int, seed: int
+def share_out(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that add up to `total`, in proportion to the weights (largest remainders)."""
+    sum_of_weights = sum(weights.values())
+    if not sum_of_weights:
+        return dict.fromkeys(weights, 0)
+    exact = {name: total * weight / sum_of_weights for name, weight in weights.items()}
+    shares = {name: math.floor(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: shares[name] - exact[name])
+    for name in by_remainder[: total - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def training_sizes(
+    recipe: TargetOnly | Fractional | Weighted, target: str, nb_samples: int, available: Mapping[str, int]
+) -> dict[str, int]:
+    """How many training examples a mix takes of each task.
+
+    Args:
+        target: the target task.
+        available: training examples of each task of the mix.
+    """
+    match recipe:
+        case TargetOnly():
+            others = {}
+        case Fractional():
+            names = [name for name in recipe.tasks if name != target]
+            others = {name: available[name] if recipe.nb_others is None else recipe.nb_others for name in names}
+        case Weighted():
+            others = share_out(recipe.nb_others, {name: weight for name, weight in recipe.weights.items() if name != target})
+    return {target: nb_samples} | others
+
+
+def make_mix(
+    recipe: TargetOnly | Fractional | Weighted,
+    target: str,
+    nb_samples: int,
+    train: Mapping[str, Sequence[Example]],
+    validation: Mapping[str, Sequence[Example]],
+    seed: int,
 ) -> tuple[list[Example], list[Example]]:
-    """The mix of the recipe `target_only`: its training part and its validation part, both drawn alike."""
-    return draw(train, nb_samples, seed), draw(validation, min(nb_validation, len(validation)), seed)
+    """Draw the training and the validation part of a mix.
+
+    The validation part has at most `nb_validation` examples, shared out among the tasks as the training part is.
+
+    Args:
+        train, validation: the examples of each task that can be drawn.
+
+    Raises:
+        UserError: naming the task that has too few examples.
+    """
+    sizes = training_sizes(recipe, target, nb_samples, {task: len(examples) for task, examples in train.items()})
+    chosen: list[Example] = []
+    for task, size in sizes.items():
+        try:
+            chosen += draw(train[task], size, seed)
+        except UserError as error:
+            raise UserError(f"training examples of task '{task}': {error}") from None
+    held_out: list[Example] = []
+    for task, size in share_out(recipe.nb_validation, sizes).items():
+        held_out += draw(validation[task], min(size, len(validation[task])), seed)
+    return chosen, held_out

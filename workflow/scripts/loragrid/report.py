@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from loragrid.files import written_whole
 from loragrid.grid import BASE
+from loragrid.records import Example, iterate_records
 from loragrid.tables import EVALUATED, METRIC, MODEL, label_runs
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -108,6 +109,27 @@ def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     return found
 
 
+def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Mixes that hold examples of a test set.
+
+    That happens only to a mix that was made before the test set came into the grid.
+
+    Args:
+        leaks: for each data set, the file of its examples that are in a test set.
+        mixes: training and validation parts of the mixes.
+    """
+    in_tests: dict[str, list[str]] = {}
+    for path in leaks:
+        for found in json.loads(Path(path).read_text(encoding="utf-8")).values():
+            in_tests |= found
+    leaking = []
+    for path in mixes:
+        tests = [test for example in iterate_records(path, Example) for test in in_tests.get(example.id, ())]
+        if tests:
+            leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
+    return leaking
+
+
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
     """The different combinations of commit, hardware and versions in the manifests, with how many files each made."""
     counts: dict[str, int] = {}
@@ -138,6 +160,7 @@ def write_report(
     figures: Path,
     checks: Sequence[str | Path],
     manifests: Sequence[str | Path],
+    leaking: Sequence[Mapping[str, Any]],
 ) -> None:
     """Fill the report's template from the tables and figures on disk.
 
@@ -146,6 +169,7 @@ def write_report(
         state: as `grid_state` gives it.
         checks: files of the generation checks.
         manifests: manifests of trainings and predictions.
+        leaking: as `leaking_mixes` gives it.
     """
     summary = pd.read_parquet(tables / "scores.parquet")
     comparisons = pd.read_parquet(tables / "comparisons.parquet")
@@ -174,6 +198,7 @@ def write_report(
         training_costs=costs("training_costs.csv"),
         prediction_costs=costs("prediction_costs.csv"),
         checks=read_checks(checks),
+        leaking=leaking,
         circumstances=circumstances_of(manifests),
     )
     with written_whole(path) as temporary:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import compress
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError
+from jinja2.environment import TemplateExpression
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from loragrid.errors import UserError
@@ -39,14 +41,38 @@ def syntax_error(template: str) -> str | None:
     return None
 
 
+@cache
+def _expression(text: str) -> TemplateExpression:
+    return _ENVIRONMENT.compile_expression(text, undefined_to_none=False)
+
+
+def evaluate_expression(expression: str, row: Mapping[str, Any]) -> Any:
+    """The value of a Jinja expression with the fields of a row.
+
+    Raises:
+        UserError: saying what is wrong and, where a field is missing, which ones there are.
+    """
+    with _told(row):
+        value = _expression(expression)(**row)
+        if isinstance(value, Undefined):
+            str(value)
+        return value
+
+
 def fill_template(template: str, row: Mapping[str, Any]) -> str:
     """The text that a template becomes with the fields of a row.
 
     Raises:
         UserError: saying what is wrong and, where a field is missing, which ones there are.
     """
-    try:
+    with _told(row):
         return _compiled(template).render(row)
+
+
+@contextmanager
+def _told(row: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
     except UndefinedError as error:
         raise UserError(f"{error.message}; the row has: {', '.join(row)}.") from None
     except (TemplateError, TypeError, ValueError, LookupError) as error:

@@ -1,0 +1,20 @@
+"""Find the examples of a data set that a test set of the grid holds too."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loragrid.decontamination import find_leaks
+from loragrid.files import write_json
+from loragrid.job import log, logged
+from loragrid.records import Example, read_records
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    tests = {"/".join(Path(path).parts[-3:-1]): read_records(path, Example) for path in snakemake.input.tests}
+    leaks = {split: find_leaks(read_records(snakemake.input[split], Example), tests) for split in ("train", "validation")}
+    for split, found in leaks.items():
+        for id_, names in found.items():
+            log.info("%s: %s is in the test set of %s", split, id_, ", ".join(names))
+    write_json(snakemake.output[0], leaks)

@@ -1,0 +1,184 @@
+"""Rows of raw data, from files of any usual format, from the hub, or from a function of the user's."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from loragrid.errors import UserError
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, for messages, and its fields."""
+
+# Fields of a CSV file may be whole documents.
+csv.field_size_limit(2**31 - 1)
+
+
+def read_rows(path: str | Path) -> Iterator[Row]:
+    """The rows of a file, by its ending: .json (a list), .jsonl, .csv, .tsv, .parquet or .arrow, also with .gz or .bz2.
+
+    Raises:
+        UserError: naming file and line of a malformed row, or an ending that is not known.
+    """
+    path = Path(path)
+    endings = [ending for ending in path.suffixes if ending not in (".gz", ".bz2")]
+    kind = endings[-1] if endings else ""
+    try:
+        reader = READERS[kind]
+    except KeyError:
+        raise UserError(f"{path}: unknown kind of file; expected one of {', '.join(READERS)}, also with .gz or .bz2.") from None
+    with _open(path) as file:
+        for where, row in reader(path, file):
+            if not isinstance(row, Mapping):
+                raise UserError(f"{path}, {where}: expected an object with fields, found {type(row).__name__}.")
+            yield f"{path}, {where}", row
+
+
+def _open(path: Path) -> IO[bytes]:
+    opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
+    opened: IO[bytes] = opener(path, "rb")
+    return opened
+
+
+def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}, line {number}: not UTF-8 text ({error.reason}).") from None
+
+
+def _jsonl(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(_text_lines(path, file), start=1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
+
+
+def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    try:
+        rows = json.load(file)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno}).") from None
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
+    for number, row in enumerate(rows, start=1):
+        yield f"entry {number}", row
+
+
+def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]:
+    def read(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+        reader = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, [])
+            for fields in reader:
+                if len(fields) not in (0, len(header)):
+                    expected = f"expected {len(header)} fields as in the header, found {len(fields)}"
+                    raise UserError(f"{path}, line {reader.line_num}: {expected}.")
+                if fields:
+                    yield f"line {reader.line_num}", dict(zip(header, fields, strict=True))
+        except csv.Error as error:
+            raise UserError(f"{path}, line {reader.line_num}: malformed row ({error}).") from None
+
+    return read
+
+
+def _parquet(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        yield from _batches(pyarrow.parquet.ParquetFile(file).iter_batches())
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a Parquet file ({error}).") from None
+
+
+def _arrow(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+
+    try:
+        magic = file.read(6)
+        file.seek(0)
+        # The hub's data sets are Arrow streams; other programs write Arrow files.
+        if magic == b"ARROW1":
+            table = pa.ipc.open_file(file)
+            yield from _batches(table.get_batch(i) for i in range(table.num_record_batches))
+        else:
+            yield from _batches(pa.ipc.open_stream(file))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not an Arrow file ({error}).") from None
+
+
+def _batches(batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield f"row {number}", row
+
+
+READERS: dict[str, Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]] = {
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+}
+
+
+def hub_rows(repository: str, name: str | None, revision: str, splits: Mapping[str, str]) -> dict[str, Iterator[Row]]:
+    """The rows of a data set of the Hugging Face hub, by our names of the splits.
+
+    Raises:
+        UserError: naming repository and revision, where it cannot be loaded.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "0"
+    import datasets
+
+    def load(split: str) -> Any:
+        try:
+            return datasets.load_dataset(repository, name, split=split, revision=revision)
+        except Exception as error:
+            raise UserError(f"hub data set '{repository}', split '{split}', could not be loaded: {error}") from error
+
+    return {ours: numbered(f"{repository}, {theirs}", load(theirs)) for ours, theirs in splits.items()}
+
+
+def built_rows(builder: str, files: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Iterator[Row]]:
+    """The rows that a user's function gives, by split; `all` where it gives a list.
+
+    Raises:
+        UserError: naming the builder, where it is not there, fails, or gives something else.
+    """
+    path, _, function_name = builder.rpartition(":")
+    specification = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+        built = getattr(module, function_name)(files=dict(files), **arguments)
+    except Exception as error:
+        raise UserError(f"builder '{builder}' failed: {type(error).__name__}: {error}") from error
+    splits = built if isinstance(built, Mapping) else {"all": built}
+    if unknown := splits.keys() - {"all", "train", "validation", "test"}:
+        raise UserError(f"builder '{builder}': unknown split '{unknown.pop()}'; expected train, validation, test or all.")
+    return {split: numbered(f"{builder}, {split}", rows) for split, rows in splits.items()}
+
+
+def numbered(origin: str, rows: Iterable[Any]) -> Iterator[Row]:
+    """Rows with their place; `origin` says where they come from."""
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise UserError(f"{origin}, row {number}: expected a mapping of fields, found {type(row).__name__}.")
+        yield f"{origin}, row {number}", row
