@@ -18,6 +18,8 @@ wildcard_constraints:
     nb_samples=r"\d+",
     mix_seed=r"\d+",
     run=rf"{NAME}(?:__{NAME})*",
+    prompting=NAME,
+    variant=rf"(?:~{NAME}~{NAME})?",
     package=r"[^/]+==[^/]+",
     kind=r"whl|tar\.gz",
 
@@ -28,6 +30,7 @@ include: "workflow/rules/prepare_dataset.smk"
 include: "workflow/rules/decontaminate.smk"
 include: "workflow/rules/make_mix.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/select_demonstrations.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
@@ -47,6 +50,7 @@ rule all:
         tier("leaks"),
         tier("mixes"),
         tier("adapters"),
+        tier("demonstrations"),
         tier("predictions"),
         tier("checks"),
         tier("scores"),

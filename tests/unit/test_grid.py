@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from loragrid.config import Config
-from loragrid.grid import expand_grid, oversized_mixes
+from loragrid.grid import expand_evaluations, expand_grid, oversized_mixes, parse_variant
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 
@@ -37,3 +37,17 @@ def test_mix_larger_than_its_data_is_named_with_both_numbers(available, sentence
     assert len(found) == sentences
     if available == 20:
         assert found == ["grid[0].nb_samples[1]: 32 is more than the 20 training examples of task 'outcome', sample type 'auto'."]
+
+
+def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
+    promptings = {"few": {"type": "few_shot", "k": 2}}
+    tasks = {name: task | {"prompts": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
+    block = {"tasks": ["outcome"], "sample_types": ["auto"], "nb_samples": [4]}
+    ways = {"promptings": ["zero_shot", "few"], "prompts": ["default", "21"]}
+    blocks = [DEFAULT["grid"][0] | block, DEFAULT["grid"][0] | block | ways]
+    found = expand_evaluations(Config.from_mapping(DEFAULT | {"promptings": promptings, "tasks": tasks, "grid": blocks}))
+    assert len(found) == len(set(found)) == 2 * 4
+    assert [e.run for e in found[:4]] == ["base"] * 4
+    assert [e.variant for e in found[:4]] == ["", "~zero_shot~21", "~few~default", "~few~21"]
+    for one in found:
+        assert parse_variant(one.run + one.variant) == (one.run, one.prompting, one.prompt)

@@ -4,7 +4,7 @@ import torch
 from loragrid.checks import check_generation
 from loragrid.config import TrainingConfig
 from loragrid.inference import generate, generate_batch, greedy_config, load_base_model
-from loragrid.render import make_renderer, render
+from loragrid.render import make_renderer, render, zero_shot
 from loragrid.training import add_adapter
 
 
@@ -20,7 +20,9 @@ def model(tiny_model):
 
 @pytest.fixture
 def rendered(renderer, make_example):
-    return [render(renderer, make_example(str(i), input="word " * (7 * (i % 4)) + str(i)), None, 512) for i in range(7)]
+    return [
+        render(renderer, zero_shot(make_example(str(i), input="word " * (7 * (i % 4)) + str(i))), None, 512) for i in range(7)
+    ]
 
 
 @pytest.fixture

@@ -83,7 +83,14 @@ def test_tables_survive_both_formats(tmp_path, predictions, scores):
 
 def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
     run = {"run": "r", "mix": "m", "nb_samples": 8, "config": "lora", "loss_computation": "full", "seed": 1}
-    run |= {"task": "t", "sample_type": "s", "trained_task": "t", "trained_sample_type": "s"}
+    run |= {
+        "prompting": "zero_shot",
+        "prompt_variant": "default",
+        "task": "t",
+        "sample_type": "s",
+        "trained_task": "t",
+        "trained_sample_type": "s",
+    }
     base = (
         run
         | dict.fromkeys(("mix", "nb_samples", "config", "loss_computation", "seed", "trained_task", "trained_sample_type"))

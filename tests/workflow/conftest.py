@@ -47,7 +47,7 @@ class Project:
 
 
 def copy_workflow(folder: Path) -> Project:
-    for name in ("Snakefile", "workflow", "profiles", "envs", "config"):
+    for name in ("Snakefile", "workflow", "profiles", "envs", "config", "data"):
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -109,7 +109,6 @@ def new_project(tmp_path, tiny_model) -> Project:
 def make_tiny_project(folder: Path, model: Path) -> Project:
     folder.mkdir()
     project = copy_workflow(folder)
-    (folder / "data").mkdir()
     for offset, split in enumerate(("train", "validation", "test")):
         rows = [{"word": f"{a} {b}"} for i, a in enumerate(WORDS) for b in WORDS[i + 1 + offset :: 3]]
         (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -123,7 +123,7 @@ def test_manifest_says_what_an_adapter_was_made_of(finished):
         manifest = json.loads(file.read_text())
         assert manifest["examples"]["train"] == manifest["run"]["nb_samples"]
         assert manifest["seeds"] == {"adapter_init": 1, "data_order": 1, "mix": 1}
-        assert {"model", "tokenizer", "train", "validation", "adapter"} == set(manifest["fingerprints"])
+        assert {"model", "tokenizer", "prompt_template", "train", "validation", "adapter"} == set(manifest["fingerprints"])
         assert manifest["peak_memory_mb"] > 100
 
 
@@ -372,3 +372,36 @@ def test_fractional_mix_holds_other_tasks_and_no_test_example(new_project):
         tested = {json.loads(line)["word"] for line in (new_project.folder / "data/some.jsonl").read_text().splitlines()}
         assert tested.isdisjoint(row["input"] for row in rows)
         assert len(json.loads((folder / "manifest.json").read_text())["left_out_because_tested"]["train"]["echo"]) == 6
+
+
+def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changeable):
+    def asked(config):
+        config["promptings"] = {"three": {"type": "few_shot", "k": 3}}
+        config["tasks"]["echo"]["prompts"] = {21: {"instruction": "Again: {{ instruction }}", "prompt_format": "alpaca"}}
+        ways = {"tasks": ["echo"], "nb_samples": [4], "promptings": ["three"], "prompts": ["default", 21]}
+        config["grid"].append(config["grid"][0] | ways)
+
+    changeable.edit_config(asked)
+    more = {"select_demonstrations": 1, "predict": 4, "score": 8, "analyse": 1, "report": 1}
+    assert changeable.planned() == more
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    folder = changeable.folder / "results"
+    chosen = json.loads((folder / "demonstrations/echo/gold/three.json").read_text())
+    train = {row["id"]: row for row in map(json.loads, (folder / "datasets/echo/gold/train.jsonl").open())}
+    for line in (folder / "predictions/echo/gold/tiny/base~three~21.jsonl").open():
+        row = json.loads(line)
+        assert (row["prompting"], row["prompt_variant"]) == ("three", "21")
+        shown = [train[id_]["output"] for id_ in chosen[row["id"]]]
+        assert len(shown) == 3
+        assert [row["prompt"].index(f"### Response:\n{output}") for output in shown] == sorted(
+            row["prompt"].index(f"### Response:\n{output}") for output in shown
+        )
+        assert row["prompt"].count("### Instruction:\nAgain: Say it again.") == 4
+    scores = pd.read_csv(folder / "tables/scores.csv")
+    assert len(scores) == (6 + 4) * 4
+    comparisons = pd.read_csv(folder / "tables/comparisons.csv")
+    assert len(comparisons) == (4 + 2) * 4
+    path = changeable.folder / "data/prompts/alpaca.jinja"
+    path.write_text(path.read_text().replace("Below", "Here"))
+    assert changeable.planned() == {"predict": 2, "score": 4, "analyse": 1, "report": 1}

@@ -18,7 +18,7 @@ rule check:
         mem_mb=4000,
     params:
         version=1,
-        model=lambda wildcards: model_settings(wildcards.base_model, "dtype", "prompt_format", "system_prompt"),
+        model=lambda wildcards: model_settings(wildcards.base_model),
         checks=CONFIG.checks.model_dump(),
     message:
         "Check {wildcards.base_model}, {wildcards.run}"

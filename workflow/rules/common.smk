@@ -7,9 +7,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from loragrid.config import Config, local_files, located, missing_files, mix_tasks, stated_rows
+from loragrid.config import Config, PromptVariant, local_files, located, missing_files, mix_tasks, prompt_template, stated_rows
 from loragrid.errors import UserError
-from loragrid.grid import BASE, expand_grid, oversized_mixes
+from loragrid.grid import BASE, Evaluation, expand_evaluations, expand_grid, oversized_mixes, parse_variant
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 
@@ -44,7 +44,7 @@ def known_rows(config):
 CONFIG = load_config(config)
 RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
 DATASETS = list(dict.fromkeys((run.task, run.sample_type) for run in RUNS.values()))
-BASES = list(dict.fromkeys((run.base_model, run.task, run.sample_type) for run in RUNS.values()))
+EVALUATIONS = expand_evaluations(CONFIG)
 
 
 def tier(name, ending=""):
@@ -61,14 +61,16 @@ def computed_manifests(wildcards):
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
     runs = [trained_on(run) for run in RUNS.values()]
-    evaluated = [dict(zip(("base_model", "task", "sample_type"), base), run=BASE) for base in BASES] + runs
-    base_models = list(dict.fromkeys(base_model for base_model, _, _ in BASES))
+    evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
+    base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
+    demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
     wanted = {
         "models": (rules.import_model, [{"base_model": name} for name in base_models + needed_encoders()]),
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
         "adapters": (rules.train, runs),
+        "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
         "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
         "scores": (
@@ -104,9 +106,10 @@ def mix_of(run):
 
 
 def needed_encoders():
-    """Encoders of the scorers that the grid's tasks use."""
-    used = (CONFIG.scorers[name] for task, _ in DATASETS for name in CONFIG.tasks[task].scorers)
-    return list(dict.fromkeys(scorer.encoder for scorer in used if scorer.type == "sbert"))
+    """Encoders that the grid's scorers and promptings use."""
+    scorers = (CONFIG.scorers[name] for task, _ in DATASETS for name in CONFIG.tasks[task].scorers)
+    promptings = (CONFIG.prompting(evaluation.prompting) for evaluation in EVALUATIONS)
+    return list(dict.fromkeys(one.encoder for one in (*scorers, *promptings) if one.type in ("sbert", "retrieved")))
 
 
 def pretrained(name):
@@ -114,9 +117,54 @@ def pretrained(name):
     return CONFIG.models.get(name) or CONFIG.encoders[name]
 
 
-def model_settings(base_model, *keys):
-    """Those settings of a base model that a stage depends on."""
-    return CONFIG.models[base_model].model_dump(include=set(keys))
+def model_settings(base_model):
+    """Those settings of a base model that decide what it learns and says."""
+    return with_template(CONFIG.models[base_model].model_dump(include={"dtype", "prompt_format", "system_prompt"}))
+
+
+def with_template(settings):
+    """Settings of a prompt together with the text of its template, so that an edited template counts as an edited setting."""
+    path = prompt_template(settings["prompt_format"])
+    return settings | {"template": path.read_text(encoding="utf-8") if path else None}
+
+
+def prediction_settings(wildcards):
+    """Settings of a base model for prediction, as the prompt variant changes them."""
+    variant = prompt_variant(wildcards).model_dump(include={"prompt_format", "system_prompt"}, exclude_none=True)
+    settings = model_settings(wildcards.base_model) | variant
+    return with_template(settings) | {"batch_size": CONFIG.models[wildcards.base_model].batch_size}
+
+
+def asked(wildcards):
+    """How the wildcards of a prediction say that the model is asked."""
+    _, prompting, prompt = parse_variant(wildcards.run + wildcards.variant)
+    return Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run, prompting, prompt)
+
+
+def prompt_variant(wildcards):
+    return CONFIG.tasks[wildcards.task].prompts.get(asked(wildcards).prompt) or PromptVariant()
+
+
+def demonstration_files(wildcards):
+    """What a prompt needs that shows training examples."""
+    prompting = asked(wildcards).prompting
+    if CONFIG.prompting(prompting).type == "zero_shot":
+        return {}
+    of = {"task": wildcards.task, "sample_type": wildcards.sample_type}
+    return {
+        "demonstrations": rules.select_demonstrations.output[0].format(prompting=prompting, **of),
+        "train": rules.prepare_dataset.output.train.format(**of),
+    }
+
+
+def retrieval_encoder(wildcards):
+    """The encoder that a prompting needs, if any."""
+    prompting = CONFIG.prompting(wildcards.prompting)
+    return (
+        {"encoder": rules.import_model.output.config.format(base_model=prompting.encoder)}
+        if prompting.type == "retrieved"
+        else {}
+    )
 
 
 def package_or_files(package, paths, kind="whl"):
@@ -207,7 +255,7 @@ def checked_data(wildcards):
     """The test split that a model is checked on: the run's own; for a base model the first of the grid."""
     run = find_run(wildcards)
     if run is None:
-        task, sample_type = next((t, s) for base_model, t, s in BASES if base_model == wildcards.base_model)
+        _, task, sample_type, *_ = next(one for one in EVALUATIONS if one.base_model == wildcards.base_model)
     else:
         task, sample_type = run.task, run.sample_type
     return rules.prepare_dataset.output.test.format(task=task, sample_type=sample_type)
@@ -227,6 +275,8 @@ def axes(wildcards):
         "sample_type": wildcards.sample_type,
         "base_model": wildcards.base_model,
         "run": wildcards.run,
+        "prompting": asked(wildcards).prompting,
+        "prompt_variant": asked(wildcards).prompt,
     }
     if run is None:
         return evaluated

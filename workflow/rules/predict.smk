@@ -1,17 +1,18 @@
 rule predict:
     input:
         unpack(adapter_files),
+        unpack(demonstration_files),
         test=rules.prepare_dataset.output.test,
         model=rules.import_model.output.model,
         model_config=rules.import_model.output.config,
         tokenizer=rules.import_model.output.tokenizer,
     output:
-        predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl",
-        manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}.manifest.json",
+        predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl",
+        manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.manifest.json",
     log:
-        "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}.log",
+        "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.log",
     benchmark:
-        "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl"
     conda:
         "../../envs/infer.yaml"
     threads: 1
@@ -20,10 +21,12 @@ rule predict:
     params:
         version=1,
         axes=axes,
-        model=lambda wildcards: model_settings(wildcards.base_model, "dtype", "prompt_format", "system_prompt", "batch_size"),
+        model=prediction_settings,
+        prompting=lambda wildcards: CONFIG.prompting(asked(wildcards).prompting).model_dump(),
+        instruction=lambda wildcards: prompt_variant(wildcards).instruction,
         max_new_tokens=lambda wildcards: CONFIG.tasks[wildcards.task].max_new_tokens,
         subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
     message:
-        "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}"
+        "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:
         "../scripts/predict.py"

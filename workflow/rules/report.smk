@@ -1,4 +1,4 @@
-TIERS = ["models", "datasets", "leaks", "mixes", "adapters", "predictions", "checks", "scores"]
+TIERS = ["models", "datasets", "leaks", "mixes", "adapters", "demonstrations", "predictions", "checks", "scores"]
 
 
 rule report:
@@ -8,6 +8,7 @@ rule report:
         leaks=tier("leaks"),
         mixes=tier("mixes"),
         adapters=tier("adapters"),
+        demonstrations=tier("demonstrations"),
         predictions=tier("predictions"),
         checks=tier("checks"),
         scores=tier("scores"),

@@ -21,7 +21,7 @@ rule train:
     params:
         version=1,
         run=lambda wildcards: find_run(wildcards)._asdict(),
-        model=lambda wildcards: model_settings(wildcards.base_model, "dtype", "prompt_format", "system_prompt"),
+        model=lambda wildcards: model_settings(wildcards.base_model),
         config=lambda wildcards: CONFIG.configs[find_run(wildcards).config].model_dump(),
         seeds=lambda wildcards: CONFIG.seeds_of(find_run(wildcards).seed).model_dump(),
     message:

@@ -1,5 +1,6 @@
 """Answer the test examples of one data set with one model."""
 
+import json
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch
 from loragrid.datasets import subset
 from loragrid.devices import device_name, type_name
 from loragrid.errors import UserError
-from loragrid.files import file_sha256, write_json
+from loragrid.files import file_sha256, fingerprint, write_json
 from loragrid.inference import context_length, generate, load_adapter, load_base_model, load_renderer
 from loragrid.job import circumstances, log, logged, versions
+from loragrid.prompting import make_request
 from loragrid.records import Example, Prediction, read_records, write_records
 from loragrid.render import render
 
@@ -29,13 +31,19 @@ with logged(snakemake.log[0]):
     renderer = load_renderer(model_folder, settings)
     base = load_base_model(model_folder, settings["dtype"])
     examples = subset(read_records(snakemake.input.test, Example), snakemake.params.subset)
-    rendered = [render(renderer, e, None, context_length(base), reserve=max_new_tokens) for e in examples]
+    demonstrations: dict[str, list[Example]] = {}
+    if snakemake.params.prompting["type"] != "zero_shot":
+        train = {example.id: example for example in read_records(snakemake.input.train, Example)}
+        chosen = json.loads(Path(snakemake.input.demonstrations).read_text(encoding="utf-8"))
+        demonstrations = {id_: [train[one] for one in ids] for id_, ids in chosen.items()}
+    requests = [make_request(e, snakemake.params.instruction, demonstrations.get(e.id, [])) for e in examples]
+    rendered = [render(renderer, request, None, context_length(base), reserve=max_new_tokens) for request in requests]
     prompts = [r for r in rendered if r is not None]
     if len(prompts) < len(examples):
         too_long = [e.id for e, r in zip(examples, rendered, strict=True) if r is None]
         raise UserError(f"{snakemake.input.test}: the prompts of {', '.join(too_long)} do not fit into the model's context.")
     if cut := [e.id for e, p in zip(examples, prompts, strict=True) if p.truncated]:
-        log.info("%d examples: input cut: %s", len(cut), ", ".join(cut))
+        log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     model = load_adapter(base, Path(adapter).parent) if adapter else base
     generation_started = time.perf_counter()
@@ -67,6 +75,8 @@ with logged(snakemake.log[0]):
         {
             "axes": axes,
             "model": settings,
+            "prompting": snakemake.params.prompting,
+            "instruction": snakemake.params.instruction,
             "max_new_tokens": max_new_tokens,
             "subset": snakemake.params.subset,
             "stage_version": snakemake.params.version,
@@ -75,6 +85,7 @@ with logged(snakemake.log[0]):
                 "tokenizer": file_sha256(snakemake.input.tokenizer),
                 "adapter": file_sha256(adapter) if adapter else None,
                 "test": file_sha256(snakemake.input.test),
+                "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
             },
             "examples": len(examples),
             "input_cut": cut,

@@ -9,7 +9,7 @@ import torch
 from loragrid.adapters import save_adapter
 from loragrid.config import Seeds, TrainingConfig
 from loragrid.devices import device_name, type_name
-from loragrid.files import file_sha256, folder_written_whole, write_json
+from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.inference import load_base_model, load_renderer, pad_token
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.records import Example, read_records
@@ -54,6 +54,7 @@ with logged(snakemake.log[0]):
                 "fingerprints": {
                     "model": file_sha256(snakemake.input.model),
                     "tokenizer": file_sha256(snakemake.input.tokenizer),
+                    "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
                     "train": file_sha256(snakemake.input.train),
                     "validation": file_sha256(snakemake.input.validation),
                     "adapter": file_sha256(folder / "adapter_model.safetensors"),

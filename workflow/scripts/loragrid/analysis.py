@@ -8,14 +8,13 @@ from pathlib import Path
 from loragrid.figures import learning_curves, loss_curves, save_figure
 from loragrid.job import log
 from loragrid.tables import (
-    MODEL,
     compare_with_base,
-    label_runs,
     prediction_costs,
     read_losses,
     read_predictions,
     read_scores,
     read_training_costs,
+    run_labels,
     summarise,
     write_table,
 )
@@ -42,8 +41,7 @@ def analyse(
     log.info("%d predictions, %d scores", len(prediction_table), len(score_table))
     summary = summarise(score_table, prediction_table)
     course = read_losses(losses)
-    models = prediction_table.drop_duplicates(MODEL)
-    labels = {tuple(key): label for key, label in zip(models[MODEL].to_numpy(), label_runs(models), strict=True)}
+    labels = run_labels(prediction_table)
 
     write_table(summary, tables / "scores.csv", tables / "scores.parquet")
     comparisons = compare_with_base(score_table, summary)

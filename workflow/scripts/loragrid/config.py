@@ -30,7 +30,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Names may be written as numbers.
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class PackageSource(Section):
@@ -79,10 +80,11 @@ class BaseModelEntry(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type for training and prediction; `auto`: bfloat16 on a GPU that has it, else float32."
     )
-    prompt_format: Literal["auto", "chat", "plain"] = Field(
+    prompt_format: str = Field(
         "auto",
-        description="How instruction and input become a prompt: `chat` (the tokenizer's chat template) or `plain` text; "
-        "`auto`: chat if the tokenizer has a template.",
+        description="How instruction and input become a prompt: `chat` (the tokenizer's chat template), or the name of a Jinja "
+        "template under `data/prompts/` (`plain`, `alpaca`, `alpaca_short` or your own); `auto`: chat if the tokenizer has a "
+        "template, else plain.",
     )
     batch_size: int = Field(32, ge=1, description="Prompts that are generated together.")
     system_prompt: str | None = Field(
@@ -236,6 +238,16 @@ class SampleType(Fields):
     """One provenance of reference outputs. Keys given here replace those of the task."""
 
 
+class PromptVariant(Section):
+    """Another way to ask for the same. What is not given stays as it is by default."""
+
+    instruction: str | None = Field(
+        None, description="Template of another instruction, over the example's `instruction`, `input` and `metadata`."
+    )
+    prompt_format: str | None = Field(None, description="Another format, as in `models`.")
+    system_prompt: str | None = Field(None, description="Another system message.")
+
+
 class Task(Fields):
     """A kind of work: its data, its prompt and its scorers."""
 
@@ -244,6 +256,9 @@ class Task(Fields):
     )
     cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
     scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
+    prompts: dict[Name, PromptVariant] = Field(
+        default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
+    )
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
     subset: int | None = Field(
         None,
@@ -362,6 +377,31 @@ METRICS = {"rouge": ("rouge1", "rouge2", "rougeL"), "exact_match": ("exact_match
 Scorer = Annotated[RougeScorer | ExactMatchScorer | SbertScorer, Field(discriminator="type")]
 
 
+class ZeroShot(Section):
+    """A prompt is the question alone."""
+
+    type: Literal["zero_shot"] = Field(description="Chooses this prompting.")
+
+
+class FewShot(Section):
+    """A prompt shows the same training examples with their answers before each question."""
+
+    type: Literal["few_shot"] = Field(description="Chooses this prompting.")
+    k: int = Field(ge=1, description="How many examples.")
+    seed: int = Field(0, ge=0, description="Seed of their choice.")
+
+
+class Retrieved(Section):
+    """A prompt shows the training examples that are nearest to the question by sentence embedding, the nearest first."""
+
+    type: Literal["retrieved"] = Field(description="Chooses this prompting.")
+    k: int = Field(ge=1, description="How many examples.")
+    encoder: Name = Field(description="Name of the encoder, from `encoders`.")
+
+
+Prompting = Annotated[ZeroShot | FewShot | Retrieved, Field(discriminator="type")]
+
+
 class Seeds(Section):
     """The random seeds behind one value of the `seeds` axis."""
 
@@ -390,6 +430,12 @@ class Block(Section):
         min_length=1,
         description="One run for each. A number is the seed of adapter initialisation, data order and mix alike, unless it is "
         "spelled out under `seeds`.",
+    )
+    promptings: list[Name] = Field(
+        default=["zero_shot"], min_length=1, description="How the runs and their base models are asked, from `promptings`."
+    )
+    prompts: list[Name] = Field(
+        default=["default"], min_length=1, description="Prompt variants that they are asked in, from the tasks' `prompts`."
     )
 
 
@@ -420,6 +466,9 @@ class Config(Section):
     mixes: dict[Name, Mix] = Field(min_length=1, description="Mix recipes by name.")
     configs: dict[Name, TrainingConfig] = Field(min_length=1, description="Training configurations by name.")
     scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
+    promptings: dict[Name, Prompting] = Field(
+        default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
+    )
     seeds: dict[NonNegative, Seeds] = Field(
         default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
     )
@@ -453,6 +502,10 @@ class Config(Section):
     def main_metric(self) -> str:
         """The metric of the figures and of the report's summary."""
         return self.report.metric or self.metrics[0]
+
+    def prompting(self, name: str) -> ZeroShot | FewShot | Retrieved:
+        """A way of asking by name."""
+        return self.promptings.get(name) or ZeroShot(type="zero_shot")
 
     def seeds_of(self, seed: int) -> Seeds:
         """The three random seeds that one value of the `seeds` axis stands for."""
@@ -510,7 +563,11 @@ def _choose_member(annotation: Any, value: Any) -> Any:
 
 def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int]:
     """The keys of a location, without the tags of union members that pydantic puts between them."""
-    tags = {tag for _, by_kind in UNIONS for tag in by_kind} | set(METRICS) | {"target_only", "fractional", "weighted"}
+    tags = (
+        {tag for _, by_kind in UNIONS for tag in by_kind}
+        | set(METRICS)
+        | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved"}
+    )
     for part in location:
         if isinstance(raw, Mapping) and part not in raw and part in tags:
             continue
@@ -574,6 +631,9 @@ def _broken_references(config: Config) -> Iterator[str]:
             yield _unknown(f"tasks.{task_name}.cleaning.tokenizer", "base model", task.cleaning.tokenizer, config.models)
         if task.cleaning.tokenizer is None and (task.cleaning.min_tokens or task.cleaning.max_tokens):
             yield f"tasks.{task_name}.cleaning.tokenizer: is needed to measure min_tokens and max_tokens."
+    for name, prompting in config.promptings.items():
+        if isinstance(prompting, Retrieved) and prompting.encoder not in config.encoders:
+            yield _unknown(f"promptings.{name}.encoder", "encoder", prompting.encoder, config.encoders)
     for name, source in config.sources.items():
         yield from _broken_source(f"sources.{name}", source)
     for name, mix in config.mixes.items():
@@ -594,6 +654,7 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
         ("tasks", "task", block.tasks, config.tasks),
         ("mixes", "mix", block.mixes, config.mixes),
         ("configs", "config", block.configs, config.configs),
+        ("promptings", "prompting", block.promptings, ["zero_shot", *config.promptings]),
     ]
     for axis, kind, names, known in axes:
         for name in names:
@@ -607,6 +668,11 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
                     f"sample type of task '{task_name}':",
                     sample_type,
                     config.tasks[task_name].sample_types,
+                )
+        for prompt in block.prompts:
+            if prompt not in ("default", *config.tasks[task_name].prompts):
+                yield _unknown(
+                    f"{where}.prompts", f"prompt of task '{task_name}':", prompt, ["default", *config.tasks[task_name].prompts]
                 )
     for mix_name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[mix_name]
@@ -646,8 +712,25 @@ def _broken_source(where: str, source: BuiltSource | HubDataset | FileSource) ->
         yield f"{where}.splits: 'test' is missing; give one, or cut it with split.test or split.test_per_task."
 
 
+def prompt_template(prompt_format: str) -> Path | None:
+    """The file of a prompt format; None for `chat`, which is the tokenizer's. `auto` falls back on plain."""
+    if prompt_format == "chat":
+        return None
+    return Path(f"data/prompts/{'plain' if prompt_format == 'auto' else prompt_format}.jinja")
+
+
 def missing_files(config: Config) -> Iterator[str]:
     """One sentence for each file on this machine that the configuration names and that is not there."""
+    formats = {f"models.{name}": model.prompt_format for name, model in config.models.items()}
+    for name, task in config.tasks.items():
+        formats |= {f"tasks.{name}.prompts.{key}": one.prompt_format for key, one in task.prompts.items() if one.prompt_format}
+    for key, prompt_format in formats.items():
+        template = prompt_template(prompt_format)
+        if template is not None and not template.is_file():
+            known = ["auto", "chat", *(found.stem for found in Path("data/prompts").glob("*.jinja"))]
+            yield f"{key}.prompt_format: there is no '{template}'; {_nearest(prompt_format, known)}"
+        elif template is not None and (problem := syntax_error(template.read_text(encoding="utf-8"))):
+            yield f"{key}.prompt_format: '{template}' is not a valid template: {problem}"
     for section, entries in (("models", config.models), ("encoders", config.encoders)):
         for name, entry in entries.items():
             if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():

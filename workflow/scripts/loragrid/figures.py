@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from loragrid.files import written_whole
 from loragrid.grid import BASE
-from loragrid.tables import EVALUATED
+from loragrid.tables import ASKED, EVALUATED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe & Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-CURVE = ["mix", "config", "loss_computation"]
+CURVE = ["mix", "config", "loss_computation", *ASKED]
 
 # The same figure has the same bytes.
 mpl.rcParams.update({"svg.hashsalt": "loragrid", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9})
@@ -77,14 +77,16 @@ def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
     curves = list(dict(groups(of_metric[of_metric["run"] != BASE], CURVE)))
     for dataset, axis in found.items():
         table = by_dataset[dataset]
-        base = table[table["run"] == BASE]
         for curve, runs in groups(table[table["run"] != BASE], CURVE):
+            base = table[(table["run"] == BASE) & (table[ASKED] == list(curve[-2:])).all(axis=1)]
             points = runs.groupby("nb_samples")[["mean", "standard_error"]].mean()
             x = [0] * len(base) + [int(n) for n in points.index]
             y = [*base["mean"], *points["mean"]]
             errors = [*base["standard_error"], *points["standard_error"]]
             colour = COLOURS[curves.index(curve) % len(COLOURS)]
-            label = ", ".join(curve[:2]) + f", {curve[2]} loss"
+            label = ", ".join(
+                [*curve[:2], f"{curve[2]} loss", *(how for how in curve[3:] if how not in ("zero_shot", "default"))]
+            )
             axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
         axis.set_xticks(sorted({0, *map(int, table["nb_samples"].dropna())}))
     add_legend(figure, found)

@@ -48,6 +48,41 @@ def block_runs(block: Block) -> Iterator[Run]:
     return map(Run._make, product(*axes))
 
 
+class Evaluation(NamedTuple):
+    """One set of predictions: a run, or a base model, on one data set, asked in one way."""
+
+    base_model: str
+    task: str
+    sample_type: str
+    run: str
+    """Name of the run, or `BASE`."""
+    prompting: str = "zero_shot"
+    prompt: str = "default"
+
+    @property
+    def variant(self) -> str:
+        """What stands behind the run's name where it is not asked the usual way: zero shot, in the default prompt."""
+        return "" if (self.prompting, self.prompt) == ("zero_shot", "default") else f"~{self.prompting}~{self.prompt}"
+
+
+def parse_variant(name: str) -> tuple[str, str, str]:
+    """Run, prompting and prompt from a run's name with its variant."""
+    run, _, variant = name.partition("~")
+    prompting, _, prompt = variant.partition("~")
+    return run, prompting or "zero_shot", prompt or "default"
+
+
+def expand_evaluations(config: Config) -> list[Evaluation]:
+    """What is predicted: each block's base models and runs, in each of its ways of asking. Base models come first."""
+    bases, runs = [], []
+    for block in config.grid:
+        for prompting, prompt in product(block.promptings, block.prompts):
+            for run in block_runs(block):
+                bases.append(Evaluation(run.base_model, run.task, run.sample_type, BASE, prompting, prompt))
+                runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, prompting, prompt))
+    return list(dict.fromkeys(bases + runs))
+
+
 def expand_grid(config: Config) -> list[Run]:
     """The runs of all blocks, in the order of the blocks, each once."""
     return list(dict.fromkeys(run for block in config.grid for run in block_runs(block)))

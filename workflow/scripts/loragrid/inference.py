@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from loragrid.devices import pick_device, pick_dtype
+from loragrid.errors import UserError
 from loragrid.render import Renderer, make_renderer
 
 if TYPE_CHECKING:
@@ -46,10 +47,22 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> torch.nn.Module:
 
 
 def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
-    """The renderer of an imported base model, with the prompt settings of its configuration entry."""
+    """The renderer of an imported base model.
+
+    Args:
+        settings: `prompt_format`, `system_prompt`, and the text of the format's `template` (None for chat).
+
+    Raises:
+        UserError: where the chat format is asked for and the tokenizer has no chat template.
+    """
     from transformers import AutoTokenizer
 
-    return make_renderer(AutoTokenizer.from_pretrained(folder), settings["prompt_format"], settings["system_prompt"])
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    has_chat_template = bool(tokenizer.chat_template)
+    if settings["prompt_format"] == "chat" and not has_chat_template:
+        raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
+    is_chat = settings["prompt_format"] == "chat" or (settings["prompt_format"] == "auto" and has_chat_template)
+    return make_renderer(tokenizer, None if is_chat else settings["template"], settings["system_prompt"])
 
 
 def context_length(model: Any) -> int:

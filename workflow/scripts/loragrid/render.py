@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from loragrid.templates import fill_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -16,10 +19,19 @@ class Renderer(NamedTuple):
     """A tokenizer and how prompts are written for it."""
 
     tokenizer: PreTrainedTokenizerBase
-    prompt_format: Literal["chat", "plain"]
+    template: str | None
+    """Jinja template of a prompt; None: the tokenizer's chat template."""
     system_prompt: str | None
     end_of_turn: int
     """Id of the token that ends an answer."""
+
+
+class Request(NamedTuple):
+    """What a prompt asks, with examples of how it is answered."""
+
+    instruction: str
+    input: str
+    demonstrations: tuple[Example, ...] = ()
 
 
 class Rendered(NamedTuple):
@@ -32,64 +44,83 @@ class Rendered(NamedTuple):
     truncated: bool
 
 
-def make_renderer(
-    tokenizer: PreTrainedTokenizerBase, prompt_format: Literal["auto", "chat", "plain"] = "auto", system_prompt: str | None = None
-) -> Renderer:
-    """Settle the prompt format and find the token that ends an answer in it."""
-    if prompt_format == "auto":
-        prompt_format = "chat" if tokenizer.chat_template else "plain"
+def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = None, system_prompt: str | None = None) -> Renderer:
+    """Find the token that ends an answer: the first special one behind it in the chat template, else the end of text."""
     end_of_turn = tokenizer.eos_token_id
-    if prompt_format == "chat":
+    if template is None:
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
         text = str(tokenizer.apply_chat_template(messages, tokenize=False))
         after_answer = tokenizer(text.rpartition(_PROBE)[2], add_special_tokens=False).input_ids
         special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
         end_of_turn = next((i for i in after_answer if i in special), end_of_turn)
-    return Renderer(tokenizer, prompt_format, system_prompt, end_of_turn)
+    return Renderer(tokenizer, template, system_prompt, end_of_turn)
 
 
-def prompt_text(renderer: Renderer, instruction: str, input_: str) -> str:
+def prompt_text(renderer: Renderer, request: Request) -> str:
     """The prompt as text, up to where the answer starts."""
-    request = f"{instruction}\n\n{input_}" if input_ else instruction
-    if renderer.prompt_format == "plain":
-        return f"{request}\n\n"
-    system = [] if renderer.system_prompt is None else [{"role": "system", "content": renderer.system_prompt}]
-    messages = [*system, {"role": "user", "content": request}]
+    if renderer.template is not None:
+        demonstrations = [
+            {"instruction": d.instruction, "input": d.input, "output": d.references[0]} for d in request.demonstrations
+        ]
+        known = {"instruction": request.instruction, "input": request.input, "system_prompt": renderer.system_prompt or ""}
+        return fill_template(renderer.template, known | {"demonstrations": demonstrations})
+    messages = [] if renderer.system_prompt is None else [{"role": "system", "content": renderer.system_prompt}]
+    for one in request.demonstrations:
+        messages.append({"role": "user", "content": _message(one.instruction, one.input)})
+        messages.append({"role": "assistant", "content": one.references[0]})
+    messages.append({"role": "user", "content": _message(request.instruction, request.input)})
     return str(renderer.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def _message(instruction: str, input_: str) -> str:
+    return f"{instruction}\n\n{input_}" if input_ else instruction
 
 
 def _prompt_ids(renderer: Renderer, text: str) -> list[int]:
     ids: list[int] = renderer.tokenizer(text, add_special_tokens=False).input_ids
-    if renderer.prompt_format == "plain":
-        # A chat template writes the beginning-of-sequence token itself; plain text gets it where the tokenizer adds one.
+    if renderer.template is not None:
+        # A chat template writes the beginning-of-sequence token itself; other text gets it where the tokenizer adds one.
         first = renderer.tokenizer("").input_ids[:1]
-        if first and first[0] == renderer.tokenizer.bos_token_id:
+        if first and first[0] == renderer.tokenizer.bos_token_id and ids[:1] != first:
             ids = first + ids
     return ids
 
 
-def render(renderer: Renderer, example: Example, answer: str | None, max_length: int, reserve: int = 0) -> Rendered | None:
-    """Turn an example into token ids of at most `max_length - reserve` tokens.
+def render(renderer: Renderer, request: Request, answer: str | None, max_length: int, reserve: int = 0) -> Rendered | None:
+    """Turn a request into token ids of at most `max_length - reserve` tokens.
 
-    What is too long has the end of its input cut, never the template around it and never the answer.
+    What is too long loses its demonstrations, the last one first, then the end of its input; never the template around it
+    and never the answer.
 
     Args:
         answer: the answer to learn; None when the model is to give it.
         reserve: tokens kept free, for an answer to be generated.
 
     Returns:
-        The rendered example, or None if it does not fit even without any input.
+        The rendered request, or None if it does not fit even without any input.
     """
     tokenizer = renderer.tokenizer
     answer_ids = [] if answer is None else [*tokenizer(answer, add_special_tokens=False).input_ids, renderer.end_of_turn]
     room = max_length - reserve - len(answer_ids)
-    text = prompt_text(renderer, example.instruction, example.input)
-    prompt_ids = _prompt_ids(renderer, text)
+
+    def fit(shorter: Request) -> tuple[str, list[int]]:
+        text = prompt_text(renderer, shorter)
+        return text, _prompt_ids(renderer, text)
+
+    text, prompt_ids = fit(request)
     if len(prompt_ids) <= room:
         return Rendered(text, prompt_ids, answer_ids, truncated=False)
-    input_ids = tokenizer(example.input, add_special_tokens=False).input_ids
+    demonstrations: Sequence[Example] = request.demonstrations
+    while demonstrations and len(prompt_ids) > room:
+        demonstrations = demonstrations[:-1]
+        text, prompt_ids = fit(request._replace(demonstrations=tuple(demonstrations)))
+    input_ids = tokenizer(request.input, add_special_tokens=False).input_ids
     while input_ids and len(prompt_ids) > room:
         del input_ids[-(len(prompt_ids) - room) :]
-        text = prompt_text(renderer, example.instruction, tokenizer.decode(input_ids).strip())
-        prompt_ids = _prompt_ids(renderer, text)
+        text, prompt_ids = fit(Request(request.instruction, tokenizer.decode(input_ids).strip()))
     return Rendered(text, prompt_ids, answer_ids, truncated=True) if len(prompt_ids) <= room else None
+
+
+def zero_shot(example: Example) -> Request:
+    """An example's own request."""
+    return Request(example.instruction, example.input)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from loragrid.files import written_whole
 from loragrid.grid import BASE
 from loragrid.records import Example, iterate_records
-from loragrid.tables import EVALUATED, METRIC, MODEL, label_runs
+from loragrid.tables import EVALUATED, METRIC, MODEL, RUN, label_runs, run_labels
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
@@ -65,7 +65,7 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict
     gains = comparisons.set_index([*MODEL, *METRIC])[["mean_difference", "standard_error"]]
     tables = []
     for key, of_metric in labelled.groupby(METRIC, sort=False):
-        columns = [label for label in dict.fromkeys(of_metric["label"]) if label != BASE]
+        ordered = of_metric.sort_values("run", key=lambda run: run != BASE, kind="stable")
         rows = []
         for dataset, group in of_metric.groupby(EVALUATED, sort=False):
             cells: dict[str, dict[str, Any]] = {}
@@ -75,7 +75,7 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict
                     cell["gain"], cell["gain_error"] = gains.loc[found]
                 cells[row["label"]] = cell
             rows.append({**dict(zip(EVALUATED, dataset, strict=True)), "cells": cells})
-        tables.append({"metric": "/".join(map(str, key)), "columns": [BASE, *columns], "rows": rows})
+        tables.append({"metric": "/".join(map(str, key)), "columns": list(dict.fromkeys(ordered["label"])), "rows": rows})
     return tables
 
 
@@ -174,12 +174,12 @@ def write_report(
     summary = pd.read_parquet(tables / "scores.parquet")
     comparisons = pd.read_parquet(tables / "comparisons.parquet")
     predictions = pd.read_parquet(tables / "predictions.parquet")
-    runs = predictions.drop_duplicates(MODEL)
-    labels = runs.assign(label=label_runs(runs)).set_index(MODEL)["label"]
+    models = predictions.drop_duplicates(MODEL)
+    of_models = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
 
-    def costs(name: str) -> list[dict[str, Any]]:
+    def costs(name: str, keys: Sequence[str], labels: Mapping[tuple[str, ...], str]) -> list[dict[str, Any]]:
         table = pd.read_csv(tables / name)
-        named = [labels.get(tuple(key), key[-1]) for key in table[MODEL].itertuples(index=False)]
+        named = [labels.get(key, key[3]) for key in table[list(keys)].itertuples(index=False, name=None)]
         return [{str(key): value for key, value in row.items()} for row in table.assign(label=named).to_dict("records")]
 
     environment = Environment(
@@ -195,8 +195,8 @@ def write_report(
         learning_curves=as_data_uri(figures / "learning_curves.svg"),
         loss_curves=as_data_uri(figures / "loss_curves.svg"),
         examples=example_answers(predictions, settings["examples"]),
-        training_costs=costs("training_costs.csv"),
-        prediction_costs=costs("prediction_costs.csv"),
+        training_costs=costs("training_costs.csv", RUN, run_labels(predictions)),
+        prediction_costs=costs("prediction_costs.csv", MODEL, of_models),
         checks=read_checks(checks),
         leaking=leaking,
         circumstances=circumstances_of(manifests),

@@ -10,13 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from loragrid.files import written_whole
-from loragrid.grid import BASE
+from loragrid.grid import BASE, parse_variant
 from loragrid.records import Prediction, Score, iterate_records
 
 EVALUATED = ["base_model", "task", "sample_type"]
 """A base model and the data set that it, or a run of it, is evaluated on."""
-MODEL = [*EVALUATED, "run"]
-AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed", "prompting"]
+RUN = [*EVALUATED, "run"]
+ASKED = ["prompting", "prompt_variant"]
+MODEL = [*RUN, *ASKED]
+AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"]
 METRIC = ["scorer", "metric"]
 INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
 
@@ -33,8 +35,8 @@ def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
     """One row per prediction and metric; the folders of a score file say which model and data set it is about."""
     rows = []
     for path in map(Path, paths):
-        task, sample_type, base_model, run = path.parts[-5:-1]
-        of = {"base_model": base_model, "task": task, "sample_type": sample_type, "run": run}
+        task, sample_type, base_model, model = path.parts[-5:-1]
+        of = dict(zip(MODEL, (base_model, task, sample_type, *parse_variant(model)), strict=True))
         rows += [of | score.model_dump() for score in iterate_records(path, Score)]
     return pd.DataFrame(rows, columns=[*MODEL, *Score.model_fields])
 
@@ -59,12 +61,12 @@ def summarise(scores: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """One row per run, data set and metric: the run's score minus its base model's on the same examples.
+    """One row per run, data set and metric: the run's score minus its base model's, asked alike, on the same examples.
 
     `mean_difference` and its `standard_error` are those of the paired differences; `better`, `equal` and `worse` count
     the examples.
     """
-    keys = [*EVALUATED, *METRIC, "id"]
+    keys = [*EVALUATED, *ASKED, *METRIC, "id"]
     values = scores.assign(value=scores["value"].fillna(0.0))
     of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
     pairs = values[values["run"] != BASE].merge(of_base, on=keys)
@@ -89,10 +91,10 @@ def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
     for path in map(Path, paths):
         table = pd.read_csv(path)
         task, sample_type, base_model, run = path.parts[-5:-1]
-        for position, (name, value) in enumerate(zip(MODEL, (base_model, task, sample_type, run), strict=True)):
+        for position, (name, value) in enumerate(zip(RUN, (base_model, task, sample_type, run), strict=True)):
             table.insert(position, name, value)
         tables.append(table)
-    columns = [*MODEL, "step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
+    columns = [*RUN, "step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
@@ -115,7 +117,7 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
                 "peak_memory_mb": manifest["peak_memory_mb"],
             }
         )
-    columns = [*MODEL, "examples", "input_cut", "dropped", "tokens", "training_s", "job_s", "peak_memory_mb"]
+    columns = [*RUN, "examples", "input_cut", "dropped", "tokens", "training_s", "job_s", "peak_memory_mb"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -149,13 +151,21 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
+    asked = [(axis, text) for axis, text in (("prompting", "{}"), ("prompt_variant", "prompt {}")) if runs[axis].nunique() > 1]
 
     def label(run: pd.Series) -> str:
+        how = [text.format(run[axis]) for axis, text in asked]
         if run["run"] == BASE:
-            return BASE
-        parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying)]
+            return ", ".join([BASE, *how])
+        parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *how]
         if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
             parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
         return ", ".join(parts)
 
     return [label(run) for _, run in runs.iterrows()]
+
+
+def run_labels(predictions: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """The short name of each run, however it was asked, by base model, task, sample type and run."""
+    runs = predictions.drop_duplicates(RUN).assign(prompting="", prompt_variant="")
+    return {tuple(key): label for key, label in zip(runs[RUN].to_numpy(), label_runs(runs), strict=True)}

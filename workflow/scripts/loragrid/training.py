@@ -15,7 +15,7 @@ from tqdm import tqdm
 from loragrid.config import Seeds, TrainingConfig
 from loragrid.errors import UserError
 from loragrid.job import log
-from loragrid.render import Renderer, render
+from loragrid.render import Renderer, render, zero_shot
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -59,7 +59,7 @@ def encode(
     """
     encoded, truncated, dropped = [], [], []
     for example in examples:
-        rendered = render(renderer, example, example.references[0], max_length)
+        rendered = render(renderer, zero_shot(example), example.references[0], max_length)
         if rendered is None:
             dropped.append(example.id)
             continue

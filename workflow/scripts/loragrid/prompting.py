@@ -1,0 +1,52 @@
+"""Demonstrations: training examples that a prompt shows before its question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from loragrid.mixes import draw
+from loragrid.records import Example
+from loragrid.render import Request, zero_shot
+from loragrid.templates import fill_template
+
+
+def few_shot(tests: Sequence[Example], train: Sequence[Example], k: int, seed: int) -> dict[str, list[str]]:
+    """The same `k` training examples for every test example, drawn by seed; by the test example's id."""
+    chosen = [example.id for example in draw(train, k, seed)]
+    return {test.id: chosen for test in tests}
+
+
+def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encoder_folder: Path) -> dict[str, list[str]]:
+    """The `k` training examples whose questions are nearest to that of each test example, the nearest first.
+
+    Nearness is the cosine similarity of sentence embeddings of the inputs (without one: of the instructions).
+    """
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
+
+    def embed(examples: Sequence[Example]) -> Any:
+        return encoder.encode([e.input or e.instruction for e in examples], normalize_embeddings=True, show_progress_bar=True)
+
+    similarity = embed(tests) @ embed(train).T
+    order = (-similarity).argsort(axis=1, kind="stable")[:, :k]
+    return {test.id: [train[i].id for i in nearest] for test, nearest in zip(tests, order.tolist(), strict=True)}
+
+
+def make_request(example: Example, instruction: str | None, demonstrations: Sequence[Example]) -> Request:
+    """The request for a test example.
+
+    Args:
+        instruction: a template over the example's `instruction`, `input` and `metadata` that replaces its instruction, and
+            that of its demonstrations.
+    """
+
+    def reworded(one: Example) -> Example:
+        if instruction is None:
+            return one
+        fields = {"instruction": one.instruction, "input": one.input, "metadata": one.metadata}
+        return one.model_copy(update={"instruction": fill_template(instruction, fields)})
+
+    return zero_shot(reworded(example))._replace(demonstrations=tuple(map(reworded, demonstrations)))
