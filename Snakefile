@@ -29,12 +29,14 @@ include: "workflow/rules/import_model.smk"
 include: "workflow/rules/prepare_dataset.smk"
 include: "workflow/rules/decontaminate.smk"
 include: "workflow/rules/make_mix.smk"
+include: "workflow/rules/tokenise.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/select_demonstrations.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -49,11 +51,13 @@ rule all:
         tier("datasets"),
         tier("leaks"),
         tier("mixes"),
+        tier("tokens"),
         tier("adapters"),
         tier("demonstrations"),
         tier("predictions"),
         tier("checks"),
         tier("scores"),
+        rules.describe_data.output,
         rules.analyse.output,
         rules.report.output,
     message:

@@ -96,3 +96,19 @@ def test_ready_made_tasks_fit_the_default_configuration(path):
     tasks = Config.from_mapping(config).tasks
     assert all(name in tasks for name in added["tasks"])
     assert path.name in (REPOSITORY / "config" / "tasks" / "README.md").read_text()
+
+
+@needs_generics
+def test_generics_have_the_published_lengths():
+    def lengths(texts, measure):
+        found = [measure(text) for text in texts]
+        return min(found), round(sum(found) / len(found), 2), max(found)
+
+    expected = {"negative": ((10, 29.58, 95), (2, 4.68, 20), 68.47), "positive": ((10, 27.07, 94), (2, 4.17, 17), 35.04)}
+    for polarity, (characters, words, exemplar) in expected.items():
+        of_generic = load("generics").read_exemplars(GENERICS / f"{polarity}.csv")
+        # Counted once for each row of the file.
+        generics = [generic for generic, found in of_generic.items() for _ in found]
+        assert lengths(generics, len) == characters
+        assert lengths(generics, lambda text: len(text.split())) == words
+        assert lengths((e for found in of_generic.values() for e in found), len)[1] == exemplar

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from loragrid.analysis import analyse
+from loragrid.analysis import analyse, describe_data
 from loragrid.records import Prediction, Score, write_records
 from loragrid.report import grid_state, headline, leaking_mixes, number, write_report
 
@@ -44,6 +44,7 @@ def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
     score = tmp_path / "scores/t/s/m/base/r.jsonl"
     write_records(score, [Score(id="1", scorer="r", metric="x", value=0.25)])
     analyse([path], [score], [], [], "r/x", tmp_path / "tables", tmp_path / "figures")
+    describe_data([], [], [], [], [], tmp_path / "tables", tmp_path / "figures")
     settings = {"title": "A & B", "examples": 1}
     write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [], [])
     html = (tmp_path / "r.html").read_text()

@@ -9,7 +9,8 @@ from loragrid.adapters import save_adapter
 from loragrid.config import Seeds, TrainingConfig
 from loragrid.errors import UserError
 from loragrid.inference import load_adapter, load_base_model, pad_token
-from loragrid.render import make_renderer
+from loragrid.render import make_renderer, render, zero_shot
+from loragrid.tokens import Tokenised, read_tokens, tokenise, write_tokens
 from loragrid.training import (
     IGNORED,
     Encoded,
@@ -17,7 +18,6 @@ from loragrid.training import (
     add_adapter,
     collate,
     data_order,
-    encode,
     learning_rate_factor,
     mean_loss,
     micro_batches,
@@ -25,10 +25,18 @@ from loragrid.training import (
     train,
     write_course,
 )
+from loragrid.training import encode as encode_examples
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
 SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
+
+
+def encode(renderer, examples, loss_computation, max_length):
+    tokenised = {
+        r["id"]: Tokenised(r["prompt_ids"], r["answer_ids"]) for r in tokenise(renderer, {"train": examples}).to_pylist()
+    }
+    return encode_examples(renderer, examples, tokenised, loss_computation, max_length)
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +274,12 @@ def test_each_epoch_holds_every_example_once(examples, batch_size, epochs, steps
 def test_learning_rate_warms_up_and_decays(schedule, expected):
     factor = learning_rate_factor(schedule, warmup_steps=2, total_steps=6)
     assert [factor(step) for step in range(6)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_tokenised_data_is_what_the_renderer_gives_and_only_wanted_examples_are_read(tmp_path, renderer, examples):
+    write_tokens(tmp_path / "a.parquet", tokenise(renderer, {"train": examples[:6], "test": examples[6:]}))
+    found = read_tokens([tmp_path / "a.parquet"], {e.id for e in examples[2:8]})
+    assert set(found) == {e.id for e in examples[2:8]}
+    for example in examples[2:8]:
+        rendered = render(renderer, zero_shot(example), example.output, 10_000)
+        assert found[example.id] == (rendered.prompt_ids, rendered.answer_ids)

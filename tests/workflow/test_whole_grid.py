@@ -18,10 +18,12 @@ EVERYTHING = {
     "prepare_dataset": 2,
     "decontaminate": 2,
     "make_mix": 4,
+    "tokenise": 2,
     "train": 4,
     "predict": 6,
     "check": 5,
     "score": 12,
+    "describe_data": 1,
     "analyse": 1,
     "report": 1,
 }
@@ -142,14 +144,14 @@ def test_manifest_says_what_an_adapter_was_made_of(finished):
         ("adapters/echo/gold/tiny/*n4*/loss.csv", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
         (
             "datasets/echo/gold/leaks.json",
-            {"decontaminate": 1, "make_mix": 2, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+            {"decontaminate": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
         ),
-        ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "describe_data": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
         (
             "datasets/echo/gold/test.jsonl",
-            {"prepare_dataset": 1, "decontaminate": 2, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
         ),
-        ("models/tiny/tokenizer.json", {"import_model": 1, **TRAINED, "predict": 6, "check": 5, "score": 12}),
+        ("models/tiny/tokenizer.json", {"import_model": 1, "tokenise": 2, "describe_data": 1, **TRAINED, "predict": 6, "check": 5, "score": 12}),
     ],
 )  # fmt: skip
 def test_deleted_file_comes_back_with_what_depends_on_it_and_no_more(changeable, pattern, expected):
@@ -176,14 +178,14 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
         (
             lambda c: c["tasks"]["echo"].update(instruction="Repeat."),
-            {"prepare_dataset": 1, "decontaminate": 2, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
         ),
         (lambda c: c["scorers"]["rouge"].update(stemmer=False), {"score": 6, "analyse": 1, "report": 1}),
         (lambda c: c["report"].update(title="Other") if "report" in c else c.update(report={"title": "Other"}), {"report": 1}),
         (lambda c: c["tasks"]["echo"]["scorers"].remove("rouge"), {"analyse": 1, "report": 1}),
         (
             lambda c: c["grid"][0]["nb_samples"].append(6),
-            {"make_mix": 2, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+            {"make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
         ),
         (
             lambda c: c["grid"][0].update(loss_computations=["completion", "full"]),
@@ -192,7 +194,7 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["grid"].append(c["grid"][0] | {"nb_samples": [8]}), {}),
         (
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0]["tasks"].append("whisper")),
-            {"prepare_dataset": 1, "decontaminate": 3, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
         ),
     ],
     ids=[
@@ -220,7 +222,7 @@ def test_new_time_stamps_comments_and_formatting_of_code_rerun_nothing(changeabl
         ("train", TRAINED),
         ("score", {"score": 12, "analyse": 1, "report": 1}),
         ("analyse", {"analyse": 1, "report": 1}),
-        ("make_mix", {"make_mix": 4} | TRAINED),
+        ("make_mix", {"make_mix": 4, "describe_data": 1} | TRAINED),
     ],
 )
 def test_raised_version_reruns_its_stage_and_what_depends_on_it(changeable, rule, expected):

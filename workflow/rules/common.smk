@@ -69,6 +69,7 @@ def tiers():
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
+        "tokens": (rules.tokenise, evaluated),
         "adapters": (rules.train, runs),
         "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
@@ -232,11 +233,15 @@ def find_run(wildcards):
 
 
 def mix_files(wildcards):
-    """The training and validation part of a run's mix."""
+    """The training and validation part of a run's mix, and the tokenised data sets that it draws from."""
     run = find_run(wildcards)
+    of_mix = mix_of(run)
+    tasks = dict.fromkeys([run.task, *mix_tasks(CONFIG.mixes[run.mix])])
+    tokens = rules.tokenise.output[0]
     return {
-        "train": rules.make_mix.output.train.format(**mix_of(run)),
-        "validation": rules.make_mix.output.validation.format(**mix_of(run)),
+        "train": rules.make_mix.output.train.format(**of_mix),
+        "validation": rules.make_mix.output.validation.format(**of_mix),
+        "tokens": [tokens.format(base_model=run.base_model, task=task, sample_type=run.sample_type) for task in tasks],
     }
 
 

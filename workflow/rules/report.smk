@@ -1,4 +1,4 @@
-TIERS = ["models", "datasets", "leaks", "mixes", "adapters", "demonstrations", "predictions", "checks", "scores"]
+TIERS = ["models", "datasets", "leaks", "mixes", "tokens", "adapters", "demonstrations", "predictions", "checks", "scores"]
 
 
 rule report:
@@ -7,6 +7,7 @@ rule report:
         datasets=tier("datasets"),
         leaks=tier("leaks"),
         mixes=tier("mixes"),
+        tokens=tier("tokens"),
         adapters=tier("adapters"),
         demonstrations=tier("demonstrations"),
         predictions=tier("predictions"),
@@ -16,6 +17,7 @@ rule report:
         tables=rules.analyse.output,
         scores_table=rules.analyse.output.scores,
         learning_curves=rules.analyse.output.learning_curves,
+        data=rules.describe_data.output,
     output:
         "results/report.html",
     log:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis import analyse
+from loragrid.analysis import analyse, describe_data
 from loragrid.job import logged
 from loragrid.report import grid_state, leaking_mixes, write_report
 
@@ -22,6 +22,15 @@ with logged(snakemake.log[0]):
         present("adapters", "loss.csv"),
         present("adapters", "manifest.json"),
         snakemake.params.metric,
+        tables=folder / "tables",
+        figures=folder / "figures",
+    )
+    describe_data(
+        present("datasets", ".jsonl"),
+        present("datasets", "manifest.json"),
+        present("mixes", ".jsonl"),
+        present("mixes", "manifest.json"),
+        present("tokens", ".parquet"),
         tables=folder / "tables",
         figures=folder / "figures",
     )

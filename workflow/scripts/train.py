@@ -13,6 +13,7 @@ from loragrid.files import file_sha256, fingerprint, folder_written_whole, write
 from loragrid.inference import load_base_model, load_renderer, pad_token
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.records import Example, read_records
+from loragrid.tokens import read_tokens
 from loragrid.training import add_adapter, encode, train, write_course
 
 if TYPE_CHECKING:
@@ -26,11 +27,10 @@ with logged(snakemake.log[0]):
     model_folder = Path(snakemake.input.model).parent
 
     renderer = load_renderer(model_folder, settings)
-    train_set, train_cut, train_dropped = encode(
-        renderer, read_records(snakemake.input.train, Example), run["loss_computation"], config.max_length
-    )
-    validation_set, _, validation_dropped = encode(
-        renderer, read_records(snakemake.input.validation, Example), run["loss_computation"], config.max_length
+    mix = {part: read_records(snakemake.input[part], Example) for part in ("train", "validation")}
+    tokenised = read_tokens(snakemake.input.tokens, {example.id for examples in mix.values() for example in examples})
+    (train_set, train_cut, train_dropped), (validation_set, _, validation_dropped) = (
+        encode(renderer, examples, tokenised, run["loss_computation"], config.max_length) for examples in mix.values()
     )
     for text, ids in (("input cut", train_cut), ("dropped, too long", train_dropped + validation_dropped)):
         if ids:

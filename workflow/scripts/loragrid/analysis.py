@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from loragrid.figures import learning_curves, loss_curves, save_figure
+import pandas as pd
+
+from loragrid.figures import learning_curves, length_histograms, loss_curves, save_figure
 from loragrid.job import log
+from loragrid.statistics import count_examples, count_mixes, example_lengths, summarise_lengths
 from loragrid.tables import (
     compare_with_base,
     prediction_costs,
@@ -52,3 +55,24 @@ def analyse(
     write_table(prediction_costs(prediction_table), tables / "prediction_costs.csv")
     save_figure(learning_curves(summary, metric), figures / "learning_curves.svg", figures / "learning_curves.png")
     save_figure(loss_curves(course, labels), figures / "loss_curves.svg", figures / "loss_curves.png")
+
+
+def describe_data(
+    datasets: Sequence[str | Path],
+    dataset_manifests: Sequence[str | Path],
+    mixes: Sequence[str | Path],
+    mix_manifests: Sequence[str | Path],
+    tokens: Sequence[str | Path],
+    tables: Path,
+    figures: Path,
+) -> None:
+    """Write the tables and the figure that say what the data is like.
+
+    Args:
+        tables, figures: folders to write to.
+    """
+    lengths = example_lengths(datasets, tokens)
+    write_table(count_examples(dataset_manifests), tables / "data_sets.csv")
+    write_table(count_mixes(mix_manifests), tables / "mixes.csv")
+    write_table(summarise_lengths(pd.concat([lengths, example_lengths(mixes, tokens)])), tables / "lengths.csv")
+    save_figure(length_histograms(lengths), figures / "lengths.svg", figures / "lengths.png")

@@ -113,6 +113,20 @@ def loss_curves(losses: pd.DataFrame, labels: dict[tuple[str, ...], str]) -> Fig
     return figure
 
 
+def length_histograms(lengths: pd.DataFrame) -> Figure:
+    """How long inputs and outputs are, one panel per data set: in tokens of the first base model, or else in words."""
+    unit = "tokens" if (lengths["unit"] == "tokens").any() else "words"
+    of_unit = lengths[lengths["unit"] == unit]
+    first = of_unit[of_unit["tokenizer"] == of_unit["tokenizer"].iloc[0]] if len(of_unit) else of_unit
+    by_dataset = {("", *key[0].split("/")): group for key, group in groups(first, ["of"])}
+    figure, found = panels(list(by_dataset), f"length in {unit}", "examples of all splits")
+    for dataset, axis in found.items():
+        for colour, (field, group) in zip(COLOURS, by_dataset[dataset].groupby("field", sort=False), strict=False):
+            axis.hist(group["length"], bins=24, color=colour, alpha=0.6, label=str(field))
+    add_legend(figure, found)
+    return figure
+
+
 def save_figure(figure: Figure, *paths: str | Path) -> None:
     """Write a figure as SVG or PNG, by the ending of each path, whole or not at all."""
     for path in map(Path, paths):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from loragrid.records import Example
+    from loragrid.tokens import Tokenised
 
 IGNORED = -100
 
@@ -50,24 +51,29 @@ class Progress(NamedTuple):
 
 
 def encode(
-    renderer: Renderer, examples: Sequence[Example], loss_computation: str, max_length: int
+    renderer: Renderer, examples: Sequence[Example], tokenised: Mapping[str, Tokenised], loss_computation: str, max_length: int
 ) -> tuple[list[Encoded], list[str], list[str]]:
-    """Tokenise examples for training; the first reference is the answer to learn.
+    """Make training examples; the first reference is the answer to learn.
+
+    Args:
+        tokenised: token ids by the example's id. An example that is too long is rendered anew, with its input cut.
 
     Returns:
         The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
     """
     encoded, truncated, dropped = [], [], []
     for example in examples:
-        rendered = render(renderer, zero_shot(example), example.references[0], max_length)
-        if rendered is None:
-            dropped.append(example.id)
-            continue
-        if rendered.truncated:
+        prompt_ids, answer_ids = tokenised[example.id]
+        if len(prompt_ids) + len(answer_ids) > max_length:
+            rendered = render(renderer, zero_shot(example), example.references[0], max_length)
+            if rendered is None:
+                dropped.append(example.id)
+                continue
             truncated.append(example.id)
+            prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
         # Nothing comes before the first token, so it cannot be a target.
-        target_start = len(rendered.prompt_ids) if loss_computation == "completion" else 1
-        encoded.append(Encoded([*rendered.prompt_ids, *rendered.answer_ids], target_start))
+        target_start = len(prompt_ids) if loss_computation == "completion" else 1
+        encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
     return encoded, truncated, dropped
 
 
