@@ -8,6 +8,8 @@ from loragrid.rows import numbered
 
 FIELDS = {
     "outputs": None,
+    "prompts": None,
+    "answers": "each",
     "instruction": "Translate.",
     "input": "{{ text | upper }}",
     "output": "{{ answers[0] }}",
@@ -28,13 +30,7 @@ def test_id_is_a_function_of_the_content():
 
 
 def test_filter_marked_picks_items_from_lists_and_from_mappings_of_lists():
-    fields = {
-        "outputs": None,
-        "instruction": "x",
-        "input": "",
-        "output": "{{ text | marked(marks) | join(' ') }}",
-        "metadata": None,
-    }
+    fields = FIELDS | {"input": "", "output": "{{ text | marked(marks) | join(' ') }}", "metadata": None}
     row = {"text": {"b": ["1", "2"], "a": ["3", "4"]}, "marks": {"a": [1, 0], "b": [0, 1]}}
     assert map_row(row, fields, "t", "s").output == "2 3"
     assert map_row({"text": ["1", "2"], "marks": [0, 1]}, fields, "t", "s").output == "2"
@@ -47,6 +43,19 @@ def test_several_references_come_from_an_expression():
         map_row({"text": "hi", "answers": "a", "key": 1}, fields, "t", "s")
     with pytest.raises(UserError, match=r"the expression of 'outputs' fails: 'answers' is undefined; the row has: text, key"):
         map_row({"text": "hi", "key": 1}, fields, "t", "s")
+
+
+def test_several_prompts_of_a_row_have_a_reference_each_or_one_together():
+    fields = FIELDS | {"input": "", "output": None, "outputs": "answers", "prompts": "questions"}
+    row = {"questions": ["q1", "q2"], "answers": ["a", "a"], "key": 1}
+    each = map_row(row, fields, "t", "s")
+    assert (each.prompts, each.output, each.answers) == (["q1", "q2"], ["a", "a"], "each")
+    assert [(part.input, part.output) for part in each.parts] == [("q1", "a"), ("q2", "a")]
+    with pytest.raises(UserError, match="there are 2 prompts, but 'outputs' gives 3 references; expected one for each"):
+        map_row(row | {"answers": ["a", "b", "c"]}, fields, "t", "s")
+    joined = map_row(row, fields | {"answers": "joined", "output": "{{ answers[0] }}", "outputs": None}, "t", "s")
+    assert [(part.input, part.output) for part in joined.parts] == [("q1", "a"), ("q2", "a")]
+    assert len({each.id, joined.id, map_row(row | {"questions": ["q1", "q3"]}, fields, "t", "s").id}) == 3
 
 
 def drafts(rows, **source):

@@ -41,9 +41,9 @@ def test_mix_larger_than_its_data_is_named_with_both_numbers(available, sentence
 
 def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
     promptings = {"few": {"type": "few_shot", "k": 2}}
-    tasks = {name: task | {"prompts": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
+    tasks = {name: task | {"prompt_variants": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
     block = {"tasks": ["outcome"], "sample_types": ["auto"], "nb_samples": [4]}
-    ways = {"promptings": ["zero_shot", "few"], "prompts": ["default", "21"]}
+    ways = {"promptings": ["zero_shot", "few"], "prompt_variants": ["default", "21"]}
     blocks = [DEFAULT["grid"][0] | block, DEFAULT["grid"][0] | block | ways]
     found = expand_evaluations(Config.from_mapping(DEFAULT | {"promptings": promptings, "tasks": tasks, "grid": blocks}))
     assert len(found) == len(set(found)) == 2 * 4

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.rows import built_rows, read_rows
+from loragrid.rows import built_rows, hub_rows, read_rows
 
 ROWS = [{"a": "x, \"y\"", "b": "1"}, {"a": "two\nlines ü", "b": "2"}]  # fmt: skip
 
@@ -109,3 +109,17 @@ def test_function_that_fails_is_named_with_the_reason(builder, function, message
         builder(function)
     assert f"mine.py:{function}" in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_hub_data_set_is_loaded_by_its_splits(tmp_path, monkeypatch):
+    # The hub's library takes a folder in the place of a repository.
+    (tmp_path / "data").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "data" / f"{split}.jsonl").write_text(f'{{"a": "{split} 1"}}\n{{"a": "{split} 2"}}\n')
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    found = hub_rows(str(tmp_path / "data"), None, "main", {"train": "train", "test": "test"})
+    assert {split: [row for _, row in rows] for split, rows in found.items()} == {
+        split: [{"a": f"{split} 1"}, {"a": f"{split} 2"}] for split in ("train", "test")
+    }
+    with pytest.raises(UserError, match="split 'dev', could not be loaded"):
+        hub_rows(str(tmp_path / "data"), None, "main", {"validation": "dev"})

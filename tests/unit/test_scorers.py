@@ -95,3 +95,13 @@ def test_scorers_give_the_metrics_that_the_config_knows(settings, encoder):
     [metrics] = make_scorer(settings, encoder)(["a"], [["b"]])
     assert tuple(metrics) == METRICS[settings.type]
     assert set(METRICS) == {"rouge", "exact_match", "sbert"}
+
+
+@pytest.mark.parametrize(("answers", "reference", "expected"), [("each", ["a b", "x y"], 0.75), ("joined", "a b\nx z", 1.0)])
+def test_several_answers_are_scored_one_by_one_or_joined(answers, reference, expected):
+    one = prediction("1", "", "")
+    lists = {"prompt": ["p", "q"], "prediction": ["a b", "x z"], "reference": reference, "answers": answers}
+    lists |= {"runtime_s": [1.0, 2.0], "prompt_tokens": [1, 1], "new_tokens": [1, 1], "finish_reason": ["stop", "length"]}
+    several = one.model_copy(update=lists | {"batch_size": [2, 2]})
+    rows = score("r", rouge(False), [several, prediction("2", "a", "a")])
+    assert [row.value for row in rows if row.metric == "rouge1"] == [expected, 1.0]

@@ -34,7 +34,7 @@ SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
 
 def encode(renderer, examples, loss_computation, max_length):
     tokenised = {
-        r["id"]: Tokenised(r["prompt_ids"], r["answer_ids"]) for r in tokenise(renderer, {"train": examples}).to_pylist()
+        r["id"]: [Tokenised(r["prompt_ids"], r["answer_ids"])] for r in tokenise(renderer, {"train": examples}).to_pylist()
     }
     return encode_examples(renderer, examples, tokenised, loss_computation, max_length)
 
@@ -282,4 +282,18 @@ def test_tokenised_data_is_what_the_renderer_gives_and_only_wanted_examples_are_
     assert set(found) == {e.id for e in examples[2:8]}
     for example in examples[2:8]:
         rendered = render(renderer, zero_shot(example), example.output, 10_000)
-        assert found[example.id] == (rendered.prompt_ids, rendered.answer_ids)
+        assert found[example.id] == [(rendered.prompt_ids, rendered.answer_ids)]
+
+
+def test_each_prompt_of_an_example_is_learnt_with_its_own_answer(tmp_path, renderer, make_example):
+    several = make_example("1").model_copy(update={"prompts": ["p", "q"], "output": ["x", "y"], "answers": "each"})
+    joined = make_example("2").model_copy(update={"prompts": ["p", "q"], "answers": "joined"})
+    write_tokens(tmp_path / "a.parquet", tokenise(renderer, {"train": [several, joined]}))
+    tokenised = read_tokens([tmp_path / "a.parquet"], {"1", "2"})
+    found, _, dropped = encode_examples(renderer, [several, joined], tokenised, "completion", 512)
+    texts = [renderer.tokenizer.decode(item.ids) for item in found]
+    assert [text.rpartition("user\nAnswer.\n\n")[2] for text in texts] == [
+        "p<|im_end|>\n<|im_start|>assistant\nx<|im_end|>",
+        "q<|im_end|>\n<|im_start|>assistant\ny<|im_end|>",
+    ]
+    assert dropped == ["2"]

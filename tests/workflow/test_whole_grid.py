@@ -379,8 +379,8 @@ def test_fractional_mix_holds_other_tasks_and_no_test_example(new_project):
 def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changeable):
     def asked(config):
         config["promptings"] = {"three": {"type": "few_shot", "k": 3}}
-        config["tasks"]["echo"]["prompts"] = {21: {"instruction": "Again: {{ instruction }}", "prompt_format": "alpaca"}}
-        ways = {"tasks": ["echo"], "nb_samples": [4], "promptings": ["three"], "prompts": ["default", 21]}
+        config["tasks"]["echo"]["prompt_variants"] = {21: {"instruction": "Again: {{ instruction }}", "prompt_format": "alpaca"}}
+        ways = {"tasks": ["echo"], "nb_samples": [4], "promptings": ["three"], "prompt_variants": ["default", 21]}
         config["grid"].append(config["grid"][0] | ways)
 
     changeable.edit_config(asked)
@@ -407,3 +407,23 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
     assert changeable.planned() == {"predict": 2, "score": 4, "analyse": 1, "report": 1}
+
+
+def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):
+    def several(config):
+        config["tasks"]["echo"] |= {"input": "", "prompts": "[word, word | reverse]"}
+        config["tasks"]["echo"]["sample_types"] = {"gold": {"outputs": "[word, word | upper]"}}
+        config["tasks"]["shout"] |= {"input": "", "prompts": "[word, word | reverse]", "answers": "joined"}
+        config["grid"] = [config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4]}]
+
+    new_project.edit_config(several)
+    new_project.snakemake()
+    assert new_project.planned() == {}
+    folder = new_project.folder / "results"
+    rows = [json.loads(line) for line in (folder / "predictions/echo/gold/tiny/base.jsonl").open()]
+    assert all(len(row[key]) == 2 for row in rows for key in ("prompt", "prediction", "reference", "runtime_s", "finish_reason"))
+    scores = pd.read_csv(folder / "tables/scores.csv")
+    assert set(scores["n"]) == {4}
+    assert len(pd.read_parquet(folder / "tables/predictions.parquet")) == 2 * 4 * 2
+    [manifest] = new_project.files("adapters/echo/*/*/*/manifest.json")
+    assert json.loads(manifest.read_text())["examples"]["train"] == 2 * 4

@@ -143,7 +143,7 @@ def asked(wildcards):
 
 
 def prompt_variant(wildcards):
-    return CONFIG.tasks[wildcards.task].prompts.get(asked(wildcards).prompt) or PromptVariant()
+    return CONFIG.tasks[wildcards.task].prompt_variants.get(asked(wildcards).prompt) or PromptVariant()
 
 
 def demonstration_files(wildcards):

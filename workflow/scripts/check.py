@@ -10,10 +10,10 @@ from loragrid.checks import check_generation
 from loragrid.datasets import subset
 from loragrid.errors import UserError
 from loragrid.files import write_json
-from loragrid.inference import context_length, load_adapter, load_base_model, load_renderer
+from loragrid.inference import context_length, load_adapter, load_base_model
 from loragrid.job import logged
 from loragrid.records import Example, read_records
-from loragrid.render import render, zero_shot
+from loragrid.render import load_renderer, render, zero_shot
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -26,7 +26,9 @@ with logged(snakemake.log[0]):
     renderer = load_renderer(model_folder, settings)
     base = load_base_model(model_folder, settings["dtype"])
     examples = subset(read_records(snakemake.input.test, Example), limits["examples"])
-    rendered = [render(renderer, zero_shot(e), None, context_length(base), reserve=limits["max_new_tokens"]) for e in examples]
+    rendered = [
+        render(renderer, zero_shot(e.parts[0]), None, context_length(base), reserve=limits["max_new_tokens"]) for e in examples
+    ]
     prompts = [r for r in rendered if r is not None]
     model = load_adapter(base, Path(adapter).parent) if adapter else base
     checks = check_generation(model, renderer, prompts, limits["max_new_tokens"], has_adapter=adapter is not None)

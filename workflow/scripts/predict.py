@@ -2,7 +2,7 @@
 
 import json
 import time
-from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,11 @@ from loragrid.datasets import subset
 from loragrid.devices import device_name, type_name
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, write_json
-from loragrid.inference import context_length, generate, load_adapter, load_base_model, load_renderer
+from loragrid.inference import context_length, generate, load_adapter, load_base_model, make_prediction
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
-from loragrid.records import Example, Prediction, read_records, write_records
-from loragrid.render import render
+from loragrid.records import Example, read_records, write_records
+from loragrid.render import Rendered, load_renderer, render
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -36,39 +36,30 @@ with logged(snakemake.log[0]):
         train = {example.id: example for example in read_records(snakemake.input.train, Example)}
         chosen = json.loads(Path(snakemake.input.demonstrations).read_text(encoding="utf-8"))
         demonstrations = {id_: [train[one] for one in ids] for id_, ids in chosen.items()}
-    requests = [make_request(e, snakemake.params.instruction, demonstrations.get(e.id, [])) for e in examples]
-    rendered = [render(renderer, request, None, context_length(base), reserve=max_new_tokens) for request in requests]
-    prompts = [r for r in rendered if r is not None]
-    if len(prompts) < len(examples):
-        too_long = [e.id for e, r in zip(examples, rendered, strict=True) if r is None]
-        raise UserError(f"{snakemake.input.test}: the prompts of {', '.join(too_long)} do not fit into the model's context.")
-    if cut := [e.id for e, p in zip(examples, prompts, strict=True) if p.truncated]:
+    prompts: list[list[Rendered]] = []
+    for example in examples:
+        requests = [
+            make_request(part, snakemake.params.instruction, demonstrations.get(example.id, [])) for part in example.parts
+        ]
+        rendered = [render(renderer, request, None, context_length(base), reserve=max_new_tokens) for request in requests]
+        if None in rendered:
+            raise UserError(f"{snakemake.input.test}: the prompt of {example.id} does not fit into the model's context.")
+        prompts.append([one for one in rendered if one is not None])
+    if cut := [e.id for e, of_example in zip(examples, prompts, strict=True) if any(p.truncated for p in of_example)]:
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     model = load_adapter(base, Path(adapter).parent) if adapter else base
     generation_started = time.perf_counter()
-    answers = generate(model, renderer, [p.prompt_ids for p in prompts], max_new_tokens, settings["batch_size"])
+    flat = [prompt.prompt_ids for of_example in prompts for prompt in of_example]
+    answers = iter(generate(model, renderer, flat, max_new_tokens, settings["batch_size"]))
     generation_s = round(time.perf_counter() - generation_started, 3)
 
     write_records(
         snakemake.output.predictions,
-        (
-            Prediction(
-                **axes,
-                id=example.id,
-                prompt=prompt.prompt,
-                prediction=answer.text,
-                reference=example.output,
-                runtime_s=answer.runtime_s,
-                prompt_tokens=len(prompt.prompt_ids),
-                new_tokens=len(answer.token_ids),
-                finish_reason=answer.finish_reason,
-                batch_size=answer.batch_size,
-                engine="transformers",
-                engine_version=version("transformers"),
-            )
-            for example, prompt, answer in zip(examples, prompts, answers, strict=True)
-        ),
+        [
+            make_prediction(axes, example, of_example, list(islice(answers, len(of_example))))
+            for example, of_example in zip(examples, prompts, strict=True)
+        ],
     )
     write_json(
         snakemake.output.manifest,

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.datasets import SPLITS
-from loragrid.inference import load_renderer
 from loragrid.job import log, logged
 from loragrid.records import Example, read_records
+from loragrid.render import load_renderer
 from loragrid.tokens import tokenise, write_tokens
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from loragrid.adapters import save_adapter
 from loragrid.config import Seeds, TrainingConfig
 from loragrid.devices import device_name, type_name
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
-from loragrid.inference import load_base_model, load_renderer, pad_token
+from loragrid.inference import load_base_model, pad_token
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.records import Example, read_records
+from loragrid.render import load_renderer
 from loragrid.tokens import read_tokens
 from loragrid.training import add_adapter, encode, train, write_course
 

@@ -231,6 +231,11 @@ class Fields(Section):
         None,
         description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`.",
     )
+    prompts: str | None = Field(
+        None,
+        description="For examples that take several prompts: an expression that gives their list. Each takes the place of the input "
+        "and gets an answer of its own.",
+    )
     metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
 
 
@@ -256,7 +261,12 @@ class Task(Fields):
     )
     cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
     scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
-    prompts: dict[Name, PromptVariant] = Field(
+    answers: Literal["each", "joined"] = Field(
+        "each",
+        description="For examples with several prompts: `each` answer has its own reference, the one at its place in `outputs`, and a "
+        "score is the mean over them; or the answers are `joined`, line by line, and scored as one.",
+    )
+    prompt_variants: dict[Name, PromptVariant] = Field(
         default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
     )
     max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
@@ -273,7 +283,7 @@ class Task(Fields):
         of_task = {key: getattr(self, key) for key in Fields.model_fields}
         if own.keys() & {"output", "outputs"}:
             of_task |= {"output": None, "outputs": None}
-        return of_task | own
+        return of_task | own | {"answers": self.answers}
 
 
 class TargetOnly(Section):
@@ -434,8 +444,10 @@ class Block(Section):
     promptings: list[Name] = Field(
         default=["zero_shot"], min_length=1, description="How the runs and their base models are asked, from `promptings`."
     )
-    prompts: list[Name] = Field(
-        default=["default"], min_length=1, description="Prompt variants that they are asked in, from the tasks' `prompts`."
+    prompt_variants: list[Name] = Field(
+        default=["default"],
+        min_length=1,
+        description="Prompt variants that they are asked in, from the tasks' `prompt_variants`.",
     )
 
 
@@ -621,6 +633,7 @@ def _broken_references(config: Config) -> Iterator[str]:
             if (fields["output"] is None) == (fields["outputs"] is None):
                 yield f"{where}: exactly one of 'output' and 'outputs' must be given, here or in the task."
             templates = {key: fields[key] for key in ("instruction", "input", "output")} | (fields["metadata"] or {})
+            templates["prompts"] = None if fields["prompts"] is None else f"{{{{ {fields['prompts']} }}}}"
             templates["outputs"] = None if fields["outputs"] is None else f"{{{{ {fields['outputs']} }}}}"
             for key, template in templates.items():
                 if template is not None and (problem := syntax_error(template)):
@@ -669,10 +682,13 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
                     sample_type,
                     config.tasks[task_name].sample_types,
                 )
-        for prompt in block.prompts:
-            if prompt not in ("default", *config.tasks[task_name].prompts):
+        for prompt in block.prompt_variants:
+            if prompt not in ("default", *config.tasks[task_name].prompt_variants):
                 yield _unknown(
-                    f"{where}.prompts", f"prompt of task '{task_name}':", prompt, ["default", *config.tasks[task_name].prompts]
+                    f"{where}.prompt_variants",
+                    f"prompt variant of task '{task_name}':",
+                    prompt,
+                    ["default", *config.tasks[task_name].prompt_variants],
                 )
     for mix_name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[mix_name]
@@ -723,7 +739,11 @@ def missing_files(config: Config) -> Iterator[str]:
     """One sentence for each file on this machine that the configuration names and that is not there."""
     formats = {f"models.{name}": model.prompt_format for name, model in config.models.items()}
     for name, task in config.tasks.items():
-        formats |= {f"tasks.{name}.prompts.{key}": one.prompt_format for key, one in task.prompts.items() if one.prompt_format}
+        formats |= {
+            f"tasks.{name}.prompt_variants.{key}": one.prompt_format
+            for key, one in task.prompt_variants.items()
+            if one.prompt_format
+        }
     for key, prompt_format in formats.items():
         template = prompt_template(prompt_format)
         if template is not None and not template.is_file():

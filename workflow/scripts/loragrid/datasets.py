@@ -30,18 +30,26 @@ def map_row(row: Mapping[str, Any], fields: Mapping[str, Any], task: str, sample
         UserError: naming the template's key and the fields that the row has, where one is missing.
     """
     instruction, input_ = (_fill(key, fields[key], row) for key in ("instruction", "input"))
-    if fields["outputs"] is None:
-        output: str | list[str] = _fill("output", fields["output"], row)
-    else:
-        output = _references(fields["outputs"], row)
+    output: str | list[str] = (
+        _fill("output", fields["output"], row) if fields["outputs"] is None else _texts("outputs", fields, row)
+    )
+    prompts = [] if fields["prompts"] is None else _texts("prompts", fields, row)
+    answers = fields["answers"] if prompts else "one"
+    if answers == "each" and (isinstance(output, str) or len(output) != len(prompts)):
+        found = 1 if isinstance(output, str) else len(output)
+        raise UserError(f"there are {len(prompts)} prompts, but 'outputs' gives {found} references; expected one for each.")
+    if answers == "one" and isinstance(output, list):
+        output = list(dict.fromkeys(output))
     return Example(
-        id=content_hash(task, sample_type, instruction, input_, *([output] if isinstance(output, str) else output)),
+        id=content_hash(task, sample_type, instruction, input_, *prompts, *([output] if isinstance(output, str) else output)),
         task=task,
         sample_type=sample_type,
         instruction=instruction,
         input=input_,
         output=output,
         metadata={key: _fill(f"metadata.{key}", template, row) for key, template in (fields["metadata"] or {}).items()},
+        prompts=prompts,
+        answers=answers,
     )
 
 
@@ -52,14 +60,14 @@ def _fill(key: str, template: str | None, row: Mapping[str, Any]) -> str:
         raise UserError(f"the template of '{key}' fails: {error}") from None
 
 
-def _references(expression: str, row: Mapping[str, Any]) -> list[str]:
+def _texts(key: str, fields: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     try:
-        value = evaluate_expression(expression, row)
+        value = evaluate_expression(fields[key], row)
     except UserError as error:
-        raise UserError(f"the expression of 'outputs' fails: {error}") from None
+        raise UserError(f"the expression of '{key}' fails: {error}") from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UserError(f"the expression of 'outputs' gives {value!r}; expected a list of texts.")
-    return list(dict.fromkeys(item.strip() for item in value))
+        raise UserError(f"the expression of '{key}' gives {value!r}; expected a list of texts.")
+    return [item.strip() for item in value]
 
 
 def draft(
@@ -118,8 +126,8 @@ def _lowest_places(pool: Sequence[Drafted], places: Mapping[str, float], size: i
 
 
 def prompt_key(example: Example) -> str:
-    """What makes two examples the same question: instruction and input, white space and case aside."""
-    return " ".join(f"{example.instruction}\n{example.input}".casefold().split())
+    """What makes two examples the same question: instruction, input and prompts, white space and case aside."""
+    return " ".join("\n".join([example.instruction, example.input, *example.prompts]).casefold().split())
 
 
 def clean_splits(
@@ -166,7 +174,7 @@ def clean_splits(
 
 def wrong_length(example: Example, cleaning: Mapping[str, Any], nb_tokens: Callable[[str], int]) -> str | None:
     """`too short` or `too long`, or None where an example keeps to the limits."""
-    length = sum(map(nb_tokens, (example.instruction, example.input, example.references[0])))
+    length = sum(map(nb_tokens, (example.instruction, example.input, *example.prompts, example.references[0])))
     if length < cleaning["min_tokens"]:
         return "too short"
     return "too long" if cleaning["max_tokens"] is not None and length > cleaning["max_tokens"] else None

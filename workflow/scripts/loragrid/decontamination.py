@@ -17,8 +17,9 @@ def normalise(text: str) -> str:
 
 def telling_texts(example: Example) -> set[str]:
     """The normalised texts by which an example can be told: its input (without one, its instruction) and longer outputs."""
-    outputs = {normalise(output) for output in example.references}
-    return {normalise(example.input or example.instruction)} | {o for o in outputs if len(o.split()) >= SHORTEST_TELLING_OUTPUT}
+    outputs = {normalise(output) for part in example.parts for output in part.references}
+    questions = {normalise(part.input or part.instruction) for part in example.parts}
+    return questions | {o for o in outputs if len(o.split()) >= SHORTEST_TELLING_OUTPUT}
 
 
 def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example]]) -> dict[str, list[str]]:

@@ -76,7 +76,7 @@ def expand_evaluations(config: Config) -> list[Evaluation]:
     """What is predicted: each block's base models and runs, in each of its ways of asking. Base models come first."""
     bases, runs = [], []
     for block in config.grid:
-        for prompting, prompt in product(block.promptings, block.prompts):
+        for prompting, prompt in product(block.promptings, block.prompt_variants):
             for run in block_runs(block):
                 bases.append(Evaluation(run.base_model, run.task, run.sample_type, BASE, prompting, prompt))
                 runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, prompting, prompt))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -11,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from loragrid.devices import pick_device, pick_dtype
-from loragrid.errors import UserError
-from loragrid.render import Renderer, make_renderer
+from loragrid.records import Example, Prediction
+from loragrid.render import Rendered, Renderer
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -46,28 +47,28 @@ def load_adapter(model: PreTrainedModel, folder: str | Path) -> torch.nn.Module:
     return adapted.eval()
 
 
-def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
-    """The renderer of an imported base model.
-
-    Args:
-        settings: `prompt_format`, `system_prompt`, and the text of the format's `template` (None for chat).
-
-    Raises:
-        UserError: where the chat format is asked for and the tokenizer has no chat template.
-    """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    has_chat_template = bool(tokenizer.chat_template)
-    if settings["prompt_format"] == "chat" and not has_chat_template:
-        raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
-    is_chat = settings["prompt_format"] == "chat" or (settings["prompt_format"] == "auto" and has_chat_template)
-    return make_renderer(tokenizer, None if is_chat else settings["template"], settings["system_prompt"])
-
-
 def context_length(model: Any) -> int:
     """Longest sequence that the model was made for, in tokens."""
     return int(getattr(model.config, "max_position_embeddings", None) or 2**20)
+
+
+def make_prediction(
+    axes: dict[str, Any], example: Example, prompts: Sequence[Rendered], answers: Sequence[Generated]
+) -> Prediction:
+    """The record of the answers to all prompts of an example."""
+    fields: dict[str, Any] = {
+        "prompt": [prompt.prompt for prompt in prompts],
+        "prediction": [answer.text for answer in answers],
+        "runtime_s": [answer.runtime_s for answer in answers],
+        "prompt_tokens": [len(prompt.prompt_ids) for prompt in prompts],
+        "new_tokens": [len(answer.token_ids) for answer in answers],
+        "finish_reason": [answer.finish_reason for answer in answers],
+        "batch_size": [answer.batch_size for answer in answers],
+    }
+    if example.answers == "one":
+        fields = {name: values[0] for name, values in fields.items()}
+    engine = {"engine": "transformers", "engine_version": version("transformers")}
+    return Prediction(id=example.id, reference=example.output, answers=example.answers, **axes, **fields, **engine)
 
 
 def pad_token(renderer: Renderer) -> int:

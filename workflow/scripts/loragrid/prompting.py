@@ -28,7 +28,11 @@ def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encode
     encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
 
     def embed(examples: Sequence[Example]) -> Any:
-        return encoder.encode([e.input or e.instruction for e in examples], normalize_embeddings=True, show_progress_bar=True)
+        return encoder.encode(
+            ["\n".join([e.input, *e.prompts]).strip() or e.instruction for e in examples],
+            normalize_embeddings=True,
+            show_progress_bar=True,
+        )
 
     similarity = embed(tests) @ embed(train).T
     order = (-similarity).argsort(axis=1, kind="stable")[:, :k]
@@ -36,7 +40,7 @@ def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encode
 
 
 def make_request(example: Example, instruction: str | None, demonstrations: Sequence[Example]) -> Request:
-    """The request for a test example.
+    """The request for a test example, or for one prompt of it.
 
     Args:
         instruction: a template over the example's `instruction`, `input` and `metadata` that replaces its instruction, and
@@ -49,4 +53,5 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
         fields = {"instruction": one.instruction, "input": one.input, "metadata": one.metadata}
         return one.model_copy(update={"instruction": fill_template(instruction, fields)})
 
-    return zero_shot(reworded(example))._replace(demonstrations=tuple(map(reworded, demonstrations)))
+    shown = tuple(reworded(one.parts[0]) for one in demonstrations)
+    return zero_shot(reworded(example))._replace(demonstrations=shown)

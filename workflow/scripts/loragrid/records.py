@@ -30,15 +30,35 @@ class Example(Record):
     input: str = Field(description="What it is asked to do it with; may be empty.")
     output: str | list[str] = Field(description="The reference output, or several.")
     metadata: dict[str, str] = Field(default={}, description="Further fields, as configured.")
+    prompts: list[str] = Field(
+        default=[], description="Where one example needs several prompts: what takes the input's place in each."
+    )
+    answers: Literal["one", "each", "joined"] = Field(
+        "one",
+        description="With several prompts: `each` has its own reference, at its place in `output`; or they have it `joined`.",
+    )
 
     @property
     def references(self) -> list[str]:
-        """All reference outputs."""
-        return [self.output] if isinstance(self.output, str) else self.output
+        """All reference outputs; of an example with several prompts and references, those of the first prompt."""
+        outputs = [self.output] if isinstance(self.output, str) else self.output
+        return outputs[:1] if self.answers == "each" else outputs
+
+    @property
+    def parts(self) -> list[Example]:
+        """The example as one per prompt. With joined answers each part has the reference of the whole."""
+        if not self.prompts:
+            return [self]
+        outputs = self.output if self.answers == "each" else [self.output] * len(self.prompts)
+        single = self.model_copy(update={"prompts": [], "answers": "one"})
+        return [single.model_copy(update={"input": p, "output": o}) for p, o in zip(self.prompts, outputs, strict=True)]
+
+
+FinishReason = Literal["stop", "length"]
 
 
 class Prediction(Record):
-    """A model's answer to one test example."""
+    """A model's answer to one test example. An example with several prompts has lists, an entry for each prompt."""
 
     id: str = Field(description="Id of the test example.")
     task: str = Field(description="Task that the model is evaluated on.")
@@ -54,16 +74,34 @@ class Prediction(Record):
     seed: int | None = Field(None, description="Value of the seeds axis.")
     prompting: str = Field("zero_shot", description="How the test example was turned into a prompt.")
     prompt_variant: str = Field("default", description="Prompt variant of the task.")
-    prompt: str = Field(description="The prompt as the model got it, special tokens included.")
-    prediction: str = Field(description="The answer, without the end-of-turn token.")
+    answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
+    prompt: str | list[str] = Field(description="The prompt as the model got it, special tokens included.")
+    prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
     reference: str | list[str] = Field(description="The reference output, or several.")
-    runtime_s: float = Field(description="Seconds of computing: those of the batch, divided by its size.")
-    prompt_tokens: int = Field(description="Tokens of the prompt.")
-    new_tokens: int = Field(description="Tokens generated, the end-of-turn token included.")
-    finish_reason: Literal["stop", "length"] = Field(description="`stop`: the model ended its turn; `length`: it was cut off.")
-    batch_size: int = Field(description="Prompts that were generated together.")
+    runtime_s: float | list[float] = Field(description="Seconds of computing: those of the batch, divided by its size.")
+    prompt_tokens: int | list[int] = Field(description="Tokens of the prompt.")
+    new_tokens: int | list[int] = Field(description="Tokens generated, the end-of-turn token included.")
+    finish_reason: FinishReason | list[FinishReason] = Field(
+        description="`stop`: the model ended its turn; `length`: it was cut off."
+    )
+    batch_size: int | list[int] = Field(description="Prompts that were generated together.")
     engine: str = Field(description="Inference engine.")
     engine_version: str = Field(description="Its version.")
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """The prediction's fields, once for each prompt, with the references of that prompt alone as a list."""
+        fields = self.model_dump()
+        references = [self.reference] if isinstance(self.reference, str) else self.reference
+        if self.answers == "one":
+            return [fields | {"reference": references}]
+        listed = ("prompt", "prediction", "runtime_s", "prompt_tokens", "new_tokens", "finish_reason", "batch_size")
+        return [
+            fields
+            | {name: fields[name][i] for name in listed}
+            | {"reference": [references[i]] if self.answers == "each" else references}
+            for i in range(len(fields["prompt"]))
+        ]
 
 
 class Score(Record):

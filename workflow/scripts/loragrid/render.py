@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loragrid.errors import UserError
 from loragrid.templates import fill_template
 
 if TYPE_CHECKING:
@@ -54,6 +56,25 @@ def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = Non
         special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
         end_of_turn = next((i for i in after_answer if i in special), end_of_turn)
     return Renderer(tokenizer, template, system_prompt, end_of_turn)
+
+
+def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
+    """The renderer of an imported base model.
+
+    Args:
+        settings: `prompt_format`, `system_prompt`, and the text of the format's `template` (None for chat).
+
+    Raises:
+        UserError: where the chat format is asked for and the tokenizer has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    has_chat_template = bool(tokenizer.chat_template)
+    if settings["prompt_format"] == "chat" and not has_chat_template:
+        raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
+    is_chat = settings["prompt_format"] == "chat" or (settings["prompt_format"] == "auto" and has_chat_template)
+    return make_renderer(tokenizer, None if is_chat else settings["template"], settings["system_prompt"])
 
 
 def prompt_text(renderer: Renderer, request: Request) -> str:

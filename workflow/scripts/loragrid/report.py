@@ -87,12 +87,15 @@ def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[st
         ids = list(dict.fromkeys(group["id"]))[:nb_examples]
         examples = []
         for _, answers in group[group["id"].isin(ids)].groupby("id", sort=False):
-            first = answers.iloc[0]
+            of_first = answers[answers["label"] == answers["label"].iloc[0]]
+            joined = answers.groupby("label", sort=False).agg(
+                prediction=("prediction", "\n".join), cut_off=("finish_reason", lambda reasons: (reasons == "length").any())
+            )
             examples.append(
                 {
-                    "prompt": first["prompt"],
-                    "references": list(first["reference"]),
-                    "answers": answers[["label", "prediction", "finish_reason"]].to_dict("records"),
+                    "prompt": "\n\n".join(of_first["prompt"]),
+                    "references": list(dict.fromkeys(text for texts in of_first["reference"] for text in texts)),
+                    "answers": joined.reset_index().to_dict("records"),
                 }
             )
         found.append({**dict(zip(EVALUATED, dataset, strict=True)), "examples": examples})

@@ -22,11 +22,25 @@ class ScorerFunction(Protocol):
 
 
 def score(name: str, scorer: ScorerFunction, predictions: Sequence[Prediction]) -> list[Score]:
-    """Rows for every prediction and metric; a value that is not finite becomes a row with a status."""
-    references = [[p.reference] if isinstance(p.reference, str) else p.reference for p in predictions]
+    """Rows for every prediction and metric; a value that is not finite becomes a row with a status.
+
+    Of several answers that have a reference each, the row is their mean; joined answers are scored as one text.
+    """
+    texts, references, owners = [], [], []
+    for i, prediction in enumerate(predictions):
+        parts = prediction.parts
+        if prediction.answers == "joined":
+            parts = [parts[0] | {"prediction": "\n".join(part["prediction"] for part in parts)}]
+        texts += [part["prediction"] for part in parts]
+        references += [part["reference"] for part in parts]
+        owners += [i] * len(parts)
+    of_prediction: list[list[Metrics]] = [[] for _ in predictions]
+    for owner, metrics in zip(owners, scorer(texts, references), strict=True):
+        of_prediction[owner].append(metrics)
     rows = []
-    for prediction, metrics in zip(predictions, scorer([p.prediction for p in predictions], references), strict=True):
-        for metric, value in metrics.items():
+    for prediction, scored in zip(predictions, of_prediction, strict=True):
+        for metric in scored[0]:
+            value = sum(metrics[metric] for metrics in scored) / len(scored)
             finite = math.isfinite(value)
             status = "ok" if finite else f"failed: the value is {value}"
             rows.append(Score(id=prediction.id, scorer=name, metric=metric, value=value if finite else None, status=status))

@@ -55,14 +55,16 @@ def example_lengths(data: Sequence[str | Path], tokens: Sequence[str | Path]) ->
         lengths = zip(table["input_tokens"].to_pylist(), table["answer_ids"].to_pylist(), strict=True)
         of_model = counted.setdefault(path.parent.parent.name, {})
         # The end-of-turn token is no part of the output.
-        of_model |= {
-            id_: (inputs, len(answer) - 1) for id_, (inputs, answer) in zip(table["id"].to_pylist(), lengths, strict=True)
-        }
+        for id_, (inputs, answer) in zip(table["id"].to_pylist(), lengths, strict=True):
+            before = of_model.get(id_, (0, 0))
+            of_model[id_] = (before[0] + inputs, before[1] + len(answer) - 1)
     rows = []
     for path in map(Path, data):
         for example in read_records(path, Example):
+            inputs = "\n".join(part.input for part in example.parts)
+            outputs = "\n".join(dict.fromkeys(part.references[0] for part in example.parts))
             of = ("/".join(path.parts[2:-1]), path.stem, example.task)
-            for position, (field, text) in enumerate((("input", example.input), ("output", example.references[0]))):
+            for position, (field, text) in enumerate((("input", inputs), ("output", outputs))):
                 rows.append((*of, field, "characters", "", len(text)))
                 rows.append((*of, field, "words", "", len(text.split())))
                 rows += [

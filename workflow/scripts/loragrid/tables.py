@@ -24,11 +24,9 @@ INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per prediction, with the fields of the record; references are always lists."""
-    rows = [prediction.model_dump() for path in paths for prediction in iterate_records(path, Prediction)]
-    table = pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS)
-    table["reference"] = [[r] if isinstance(r, str) else r for r in table["reference"]]
-    return table
+    """One row per prompt, with the fields of its prediction; references are always lists."""
+    rows = [part for path in paths for prediction in iterate_records(path, Prediction) for part in prediction.parts]
+    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS)
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -129,7 +127,8 @@ def prediction_costs(predictions: pd.DataFrame) -> pd.DataFrame:
         cut = float((group["finish_reason"] == "length").mean())
         per_second = new_tokens / seconds if seconds else math.nan
         batch_size = int(group["batch_size"].max())
-        rows.append((*key, len(group), batch_size, seconds, seconds / len(group), new_tokens, per_second, cut))
+        examples = group["id"].nunique()
+        rows.append((*key, examples, batch_size, seconds, seconds / examples, new_tokens, per_second, cut))
     columns = ["examples", "batch_size", "generation_s", "s_per_example", "new_tokens", "tokens_per_s", "share_cut_off"]
     return pd.DataFrame(rows, columns=[*MODEL, *columns])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,10 +35,11 @@ class Tokenised(NamedTuple):
 
 
 def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.Table:
-    """The token ids of every example, asked zero-shot, as a table with the columns of `SCHEMA`."""
+    """The token ids of every prompt of every example, asked zero-shot, as a table with the columns of `SCHEMA`."""
     rows = []
     for split, examples in splits.items():
-        for example in examples:
+        # Answers that have one reference together leave nothing to learn for a prompt alone.
+        for example in (part for e in examples if e.answers != "joined" for part in e.parts):
             rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
             assert rendered is not None
             input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
@@ -51,10 +53,11 @@ def write_tokens(path: str | Path, table: pa.Table) -> None:
         pq.write_table(table, temporary)
 
 
-def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, Tokenised]:
-    """The wanted examples of tokenised data sets, by id."""
-    found: dict[str, Tokenised] = {}
+def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:
+    """The prompts of the wanted examples of tokenised data sets, by the example's id."""
+    found: defaultdict[str, list[Tokenised]] = defaultdict(list)
     for path in paths:
         table = pq.read_table(path, columns=["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])
-        found |= {row["id"]: Tokenised(row["prompt_ids"], row["answer_ids"]) for row in table.to_pylist()}
-    return found
+        for row in table.to_pylist():
+            found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"]))
+    return dict(found)

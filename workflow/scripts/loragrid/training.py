@@ -51,29 +51,37 @@ class Progress(NamedTuple):
 
 
 def encode(
-    renderer: Renderer, examples: Sequence[Example], tokenised: Mapping[str, Tokenised], loss_computation: str, max_length: int
+    renderer: Renderer,
+    examples: Sequence[Example],
+    tokenised: Mapping[str, Sequence[Tokenised]],
+    loss_computation: str,
+    max_length: int,
 ) -> tuple[list[Encoded], list[str], list[str]]:
     """Make training examples; the first reference is the answer to learn.
 
     Args:
-        tokenised: token ids by the example's id. An example that is too long is rendered anew, with its input cut.
+        tokenised: token ids of each prompt, by the example's id. What is too long is rendered anew, with its input cut. An
+            example without any (its answers have one reference together) is dropped.
 
     Returns:
         The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
     """
     encoded, truncated, dropped = [], [], []
     for example in examples:
-        prompt_ids, answer_ids = tokenised[example.id]
-        if len(prompt_ids) + len(answer_ids) > max_length:
-            rendered = render(renderer, zero_shot(example), example.references[0], max_length)
-            if rendered is None:
-                dropped.append(example.id)
-                continue
-            truncated.append(example.id)
-            prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
-        # Nothing comes before the first token, so it cannot be a target.
-        target_start = len(prompt_ids) if loss_computation == "completion" else 1
-        encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
+        if not (of_example := tokenised.get(example.id)):
+            dropped.append(example.id)
+            continue
+        for part, (prompt_ids, answer_ids) in zip(example.parts, of_example, strict=True):
+            if len(prompt_ids) + len(answer_ids) > max_length:
+                rendered = render(renderer, zero_shot(part), part.references[0], max_length)
+                if rendered is None:
+                    dropped.append(example.id)
+                    continue
+                truncated.append(example.id)
+                prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
+            # Nothing comes before the first token, so it cannot be a target.
+            target_start = len(prompt_ids) if loss_computation == "completion" else 1
+            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
     return encoded, truncated, dropped
 
 
