@@ -101,3 +101,11 @@ def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
         {"nb_samples": "Int64", "seed": "Int64"}
     )
     assert label_runs(runs) == ["base", "n=8, lora, seed 1", "n=8, big, seed 2", "n=8, lora, seed 1, from u/s"]
+
+
+def test_labels_name_an_unusual_way_of_asking():
+    base = {"run": "base", "mix": None, "nb_samples": None, "config": None, "loss_computation": None, "seed": None}
+    base |= {"task": "t", "sample_type": "s", "trained_task": None, "trained_sample_type": None}
+    asked = [("zero_shot", "default"), ("few", "default"), ("zero_shot", "21")]
+    table = pd.DataFrame([base | {"prompting": prompting, "prompt_variant": prompt} for prompting, prompt in asked])
+    assert label_runs(table) == ["base", "base, few", "base, prompt 21"]

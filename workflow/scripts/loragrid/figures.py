@@ -59,7 +59,7 @@ def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
         lines, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
 
 
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
@@ -75,6 +75,8 @@ def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
     by_dataset = dict(groups(of_metric[own], EVALUATED))
     figure, found = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}")
     curves = list(dict(groups(of_metric[of_metric["run"] != BASE], CURVE)))
+    varying = [i for i in range(len(CURVE)) if len({curve[i] for curve in curves}) > 1] or [0, 1]
+    ticks = sorted({0, *map(int, of_metric["nb_samples"].dropna())})
     for dataset, axis in found.items():
         table = by_dataset[dataset]
         for curve, runs in groups(table[table["run"] != BASE], CURVE):
@@ -84,11 +86,9 @@ def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
             y = [*base["mean"], *points["mean"]]
             errors = [*base["standard_error"], *points["standard_error"]]
             colour = COLOURS[curves.index(curve) % len(COLOURS)]
-            label = ", ".join(
-                [*curve[:2], f"{curve[2]} loss", *(how for how in curve[3:] if how not in ("zero_shot", "default"))]
-            )
+            label = ", ".join(curve[i] for i in varying)
             axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
-        axis.set_xticks(sorted({0, *map(int, table["nb_samples"].dropna())}))
+        axis.set_xticks(ticks)
     add_legend(figure, found)
     return figure
 

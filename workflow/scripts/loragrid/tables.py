@@ -146,14 +146,14 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
 def label_runs(runs: pd.DataFrame) -> list[str]:
     """A short name for each run: the axes in which the given runs differ; the number of samples always.
 
-    A run that was trained on another data set than it is evaluated on says so.
+    A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
-    asked = [(axis, text) for axis, text in (("prompting", "{}"), ("prompt_variant", "prompt {}")) if runs[axis].nunique() > 1]
+    asked = (("prompting", "zero_shot", "{}"), ("prompt_variant", "default", "prompt {}"))
 
     def label(run: pd.Series) -> str:
-        how = [text.format(run[axis]) for axis, text in asked]
+        how = [text.format(run[axis]) for axis, usual, text in asked if run[axis] != usual]
         if run["run"] == BASE:
             return ", ".join([BASE, *how])
         parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *how]
@@ -166,5 +166,5 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
 def run_labels(predictions: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """The short name of each run, however it was asked, by base model, task, sample type and run."""
-    runs = predictions.drop_duplicates(RUN).assign(prompting="", prompt_variant="")
+    runs = predictions.drop_duplicates(RUN).assign(prompting="zero_shot", prompt_variant="default")
     return {tuple(key): label for key, label in zip(runs[RUN].to_numpy(), label_runs(runs), strict=True)}
