@@ -427,3 +427,14 @@ def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):
     assert len(pd.read_parquet(folder / "tables/predictions.parquet")) == 2 * 4 * 2
     [manifest] = new_project.files("adapters/echo/*/*/*/manifest.json")
     assert json.loads(manifest.read_text())["examples"]["train"] == 2 * 4
+
+
+def test_mistake_in_an_override_file_is_found_in_that_file(new_project):
+    path = new_project.folder / "config/more.yaml"
+    path.write_text(yaml.safe_dump({"grid": [{"base_models": ["tiny"]}], "configs": {"lora": {"rank": 0}}}))
+    result = new_project.snakemake("-n", "--configfile", "config/more.yaml", check=False)
+    sentences = result.stderr.splitlines()
+    assert any(
+        line.endswith("more.yaml: configs.lora.rank: input should be greater than or equal to 1, not 0.") for line in sentences
+    )
+    assert any(line.endswith("more.yaml: grid[0].tasks: this key is required but missing.") for line in sentences)

@@ -22,8 +22,9 @@ def load_config(raw):
         if problems:
             raise UserError("\n".join(problems))
     except UserError as error:
-        sentences = [located(line, workflow.configfiles) for line in str(error).splitlines()]
-        raise WorkflowError("\n".join(sentences)) from None
+        # Snakemake lists the default file last, although the others override it.
+        *overrides, default = workflow.configfiles
+        sys.exit("\n".join(located(line, [default, *overrides]) for line in str(error).splitlines()))
     return loaded
 
 
