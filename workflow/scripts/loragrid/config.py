@@ -791,19 +791,22 @@ def stated_rows(config: Config) -> dict[tuple[str, str], int]:
 def located(sentence: str, files: Iterable[str | Path]) -> str:
     """Put the configuration file that a sentence of this module is about in front of it.
 
-    Later files override earlier ones, so that it is the last of those that hold most of the key's path.
+    Later files are laid over earlier ones: mappings are merged, so that a key comes from the last file that holds most of
+    its path; lists are replaced, so that what is in one comes from the last file that holds the list.
     """
-    path = re.findall(r"[^.\[\]]+", sentence.partition(":")[0])
+    key = sentence.partition(":")[0]
+    path = re.findall(r"[^.\[\]]+", key)
+    in_list = len(re.findall(r"[^.\[\]]+", key.partition("[")[0])) if "[" in key else len(path)
 
     def depth(file: str | Path) -> int:
         with open(file, encoding="utf-8") as stream:
             value = yaml.safe_load(stream)
-        for found, part in enumerate(path):
+        for found, part in enumerate(path[:in_list]):
             try:
-                value = value[int(part) if isinstance(value, list) else part]
-            except (KeyError, IndexError, TypeError, ValueError):
+                value = value[part]
+            except (KeyError, TypeError):
                 return found
-        return len(path)
+        return in_list
 
     depths = {str(file): depth(file) for file in files}
     deepest = max(depths.values(), default=0)
