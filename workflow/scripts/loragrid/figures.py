@@ -114,15 +114,20 @@ def loss_curves(losses: pd.DataFrame, labels: dict[tuple[str, ...], str]) -> Fig
 
 
 def length_histograms(lengths: pd.DataFrame) -> Figure:
-    """How long inputs and outputs are, one panel per data set: in tokens of the first base model, or else in words."""
+    """How long inputs and outputs are, one panel per data set: in tokens of the first base model, or else in words.
+
+    The longest hundredth of the texts is not shown.
+    """
     unit = "tokens" if (lengths["unit"] == "tokens").any() else "words"
     of_unit = lengths[lengths["unit"] == unit]
     first = of_unit[of_unit["tokenizer"] == of_unit["tokenizer"].iloc[0]] if len(of_unit) else of_unit
     by_dataset = {("", *key[0].split("/")): group for key, group in groups(first, ["of"])}
     figure, found = panels(list(by_dataset), f"length in {unit}", "examples of all splits")
+    # The longest hundredth would leave no room for the others.
+    longest = max(1.0, first["length"].quantile(0.99)) if len(first) else 1.0
     for dataset, axis in found.items():
         for colour, (field, group) in zip(COLOURS, by_dataset[dataset].groupby("field", sort=False), strict=False):
-            axis.hist(group["length"], bins=24, color=colour, alpha=0.6, label=str(field))
+            axis.hist(group["length"], bins=40, range=(0, longest), color=colour, alpha=0.6, label=str(field))
     add_legend(figure, found)
     return figure
 
