@@ -124,7 +124,7 @@ def length_histograms(lengths: pd.DataFrame) -> Figure:
     by_dataset = {("", *key[0].split("/")): group for key, group in groups(first, ["of"])}
     figure, found = panels(list(by_dataset), f"length in {unit}", "examples of all splits")
     # The longest hundredth would leave no room for the others.
-    longest = max(1.0, first["length"].quantile(0.99)) if len(first) else 1.0
+    longest = max(1.0, float(first["length"].quantile(0.99))) if len(first) else 1.0
     for dataset, axis in found.items():
         for colour, (field, group) in zip(COLOURS, by_dataset[dataset].groupby("field", sort=False), strict=False):
             axis.hist(group["length"], bins=40, range=(0, longest), color=colour, alpha=0.6, label=str(field))
