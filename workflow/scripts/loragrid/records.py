@@ -122,19 +122,18 @@ def content_hash(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
-    """The values of a JSONL file with their line numbers; empty lines are skipped.
+def parse_json_lines(path: str | Path, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    """The values of JSON lines with their line numbers; empty lines are skipped.
 
     Raises:
-        UserError: naming file and line, where a line is not JSON.
+        UserError: naming `path` and the line, where a line is not JSON.
     """
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
 
 
 def read_records(path: str | Path, record: type[RecordT]) -> list[RecordT]:
@@ -148,15 +147,16 @@ def read_records(path: str | Path, record: type[RecordT]) -> list[RecordT]:
 
 def iterate_records(path: str | Path, record: type[RecordT]) -> Iterator[RecordT]:
     """As `read_records`, one at a time."""
-    for number, value in read_json_lines(path):
-        try:
-            yield record.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UserError(
-                f"{path}, line {number}: not a valid {record.__name__.lower()} ({where or 'line'}: {first['msg'].lower()})."
-            ) from None
+    with open(path, encoding="utf-8") as lines:
+        for number, value in parse_json_lines(path, lines):
+            try:
+                yield record.model_validate(value)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise UserError(
+                    f"{path}, line {number}: not a valid {record.__name__.lower()} ({where or 'line'}: {first['msg'].lower()})."
+                ) from None
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:

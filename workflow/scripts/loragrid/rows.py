@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from loragrid.errors import UserError
+from loragrid.records import parse_json_lines
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its fields."""
@@ -56,12 +57,8 @@ def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 
 
 def _jsonl(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(_text_lines(path, file), start=1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
+    for number, value in parse_json_lines(path, _text_lines(path, file)):
+        yield f"line {number}", value
 
 
 def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
