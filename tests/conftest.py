@@ -86,3 +86,19 @@ def make_example():
         return Example(id=name, task="t", sample_type="s", **values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def gpt2(tokenizer, tmp_path_factory) -> Path:
+    """A folder with a random two-layer GPT-2 and SmolLM2's tokenizer."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder = tmp_path_factory.mktemp("models") / "gpt2"
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=512, n_embd=32, n_layer=2, n_head=4, eos_token_id=2, bos_token_id=1
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

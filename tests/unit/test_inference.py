@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from loragrid.checks import check_generation
-from loragrid.config import TrainingConfig
-from loragrid.inference import generate, generate_batch, greedy_config, load_base_model
+from loragrid.checks import check_generation, last_logits
+from loragrid.config import LoraTraining, PromptTuning
+from loragrid.inference import batches, generate, generate_batch, greedy_config, load_base_model
+from loragrid.methods import make_trainable
 from loragrid.render import make_renderer, render, zero_shot
-from loragrid.training import add_adapter
 
 
 @pytest.fixture(scope="module")
@@ -81,28 +81,42 @@ def test_answer_that_reaches_the_limit_says_so(model, renderer, prompts):
     assert answer.runtime_s > 0
 
 
+def test_answers_behind_a_learnt_prompt_do_not_depend_on_the_batch(model, renderer, prompts):
+    prompted = make_trainable(model, PromptTuning(method="prompt_tuning", virtual_tokens=4), 1).eval()
+    alone = [generate(prompted, renderer, [p], 6, 1)[0].token_ids for p in prompts]
+    assert [a.token_ids for a in generate(prompted, renderer, prompts, 6, 7)] == alone
+    assert alone != [a.token_ids for a in generate(model, renderer, prompts, 6, 7)]
+
+
+def test_prompts_of_one_length_can_be_kept_together():
+    assert list(batches([3, 5, 3, 5, 5, 1], 2, of_one_length=True)) == [[1, 3], [4], [0, 2], [5]]
+    assert list(batches([3, 5, 3, 5, 5, 1], 2, of_one_length=False)) == [[1, 3], [4, 0], [2, 5]]
+
+
 def test_check_passes_for_a_model_with_a_trained_adapter(model, renderer, rendered):
-    adapted = add_adapter(model, TrainingConfig(), 1).eval()
+    base_logits = [last_logits(model, r.prompt_ids) for r in rendered[:2]]
+    adapted = make_trainable(model, LoraTraining(), 1).eval()
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    checks = check_generation(adapted, renderer, rendered[:2], 5, has_adapter=True)
+    checks = check_generation(adapted, renderer, rendered[:2], 5, base_logits)
     assert {name: check["passed"] for name, check in checks.items()} == {
         "same text twice": True,
         "same text in a batch": True,
         "end token or length": True,
-        "adapter differs from base": True,
+        "differs from base": True,
     }
 
 
 def test_check_fails_for_an_adapter_that_changes_nothing(model, renderer, rendered):
-    fresh = add_adapter(model, TrainingConfig(), 1).eval()
-    checks = check_generation(fresh, renderer, rendered[:2], 3, has_adapter=True)
-    assert checks["adapter differs from base"] == {"passed": False, "evidence": [0.0, 0.0]}
+    base_logits = [last_logits(model, r.prompt_ids) for r in rendered[:2]]
+    fresh = make_trainable(model, LoraTraining(), 1).eval()
+    checks = check_generation(fresh, renderer, rendered[:2], 3, base_logits)
+    assert checks["differs from base"] == {"passed": False, "evidence": [0.0, 0.0]}
 
 
 def test_check_fails_for_a_model_that_does_not_answer_the_same_twice(model, renderer, rendered):
     model.get_output_embeddings().register_forward_hook(lambda *args: torch.rand_like(args[-1]))
-    checks = check_generation(model, renderer, rendered[:2], 5, has_adapter=False)
+    checks = check_generation(model, renderer, rendered[:2], 5)
     assert checks["same text twice"]["passed"] is False
-    assert "adapter differs from base" not in checks
+    assert "differs from base" not in checks

@@ -1,61 +1,56 @@
+import csv
 import hashlib
 import json
-import math
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from loragrid.adapters import save_adapter
-from loragrid.config import Seeds, TrainingConfig
+from loragrid.batches import Encoded, encode
+from loragrid.config import FullTraining, LoraTraining, Seeds
 from loragrid.errors import UserError
-from loragrid.inference import load_adapter, load_base_model, pad_token
-from loragrid.render import make_renderer, render, zero_shot
-from loragrid.tokens import Tokenised, read_tokens, tokenise, write_tokens
+from loragrid.inference import load_base_model
+from loragrid.losses import SummedLoss, summed_cross_entropy
+from loragrid.methods import make_trainable
+from loragrid.render import make_renderer
+from loragrid.tokens import Tokenised, tokenise
 from loragrid.training import (
-    IGNORED,
-    Encoded,
+    Checkpoints,
+    Layout,
     accumulate_gradients,
-    add_adapter,
-    collate,
-    data_order,
     learning_rate_factor,
     mean_loss,
-    micro_batches,
-    summed_loss,
     train,
+    validation_steps,
     write_course,
 )
-from loragrid.training import encode as encode_examples
 
-CPU = torch.device("cpu")
-CONFIG = TrainingConfig(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
+CONFIG = LoraTraining(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
 SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
-
-
-def encode(renderer, examples, loss_computation, max_length):
-    tokenised = {
-        r["id"]: [Tokenised(r["prompt_ids"], r["answer_ids"])] for r in tokenise(renderer, {"train": examples}).to_pylist()
-    }
-    return encode_examples(renderer, examples, tokenised, loss_computation, max_length)
+PADDED, PACKED = Layout(1024, packed=False, pad=2), Layout(1024, packed=True, pad=2)
 
 
 @pytest.fixture(scope="module")
-def renderer(tokenizer):
-    return make_renderer(tokenizer)
+def accelerator():
+    return Accelerator()
 
 
 @pytest.fixture
-def examples(make_example):
-    return [make_example(str(i), input="word " * (3 * i), output=f"answer {'x ' * (i % 3)}{i}") for i in range(10)]
+def encoded(tokenizer, make_example):
+    return encode_all(tokenizer, make_example, "completion")
 
 
-@pytest.fixture
-def encoded(renderer, examples):
-    return encode(renderer, examples, "completion", 512)[0]
+def encode_all(tokenizer, make_example, loss_computation):
+    renderer = make_renderer(tokenizer)
+    examples = [make_example(str(i), input="word " * (3 * i), output=f"answer {'x ' * (i % 3)}{i}") for i in range(10)]
+    rows = tokenise(renderer, {"train": examples}).to_pylist()
+    tokenised = {r["id"]: [Tokenised(r["prompt_ids"], r["answer_ids"])] for r in rows}
+    return encode(renderer, examples, tokenised, loss_computation, 512)[0]
 
 
 def adapted(folder, seed=1, config=CONFIG):
-    model = add_adapter(load_base_model(folder, "float32"), config, seed)
+    model = make_trainable(load_base_model(folder, "float32"), config, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
     for name, parameter in model.named_parameters():
@@ -73,88 +68,92 @@ def largest_difference(one, other):
     return max(float((one[name] - other[name]).detach().abs().max()) for name in one)
 
 
-def test_completion_targets_are_the_answer_and_the_end_of_turn(renderer, examples):
-    for example, item in zip(examples, encode(renderer, examples, "completion", 512)[0], strict=True):
-        targets = item.ids[item.target_start :]
-        assert renderer.tokenizer.decode(targets) == example.output + "<|im_end|>"
-
-
-def test_full_targets_are_everything_but_the_first_token(renderer, examples):
-    assert [e.target_start for e in encode(renderer, examples, "full", 512)[0]] == [1] * len(examples)
-
-
-def test_what_is_cut_and_what_is_dropped_is_told_by_id(renderer, make_example):
-    long_input, long_output = make_example("cut", input="word " * 300), make_example("dropped", output="word " * 300)
-    found, cut, dropped = encode(renderer, [make_example("fine"), long_input, long_output], "completion", 120)
-    assert (len(found), cut, dropped) == (2, ["cut"], ["dropped"])
-    assert all(len(e.ids) <= 120 for e in found)
-
-
-def test_padding_is_masked_by_length_even_though_it_equals_the_end_of_turn(renderer, encoded):
-    pad = pad_token(renderer)
-    assert pad == renderer.end_of_turn
-    batch = collate(encoded[:4], pad)
-    for row, item in enumerate(encoded[:4]):
-        assert batch["input_ids"][row][batch["attention_mask"][row] == 1].tolist() == item.ids
-        assert batch["attention_mask"][row].sum() == len(item.ids)
-        assert batch["position_ids"][row][-1] == len(item.ids) - 1
-        labels = batch["labels"][row]
-        assert labels[labels != IGNORED].tolist() == item.ids[item.target_start :]
-        assert labels[-1] == renderer.end_of_turn
-
-
-def test_micro_batches_hold_every_example_once_and_keep_to_the_budget():
-    items = [Encoded([1] * n, 1) for n in (5, 30, 8, 100, 7, 9, 31)]
-    batches = list(micro_batches(items, 64))
-    assert sorted(len(e.ids) for b in batches for e in b) == [5, 7, 8, 9, 30, 31, 100]
-    assert all(len(b) == 1 or len(b) * max(len(e.ids) for e in b) <= 64 for b in batches)
-    assert [len(b) for b in batches] == [4, 2, 1]
-
-
-def test_loss_on_few_logits_is_that_on_all_logits(tiny_model, renderer, encoded):
-    model = adapted(tiny_model).eval()
-    for item in encoded:
+def mean_loss_by_hand(model, items):
+    """Full logits, one example at a time."""
+    losses = []
+    for item in items:
         logits = model(input_ids=torch.tensor([item.ids])).logits[0]
         targets = torch.tensor(item.ids[item.target_start :])
-        expected = torch.nn.functional.cross_entropy(logits[item.target_start - 1 : -1], targets, reduction="sum")
-        torch.testing.assert_close(summed_loss(model, collate([item], 2)), expected, rtol=1e-5, atol=1e-5)
+        losses.append(torch.nn.functional.cross_entropy(logits[item.target_start - 1 : -1], targets, reduction="none"))
+    return torch.cat(losses).mean()
 
 
 @pytest.mark.parametrize("loss_computation", ["completion", "full"])
-def test_gradients_do_not_depend_on_how_a_step_is_cut_into_batches(tiny_model, renderer, examples, loss_computation):
-    items = encode(renderer, examples[:8], loss_computation, 512)[0]
-    found = []
-    for max_tokens in (1, 200, 100_000):
-        model = adapted(tiny_model).train()
-        loss = accumulate_gradients(model, items, max_tokens, 2, CPU)
-        found.append((loss, gradients(model)))
-    assert all(loss == pytest.approx(found[0][0], rel=1e-6) for loss, _ in found)
-    assert all(largest_difference(found[0][1], grads) < 1e-5 for _, grads in found[1:])
-    assert max(float(g.abs().max()) for g in found[0][1].values()) > 1e-3
-
-
-def test_every_target_token_weighs_the_same(tiny_model, encoded):
+@pytest.mark.parametrize(
+    "layout",
+    [PADDED, PADDED._replace(max_tokens=1), PADDED._replace(max_tokens=100_000), PACKED, PACKED._replace(max_tokens=200)],
+    ids=["padded", "one by one", "all in one", "packed", "packed in several rows"],
+)
+def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
+    tiny_model, tokenizer, make_example, accelerator, loss_computation, layout
+):
+    items = encode_all(tokenizer, make_example, loss_computation)[:8]
+    reference = adapted(tiny_model)
+    expected = mean_loss_by_hand(reference, items)
+    expected.backward()
     model = adapted(tiny_model)
-    total = sum(summed_loss(model, collate([item], 2)).item() for item in encoded)
-    tokens = sum(item.nb_targets for item in encoded)
-    assert accumulate_gradients(model, encoded, 150, 2, CPU) == pytest.approx(total / tokens, rel=1e-5)
-    assert mean_loss(model, encoded, 150, 2, CPU) == pytest.approx(total / tokens, rel=1e-5)
+    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    assert largest_difference(gradients(reference), gradients(model)) < 1e-5
+    assert max(float(g.abs().max()) for g in gradients(model).values()) > 1e-3
+    assert mean_loss(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-6)
 
 
-def trained_bytes(tiny_model, encoded, folder, seeds=SEEDS, config=CONFIG):
+def test_packed_examples_do_not_see_each_other(tiny_model, encoded, accelerator):
+    model = SummedLoss(adapted(tiny_model))
+    alone = mean_loss(model, encoded[5:6], PACKED, accelerator)
+    together = mean_loss(model, encoded[4:6], PACKED, accelerator)
+    other = [Encoded([7] * len(encoded[4].ids), encoded[4].target_start), encoded[5]]
+    n, m = encoded[5].nb_targets, encoded[4].nb_targets
+    assert together == pytest.approx((alone * n + mean_loss(model, encoded[4:5], PACKED, accelerator) * m) / (n + m), rel=1e-6)
+    assert mean_loss(model, other, PACKED, accelerator) == pytest.approx(
+        (alone * n + mean_loss(model, other[:1], PACKED, accelerator) * m) / (n + m), rel=1e-6
+    )
+
+
+def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):
+    model = adapted(tiny_model)
+    rows = []
+    model.get_base_model().lm_head.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[-2]))
+    mean_loss(SummedLoss(model), encoded, PADDED, accelerator)
+    assert sum(rows) == sum(item.nb_targets for item in encoded)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
+    monkeypatch.setattr("loragrid.losses._CHUNK", 3 * 50)
+    torch.manual_seed(0)
+    logits = torch.randn(10, 50).to(dtype).requires_grad_()
+    targets = torch.randint(50, (10,))
+    expected = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+    (wanted,) = torch.autograd.grad(3 * expected, logits)
+    found = summed_cross_entropy(logits, targets)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * found, logits)[0], wanted, rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-6
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(summed_cross_entropy(logits, targets), expected.detach())
+
+
+def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):
     base = load_base_model(tiny_model, "float32")
     base.config.name_or_path = "results/models/tiny"
-    model = add_adapter(base, config, seeds.adapter_init)
-    course = train(model, encoded[:8], encoded[8:], config, seeds, 2, CPU)
+    model = make_trainable(base, config, seeds.adapter_init)
+    validation = encoded[8:] if validation is None else validation
+    return model, train(model, encoded[:8], validation, config, seeds, PADDED, accelerator, **options)
+
+
+def saved_bytes(model, folder):
     save_adapter(model, folder)
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}, course
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
 
 
-def test_same_run_twice_gives_the_same_bytes(tiny_model, encoded, tmp_path):
-    config = CONFIG.model_copy(update={"dropout": 0.1})
-    first, _ = trained_bytes(tiny_model, encoded, tmp_path / "1", config=config)
+def test_same_run_twice_gives_the_same_bytes(tiny_model, encoded, accelerator, tmp_path):
+    config = CONFIG.model_copy(update={"dropout": 0.1, "neftune_alpha": 5.0})
+    first = saved_bytes(run(tiny_model, encoded, accelerator, config)[0], tmp_path / "1")
     torch.manual_seed(99)
-    second, _ = trained_bytes(tiny_model, encoded, tmp_path / "2", config=config)
+    second = saved_bytes(run(tiny_model, encoded, accelerator, config)[0], tmp_path / "2")
     assert first == second
     assert set(first) == {"adapter_config.json", "adapter_model.safetensors"}
     # peft keeps these names in a set, whose order differs from process to process.
@@ -163,36 +162,30 @@ def test_same_run_twice_gives_the_same_bytes(tiny_model, encoded, tmp_path):
     assert modules == sorted(modules)
 
 
-def test_seeds_of_initialisation_and_order_change_only_what_they_should(tiny_model, encoded, tmp_path):
+def test_seeds_of_initialisation_and_order_change_only_what_they_should(tiny_model, encoded, accelerator, tmp_path):
     def init(seed):
-        return {
-            n: p.clone()
-            for n, p in add_adapter(load_base_model(tiny_model, "float32"), CONFIG, seed).named_parameters()
-            if "lora" in n
-        }
+        model = make_trainable(load_base_model(tiny_model, "float32"), CONFIG, seed)
+        return {n: p.clone() for n, p in model.named_parameters() if "lora" in n}
 
     assert largest_difference(init(1), init(1)) == 0
     assert largest_difference(init(1), init(2)) > 0
-    assert data_order(8, 4, 2, seed=1) == data_order(8, 4, 2, seed=1)
-    assert data_order(8, 4, 2, seed=1) != data_order(8, 4, 2, seed=2)
-    reference, course = trained_bytes(tiny_model, encoded, tmp_path / "a")
-    other_order, other_course = trained_bytes(tiny_model, encoded, tmp_path / "b", SEEDS.model_copy(update={"data_order": 9}))
-    other_mix, _ = trained_bytes(tiny_model, encoded, tmp_path / "c", SEEDS.model_copy(update={"mix": 9}))
-    assert reference["adapter_model.safetensors"] != other_order["adapter_model.safetensors"]
+    model, course = run(tiny_model, encoded, accelerator)
+    reordered, other_course = run(tiny_model, encoded, accelerator, seeds=SEEDS.model_copy(update={"data_order": 9}))
+    remixed, _ = run(tiny_model, encoded, accelerator, seeds=SEEDS.model_copy(update={"mix": 9}))
+    reference = saved_bytes(model, tmp_path / "a")
+    assert reference["adapter_model.safetensors"] != saved_bytes(reordered, tmp_path / "b")["adapter_model.safetensors"]
     assert course[0].validation_loss == other_course[0].validation_loss
-    assert reference == other_mix
+    assert reference == saved_bytes(remixed, tmp_path / "c")
 
 
-def test_training_lowers_both_losses_and_changes_the_adapter_only(tiny_model, encoded):
+def test_training_lowers_both_losses_and_changes_the_adapter_only(tiny_model, encoded, accelerator):
     config = CONFIG.model_copy(update={"epochs": 20, "learning_rate": 0.02})
-    base = load_base_model(tiny_model, "float32")
-    before = {name: p.clone() for name, p in base.named_parameters()}
-    model = add_adapter(base, config, 1)
-    course = train(model, encoded, encoded[:2], config, SEEDS, 2, CPU)
+    before = {name: p.clone() for name, p in load_base_model(tiny_model, "float32").named_parameters()}
+    model, course = run(tiny_model, encoded, accelerator, config, validation=encoded[:2])
     assert course[-1].train_loss < 0.7 * course[1].train_loss
     assert course[-1].validation_loss < 0.7 * course[0].validation_loss
-    assert [row.step for row in course] == list(range(61))
-    assert course[-1].tokens == 20 * sum(len(e.ids) for e in encoded)
+    assert [row.step for row in course] == list(range(41))
+    assert course[-1].tokens == 20 * sum(len(e.ids) for e in encoded[:8])
     frozen = {
         n.replace("base_model.model.", "").replace(".base_layer", ""): p
         for n, p in model.named_parameters()
@@ -201,66 +194,115 @@ def test_training_lowers_both_losses_and_changes_the_adapter_only(tiny_model, en
     assert all(torch.equal(frozen[name], p) for name, p in before.items())
 
 
-def test_validation_is_spread_evenly_and_done_before_and_at_the_end(tiny_model, encoded):
-    config = CONFIG.model_copy(update={"epochs": 4, "batch_size": 2, "evaluations": 4})
-    course = train(
-        add_adapter(load_base_model(tiny_model, "float32"), config, 1), encoded[:8], encoded[8:], config, SEEDS, 2, CPU
-    )
-    assert [row.step for row in course if row.validation_loss is not None] == [0, 4, 8, 12, 16]
+def test_full_fine_tuning_changes_all_weights(tiny_model, encoded, accelerator):
+    before = {name: p.clone() for name, p in load_base_model(tiny_model, "float32").named_parameters()}
+    model, course = run(tiny_model, encoded, accelerator, FullTraining(method="full", learning_rate=0.01, batch_size=4, epochs=4))
+    assert course[-1].train_loss < course[1].train_loss
+    assert not any(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
-def test_without_validation_examples_there_is_no_validation_loss(tiny_model, encoded, tmp_path):
-    course = train(add_adapter(load_base_model(tiny_model, "float32"), CONFIG, 1), encoded[:4], [], CONFIG, SEEDS, 2, CPU)
-    assert all(row.validation_loss is None for row in course)
-    write_course(tmp_path / "loss.csv", course)
-    lines = (tmp_path / "loss.csv").read_text().splitlines()
-    assert lines[0] == "step,epoch,train_loss,validation_loss,learning_rate,tokens,seconds"
-    assert len(lines) == len(course) + 1
+def without_seconds(course):
+    return [row._replace(seconds=0) for row in course]
 
 
-def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded):
-    config = CONFIG.model_copy(update={"learning_rate": 1e30, "max_grad_norm": None})
-    with pytest.raises(UserError, match=r"training loss is (nan|inf) at step \d: try a lower learning_rate"):
-        train(add_adapter(load_base_model(tiny_model, "float32"), config, 1), encoded, [], config, SEEDS, 2, CPU)
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_training_that_dies_at_any_step_goes_on_to_the_same_end(tiny_model, encoded, accelerator, tmp_path, keep):
+    config = CONFIG.model_copy(update={"dropout": 0.1, "neftune_alpha": 5.0, "keep": keep, "validate_every": 1, "epochs": 3})
+    whole, course = run(tiny_model, encoded, accelerator, config)
+    expected = saved_bytes(whole, tmp_path / "whole")
+    for stop in range(1, 6):
+        checkpoints = Checkpoints(tmp_path / f"state{stop}", minutes=0)
 
+        def die(row, stop=stop):
+            if row.step == stop + 1:
+                raise KeyboardInterrupt
 
-@pytest.mark.parametrize("train_set", [[], [Encoded([1, 2, 3], 3)]])
-def test_training_without_a_target_fails_with_a_sentence(tiny_model, train_set):
-    with pytest.raises(UserError, match="no target token to train on"):
-        train(add_adapter(load_base_model(tiny_model, "float32"), CONFIG, 1), train_set, [], CONFIG, SEEDS, 2, CPU)
-
-
-def test_unknown_target_module_is_named(tiny_model):
-    with pytest.raises(UserError, match=r"target_modules: .*no_such_module"):
-        add_adapter(load_base_model(tiny_model, "float32"), CONFIG.model_copy(update={"target_modules": ["no_such_module"]}), 1)
-
-
-def test_adapter_loads_in_plain_peft_and_changes_the_output(tiny_model, tmp_path):
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    model = adapted(tiny_model)
-    save_adapter(model, tmp_path)
-    ids = torch.tensor([[5, 6, 7]])
-    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), tmp_path)
-    ours = load_adapter(load_base_model(tiny_model, "float32"), tmp_path)
-    with torch.inference_mode():
-        assert torch.equal(loaded(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
-        assert torch.equal(loaded(input_ids=ids).logits, ours(input_ids=ids).logits)
-        adapted_logits = loaded(input_ids=ids).logits
-        with loaded.disable_adapter():
-            assert not torch.equal(loaded(input_ids=ids).logits, adapted_logits)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_model, encoded, accelerator, config, checkpoints=checkpoints, follow=die)
+        seen = []
+        resumed, rest = run(tiny_model, encoded, accelerator, config, checkpoints=checkpoints, follow=seen.append)
+        assert seen[0].step == stop + 1
+        assert without_seconds(rest) == without_seconds(course)
+        assert saved_bytes(resumed, tmp_path / f"{stop}") == expected
 
 
 @pytest.mark.parametrize(
-    ("examples", "batch_size", "epochs", "steps"), [(8, 4, 2, 4), (10, 4, 1, 3), (10, 4, 0.5, 2), (8, 4, 1.5, 3), (3, 8, 1, 1)]
+    ("keys", "expected"),
+    [
+        ({"evaluations": 4}, {4, 8, 12, 16}),
+        ({"evaluations": 0}, set()),
+        ({"validate_every": 5}, {5, 10, 15, 16}),
+        ({"validate_every": 8}, {8, 16}),
+    ],
 )
-def test_each_epoch_holds_every_example_once(examples, batch_size, epochs, steps):
-    order = data_order(examples, batch_size, epochs, seed=1)
-    assert len(order) == steps
-    per_epoch = math.ceil(examples / batch_size)
-    for epoch in range(math.floor(epochs)):
-        assert sorted(i for step in order[epoch * per_epoch : (epoch + 1) * per_epoch] for i in step) == list(range(examples))
+def test_validation_is_spread_evenly_or_done_every_few_steps_and_always_at_the_end(keys, expected):
+    assert validation_steps(LoraTraining(**keys), 16) == expected
+
+
+def test_training_stops_early_when_validation_no_longer_gains_and_keeps_the_best(tiny_model, encoded, accelerator):
+    # Validated on tokens that training makes less and less likely.
+    spoiled = [Encoded([*e.ids[: e.target_start], *([77] * e.nb_targets)], e.target_start) for e in encoded[:2]]
+    keys = {"epochs": 20, "validate_every": 1, "patience": 3, "learning_rate": 0.05, "keep": "best"}
+    model, course = run(tiny_model, encoded, accelerator, CONFIG.model_copy(update=keys), validation=spoiled)
+    validated = [row.validation_loss for row in course]
+    best = min(validated)
+    assert len(course) < 41
+    assert len(course) - 1 - validated.index(best) == 3
+    assert mean_loss(SummedLoss(model), spoiled, PADDED, accelerator) == pytest.approx(best, rel=1e-6)
+    last, _ = run(tiny_model, encoded, accelerator, CONFIG.model_copy(update=keys | {"keep": "last"}), validation=spoiled)
+    assert mean_loss(SummedLoss(last), spoiled, PADDED, accelerator) == pytest.approx(validated[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("keys", [{"keep": "best"}, {"patience": 2}])
+def test_early_stopping_without_validation_examples_fails_with_a_sentence(tiny_model, encoded, accelerator, keys):
+    with pytest.raises(UserError, match="need validation examples, and the mix has none: set its nb_validation"):
+        run(tiny_model, encoded, accelerator, CONFIG.model_copy(update=keys), validation=[])
+
+
+def test_without_validation_examples_there_is_no_validation_loss(tiny_model, encoded, accelerator, tmp_path):
+    _, course = run(tiny_model, encoded, accelerator, validation=[])
+    assert all(row.validation_loss is None for row in course)
+    write_course(tmp_path / "loss.csv", course)
+    with open(tmp_path / "loss.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
+    assert len(rows) == len(course)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tiny_model, encoded, accelerator):
+    plain = run(tiny_model, encoded, accelerator)[1]
+    config = CONFIG.model_copy(update={"gradient_checkpointing": True})
+    model, course = run(tiny_model, encoded, accelerator, config)
+    recomputed = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    assert recomputed
+    assert [row.train_loss for row in course[1:]] == pytest.approx([row.train_loss for row in plain[1:]], rel=1e-6)
+
+
+def test_neftune_adds_noise_in_training_only_and_as_much_as_it_says(tiny_model, encoded, accelerator):
+    model = adapted(tiny_model)
+    added = []
+    plain, noisy = SummedLoss(adapted(tiny_model)), SummedLoss(model, neftune_alpha=5.0)
+    embeddings = model.get_base_model().get_input_embeddings()
+    embeddings.register_forward_hook(lambda module, inputs, output: added.append((output - module.weight[inputs[0]]).detach()))
+    noisy.eval()
+    assert mean_loss(noisy, encoded[:2], PADDED, accelerator) == mean_loss(plain.eval(), encoded[:2], PADDED, accelerator)
+    noisy.train()
+    accumulate_gradients(noisy, encoded[3:4], PADDED, accelerator)
+    assert float(added[0].abs().max()) == 0
+    limit = 5 / (len(encoded[3].ids) * 32) ** 0.5
+    assert 0.95 * limit < float(added[-1].abs().max()) <= limit
+
+
+def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded, accelerator):
+    config = CONFIG.model_copy(update={"learning_rate": 1e30, "max_grad_norm": None})
+    with pytest.raises(UserError, match=r"training loss is (nan|inf) at step \d: try a lower learning_rate"):
+        run(tiny_model, encoded, accelerator, config)
+
+
+@pytest.mark.parametrize("train_set", [[], [Encoded([1, 2, 3], 3)]])
+def test_training_without_a_target_fails_with_a_sentence(tiny_model, accelerator, train_set):
+    with pytest.raises(UserError, match="no target token to train on"):
+        train(adapted(tiny_model), train_set, [], CONFIG, SEEDS, PADDED, accelerator)
 
 
 @pytest.mark.parametrize(
@@ -274,26 +316,3 @@ def test_each_epoch_holds_every_example_once(examples, batch_size, epochs, steps
 def test_learning_rate_warms_up_and_decays(schedule, expected):
     factor = learning_rate_factor(schedule, warmup_steps=2, total_steps=6)
     assert [factor(step) for step in range(6)] == pytest.approx(expected, abs=1e-6)
-
-
-def test_tokenised_data_is_what_the_renderer_gives_and_only_wanted_examples_are_read(tmp_path, renderer, examples):
-    write_tokens(tmp_path / "a.parquet", tokenise(renderer, {"train": examples[:6], "test": examples[6:]}))
-    found = read_tokens([tmp_path / "a.parquet"], {e.id for e in examples[2:8]})
-    assert set(found) == {e.id for e in examples[2:8]}
-    for example in examples[2:8]:
-        rendered = render(renderer, zero_shot(example), example.output, 10_000)
-        assert found[example.id] == [(rendered.prompt_ids, rendered.answer_ids)]
-
-
-def test_each_prompt_of_an_example_is_learnt_with_its_own_answer(tmp_path, renderer, make_example):
-    several = make_example("1").model_copy(update={"prompts": ["p", "q"], "output": ["x", "y"], "answers": "each"})
-    joined = make_example("2").model_copy(update={"prompts": ["p", "q"], "answers": "joined"})
-    write_tokens(tmp_path / "a.parquet", tokenise(renderer, {"train": [several, joined]}))
-    tokenised = read_tokens([tmp_path / "a.parquet"], {"1", "2"})
-    found, _, dropped = encode_examples(renderer, [several, joined], tokenised, "completion", 512)
-    texts = [renderer.tokenizer.decode(item.ids) for item in found]
-    assert [text.rpartition("user\nAnswer.\n\n")[2] for text in texts] == [
-        "p<|im_end|>\n<|im_start|>assistant\nx<|im_end|>",
-        "q<|im_end|>\n<|im_start|>assistant\ny<|im_end|>",
-    ]
-    assert dropped == ["2"]

@@ -69,7 +69,7 @@ def tiny_experiment(model: Path) -> dict:
         "subset": 4,
     }
     return {
-        "models": {"tiny": {"source": {"path": str(model)}}},
+        "models": {"tiny": {"source": {"path": str(model)}, "dtype": "float32"}},
         "sources": {"words": {"splits": files}},
         "tasks": {"shout": task | {"instruction": "Say it loudly."}, "echo": task | {"instruction": "Say it again."}},
         "mixes": {"target_only": {"recipe": "target_only", "nb_validation": 3}},

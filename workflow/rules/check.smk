@@ -19,6 +19,7 @@ rule check:
     params:
         version=1,
         model=lambda wildcards: model_settings(wildcards.base_model),
+        quantization=quantization,
         checks=CONFIG.checks.model_dump(),
     message:
         "Check {wildcards.base_model}, {wildcards.run}"

@@ -62,6 +62,7 @@ def computed_manifests(wildcards):
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
     runs = [trained_on(run) for run in RUNS.values()]
+    full = [trained_on(run) for run in RUNS.values() if is_full(run)]
     evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
@@ -71,7 +72,8 @@ def tiers():
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
         "tokens": (rules.tokenise, evaluated),
-        "adapters": (rules.train, runs),
+        "adapters": (rules.train, [run for run in runs if run not in full]),
+        "models_trained": (rules.train_full, full),
         "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
         "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
@@ -80,7 +82,9 @@ def tiers():
             [target | {"scorer": name} for target in evaluated for name in CONFIG.tasks[target["task"]].scorers],
         ),
     }
-    return {name: outputs(*of_tier) for name, of_tier in wanted.items()}
+    found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
+    found["adapters"] += found.pop("models_trained")
+    return found
 
 
 def outputs(rule, targets):
@@ -246,15 +250,35 @@ def mix_files(wildcards):
     }
 
 
+def is_full(run):
+    """Whether a run trains all weights, so that its result is a model instead of an adapter."""
+    return CONFIG.configs[run.config].method == "full"
+
+
 def adapter_files(wildcards):
-    """The adapter of a run; nothing for a base model."""
+    """The adapter of a run, or the model that it fine-tuned; nothing for a base model."""
     run = find_run(wildcards)
     if run is None:
         return {}
+    output = rules.train_full.output if is_full(run) else rules.train.output
     return {
-        "adapter": rules.train.output.adapter.format(**trained_on(run)),
-        "adapter_config": rules.train.output.adapter_config.format(**trained_on(run)),
+        "adapter": output.adapter.format(**trained_on(run)),
+        "adapter_config": output.adapter_config.format(**trained_on(run)),
     }
+
+
+def start_files(wildcards):
+    """The adapter that a run continues, if any."""
+    training = CONFIG.configs[find_run(wildcards).config]
+    if training.method != "continue":
+        return {}
+    return {"start": [f"{training.adapter}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]}
+
+
+def quantization(wildcards):
+    """Number type of the base model below a run's adapter; a base model itself is asked as it is."""
+    run = find_run(wildcards)
+    return "none" if run is None else getattr(CONFIG.configs[run.config], "quantization", "none")
 
 
 def checked_data(wildcards):

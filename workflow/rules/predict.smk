@@ -22,6 +22,7 @@ rule predict:
         version=1,
         axes=axes,
         model=prediction_settings,
+        quantization=quantization,
         prompting=lambda wildcards: CONFIG.prompting(asked(wildcards).prompting).model_dump(),
         instruction=lambda wildcards: prompt_variant(wildcards).instruction,
         max_new_tokens=lambda wildcards: CONFIG.tasks[wildcards.task].max_new_tokens,

@@ -1,6 +1,7 @@
 rule train:
     input:
         unpack(mix_files),
+        unpack(start_files),
         model=rules.import_model.output.model,
         model_config=rules.import_model.output.config,
         tokenizer=rules.import_model.output.tokenizer,
@@ -18,6 +19,7 @@ rule train:
     threads: 1
     resources:
         mem_mb=6000,
+        checkpoint_minutes=10,
     params:
         version=1,
         run=lambda wildcards: find_run(wildcards)._asdict(),
@@ -28,3 +30,11 @@ rule train:
         "Train {wildcards.run} on {wildcards.base_model}"
     script:
         "../scripts/train.py"
+
+
+use rule train as train_full with:
+    output:
+        adapter="results/finetuned/{task}/{sample_type}/{base_model}/{run}/model.safetensors",
+        adapter_config="results/finetuned/{task}/{sample_type}/{base_model}/{run}/config.json",
+        losses="results/finetuned/{task}/{sample_type}/{base_model}/{run}/loss.csv",
+        manifest="results/finetuned/{task}/{sample_type}/{base_model}/{run}/manifest.json",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from loragrid.datasets import subset
-from loragrid.devices import device_name, type_name
+from loragrid.devices import device_name, lease_gpus, type_name
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, write_json
-from loragrid.inference import context_length, generate, load_adapter, load_base_model, make_prediction
+from loragrid.inference import context_length, generate, load_base_model, load_trained, make_prediction
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
 from loragrid.records import Example, read_records, write_records
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     started = time.perf_counter()
     torch.set_num_threads(snakemake.threads)
-    settings, axes, adapter = snakemake.params.model, snakemake.params.axes, snakemake.input.get("adapter")
+    lease_gpus(snakemake.resources)
+    settings, axes, trained = snakemake.params.model, snakemake.params.axes, snakemake.input.get("adapter")
     max_new_tokens = snakemake.params.max_new_tokens
     model_folder = Path(snakemake.input.model).parent
 
     renderer = load_renderer(model_folder, settings)
-    base = load_base_model(model_folder, settings["dtype"])
+    base = load_base_model(model_folder, settings["dtype"], snakemake.params.quantization)
     examples = subset(read_records(snakemake.input.test, Example), snakemake.params.subset)
     demonstrations: dict[str, list[Example]] = {}
     if snakemake.params.prompting["type"] != "zero_shot":
@@ -48,7 +49,7 @@ with logged(snakemake.log[0]):
     if cut := [e.id for e, of_example in zip(examples, prompts, strict=True) if any(p.truncated for p in of_example)]:
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
-    model = load_adapter(base, Path(adapter).parent) if adapter else base
+    model = load_trained(base, Path(trained) if trained else None, settings["dtype"])
     generation_started = time.perf_counter()
     flat = [prompt.prompt_ids for of_example in prompts for prompt in of_example]
     answers = iter(generate(model, renderer, flat, max_new_tokens, settings["batch_size"]))
@@ -68,13 +69,14 @@ with logged(snakemake.log[0]):
             "model": settings,
             "prompting": snakemake.params.prompting,
             "instruction": snakemake.params.instruction,
+            "quantization": snakemake.params.quantization,
             "max_new_tokens": max_new_tokens,
             "subset": snakemake.params.subset,
             "stage_version": snakemake.params.version,
             "fingerprints": {
                 "model": file_sha256(snakemake.input.model),
                 "tokenizer": file_sha256(snakemake.input.tokenizer),
-                "adapter": file_sha256(adapter) if adapter else None,
+                "adapter": file_sha256(trained) if trained else None,
                 "test": file_sha256(snakemake.input.test),
                 "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
             },

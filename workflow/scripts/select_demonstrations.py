@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loragrid.devices import lease_gpus
 from loragrid.files import write_json
 from loragrid.job import logged
 from loragrid.prompting import few_shot, retrieved
@@ -17,5 +18,6 @@ with logged(snakemake.log[0]):
     if prompting["type"] == "few_shot":
         chosen = few_shot(tests, train, prompting["k"], prompting["seed"])
     else:
+        lease_gpus(snakemake.resources)
         chosen = retrieved(tests, train, prompting["k"], Path(snakemake.input.encoder).parent)
     write_json(snakemake.output[0], chosen)

@@ -1,24 +1,62 @@
-"""Adapters on disk, in peft's standard layout."""
+"""Trained models on disk: adapters in peft's standard layout, whole models in that of transformers."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from loragrid.files import write_json
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same adapter."""
-    model.save_pretrained(str(folder))
+class SavedStart:
+    """The adapter before training, kept where its initialisation changed the base model's weights."""
+
+    def __init__(self, model: Any):
+        self._folder = TemporaryDirectory()
+        model.peft_config["default"].init_lora_weights = True
+        model.save_pretrained(self.path)
+
+    @property
+    def path(self) -> str:
+        return self._folder.name
+
+
+def save_adapter(model: Any, folder: Path, start: SavedStart | None = None, state: dict[str, torch.Tensor] | None = None) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same adapter.
+
+    Args:
+        start: the adapter before training, if its initialisation changed the base model's weights: what is saved is then the
+            difference, an adapter of twice the rank for the unchanged base model.
+        state: the weights, where the model does not hold them all itself.
+    """
+    more: dict[str, Any] = {"path_initial_model_for_weight_conversion": start.path} if start else {}
+    model.save_pretrained(str(folder), state_dict=state, **more)
     # peft's model card is a form to fill in.
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     write_json(path, _sorted(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def save_model(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    dtype: torch.dtype,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a whole model with its tokenizer, as one safetensors file in the given number type."""
+    state = state or model.state_dict()
+    narrowed = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    model.config.dtype = dtype
+    model.save_pretrained(str(folder), state_dict=narrowed, max_shard_size="1000TB")
+    tokenizer.save_pretrained(str(folder))
 
 
 def _sorted(value: Any) -> Any:

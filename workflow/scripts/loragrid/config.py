@@ -14,7 +14,17 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from loragrid.errors import UserError
@@ -78,7 +88,9 @@ class BaseModelEntry(Section):
 
     source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number type for training and prediction; `auto`: bfloat16 on a GPU that has it, else float32."
+        "auto",
+        description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, else float32. float16 "
+        "is for prediction only.",
     )
     prompt_format: str = Field(
         "auto",
@@ -198,11 +210,6 @@ DataSource = Annotated[
     | Annotated[FileSource, Tag("files-data")],
     Discriminator(_data_kind),
 ]
-UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
-    (_source_kind, {"package-source": PackageSource, "hub-source": HubSource, "path-source": PathSource}),
-    (_data_kind, {"builder-data": BuiltSource, "hub-data": HubDataset, "files-data": FileSource}),
-)
-"""Sections of which a configuration takes one, and what tells them apart."""
 
 
 class Cleaning(Section):
@@ -324,23 +331,27 @@ class Weighted(Section):
 Mix = Annotated[TargetOnly | Fractional | Weighted, Field(discriminator="recipe")]
 
 
-class TrainingConfig(Section):
-    """A named set of training hyper-parameters."""
+class Training(Section):
+    """What every training configuration sets, whatever its method."""
 
-    method: Literal["lora"] = Field("lora", description="`lora`: low-rank adapters (Hu et al. 2021, arXiv:2106.09685).")
-    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
-    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
-    target_modules: Literal["all-linear"] | list[str] = Field(
-        "all-linear", description="Adapted layers: `all-linear` (all but the output layer) or a list of module names."
-    )
     epochs: float = Field(1, gt=0, description="Passes over the mix.")
+    max_steps: int | None = Field(None, ge=1, description="Instead of `epochs`: exactly this many optimiser steps.")
     batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
-    micro_batch_tokens: int = Field(
-        1024,
+    batch_tokens: int | None = Field(
+        None,
         ge=1,
-        description="Padded tokens per forward pass: lower needs less memory. Gradients do not depend on it, since the loss "
-        "is normalised over the whole optimiser step.",
+        description="Instead of `batch_size`: as many examples per optimiser step as have together at most this many tokens.",
+    )
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend on it, since the loss "
+        "is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
+    )
+    packing: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; `off`: examples of "
+        "similar length are padded to the longest; `auto`: on where FlashAttention is installed, since packing is slower without it.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
@@ -349,6 +360,15 @@ class TrainingConfig(Section):
     warmup_ratio: float = Field(0.0, ge=0, le=1, description="Share of the steps in which the learning rate rises linearly.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
     max_grad_norm: float | None = Field(1.0, gt=0, description="Gradient norm is clipped to this; null: no clipping.")
+    neftune_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="Noise on the input embeddings in training (NEFTune, Jain et al. 2023, arXiv:2310.05914); null: none.",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute activations again in the backward pass instead of keeping them: less memory, about a third more time.",
+    )
     max_length: int = Field(
         1024,
         ge=8,
@@ -358,6 +378,137 @@ class TrainingConfig(Section):
     evaluations: int = Field(
         4, ge=0, description="How often the validation loss is computed, spread evenly; the last is at the end."
     )
+    validate_every: int | None = Field(
+        None, ge=1, description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Early stopping: end after this many validations in a row without a lower validation loss."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="Keep the weights of the `last` step, or those with the lowest validation loss."
+    )
+
+    @model_validator(mode="after")
+    def _validation_is_there_if_needed(self) -> Self:
+        if (self.keep == "best" or self.patience is not None) and not (self.evaluations or self.validate_every):
+            raise ValueError("keep: best and patience need validations: set evaluations or validate_every")
+        return self
+
+
+class AdapterTraining(Training):
+    """What every method that trains an adapter sets."""
+
+    quantization: Literal["none", "4bit", "8bit"] = Field(
+        "none",
+        description="Number type of the frozen base model, in training and in prediction, where the package bitsandbytes and the device "
+        "allow it: `4bit` (NF4, QLoRA, Dettmers et al. 2023, arXiv:2305.14314) or `8bit`.",
+    )
+
+
+class LoraTraining(AdapterTraining):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685)."""
+
+    method: Literal["lora"] = Field("lora", description="Chooses this method.")
+    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
+    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
+    target_modules: str | list[str] = Field(
+        "all-linear",
+        description="Adapted layers: `all-linear` (all but the output layer), a list of module names, or a regular expression that "
+        "matches whole module names.",
+    )
+    rslora: bool = Field(False, description="Scale by alpha / √rank instead (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).")
+    dora: bool = Field(False, description="Learn magnitude and direction apart (DoRA, Liu et al. 2024, arXiv:2402.09353).")
+    initialisation: Annotated[str, StringConstraints(pattern=r"^(default|gaussian|orthogonal|olora|pissa(_niter_\d+)?)$")] = (
+        Field(
+            "default",
+            description="`default` or `gaussian` (the adapter starts without effect), `orthogonal`, or `olora` (Büyükakyüz 2024, arXiv:2406.01775), "
+            "`pissa` or `pissa_niter_<iterations>` (Meng et al. 2024, arXiv:2404.02948), which start from the base model's own weights. The adapter of "
+            "the latter three is saved as a usual one of twice the rank, which any program can load.",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _initialisation_is_possible(self) -> Self:
+        if self.initialisation.startswith(("pissa", "olora")) and (self.dora or self.quantization != "none"):
+            raise ValueError(f"initialisation: {self.initialisation} cannot be combined with dora or quantization")
+        return self
+
+
+class PromptTuning(AdapterTraining):
+    """Learnt embeddings before the prompt (Lester et al. 2021, arXiv:2104.08691)."""
+
+    method: Literal["prompt_tuning"] = Field(description="Chooses this method.")
+    virtual_tokens: int = Field(16, ge=1, description="How many embeddings are learnt.")
+    init_text: str | None = Field(
+        None, description="They start as the embeddings of this text, repeated or cut; by default as those of random tokens."
+    )
+
+
+class PeftTraining(AdapterTraining):
+    """Any other method of the peft library, by its configuration class."""
+
+    method: Literal["peft"] = Field(description="Chooses this method.")
+    config_class: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+Config$")] = Field(
+        description="Class of the peft library, for example `IA3Config`, `LoHaConfig` or `PrefixTuningConfig`."
+    )
+    settings: dict[str, Any] = Field(default={}, description="Its arguments.")
+
+
+class ContinuedTraining(AdapterTraining):
+    """An existing adapter is trained further; it says itself what it adapts and how."""
+
+    method: Literal["continue"] = Field(description="Chooses this method.")
+    adapter: str = Field(description="Folder of the adapter, in peft's layout.")
+
+
+class FullTraining(Training):
+    """All weights of the base model are trained; the result is a model folder instead of an adapter."""
+
+    method: Literal["full"] = Field(description="Chooses this method.")
+
+
+def _method_kind(value: Any) -> str:
+    method = value.get("method", "lora") if isinstance(value, Mapping) else value.method
+    return f"{method}-method"
+
+
+TrainingConfig = Annotated[
+    Annotated[LoraTraining, Tag("lora-method")]
+    | Annotated[PromptTuning, Tag("prompt_tuning-method")]
+    | Annotated[PeftTraining, Tag("peft-method")]
+    | Annotated[ContinuedTraining, Tag("continue-method")]
+    | Annotated[FullTraining, Tag("full-method")],
+    Discriminator(
+        _method_kind,
+        custom_error_type="unknown_method",
+        custom_error_message="method must be one of lora, prompt_tuning, peft, continue, full",
+    ),
+]
+"""A named set of training hyper-parameters, for one of the methods."""
+
+
+def parse_training(values: Mapping[str, Any]) -> Training:
+    """A training configuration from its validated values."""
+    config: Training = TypeAdapter(TrainingConfig).validate_python(values)
+    return config
+
+
+UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
+    (_source_kind, {"package-source": PackageSource, "hub-source": HubSource, "path-source": PathSource}),
+    (_data_kind, {"builder-data": BuiltSource, "hub-data": HubDataset, "files-data": FileSource}),
+    (
+        _method_kind,
+        {
+            "lora-method": LoraTraining,
+            "prompt_tuning-method": PromptTuning,
+            "peft-method": PeftTraining,
+            "continue-method": ContinuedTraining,
+            "full-method": FullTraining,
+        },
+    ),
+)
+"""Sections of which a configuration takes one, and what tells them apart."""
 
 
 class RougeScorer(Section):
@@ -484,6 +635,11 @@ class Config(Section):
     seeds: dict[NonNegative, Seeds] = Field(
         default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
     )
+    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
+        default=[],
+        description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), Weights & Biases or MLflow "
+        "(set up by their own environment variables). Their packages are not installed by default.",
+    )
     grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
@@ -564,7 +720,7 @@ def _choose_member(annotation: Any, value: Any) -> Any:
     sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
     for kind_of, by_kind in UNIONS:
         if sections and sections[0] in by_kind.values():
-            return by_kind[kind_of(value)]
+            return by_kind.get(kind_of(value))
     for section in sections:
         for key in ("type", "recipe"):
             field = section.model_fields.get(key)
@@ -755,6 +911,12 @@ def missing_files(config: Config) -> Iterator[str]:
         for name, entry in entries.items():
             if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
                 yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
+    for name, training in config.configs.items():
+        # What the workflow itself makes need not be there yet.
+        if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):
+            for file in ("adapter_model.safetensors", "adapter_config.json"):
+                if not (Path(training.adapter) / file).is_file():
+                    yield f"configs.{name}.adapter: '{training.adapter}/{file}' does not exist."
     for name, source in config.sources.items():
         for key, path in local_files(source).items():
             if not Path(path).is_file():

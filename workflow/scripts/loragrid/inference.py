@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,6 +14,8 @@ import torch
 from tqdm import tqdm
 
 from loragrid.devices import pick_device, pick_dtype
+from loragrid.errors import UserError
+from loragrid.methods import learns_prompt
 from loragrid.records import Example, Prediction
 from loragrid.render import Rendered, Renderer
 
@@ -30,20 +34,65 @@ class Generated(NamedTuple):
     batch_size: int
 
 
-def load_base_model(folder: str | Path, dtype: str) -> PreTrainedModel:
-    """Load an imported base model onto the device, in the configured number type."""
+def load_base_model(
+    folder: str | Path,
+    dtype: str,
+    quantization: str = "none",
+    device: torch.device | None = None,
+    attention: str | None = None,
+) -> PreTrainedModel:
+    """Load a model folder onto a device, in the configured number type.
+
+    Args:
+        quantization: `4bit` or `8bit` for the weights of linear layers, else `none`.
+        device: by default the one that computes here.
+        attention: implementation of attention, as transformers calls it; by default its own choice.
+
+    Raises:
+        UserError: where the weights cannot be quantized here.
+    """
     from transformers import AutoModelForCausalLM
 
-    device = pick_device()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=pick_dtype(dtype, device), use_safetensors=True)
-    return model.to(device).eval()
+    device = device or pick_device()
+    number_type = pick_dtype(dtype, device)
+    more: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    if quantization != "none":
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise UserError(
+                f"quantization: {quantization} needs the package bitsandbytes: .venv/bin/python -m pip install bitsandbytes"
+            )
+        more |= {"quantization_config": _quantization_config(quantization, number_type), "device_map": {"": device}}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=number_type, use_safetensors=True, **more)
+    return (model if quantization != "none" else model.to(device)).eval()
 
 
-def load_adapter(model: PreTrainedModel, folder: str | Path) -> torch.nn.Module:
-    """Put a trained adapter on a base model, unmerged: merging would change results a little."""
+def _quantization_config(quantization: str, dtype: torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def load_trained(base: PreTrainedModel, trained: Path | None, dtype: str) -> torch.nn.Module:
+    """The model to ask: the base model itself, with an adapter on it, or what full fine-tuning made of it.
+
+    An adapter is not merged: that would change results a little.
+
+    Args:
+        trained: weights of an adapter in peft's layout, or of a whole model in that of transformers.
+    """
+    if trained is None:
+        plain: torch.nn.Module = base
+        return plain
+    if trained.name == "model.safetensors":
+        whole: torch.nn.Module = load_base_model(trained.parent, dtype)
+        return whole
     from peft import PeftModel
 
-    adapted: torch.nn.Module = PeftModel.from_pretrained(model, str(folder))
+    adapted: torch.nn.Module = PeftModel.from_pretrained(base, str(trained.parent))
     return adapted.eval()
 
 
@@ -100,14 +149,26 @@ def generate(
 
     Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start.
     """
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     answers: dict[int, Generated] = {}
     with tqdm(total=len(prompts), desc="predicting", unit="prompt", mininterval=5) as progress:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for chosen in batches(list(map(len, prompts)), batch_size, of_one_length=learns_prompt(model)):
             answers |= zip(chosen, generate_batch(model, renderer, [prompts[i] for i in chosen], max_new_tokens), strict=True)
             progress.update(len(chosen))
     return [answers[i] for i in range(len(prompts))]
+
+
+def batches(lengths: Sequence[int], batch_size: int, of_one_length: bool) -> Iterator[list[int]]:
+    """Indices of the prompts that are answered together, the longest first.
+
+    Args:
+        of_one_length: put only prompts of equal length together. peft places a learnt prompt before the padding, where the
+            distance to the words behind it would depend on the other prompts of a batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    groups = [list(group) for _, group in groupby(order, key=lambda i: lengths[i])] if of_one_length else [order]
+    for group in groups:
+        for start in range(0, len(group), batch_size):
+            yield group[start : start + batch_size]
 
 
 def generate_batch(model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Iterator[Generated]:

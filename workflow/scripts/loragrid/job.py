@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from typing import Any, TextIO
 
 from loragrid.errors import UserError
 
@@ -31,10 +31,7 @@ def logged(path: str) -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen = sys.stderr
     with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
-        handler = logging.StreamHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+        show_log(file)
         try:
             yield
         except Exception as error:
@@ -45,6 +42,14 @@ def logged(path: str) -> Iterator[None]:
             print(f"error: {sentence}", file=file)
             print(f"{sentence}\n(log: {path})", file=screen)
             sys.exit(1)
+
+
+def show_log(stream: TextIO) -> None:
+    """Print log lines with their time."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
 
 
 def versions(*packages: str) -> dict[str, str]:

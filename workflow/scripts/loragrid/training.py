@@ -1,41 +1,33 @@
-"""Training of one adapter: an explicit loop, so that every token, seed and normalisation can be read off it."""
+"""Training on one mix: an explicit loop, so that every token, seed and normalisation can be read off it.
+
+Hugging Face's Trainer and TRL normalise, batch and resume in ways that depend on many settings; what is promised here (each
+target weighs the same in a step, however it is cut up; an interrupted training ends with the same bytes) takes fewer lines
+than it takes to make them keep it. Devices are left to accelerate.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from loragrid.config import Seeds, TrainingConfig
+from loragrid.batches import FORWARD_COST, Encoded, collate, collate_packed, cut_into_forward_passes, pack, share, steps_of
+from loragrid.checkpoints import Weights, is_sharded, load_checkpoint, save_checkpoint, trained_weights
+from loragrid.config import Seeds, Training
 from loragrid.errors import UserError
 from loragrid.job import log
-from loragrid.render import Renderer, render, zero_shot
+from loragrid.losses import SummedLoss
 
 if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
-
-    from loragrid.records import Example
-    from loragrid.tokens import Tokenised
-
-IGNORED = -100
-
-
-class Encoded(NamedTuple):
-    """An example as token ids. The tokens from `target_start` on are learnt."""
-
-    ids: list[int]
-    target_start: int
-
-    @property
-    def nb_targets(self) -> int:
-        return len(self.ids) - self.target_start
+    from accelerate import Accelerator
 
 
 class Progress(NamedTuple):
@@ -50,137 +42,98 @@ class Progress(NamedTuple):
     seconds: float
 
 
-def encode(
-    renderer: Renderer,
-    examples: Sequence[Example],
-    tokenised: Mapping[str, Sequence[Tokenised]],
-    loss_computation: str,
-    max_length: int,
-) -> tuple[list[Encoded], list[str], list[str]]:
-    """Make training examples; the first reference is the answer to learn.
+class Layout(NamedTuple):
+    """How examples are laid out in forward passes."""
 
-    Args:
-        tokenised: token ids of each prompt, by the example's id. What is too long is rendered anew, with its input cut. An
-            example without any (its answers have one reference together) is dropped.
-
-    Returns:
-        The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
-    """
-    encoded, truncated, dropped = [], [], []
-    for example in examples:
-        if not (of_example := tokenised.get(example.id)):
-            dropped.append(example.id)
-            continue
-        for part, (prompt_ids, answer_ids) in zip(example.parts, of_example, strict=True):
-            if len(prompt_ids) + len(answer_ids) > max_length:
-                rendered = render(renderer, zero_shot(part), part.references[0], max_length)
-                if rendered is None:
-                    dropped.append(example.id)
-                    continue
-                truncated.append(example.id)
-                prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
-            # Nothing comes before the first token, so it cannot be a target.
-            target_start = len(prompt_ids) if loss_computation == "completion" else 1
-            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
-    return encoded, truncated, dropped
+    max_tokens: int
+    packed: bool
+    pad: int
+    """Id that fills up rows."""
 
 
-def micro_batches(examples: Sequence[Encoded], max_tokens: int) -> Iterator[list[Encoded]]:
-    """Split one step's examples into batches of similar length, each of at most `max_tokens` tokens with padding.
+class Checkpoints(NamedTuple):
+    """Where and how often the state of a training is kept."""
 
-    An example longer than that is a batch of its own.
-    """
-    batch: list[Encoded] = []
-    for example in sorted(examples, key=lambda e: len(e.ids)):
-        if batch and (len(batch) + 1) * len(example.ids) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(example)
-    if batch:
-        yield batch
+    folder: Path
+    minutes: float
+    """0: after every step."""
 
 
-def collate(batch: Sequence[Encoded], pad: int) -> dict[str, torch.Tensor]:
-    """Pad on the left, by length.
+class Best(NamedTuple):
+    """What validation has shown so far."""
 
-    Answers then end in the last column, so that a model need only compute logits for the last columns.
+    loss: float = math.inf
+    without_gain: int = 0
+    """Validations in a row without a lower loss."""
+    weights: Weights = {}  # noqa: RUF012 - never changed
+    """Those with the lowest loss, if they are to be kept."""
 
-    Returns:
-        `input_ids`, `attention_mask` and `position_ids` of shape (batch, longest), and `labels` of shape
-        (batch, most targets), `IGNORED` where there is no target.
-    """
-    length = max(len(example.ids) for example in batch)
-    targets = max(example.nb_targets for example in batch)
-    input_ids = torch.full((len(batch), length), pad)
-    attention_mask = torch.zeros((len(batch), length), dtype=torch.long)
-    labels = torch.full((len(batch), targets), IGNORED)
-    for row, example in enumerate(batch):
-        ids = torch.tensor(example.ids)
-        input_ids[row, length - len(ids) :] = ids
-        attention_mask[row, length - len(ids) :] = 1
-        if example.nb_targets:
-            labels[row, targets - example.nb_targets :] = ids[example.target_start :]
-    position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids, "labels": labels}
+    def after(self, loss: float, model: torch.nn.Module, keep: str) -> Best:
+        """The best there is after one more validation of `model`."""
+        if loss >= self.loss:
+            return self._replace(without_gain=self.without_gain + 1)
+        weights = {name: p.detach().cpu().clone() for name, p in trained_weights(model).items()} if keep == "best" else {}
+        return Best(loss, 0, weights)
 
 
-def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cross-entropy summed over the targets of a collated batch, in float32; logits are computed only where needed."""
-    labels = batch["labels"]
-    nb_targets = labels.shape[1]
-    inputs = {name: values for name, values in batch.items() if name != "labels"}
-    # The logits at one position predict the next token, hence one column more, and the last one unused.
-    logits = model(**inputs, logits_to_keep=nb_targets + 1, use_cache=False).logits[:, :-1]
-    chosen = labels != IGNORED
-    return torch.nn.functional.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum")
+class Forward(NamedTuple):
+    """The examples of one forward pass, and their weight: 0 where a process has none left and only keeps in step."""
+
+    examples: list[Encoded]
+    weight: float
 
 
-def mean_loss(model: torch.nn.Module, examples: Sequence[Encoded], max_tokens: int, pad: int, device: torch.device) -> float:
-    """Mean cross-entropy per target token, without gradients."""
+def forward_passes(examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> list[Forward]:
+    """The forward passes of this process for one optimiser step, or for the validation examples."""
+    lengths = [len(example.ids) for example in examples]
+    if layout.packed:
+        passes = pack(lengths, layout.max_tokens)
+    else:
+        passes = cut_into_forward_passes(lengths, layout.max_tokens, FORWARD_COST.get(accelerator.device.type, 64))
+    shortest = min(examples, key=lambda e: len(e.ids))
+    shared = share(passes, lengths, accelerator.process_index, accelerator.num_processes)
+    return [Forward([examples[i] for i in one], 1.0) if one else Forward([shortest], 0.0) for one in shared]
+
+
+def summed_loss(model: torch.nn.Module, one: Forward, layout: Layout, accelerator: Accelerator) -> torch.Tensor:
+    """Cross-entropy summed over the targets of one forward pass, times its weight."""
+    batch = (collate_packed if layout.packed else collate)(one.examples, layout.pad)
+    loss: torch.Tensor = model(batch.to(accelerator.device)) * one.weight
+    return loss
+
+
+def mean_loss(model: torch.nn.Module, examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> float:
+    """Mean cross-entropy per target token over all processes, without gradients."""
     training = model.training
     model.eval()
-    with torch.inference_mode():
-        total = sum(summed_loss(model, to_device(collate(b, pad), device)).item() for b in micro_batches(examples, max_tokens))
+    total = torch.zeros((), device=accelerator.device)
+    with torch.no_grad():
+        for one in forward_passes(examples, layout, accelerator):
+            total += summed_loss(model, one, layout, accelerator)
     model.train(training)
-    return total / sum(example.nb_targets for example in examples)
+    return float(accelerator.reduce(total, "sum").item()) / sum(example.nb_targets for example in examples)
 
 
-def accumulate_gradients(
-    model: torch.nn.Module, examples: Sequence[Encoded], max_tokens: int, pad: int, device: torch.device
-) -> float:
+def accumulate_gradients(model: torch.nn.Module, examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> float:
     """Add the gradients of the mean loss over all target tokens of one optimiser step.
 
-    However the step is cut into micro-batches, each target token has the same weight.
+    However the step is cut into forward passes and shared among processes, each target token has the same weight.
 
     Returns:
         The mean loss per target token.
     """
     nb_targets = sum(example.nb_targets for example in examples)
-    total = 0.0
-    for batch in micro_batches(examples, max_tokens):
-        loss = summed_loss(model, to_device(collate(batch, pad), device)) / nb_targets
-        torch.autograd.backward(loss)
-        total += loss.item()
-    return total
-
-
-def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """Move a collated batch."""
-    return {name: values.to(device) for name, values in batch.items()}
-
-
-def data_order(nb_examples: int, batch_size: int, epochs: float, seed: int) -> list[list[int]]:
-    """Indices of the examples of each optimiser step: a new random permutation in each epoch.
-
-    The last step of an epoch may be smaller. A fraction of an epoch is rounded up to whole steps.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    steps_per_epoch = math.ceil(nb_examples / batch_size)
-    steps: list[list[int]] = []
-    for _ in range(math.ceil(epochs)):
-        order = torch.randperm(nb_examples, generator=generator).tolist()
-        steps += [order[i : i + batch_size] for i in range(0, nb_examples, batch_size)]
-    return steps[: math.ceil(epochs * steps_per_epoch)]
+    total = torch.zeros((), device=accelerator.device)
+    passes = forward_passes(examples, layout, accelerator)
+    for one in passes:
+        last = one is passes[-1]
+        accelerator.gradient_state._set_sync_gradients(last)
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            loss = summed_loss(model, one, layout, accelerator) / nb_targets
+            # Gradients are averaged over the processes.
+            accelerator.backward(loss * accelerator.num_processes)
+        total += loss.detach()
+    return float(accelerator.reduce(total, "sum").item())
 
 
 def learning_rate_factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
@@ -195,40 +148,35 @@ def learning_rate_factor(schedule: str, warmup_steps: int, total_steps: int) -> 
     return factor
 
 
-def add_adapter(model: PreTrainedModel, config: TrainingConfig, seed: int) -> PeftModel:
-    """Wrap `model` with a freshly initialised adapter.
+def validation_steps(config: Training, nb_steps: int) -> set[int]:
+    """The steps after which the validation loss is computed; the last one is among them."""
+    if config.validate_every:
+        return {*range(config.validate_every, nb_steps, config.validate_every), nb_steps}
+    return {round(nb_steps * (i + 1) / config.evaluations) for i in range(config.evaluations)}
 
-    Raises:
-        UserError: naming the modules that the model does not have.
-    """
-    from peft import LoraConfig, PeftModel, get_peft_model
 
-    torch.manual_seed(seed)
-    settings = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=config.target_modules,
-    )
-    try:
-        wrapped = get_peft_model(model, settings)
-    except ValueError as error:
-        raise UserError(f"target_modules: {error}") from None
-    assert isinstance(wrapped, PeftModel)
-    return wrapped
+def seed_step(seed: int, step: int, process: int) -> None:
+    """Make dropout and noise of a step a function of seed, step and process, so that no random state need be kept."""
+    torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{step}/{process}".encode()).digest()[:7], "big"))
 
 
 def train(
     model: torch.nn.Module,
     train_set: Sequence[Encoded],
     validation_set: Sequence[Encoded],
-    config: TrainingConfig,
+    config: Training,
     seeds: Seeds,
-    pad: int,
-    device: torch.device,
+    layout: Layout,
+    accelerator: Accelerator,
+    dtype: torch.dtype = torch.float32,
+    checkpoints: Checkpoints | None = None,
+    follow: Callable[[Progress], None] = lambda row: None,
 ) -> list[Progress]:
-    """Train the parameters of `model` that require gradients, in place.
+    """Train the parameters of `model` that require gradients, in place; go on from a checkpoint if there is one.
+
+    Args:
+        dtype: number type of the matrix products.
+        follow: is called with each row of the course as it comes.
 
     Returns:
         The course of the loss, a row per step, before a row 0 with the validation loss before training.
@@ -238,45 +186,97 @@ def train(
     """
     if not any(example.nb_targets > 0 for example in train_set):
         raise UserError("there is no target token to train on: the mix is empty or none of its examples fits in max_length.")
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    steps = data_order(len(train_set), config.batch_size, config.epochs, seeds.data_order)
-    steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    warmup_steps = round(config.warmup_ratio * len(steps))
-    factor = learning_rate_factor(config.schedule, warmup_steps, len(steps))
-    evaluate_at = (
-        {round(len(steps) * (i + 1) / config.evaluations) for i in range(config.evaluations)} if validation_set else set()
-    )
-    torch.manual_seed(seeds.data_order)
+    if not validation_set and (config.keep == "best" or config.patience is not None):
+        raise UserError("keep: best and patience need validation examples, and the mix has none: set its nb_validation.")
+    if config.keep == "best" and is_sharded(accelerator):
+        raise UserError("keep: best is not available where the weights are spread over processes; use keep: last.")
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    optimizer: Any = torch.optim.AdamW(trained_weights(model).values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    loss_model, optimizer = _prepare(SummedLoss(model, dtype, config.neftune_alpha), optimizer, config, accelerator)
+    steps, steps_per_epoch = steps_of([len(example.ids) for example in train_set], config, seeds.data_order)
+    factor = learning_rate_factor(config.schedule, round(config.warmup_ratio * len(steps)), len(steps))
+    validated = validation_steps(config, len(steps)) if validation_set else set()
 
     def validate() -> float:
-        return mean_loss(model, validation_set, config.micro_batch_tokens, pad, device)
+        return mean_loss(loss_model, validation_set, layout, accelerator)
 
-    started = time.perf_counter()
-    tokens = 0
-    course = [Progress(0, 0.0, None, validate() if evaluate_at else None, 0.0, 0, 0.0)]
-    model.train()
-    for step, indices in enumerate(tqdm(steps, desc="training", unit="step", mininterval=5), start=1):
-        examples = [train_set[i] for i in indices]
+    best = Best()
+    saved = load_checkpoint(checkpoints.folder, accelerator, model, optimizer) if checkpoints else None
+    if saved:
+        progress, best_weights = saved
+        course = [Progress(*row) for row in progress["course"]]
+        best = Best(progress["best_loss"], progress["without_gain"], best_weights)
+        log.info("going on after step %d of %d", course[-1].step, len(steps))
+    else:
+        course = [Progress(0, 0.0, None, validate() if validated else None, 0.0, 0, 0.0)]
+        follow(course[0])
+        if course[0].validation_loss is not None:
+            best = best.after(course[0].validation_loss, model, config.keep)
+    started = time.perf_counter() - course[-1].seconds
+    last_saved = time.monotonic()
+    loss_model.train()
+    bar = tqdm(
+        total=len(steps),
+        initial=course[-1].step,
+        desc="training",
+        unit="step",
+        mininterval=5,
+        disable=not accelerator.is_main_process,
+    )
+    for step in range(course[-1].step + 1, len(steps) + 1):
+        if config.patience is not None and best.without_gain >= config.patience:
+            log.info("stopped early after step %d: no lower validation loss in %d validations", step - 1, best.without_gain)
+            break
+        seed_step(seeds.data_order, step, accelerator.process_index)
+        examples = [train_set[i] for i in steps[step - 1]]
         learning_rate = config.learning_rate * factor(step - 1)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = accumulate_gradients(model, examples, config.micro_batch_tokens, pad, device)
+        loss = accumulate_gradients(loss_model, examples, layout, accelerator)
         if not math.isfinite(loss):
             raise UserError(f"the training loss is {loss} at step {step}: try a lower learning_rate, or dtype float32.")
         if config.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            accelerator.clip_grad_norm_(trained_weights(loss_model).values(), config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
-        tokens += sum(len(example.ids) for example in examples)
+        tokens = course[-1].tokens + sum(len(example.ids) for example in examples)
+        validation_loss = validate() if step in validated else None
         seconds = round(time.perf_counter() - started, 3)
-        validation_loss = validate() if step in evaluate_at else None
         course.append(Progress(step, round(step / steps_per_epoch, 4), loss, validation_loss, learning_rate, tokens, seconds))
+        follow(course[-1])
+        bar.update()
         if validation_loss is not None:
             log.info("step %d of %d: training loss %.4f, validation loss %.4f", step, len(steps), loss, validation_loss)
-    if not all(torch.isfinite(p).all() for p in parameters):
+            best = best.after(validation_loss, model, config.keep)
+        if checkpoints and step < len(steps) and _agree(time.monotonic() - last_saved >= 60 * checkpoints.minutes, accelerator):
+            so_far = {"course": course, "best_loss": best.loss, "without_gain": best.without_gain}
+            save_checkpoint(checkpoints.folder, accelerator, model, optimizer, so_far, best.weights)
+            last_saved = time.monotonic()
+    bar.close()
+    with torch.no_grad():
+        for name, weight in best.weights.items():
+            trained_weights(model)[name].copy_(weight)
+    if not all(torch.isfinite(p).all() for p in trained_weights(model).values()):
         raise UserError("the trained parameters are not finite: try a lower learning_rate, or dtype float32.")
     return course
+
+
+def _prepare(model: SummedLoss, optimizer: Any, config: Training, accelerator: Accelerator) -> tuple[Any, Any]:
+    if accelerator.distributed_type.value == "DEEPSPEED":
+        # Normalised and accumulated here, clipped there.
+        settings = accelerator.state.deepspeed_plugin.deepspeed_config
+        settings |= {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}
+        settings["gradient_clipping"] = config.max_grad_norm or 0.0
+    prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer)
+    return prepared
+
+
+def _agree(value: bool, accelerator: Accelerator) -> bool:
+    """The main process's value, in all processes."""
+    from accelerate.utils import broadcast
+
+    return bool(broadcast(torch.tensor(int(value), device=accelerator.device)).item())
 
 
 def write_course(path: str | Path, course: Sequence[Progress]) -> None:

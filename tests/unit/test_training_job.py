@@ -1,0 +1,150 @@
+"""Trainings as processes: killed, launched on several processes, followed."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from loragrid.config import LoraTraining
+from loragrid.errors import UserError
+from loragrid.records import write_records
+from loragrid.render import make_renderer
+from loragrid.tokens import tokenise, write_tokens
+from loragrid.training_job import TrainingJob, checked_trackers, run_training
+
+LIBRARY = "workflow/scripts"
+RUN = {
+    "base_model": "tiny",
+    "task": "t",
+    "sample_type": "s",
+    "mix": "m",
+    "nb_samples": 8,
+    "config": "c",
+    "loss_computation": "completion",
+    "seed": 1,
+}
+
+
+@pytest.fixture
+def make_job(tiny_model, tokenizer, make_example, tmp_path):
+    examples = [make_example(str(i), input="word " * (3 * i), output=f"answer {'x ' * (i % 3)}{i}") for i in range(12)]
+    write_records(tmp_path / "train.jsonl", examples[:9])
+    write_records(tmp_path / "validation.jsonl", examples[9:])
+    write_tokens(tmp_path / "tokens.parquet", tokenise(make_renderer(tokenizer), {"train": examples}))
+
+    def make(name, **config):
+        keys = {"rank": 4, "batch_size": 4, "epochs": 3, "learning_rate": 0.01, "dropout": 0.1, "evaluations": 3} | config
+        return TrainingJob(
+            folder=str(tmp_path / name),
+            state=str(tmp_path / f"state-{name}"),
+            model=str(tiny_model / "model.safetensors"),
+            tokenizer=str(tiny_model / "tokenizer.json"),
+            train=str(tmp_path / "train.jsonl"),
+            validation=str(tmp_path / "validation.jsonl"),
+            tokens=[str(tmp_path / "tokens.parquet")],
+            adapter=[],
+            run=RUN,
+            config=LoraTraining(**keys).model_dump(),
+            model_settings={"dtype": "float32", "prompt_format": "auto", "system_prompt": None, "template": None},
+            seeds={"adapter_init": 1, "data_order": 1, "mix": 1},
+            stage_version=1,
+            threads=1,
+            checkpoint_minutes=0,
+            trackers=[],
+        )
+
+    return make
+
+
+def adapter_bytes(job):
+    names = ("adapter_model.safetensors", "adapter_config.json")
+    return [hashlib.sha256(open(f"{job.folder}/{name}", "rb").read()).hexdigest() for name in names]
+
+
+def course(job):
+    return pd.read_csv(f"{job.folder}/loss.csv").drop(columns="seconds")
+
+
+PROGRAM = """
+import json, sys, time
+from loragrid import training, training_job
+slow = training.seed_step
+training.seed_step = lambda *args: (time.sleep(0.2), slow(*args))
+training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), None)
+"""
+
+
+def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_job, tmp_path):
+    whole, killed = make_job("whole", epochs=5), make_job("killed", epochs=5)
+    run_training(whole, None)
+    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    environment = os.environ | {"PYTHONPATH": LIBRARY}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "job.json")], env=environment)
+    state = tmp_path / "state-killed"
+    while not list(state.glob("*/checkpoint.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 1.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    run_training(killed, None)
+    assert adapter_bytes(killed) == adapter_bytes(whole)
+    pd.testing.assert_frame_equal(course(killed), course(whole))
+    assert not list(state.iterdir())
+
+
+def test_state_of_another_training_is_not_taken_up(make_job, tmp_path):
+    first = make_job("first")
+    run_training(first, None)
+    other = make_job("other", learning_rate=0.02)._replace(state=first.state)
+    unfinished = tmp_path / "state-first" / "0123"
+    unfinished.mkdir()
+    (unfinished / "checkpoint.safetensors").write_bytes(b"of another training")
+    run_training(other, None)
+    assert course(other)["step"].tolist() == course(first)["step"].tolist()
+    assert unfinished.exists()
+
+
+TWO_PROCESSES = "profiles/accelerate/cpu.yaml"
+
+
+def test_two_processes_learn_what_one_does_with_the_same_batches(make_job):
+    one, two = make_job("one", dropout=0.0), make_job("two", dropout=0.0)
+    run_training(one, None)
+    run_training(two, TWO_PROCESSES)
+    pd.testing.assert_frame_equal(course(one), course(two), rtol=1e-4)
+    assert json.load(open(f"{two.folder}/manifest.json"))["processes"] == 2  # noqa: SIM115
+
+
+def test_failure_in_a_launched_process_is_told_in_its_own_sentence(make_job, tmp_path):
+    with pytest.raises(UserError, match=r"training loss is (nan|inf) at step"):
+        run_training(make_job("hot", learning_rate=1e30, max_grad_norm=None), TWO_PROCESSES)
+    assert not (tmp_path / "hot").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"), [({"max_length": 8}, "no target token"), ({"learning_rate": 1e30, "max_grad_norm": None}, "loss is")]
+)
+def test_training_that_fails_leaves_no_adapter(make_job, tmp_path, keys, message):
+    with pytest.raises(UserError, match=message):
+        run_training(make_job("none", **keys), None)
+    assert not (tmp_path / "none").exists()
+
+
+def test_training_in_float16_is_refused(make_job):
+    job = make_job("half")
+    with pytest.raises(UserError, match=r"models\.tiny\.dtype: float16 is for prediction only"):
+        run_training(job._replace(model_settings=job.model_settings | {"dtype": "float16"}), None)
+
+
+def test_tracker_without_its_package_is_named():
+    with pytest.raises(UserError, match="trackers: 'no_such_tracker' needs the package"):
+        checked_trackers(["no_such_tracker"])

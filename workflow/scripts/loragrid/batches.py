@@ -1,0 +1,228 @@
+"""Training examples as token ids, and how an optimiser step is cut into forward passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from loragrid.render import Renderer, render, zero_shot
+
+if TYPE_CHECKING:
+    from loragrid.config import Training
+    from loragrid.records import Example
+    from loragrid.tokens import Tokenised
+
+FORWARD_COST = {"cpu": 64, "cuda": 2048}
+"""How many tokens' time one more forward and backward pass costs, by the kind of device.
+
+Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches.
+"""
+
+
+class Encoded(NamedTuple):
+    """An example as token ids. The tokens from `target_start` on are learnt."""
+
+    ids: list[int]
+    target_start: int
+
+    @property
+    def nb_targets(self) -> int:
+        return len(self.ids) - self.target_start
+
+
+class Batch(NamedTuple):
+    """One forward pass."""
+
+    input_ids: torch.Tensor
+    """Shape (rows, longest)."""
+    position_ids: torch.Tensor | None
+    """Shape (rows, longest); None where every row is one example, from position 0 on."""
+    predicting: torch.Tensor
+    """Shape (rows, longest): True where the next token is a target."""
+    targets: torch.Tensor
+    """Shape (targets,): the tokens to predict, in the order of `predicting`."""
+    lengths: torch.Tensor
+    """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+
+def encode(
+    renderer: Renderer,
+    examples: Sequence[Example],
+    tokenised: Mapping[str, Sequence[Tokenised]],
+    loss_computation: str,
+    max_length: int,
+) -> tuple[list[Encoded], list[str], list[str]]:
+    """Make training examples; the first reference is the answer to learn.
+
+    Args:
+        tokenised: token ids of each prompt, by the example's id. What is too long is rendered anew, with its input cut. An
+            example without any (its answers have one reference together) is dropped.
+
+    Returns:
+        The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
+    """
+    encoded, truncated, dropped = [], [], []
+    for example in examples:
+        if not (of_example := tokenised.get(example.id)):
+            dropped.append(example.id)
+            continue
+        for part, (prompt_ids, answer_ids) in zip(example.parts, of_example, strict=True):
+            if len(prompt_ids) + len(answer_ids) > max_length:
+                rendered = render(renderer, zero_shot(part), part.references[0], max_length)
+                if rendered is None:
+                    dropped.append(example.id)
+                    continue
+                truncated.append(example.id)
+                prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
+            # Nothing comes before the first token, so it cannot be a target.
+            target_start = len(prompt_ids) if loss_computation == "completion" else 1
+            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
+    return encoded, truncated, dropped
+
+
+def steps_of(lengths: Sequence[int], config: Training, seed: int) -> tuple[list[list[int]], int]:
+    """The examples of each optimiser step: a new random permutation in each epoch.
+
+    The last step of an epoch may be smaller. A fraction of an epoch is rounded up to whole steps.
+
+    Args:
+        lengths: tokens of each example.
+
+    Returns:
+        The indices of each step's examples, and the number of steps in the first epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    steps: list[list[int]] = []
+    steps_per_epoch = wanted = 0
+    while not steps or len(steps) < wanted:
+        order = torch.randperm(len(lengths), generator=generator).tolist()
+        steps += _cut_into_steps(order, lengths, config)
+        if not steps_per_epoch:
+            steps_per_epoch = len(steps)
+            wanted = config.max_steps or math.ceil(config.epochs * steps_per_epoch)
+    return steps[:wanted], steps_per_epoch
+
+
+def _cut_into_steps(order: Sequence[int], lengths: Sequence[int], config: Training) -> list[list[int]]:
+    if config.batch_tokens is None:
+        return [list(order[i : i + config.batch_size]) for i in range(0, len(order), config.batch_size)]
+    steps: list[list[int]] = []
+    tokens = 0
+    for index in order:
+        tokens += lengths[index]
+        if not steps or tokens > config.batch_tokens:
+            steps.append([])
+            tokens = lengths[index]
+        steps[-1].append(index)
+    return steps
+
+
+def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cost: int) -> list[list[int]]:
+    """Divide examples among forward passes so that padding and passes together cost least.
+
+    Among examples in order of length the cheapest division is found by dynamic programming: a pass costs its tokens with
+    padding, and `forward_cost` tokens for itself.
+
+    Args:
+        lengths: tokens of each example.
+        max_tokens: most tokens of a pass, with padding; a longer example is a pass of its own.
+
+    Returns:
+        The indices of each pass's examples, the longest pass first: what does not fit in memory fails at once.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    cheapest: list[tuple[int, int]] = [(0, 0)]  # for the first n examples: cost, and where the last pass starts
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        options = [
+            (cheapest[start][0] + (end - start) * longest + forward_cost, start)
+            for start in range(end)
+            if end - start == 1 or (end - start) * longest <= max_tokens
+        ]
+        cheapest.append(min(options))
+    passes, end = [], len(order)
+    while end:
+        start = cheapest[end][1]
+        passes.append(order[start:end])
+        end = start
+    return passes
+
+
+def pack(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Divide examples among rows of at most `max_tokens` tokens: best fit, the longest first.
+
+    Source: best-fit decreasing, Johnson (1973); for language models Ding et al. (2024, arXiv:2404.10830).
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        fitting = [row for row, left in enumerate(room) if left >= lengths[index]]
+        if fitting:
+            best = min(fitting, key=lambda row: room[row])
+        else:
+            best = len(rows)
+            rows.append([])
+            room.append(max_tokens)
+        rows[best].append(index)
+        room[best] -= lengths[index]
+    return rows
+
+
+def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:
+    """The forward passes of one process. Every process has as many; an empty one stands where there are too few.
+
+    Large passes are halved until they can be shared out evenly, and passes of similar size run at the same time.
+    """
+    shared = [list(one) for one in passes]
+    while len(shared) % nb_ranks and any(len(one) > 1 for one in shared):
+        largest = max((one for one in shared if len(one) > 1), key=lambda one: sum(lengths[i] for i in one))
+        shared.remove(largest)
+        shared += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
+    shared.sort(key=lambda one: -sum(lengths[i] for i in one))
+    shared += [[]] * (-len(shared) % nb_ranks)
+    return shared[rank::nb_ranks]
+
+
+def collate(examples: Sequence[Encoded], pad: int) -> Batch:
+    """One example a row, padded on the right.
+
+    Attention is causal, so that no token sees the padding behind it; no mask is needed, and positions count from 0.
+    """
+    length = max(len(example.ids) for example in examples)
+    input_ids = torch.tensor([example.ids + [pad] * (length - len(example.ids)) for example in examples])
+    lengths = torch.tensor([[len(e.ids)] * len(e.ids) + [0] * (length - len(e.ids)) for e in examples])
+    predicting = torch.tensor([_predicting(e, length) for e in examples])
+    return Batch(input_ids, None, predicting, _targets(examples), lengths)
+
+
+def collate_packed(examples: Sequence[Encoded], pad: int) -> Batch:
+    """All examples in one row, without padding; positions start again with each, which keeps their attention apart."""
+    input_ids = torch.tensor([[token for example in examples for token in example.ids]])
+    position_ids = torch.tensor([[i for example in examples for i in range(len(example.ids))]])
+    predicting = torch.tensor([[p for example in examples for p in _predicting(example, len(example.ids))]])
+    lengths = torch.tensor([[len(example.ids) for example in examples for _ in example.ids]])
+    return Batch(input_ids, position_ids, predicting, _targets(examples), lengths)
+
+
+def _predicting(example: Encoded, length: int) -> list[bool]:
+    return [example.target_start - 1 <= i < len(example.ids) - 1 for i in range(length)]
+
+
+def _targets(examples: Sequence[Encoded]) -> torch.Tensor:
+    return torch.tensor([token for e in examples for token in e.ids[e.target_start :]], dtype=torch.long)
+
+
+@lru_cache(maxsize=1)
+def packing_is_fast() -> bool:
+    """Whether attention among packed examples costs no more than among padded ones."""
+    from transformers.utils import is_flash_attn_2_available
+
+    return bool(is_flash_attn_2_available())
