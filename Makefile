@@ -7,7 +7,7 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint format schema lock clean-results
+.PHONY: help extras demo test lint format schema lock clean-results
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,6 +15,10 @@ help:  ## Show this list
 demo: $(READY)  ## Run the default experiment: real model, real data, to the report
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "report: $(CURDIR)/results/report.html"
+
+extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deepspeed, tensorboard
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --require-hashes \
+		--requirement requirements-extras.lock
 
 test: lint  ## Run all tests and static checks
 	$(BIN)/pytest
@@ -37,6 +41,9 @@ schema: $(READY)  ## Write the generated references anew: JSON schema, docs/conf
 lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upgrade for newer ones)
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --group dev \
 		--no-emit-package torch --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --extra extras \
+		--constraint requirements.lock --no-emit-package torch --no-emit-index-url --no-header \
+		--output-file requirements-extras.lock pyproject.toml
 
 clean-results:  ## Delete everything computed, but not the downloaded packages
 	find results -mindepth 1 -maxdepth 1 ! -name packages -exec rm -r {} +

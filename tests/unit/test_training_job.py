@@ -8,11 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from safetensors.torch import load_file
 
-from loragrid.config import LoraTraining
+from loragrid.config import FullTraining, LoraTraining
 from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.render import make_renderer
@@ -148,3 +154,82 @@ def test_training_in_float16_is_refused(make_job):
 def test_tracker_without_its_package_is_named():
     with pytest.raises(UserError, match="trackers: 'no_such_tracker' needs the package"):
         checked_trackers(["no_such_tracker"])
+
+
+def test_tensorboard_shows_the_course_of_the_loss(make_job, tmp_path, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.chdir(tmp_path)
+    job = make_job("followed")._replace(trackers=["tensorboard"])
+    run_training(job, None)
+    [events] = tmp_path.glob("results/trackers/tiny/followed/loragrid/events*")
+    shown = accumulator.EventAccumulator(str(events))
+    shown.Reload()
+    losses = [(event.step, event.value) for event in shown.Scalars("train_loss")]
+    of_course = course(job).dropna(subset=["train_loss"])
+    assert [step for step, _ in losses] == of_course["step"].tolist()
+    assert [value for _, value in losses] == pytest.approx(of_course["train_loss"].tolist(), rel=1e-6)
+
+
+@pytest.fixture
+def zero3(tmp_path, monkeypatch):
+    """The shipped DeepSpeed example, for one process on a CPU: accelerate starts several only on GPUs."""
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    settings = yaml.safe_load(Path("profiles/accelerate/zero3-offload.yaml").read_text())
+    (tmp_path / "zero3.yaml").write_text(yaml.safe_dump(settings | {"num_processes": 1}))
+    return str(tmp_path / "zero3.yaml")
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_zero3_with_offload_learns_what_one_process_does(make_job, zero3, method):
+    whole = FullTraining(method="full", batch_size=4, epochs=3, learning_rate=0.01, evaluations=3).model_dump()
+    one, sharded = (
+        job if method == "lora" else job._replace(config=whole)
+        for job in (make_job("one", dropout=0.0), make_job("two", dropout=0.0))
+    )
+    run_training(one, None)
+    run_training(sharded, zero3)
+    pd.testing.assert_frame_equal(course(one), course(sharded), rtol=1e-4)
+    assert json.loads(Path(sharded.folder, "manifest.json").read_text())["distribution"] == "DEEPSPEED"
+    name = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
+    expected, found = (load_file(Path(job.folder, name)) for job in (one, sharded))
+    assert expected.keys() == found.keys()
+    for key, weight in expected.items():
+        torch.testing.assert_close(found[key], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_zero3_training_that_is_killed_ends_like_one_that_is_not(make_job, zero3, tmp_path):
+    whole, killed = make_job("whole", epochs=5, dropout=0.0), make_job("killed", epochs=5, dropout=0.0)
+    run_training(whole, zero3)
+    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    program = PROGRAM.replace("None)", f"{zero3!r})")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "job.json")],
+        env=os.environ | {"PYTHONPATH": LIBRARY},
+        start_new_session=True,
+    )
+    state = tmp_path / "state-killed"
+    while not list(state.glob("*/sharded/progress.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    run_training(killed, zero3)
+    pd.testing.assert_frame_equal(course(killed), course(whole))
+    assert adapter_bytes(killed)[0] == adapter_bytes(whole)[0]
+
+
+@pytest.mark.parametrize("path", sorted(Path("profiles/accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_launch_settings_are_understood_by_accelerate(path):
+    settings = load_config_from_file(str(path))
+    assert settings.mixed_precision == "no"
+    assert settings.num_processes == 2
+    if path.stem == "zero3-offload":
+        expected = {"zero_stage": 3, "offload_param_device": "cpu", "offload_optimizer_device": "cpu"}
+        assert expected.items() <= settings.deepspeed_config.items()
+    if path.stem == "fsdp":
+        arguments = ["--config_file", str(path), "script.py"]
+        args, _, _ = _validate_launch_command(launch_command_parser().parse_args(arguments))
+        assert args.use_fsdp
+        assert args.fsdp_version == 2

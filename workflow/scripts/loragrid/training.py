@@ -267,6 +267,7 @@ def _prepare(model: SummedLoss, optimizer: Any, config: Training, accelerator: A
         # Normalised and accumulated here, clipped there.
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         settings |= {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}
+        settings["train_batch_size"] = accelerator.num_processes
         settings["gradient_clipping"] = config.max_grad_norm or 0.0
     prepared: tuple[Any, Any] = accelerator.prepare(model, optimizer)
     return prepared

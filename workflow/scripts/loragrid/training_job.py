@@ -86,7 +86,7 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     write_json(described, job._asdict())
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", accelerate_config]
     command += ["-m", "loragrid.training_job", str(described)]
-    library = str(Path(__file__).parents[1])
+    library = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     found = subprocess.run(command, env=os.environ | {"PYTHONPATH": library}, stdout=sys.stdout, stderr=sys.stderr, check=False)
     if problem.exists():
         raise UserError(problem.read_text(encoding="utf-8"))
@@ -109,10 +109,11 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     settings = job.model_settings
     if settings["dtype"] == "float16":
         raise UserError(f"models.{job.run['base_model']}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
-    on_cpu = pick_device().type == "cpu"
-    accelerator = Accelerator(
-        cpu=on_cpu, log_with=checked_trackers(job.trackers), project_dir=f"results/trackers/{job.run['base_model']}"
-    )
+    # Told that there is only a CPU, accelerate would not start DeepSpeed.
+    plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
+    name = Path(job.folder).name
+    trackers_folder = f"results/trackers/{job.run['base_model']}/{name}"
+    accelerator = Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
 
     renderer = load_renderer(model_folder, settings)
     mix = {part: read_records(path, Example) for part, path in (("train", job.train), ("validation", job.validation))}
@@ -138,7 +139,8 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
         config.micro_batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192), packed, pad_token(renderer)
     )
     if job.trackers:
-        accelerator.init_trackers("loragrid", _flat({"run": job.run, "config": job.config, "seeds": job.seeds}))
+        own_names = {"wandb": {"name": name, "dir": trackers_folder}, "mlflow": {"run_name": name}}
+        accelerator.init_trackers("loragrid", _flat({"run": job.run, "config": job.config, "seeds": job.seeds}), own_names)
 
     def follow(row: Progress) -> None:
         if job.trackers:
@@ -191,6 +193,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
                 "training_s": course[-1].seconds,
                 "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
                 "processes": accelerator.num_processes,
+                "distribution": accelerator.distributed_type.value,
                 "versions": versions("torch", "transformers", "peft", "accelerate"),
                 **circumstances(started, device_name(accelerator.device), type_name(dtype), torch.get_num_threads()),
             }
@@ -223,7 +226,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def main(described: Path) -> None:
     """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
-    show_log(sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        show_log(sys.stderr)
     try:
         train_adapter(TrainingJob(**json.loads(described.read_text(encoding="utf-8"))), described.parent)
     except UserError as error:
