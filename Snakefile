@@ -35,6 +35,9 @@ include: "workflow/rules/select_demonstrations.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/describe_model.smk"
+include: "workflow/rules/merge.smk"
+include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
@@ -57,6 +60,7 @@ rule all:
         tier("predictions"),
         tier("checks"),
         tier("scores"),
+        tier("cards"),
         rules.describe_data.output,
         rules.analyse.output,
         rules.report.output,
@@ -104,3 +108,17 @@ rule scores:
         tier("scores"),
     message:
         "All scores are computed"
+
+
+rule merged:
+    input:
+        merged_models,
+    message:
+        "All merged models are in results/merged"
+
+
+rule pushed:
+    input:
+        pushed_models,
+    message:
+        "All uploads are listed in results/pushed"

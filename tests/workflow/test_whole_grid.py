@@ -23,11 +23,12 @@ EVERYTHING = {
     "predict": 6,
     "check": 5,
     "score": 12,
+    "describe_model": 4,
     "describe_data": 1,
     "analyse": 1,
     "report": 1,
 }
-TRAINED = {"train": 4, "predict": 4, "check": 4, "score": 8, "analyse": 1, "report": 1}
+TRAINED = {"train": 4, "predict": 4, "check": 4, "score": 8, "describe_model": 4, "analyse": 1, "report": 1}
 
 
 @contextlib.contextmanager
@@ -135,21 +136,21 @@ def test_manifest_says_what_an_adapter_was_made_of(finished):
         ("report.html", {"report": 1}),
         ("figures/loss_curves.svg", {"analyse": 1, "report": 1}),
         ("tables/predictions.parquet", {"analyse": 1, "report": 1}),
-        ("scores/echo/gold/tiny/base/rouge.jsonl", {"score": 1, "analyse": 1, "report": 1}),
+        ("scores/echo/gold/tiny/base/rouge.jsonl", {"score": 1, "describe_model": 2, "analyse": 1, "report": 1}),
         ("checks/tiny/base.json", {"check": 1, "report": 1}),
-        ("predictions/echo/gold/tiny/base.jsonl", {"predict": 1, "score": 2, "analyse": 1, "report": 1}),
-        ("predictions/echo/gold/tiny/base.manifest.json", {"predict": 1, "score": 2, "analyse": 1, "report": 1}),
-        ("predictions/echo", {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
-        ("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
-        ("adapters/echo/gold/tiny/*n4*/loss.csv", {"train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("predictions/echo/gold/tiny/base.jsonl", {"predict": 1, "score": 2, "describe_model": 2, "analyse": 1, "report": 1}),
+        ("predictions/echo/gold/tiny/base.manifest.json", {"predict": 1, "score": 2, "describe_model": 2, "analyse": 1, "report": 1}),
+        ("predictions/echo", {"predict": 3, "score": 6, "describe_model": 2, "analyse": 1, "report": 1}),
+        ("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors", {"train": 1, "predict": 1, "check": 1, "score": 2, "describe_model": 1, "analyse": 1, "report": 1}),
+        ("adapters/echo/gold/tiny/*n4*/loss.csv", {"train": 1, "predict": 1, "check": 1, "score": 2, "describe_model": 1, "analyse": 1, "report": 1}),
         (
             "datasets/echo/gold/leaks.json",
-            {"decontaminate": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+            {"decontaminate": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "describe_model": 2, "analyse": 1, "report": 1},
         ),
-        ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "describe_data": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "analyse": 1, "report": 1}),
+        ("mixes/echo/gold/target_only/n4-seed1/train.jsonl", {"make_mix": 1, "describe_data": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "describe_model": 1, "analyse": 1, "report": 1}),
         (
             "datasets/echo/gold/test.jsonl",
-            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "describe_model": 2, "analyse": 1, "report": 1},
         ),
         ("models/tiny/tokenizer.json", {"import_model": 1, "tokenise": 2, "describe_data": 1, **TRAINED, "predict": 6, "check": 5, "score": 12}),
     ],
@@ -174,18 +175,18 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["configs"]["lora"].update(learning_rate=0.01), TRAINED),
         (lambda c: c["configs"].update(other={"rank": 2}), {}),
         (lambda c: c["models"].update(other=c["models"]["tiny"]), {}),
-        (lambda c: c["models"]["tiny"].update(batch_size=2), {"predict": 6, "score": 12, "analyse": 1, "report": 1}),
-        (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "analyse": 1, "report": 1}),
+        (lambda c: c["models"]["tiny"].update(batch_size=2), {"predict": 6, "score": 12, "describe_model": 4, "analyse": 1, "report": 1}),
+        (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "describe_model": 2, "analyse": 1, "report": 1}),
         (
             lambda c: c["tasks"]["echo"].update(instruction="Repeat."),
-            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 2, "tokenise": 1, "describe_data": 1, "make_mix": 2, "train": 2, "predict": 3, "check": 2, "score": 6, "describe_model": 2, "analyse": 1, "report": 1},
         ),
-        (lambda c: c["scorers"]["rouge"].update(stemmer=False), {"score": 6, "analyse": 1, "report": 1}),
+        (lambda c: c["scorers"]["rouge"].update(stemmer=False), {"score": 6, "describe_model": 4, "analyse": 1, "report": 1}),
         (lambda c: c["report"].update(title="Other") if "report" in c else c.update(report={"title": "Other"}), {"report": 1}),
-        (lambda c: c["tasks"]["echo"]["scorers"].remove("rouge"), {"analyse": 1, "report": 1}),
+        (lambda c: c["tasks"]["echo"]["scorers"].remove("rouge"), {"describe_model": 4, "analyse": 1, "report": 1}),
         (
             lambda c: c["grid"][0]["nb_samples"].append(6),
-            {"make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "analyse": 1, "report": 1},
+            {"make_mix": 2, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "describe_model": 2, "analyse": 1, "report": 1},
         ),
         (
             lambda c: c["grid"][0].update(loss_computations=["completion", "full"]),
@@ -194,7 +195,7 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["grid"].append(c["grid"][0] | {"nb_samples": [8]}), {}),
         (
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0]["tasks"].append("whisper")),
-            {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 3, "check": 2, "score": 6, "analyse": 1, "report": 1},
+            {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 3, "check": 2, "score": 6, "describe_model": 2, "analyse": 1, "report": 1},
         ),
     ],
     ids=[
@@ -220,7 +221,7 @@ def test_new_time_stamps_comments_and_formatting_of_code_rerun_nothing(changeabl
     ("rule", "expected"),
     [
         ("train", TRAINED),
-        ("score", {"score": 12, "analyse": 1, "report": 1}),
+        ("score", {"score": 12, "describe_model": 4, "analyse": 1, "report": 1}),
         ("analyse", {"analyse": 1, "report": 1}),
         ("make_mix", {"make_mix": 4, "describe_data": 1} | TRAINED),
     ],
@@ -438,3 +439,71 @@ def test_mistake_in_an_override_file_is_found_in_that_file(new_project):
         line.endswith("more.yaml: configs.lora.rank: input should be greater than or equal to 1, not 0.") for line in sentences
     )
     assert any(line.endswith("more.yaml: grid[0].tasks: this key is required but missing.") for line in sentences)
+
+
+def test_every_kind_of_training_goes_through_the_whole_grid(new_project):
+    def methods(config):
+        config["configs"] |= {
+            "whole": {"method": "full", "learning_rate": 0.01},
+            "prompt": {"method": "prompt_tuning", "virtual_tokens": 4, "learning_rate": 0.1},
+            "further": {
+                "method": "continue",
+                "adapter": "results/adapters/echo/gold/tiny/echo__gold__target_only__n4__lora__completion__seed1",
+            },
+        }
+        config["grid"] = [
+            config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "configs": ["lora", *list(config["configs"])[1:]]}
+        ]
+        config["hub"] = {"repository": "me/{base_model}-{task}-{config}"}
+
+    new_project.edit_config(methods)
+    new_project.snakemake()
+    assert new_project.planned() == {}
+    name = "echo__gold__target_only__n4__{}__completion__seed1"
+    results = new_project.folder / "results"
+    whole = results / "finetuned/echo/gold/tiny" / name.format("whole")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "loss.csv", "manifest.json", "README.md"} <= {
+        p.name for p in whole.iterdir()
+    }
+    predictions = pd.read_parquet(results / "tables/predictions.parquet")
+    assert predictions.groupby("run").size().to_dict() == {"base": 4} | {
+        name.format(c): 4 for c in ("lora", "whole", "prompt", "further")
+    }
+    assert len(pd.read_csv(results / "tables/training_costs.csv")) == 4
+
+    # Editing what a training continues reruns both.
+    with restored(new_project) as project:
+        project.edit_config(lambda c: c["configs"]["lora"].update(rank=2))
+        assert project.planned("adapters") == {"adapters": 1, "train": 2}
+
+    result = new_project.snakemake("--keep-going", "merged", check=False)
+    assert "a learnt prompt is not a change of weights; there is nothing to merge" in result.stderr
+    merged_models_answer_like_their_adapters(results, name)
+
+    new_project.snakemake("pushed")
+    receipt = json.loads((results / f"pushed/echo/gold/tiny/{name.format('lora')}.json").read_text())
+    assert receipt["repository"] == "me/tiny-echo-lora"
+    assert receipt["commit"] is None
+    assert set(receipt["files"]) == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+
+
+def merged_models_answer_like_their_adapters(results, name):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    ids = torch.tensor([[5, 6, 7]])
+    for config in ("lora", "whole", "further"):
+        merged = AutoModelForCausalLM.from_pretrained(results / "merged/echo/gold/tiny" / name.format(config))
+        if config == "whole":
+            expected = AutoModelForCausalLM.from_pretrained(results / "finetuned/echo/gold/tiny" / name.format(config))
+        else:
+            base = AutoModelForCausalLM.from_pretrained(results / "models/tiny")
+            expected = PeftModel.from_pretrained(base, results / "adapters/echo/gold/tiny" / name.format(config))
+        with torch.inference_mode():
+            torch.testing.assert_close(merged(input_ids=ids).logits, expected(input_ids=ids).logits, rtol=1e-3, atol=1e-3)
+
+
+def test_pushing_without_saying_where_to_is_a_sentence(new_project):
+    result = new_project.snakemake("-n", "pushed", check=False)
+    assert "hub: this section is missing in the configuration" in result.stdout + result.stderr

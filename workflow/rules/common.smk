@@ -77,6 +77,8 @@ def tiers():
         "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
         "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
+        "cards": (rules.describe_model, [run for run in runs if run not in full]),
+        "model_cards": (rules.describe_full_model, full),
         "scores": (
             rules.score,
             [target | {"scorer": name} for target in evaluated for name in CONFIG.tasks[target["task"]].scorers],
@@ -84,6 +86,7 @@ def tiers():
     }
     found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
     found["adapters"] += found.pop("models_trained")
+    found["cards"] += found.pop("model_cards")
     return found
 
 
@@ -265,6 +268,48 @@ def adapter_files(wildcards):
         "adapter": output.adapter.format(**trained_on(run)),
         "adapter_config": output.adapter_config.format(**trained_on(run)),
     }
+
+
+def scores_of_run(wildcards):
+    """The scores of a run and of its base model on the same data, asked alike."""
+    own = [one for one in EVALUATIONS if (one.base_model, one.run) == (wildcards.base_model, wildcards.run)]
+    return [
+        rules.score.output[0].format(**(one._asdict() | {"run": run, "variant": one.variant, "scorer": scorer}))
+        for one in own
+        for run in (one.run, BASE)
+        for scorer in CONFIG.tasks[one.task].scorers
+    ]
+
+
+def card_file(wildcards):
+    """The model card of a run."""
+    card = rules.describe_full_model.output if is_full(find_run(wildcards)) else rules.describe_model.output
+    return card[0].format(**wildcards)
+
+
+def merged_models(wildcards):
+    """The merged model of every run."""
+    return [rules.merge.output.model.format(**trained_on(run)) for run in RUNS.values()]
+
+
+def pushed_files(wildcards):
+    """What is uploaded of a run: its weights and its card, merged or as they are."""
+    if CONFIG.hub.merged:
+        return {"model": rules.merge.output.model, "card": rules.merge.output.card}
+    files = adapter_files(wildcards)
+    return {"model": files["adapter"], "config": files["adapter_config"], "card": card_file(wildcards)}
+
+
+def hub_settings(wildcards):
+    """Where a run is uploaded."""
+    return CONFIG.hub.model_dump() | {"repository": CONFIG.hub.repository.format(**find_run(wildcards)._asdict())}
+
+
+def pushed_models(wildcards):
+    """The receipt of every run's upload."""
+    if CONFIG.hub is None:
+        raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
+    return [rules.push.output[0].format(**trained_on(run)) for run in RUNS.values()]
 
 
 def start_files(wildcards):

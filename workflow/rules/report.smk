@@ -1,4 +1,16 @@
-TIERS = ["models", "datasets", "leaks", "mixes", "tokens", "adapters", "demonstrations", "predictions", "checks", "scores"]
+TIERS = [
+    "models",
+    "datasets",
+    "leaks",
+    "mixes",
+    "tokens",
+    "adapters",
+    "demonstrations",
+    "predictions",
+    "checks",
+    "scores",
+    "cards",
+]
 
 
 rule report:
@@ -13,6 +25,7 @@ rule report:
         predictions=tier("predictions"),
         checks=tier("checks"),
         scores=tier("scores"),
+        cards=tier("cards"),
         manifests=computed_manifests,
         tables=rules.analyse.output,
         scores_table=rules.analyse.output.scores,

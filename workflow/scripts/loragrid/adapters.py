@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loragrid.errors import UserError
 from loragrid.files import write_json
+from loragrid.methods import learns_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -57,6 +59,29 @@ def save_model(
     model.config.dtype = dtype
     model.save_pretrained(str(folder), state_dict=narrowed, max_shard_size="1000TB")
     tokenizer.save_pretrained(str(folder))
+
+
+def merge(base_folder: Path, trained: Path, folder: Path) -> None:
+    """Write the base model with its adapter merged into it, or what full fine-tuning made of it, in the base's number type.
+
+    Raises:
+        UserError: where an adapter is no change of weights and cannot be merged.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    stored = AutoModelForCausalLM.from_pretrained(base_folder, dtype="auto", use_safetensors=True)
+    number_type = stored.dtype
+    if trained.name == "model.safetensors":
+        model = AutoModelForCausalLM.from_pretrained(trained.parent, dtype=number_type, use_safetensors=True)
+    else:
+        # Added in float32, so that a sum is rounded once.
+        adapted = PeftModel.from_pretrained(stored.float(), str(trained.parent))
+        if learns_prompt(adapted):
+            raise UserError(f"{trained.parent}: a learnt prompt is not a change of weights; there is nothing to merge.")
+        model = adapted.merge_and_unload()
+    model.config.name_or_path = ""
+    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
 
 
 def _sorted(value: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -23,6 +24,7 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -602,6 +604,31 @@ class Block(Section):
     )
 
 
+class HubUpload(Section):
+    """Where `snakemake pushed` uploads trained models."""
+
+    repository: str = Field(
+        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, `{mix}`, "
+        "`{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
+    )
+    merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
+
+    @field_validator("repository")
+    @classmethod
+    def _placeholders_are_known(cls, repository: str) -> str:
+        known = {"base_model", "task", "sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"}
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(repository) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"not a valid pattern: {error}") from None
+        if used - known or not re.fullmatch(r"[^/]+/[^/]+", repository):
+            raise ValueError(f"expected owner/name with placeholders out of {', '.join(sorted(known))}")
+        return repository
+
+    private: bool = Field(True, description="Make new repositories private.")
+    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
+
+
 class Checks(Section):
     """The generation check that every model goes through."""
 
@@ -640,6 +667,7 @@ class Config(Section):
         description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), Weights & Biases or MLflow "
         "(set up by their own environment variables). Their packages are not installed by default.",
     )
+    hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
     grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")

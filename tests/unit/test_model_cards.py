@@ -1,0 +1,69 @@
+import pandas as pd
+import pytest
+import yaml
+
+from loragrid.config import LoraTraining
+from loragrid.model_cards import model_card
+
+MANIFEST = {
+    "run": {
+        "base_model": "tiny",
+        "task": "echo",
+        "sample_type": "gold",
+        "mix": "target_only",
+        "nb_samples": 8,
+        "config": "lora",
+        "loss_computation": "completion",
+        "seed": 1,
+    },
+    "config": LoraTraining(rank=3).model_dump(),
+    "tokenizer": "results/models/tiny",
+    "seeds": {"adapter_init": 1, "data_order": 2, "mix": 3},
+    "fingerprints": {"model": "ab" * 32},
+    "examples": {"train": 8, "validation": 3},
+    "steps": 4,
+    "tokens": 1234,
+    "training_s": 5.0,
+    "trainable_parameters": 99,
+    "processes": 1,
+    "hardware": {"device": "cpu", "dtype": "float32"},
+    "versions": {"torch": "2"},
+}
+
+
+def scores(run, values):
+    asked = {"task": "echo", "sample_type": "gold", "prompting": "zero_shot", "prompt_variant": "default"}
+    rows = [asked | {"run": run, "scorer": "rouge", "metric": "rougeL", "id": str(i), "value": v} for i, v in enumerate(values)]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def card():
+    table = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5, None])])
+    return model_card(MANIFEST, {"hub": "owner/tiny", "revision": "1"}, table)
+
+
+def test_card_has_the_metadata_that_a_hub_reads(card):
+    _, metadata, _ = card.split("---\n", 2)
+    read = yaml.safe_load(metadata)
+    assert read["base_model"] == "owner/tiny"
+    assert read["library_name"] == "peft"
+    [result] = read["model-index"][0]["results"]
+    assert result["dataset"]["type"] == "echo/gold"
+    assert result["metrics"] == [{"type": "rouge/rougeL", "name": "rouge/rougeL", "value": 0.5}]
+
+
+def test_card_shows_data_settings_and_scores_beside_those_of_the_base_model(card):
+    assert "| echo/gold | zero_shot, default | rouge/rougeL | 0.250 | 0.500 ± 0.289 | 3 |" in card
+    assert "8 training examples of mix `target_only`" in card
+    assert "| rank | 3 |" in card
+    assert "| seed of data order | 2 |" in card
+    assert 'PeftModel.from_pretrained(base, ".")' in card
+
+
+def test_card_of_a_whole_model_is_used_without_peft():
+    manifest = MANIFEST | {"config": {"method": "full"}}
+    card = model_card(manifest, {"path": "models/tiny"}, scores("echo__n8", [1.0]))
+    assert "peft" not in card
+    assert 'AutoModelForCausalLM.from_pretrained(".")' in card
+    assert "base_model:" not in card

@@ -1,0 +1,20 @@
+"""Make one whole model out of a base model and its adapter."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from loragrid.adapters import merge
+from loragrid.files import folder_written_whole
+from loragrid.job import logged
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    with folder_written_whole(Path(snakemake.output.model).parent) as folder:
+        merge(Path(snakemake.input.model).parent, Path(snakemake.input.adapter), folder)
+        shutil.copy2(snakemake.input.card, folder / "README.md")
