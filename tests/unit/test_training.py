@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from loragrid.adapters import save_adapter
+from loragrid.attention import keep_examples_apart
 from loragrid.batches import Encoded, encode
 from loragrid.config import FullTraining, LoraTraining, Seeds
 from loragrid.errors import UserError
@@ -49,8 +50,10 @@ def encode_all(tokenizer, make_example, loss_computation):
     return encode(renderer, examples, tokenised, loss_computation, 512)[0]
 
 
-def adapted(folder, seed=1, config=CONFIG):
-    model = make_trainable(load_base_model(folder, "float32"), config, seed)
+def adapted(folder, seed=1, config=CONFIG, packed=False):
+    base = load_base_model(folder, "float32")
+    assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu")) is packed
+    model = make_trainable(base, config, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
     for name, parameter in model.named_parameters():
@@ -91,7 +94,7 @@ def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
     reference = adapted(tiny_model)
     expected = mean_loss_by_hand(reference, items)
     expected.backward()
-    model = adapted(tiny_model)
+    model = adapted(tiny_model, packed=layout.packed)
     loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-5
@@ -100,7 +103,7 @@ def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
 
 
 def test_packed_examples_do_not_see_each_other(tiny_model, encoded, accelerator):
-    model = SummedLoss(adapted(tiny_model))
+    model = SummedLoss(adapted(tiny_model, packed=True))
     alone = mean_loss(model, encoded[5:6], PACKED, accelerator)
     together = mean_loss(model, encoded[4:6], PACKED, accelerator)
     other = [Encoded([7] * len(encoded[4].ids), encoded[4].target_start), encoded[5]]
@@ -109,6 +112,34 @@ def test_packed_examples_do_not_see_each_other(tiny_model, encoded, accelerator)
     assert mean_loss(model, other, PACKED, accelerator) == pytest.approx(
         (alone * n + mean_loss(model, other[:1], PACKED, accelerator) * m) / (n + m), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("window", [4, 1000])
+def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accelerator, window):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    model = MistralForCausalLM(
+        MistralConfig(vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=window, initializer_range=0.2, **shape)
+    ).eval()
+    expected = mean_loss_by_hand(model, encoded[:4]).item()
+    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
+
+
+def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator):
+    model = load_base_model(gpt2, "float32")
+    expected = mean_loss_by_hand(model, encoded[:4]).item()
+    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
+
+
+def test_attention_of_its_own_keeps_a_model_from_packing(tiny_model):
+    base = load_base_model(tiny_model, "float32")
+    assert not keep_examples_apart(base, "auto", torch.device("cuda"))
+    base.config.attn_logit_softcapping = 30.0
+    assert not keep_examples_apart(base, "on", torch.device("cpu"))
 
 
 def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -47,10 +46,12 @@ class Batch(NamedTuple):
     """Shape (targets,): the tokens to predict, in the order of `predicting`."""
     lengths: torch.Tensor
     """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
+    examples: list[int]
+    """Length of each example, in their order."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+        return Batch(*(part.to(device) if isinstance(part, torch.Tensor) else part for part in self))  # type: ignore[arg-type]
 
 
 def encode(
@@ -200,16 +201,16 @@ def collate(examples: Sequence[Encoded], pad: int) -> Batch:
     input_ids = torch.tensor([example.ids + [pad] * (length - len(example.ids)) for example in examples])
     lengths = torch.tensor([[len(e.ids)] * len(e.ids) + [0] * (length - len(e.ids)) for e in examples])
     predicting = torch.tensor([_predicting(e, length) for e in examples])
-    return Batch(input_ids, None, predicting, _targets(examples), lengths)
+    return Batch(input_ids, None, predicting, _targets(examples), lengths, [len(e.ids) for e in examples])
 
 
 def collate_packed(examples: Sequence[Encoded], pad: int) -> Batch:
-    """All examples in one row, without padding; positions start again with each, which keeps their attention apart."""
+    """All examples in one row, without padding; positions start again with each. Attention has to keep them apart."""
     input_ids = torch.tensor([[token for example in examples for token in example.ids]])
     position_ids = torch.tensor([[i for example in examples for i in range(len(example.ids))]])
     predicting = torch.tensor([[p for example in examples for p in _predicting(example, len(example.ids))]])
     lengths = torch.tensor([[len(example.ids) for example in examples for _ in example.ids]])
-    return Batch(input_ids, position_ids, predicting, _targets(examples), lengths)
+    return Batch(input_ids, position_ids, predicting, _targets(examples), lengths, [len(e.ids) for e in examples])
 
 
 def _predicting(example: Encoded, length: int) -> list[bool]:
@@ -218,11 +219,3 @@ def _predicting(example: Encoded, length: int) -> list[bool]:
 
 def _targets(examples: Sequence[Encoded]) -> torch.Tensor:
     return torch.tensor([token for e in examples for token in e.ids[e.target_start :]], dtype=torch.long)
-
-
-@lru_cache(maxsize=1)
-def packing_is_fast() -> bool:
-    """Whether attention among packed examples costs no more than among padded ones."""
-    from transformers.utils import is_flash_attn_2_available
-
-    return bool(is_flash_attn_2_available())

@@ -353,7 +353,7 @@ class Training(Section):
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
         description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; `off`: examples of "
-        "similar length are padded to the longest; `auto`: on where FlashAttention is installed, since packing is slower without it.",
+        "similar length are padded to the longest; `auto`: on for CPUs, and for GPUs where FlashAttention is installed.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

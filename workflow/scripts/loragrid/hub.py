@@ -37,7 +37,8 @@ def check_repository(repository: str) -> None:
     Raises:
         UserError: naming the repository and the rule that it breaks.
     """
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(repository)

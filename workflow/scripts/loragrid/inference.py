@@ -39,14 +39,12 @@ def load_base_model(
     dtype: str,
     quantization: str = "none",
     device: torch.device | None = None,
-    attention: str | None = None,
 ) -> PreTrainedModel:
     """Load a model folder onto a device, in the configured number type.
 
     Args:
         quantization: `4bit` or `8bit` for the weights of linear layers, else `none`.
         device: by default the one that computes here.
-        attention: implementation of attention, as transformers calls it; by default its own choice.
 
     Raises:
         UserError: where the weights cannot be quantized here.
@@ -55,13 +53,13 @@ def load_base_model(
 
     device = device or pick_device()
     number_type = pick_dtype(dtype, device)
-    more: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    more: dict[str, Any] = {}
     if quantization != "none":
         if importlib.util.find_spec("bitsandbytes") is None:
             raise UserError(
                 f"quantization: {quantization} needs the package bitsandbytes: .venv/bin/python -m pip install bitsandbytes"
             )
-        more |= {"quantization_config": _quantization_config(quantization, number_type), "device_map": {"": device}}
+        more = {"quantization_config": _quantization_config(quantization, number_type), "device_map": {"": device}}
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=number_type, use_safetensors=True, **more)
     return (model if quantization != "none" else model.to(device)).eval()
 

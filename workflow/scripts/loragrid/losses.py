@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loragrid.attention import stand_in_a_row
+
 if TYPE_CHECKING:
     from loragrid.batches import Batch
 
@@ -46,6 +48,7 @@ class SummedLoss(torch.nn.Module):
         inputs: dict[str, Any] = {"input_ids": batch.input_ids, "use_cache": False}
         if batch.position_ids is not None:
             inputs["position_ids"] = batch.position_ids
+            stand_in_a_row(batch.examples)
         narrow = self.dtype != torch.float32
         with torch.autocast(batch.input_ids.device.type, self.dtype) if narrow else contextlib.nullcontext():
             logits = self.model(**inputs).logits

