@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.devices import lease_gpus
 from loragrid.files import write_json
 from loragrid.job import logged
 from loragrid.prompting import few_shot, retrieved
@@ -18,6 +17,9 @@ with logged(snakemake.log[0]):
     if prompting["type"] == "few_shot":
         chosen = few_shot(tests, train, prompting["k"], prompting["seed"])
     else:
+        # Only encoders need torch, which takes seconds to import.
+        from loragrid.devices import lease_gpus
+
         lease_gpus(snakemake.resources)
         chosen = retrieved(tests, train, prompting["k"], Path(snakemake.input.encoder).parent)
     write_json(snakemake.output[0], chosen)
