@@ -385,7 +385,7 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
         config["grid"].append(config["grid"][0] | ways)
 
     changeable.edit_config(asked)
-    more = {"select_demonstrations": 1, "predict": 4, "score": 8, "analyse": 1, "report": 1}
+    more = {"select_demonstrations": 1, "predict": 4, "score": 8, "describe_model": 1, "analyse": 1, "report": 1}
     assert changeable.planned() == more
     changeable.snakemake()
     assert changeable.planned() == {}
@@ -407,7 +407,7 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     assert len(comparisons) == (4 + 2) * 4
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
-    assert changeable.planned() == {"predict": 2, "score": 4, "analyse": 1, "report": 1}
+    assert changeable.planned() == {"predict": 2, "score": 4, "describe_model": 1, "analyse": 1, "report": 1}
 
 
 def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):

@@ -189,7 +189,9 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
         batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, max_grad_norm=MAX_GRAD_NORM, schedule="constant", evaluations=0
     )
     seeds = Seeds(adapter_init=SEED, data_order=SEED, mix=SEED)
-    packed = keep_examples_apart(model.get_base_model(), config.packing, device)
+    base: Any = model.get_base_model()
+    attention = base.config._attn_implementation
+    packed = keep_examples_apart(base, config.packing, device)
     layout = Layout(1024 if device.type == "cpu" else 8192, packed, pad=tokenizer.pad_token_id)
     accelerator = Accelerator(cpu=device.type == "cpu")
     clock = Clock(device)
@@ -204,6 +206,7 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
         dtype,
         follow=lambda row: clock.lap() if row.step else clock.start(),
     )
+    base.set_attn_implementation(attention)
     losses = [row.train_loss for row in course if row.train_loss is not None]
     return Trained(clock.laps, sum(losses) / len(losses))
 
