@@ -1,5 +1,6 @@
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from loragrid.batches import (
     Encoded,
     collate,
     collate_packed,
+    common_beginning,
     cut_into_forward_passes,
     encode,
     pack,
@@ -54,11 +56,14 @@ def test_what_is_cut_and_what_is_dropped_is_told_by_id(renderer, make_example):
     assert all(len(e.ids) <= 120 for e in found)
 
 
-@pytest.mark.parametrize("collated", [collate, collate_packed])
+@pytest.mark.parametrize(
+    "collated",
+    [partial(collate, pad=2), partial(collate_packed, share_beginning=False), partial(collate_packed, share_beginning=True)],
+)
 @pytest.mark.parametrize("loss_computation", ["completion", "full"])
 def test_each_target_stands_behind_the_token_that_predicts_it(renderer, examples, collated, loss_computation):
     items = encoded(renderer, examples, loss_computation)[0][:4]
-    batch = collated(items, pad_token(renderer))
+    batch = collated(items)
     rows, columns = batch.predicting.nonzero(as_tuple=True)
     assert batch.targets.tolist() == [t for e in items for t in e.ids[e.target_start :]]
     assert torch.equal(batch.input_ids[rows, columns + 1][:-1], batch.targets[:-1])
@@ -77,11 +82,32 @@ def test_padding_counts_by_length_even_though_it_equals_the_end_of_turn(renderer
 
 
 def test_packed_examples_fill_one_row_and_each_counts_its_positions_from_0():
-    batch = collate_packed([Encoded([5, 6, 7], 1), Encoded([8, 9], 1)], 0)
+    batch = collate_packed([Encoded([5, 6, 7], 1), Encoded([8, 9], 1)], share_beginning=True)
     assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1]]
     assert batch.predicting.tolist() == [[True, True, False, True, False]]
     assert batch.targets.tolist() == [6, 7, 9]
+
+
+def test_what_packed_examples_begin_with_stands_once_before_what_follows_in_each():
+    beginning = list(range(100, 120))
+    batch = collate_packed([Encoded([*beginning, 5, 6, 7], 22), Encoded([*beginning, 8, 9], 21)], share_beginning=True)
+    assert batch.input_ids.tolist() == [[*beginning, 5, 6, 7, 8, 9]]
+    assert batch.position_ids.tolist() == [[*range(20), 20, 21, 22, 20, 21]]
+    assert batch.predicting[0].nonzero().flatten().tolist() == [21, 23]
+    assert batch.targets.tolist() == [7, 9]
+    assert batch.sections == [20, 3, 2]
+
+
+def test_no_token_that_predicts_a_target_is_shared():
+    beginning = list(range(100, 130))
+    batch = collate_packed([Encoded([*beginning, 5], 25), Encoded([*beginning, 6], 30)], share_beginning=True)
+    assert batch.sections == [24, 7, 7]
+
+
+def test_few_tokens_in_common_are_not_worth_sharing():
+    assert common_beginning([[1] * 15 + [2], [1] * 20]) == []
+    assert common_beginning([[1] * 16 + [2], [1] * 20]) == [1] * 16
 
 
 def cost(passes, lengths, forward_cost):
@@ -111,8 +137,16 @@ def test_what_is_longer_than_the_limit_is_a_pass_of_its_own():
     assert cut_into_forward_passes([100, 5, 6], 20, 50) == [[0], [1, 2]]
 
 
+def test_rows_gather_examples_that_begin_alike_and_hold_more_of_them():
+    one, other = [1] * 40, [2] * 40
+    lengths, beginnings = [50, 50, 49, 49], [one, other, one, other]
+    assert sorted(map(sorted, pack(lengths, beginnings, 60))) == [[0, 2], [1, 3]]
+    assert pack([50] * 5, [one] * 5, 90) == [[0, 1, 2, 3, 4]]
+    assert len(pack([50] * 5, [one] * 5, 89)) == 2
+
+
 def test_packed_rows_hold_every_example_once_and_keep_to_the_limit():
-    rows = pack(LENGTHS, 64)
+    rows = pack(LENGTHS, [[]] * len(LENGTHS), 64)
     assert sorted(i for row in rows for i in row) == list(range(len(LENGTHS)))
     assert all(len(row) == 1 or sum(LENGTHS[i] for i in row) <= 64 for row in rows)
     assert len(rows) == 3

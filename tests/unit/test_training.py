@@ -7,8 +7,8 @@ import torch
 from accelerate import Accelerator
 
 from loragrid.adapters import save_adapter
-from loragrid.attention import keep_examples_apart
-from loragrid.batches import Encoded, encode
+from loragrid.attention import _CausalAttention, can_share_beginnings, keep_examples_apart
+from loragrid.batches import Encoded, common_beginning, encode
 from loragrid.config import FullTraining, LoraTraining, Seeds
 from loragrid.errors import UserError
 from loragrid.inference import load_base_model
@@ -30,6 +30,7 @@ from loragrid.training import (
 CONFIG = LoraTraining(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
 SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
 PADDED, PACKED = Layout(1024, packed=False, pad=2), Layout(1024, packed=True, pad=2)
+SHARED = PACKED._replace(shared=True)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,16 @@ def mean_loss_by_hand(model, items):
 @pytest.mark.parametrize("loss_computation", ["completion", "full"])
 @pytest.mark.parametrize(
     "layout",
-    [PADDED, PADDED._replace(max_tokens=1), PADDED._replace(max_tokens=100_000), PACKED, PACKED._replace(max_tokens=200)],
-    ids=["padded", "one by one", "all in one", "packed", "packed in several rows"],
+    [
+        PADDED,
+        PADDED._replace(max_tokens=1),
+        PADDED._replace(max_tokens=100_000),
+        PACKED,
+        PACKED._replace(max_tokens=200),
+        SHARED,
+        SHARED._replace(max_tokens=120),
+    ],
+    ids=["padded", "one by one", "all in one", "packed", "packed in several rows", "shared", "shared in several rows"],
 )
 def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
     tiny_model, tokenizer, make_example, accelerator, loss_computation, layout
@@ -114,8 +123,55 @@ def test_packed_examples_do_not_see_each_other(tiny_model, encoded, accelerator)
     )
 
 
+def test_what_examples_begin_with_is_computed_once_for_all(tiny_model, encoded, accelerator):
+    model = adapted(tiny_model, packed=True)
+    computed = []
+    model.get_input_embeddings().register_forward_hook(lambda module, inputs, output: computed.append(inputs[0].numel()))
+    for layout in (PACKED, SHARED):
+        mean_loss(SummedLoss(model), encoded[:4], layout, accelerator)
+    in_common = len(common_beginning([item.shareable for item in encoded[:4]]))
+    assert in_common > 20
+    assert computed == [sum(len(item.ids) for item in encoded[:4]), sum(len(item.ids) for item in encoded[:4]) - 3 * in_common]
+
+
+def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_model, gpt2):
+    assert can_share_beginnings(adapted(tiny_model, packed=True))
+    assert not can_share_beginnings(adapted(tiny_model, packed=False))
+    assert not can_share_beginnings(adapted(tiny_model, config=CONFIG.model_copy(update={"dropout": 0.1}), packed=True))
+    base = load_base_model(gpt2, "float32")
+    keep_examples_apart(base, "on", torch.device("cpu"))
+    base.config.attn_pdrop = 0.1
+    assert not can_share_beginnings(base)
+
+
+@pytest.mark.parametrize("length", [7, 128, 300])
+def test_gradients_of_attention_in_bfloat16_are_those_of_attention_written_out(length):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, heads, length, 16).bfloat16().requires_grad_() for heads in (6, 2, 2))
+    attended = _CausalAttention.apply(query, key, value, 0.3)
+    weights = torch.randn_like(attended)
+    found = torch.autograd.grad(attended, (query, key, value), weights)
+    q, k, v = (tensor.detach().double().requires_grad_() for tensor in (query, key, value))
+    scores = 0.3 * q @ k.repeat_interleave(3, 1).transpose(2, 3) + torch.full((length, length), -torch.inf).triu(1)
+    expected = torch.softmax(scores, -1) @ v.repeat_interleave(3, 1)
+    assert (attended - expected).norm() < 0.01 * expected.norm()
+    for one, other in zip(found, torch.autograd.grad(expected, (q, k, v), weights.double()), strict=True):
+        assert (one - other).norm() < 0.01 * other.norm()
+
+
+def test_adapters_get_their_inputs_in_the_type_of_the_matrix_products(tiny_model, encoded, accelerator):
+    model = adapted(tiny_model)
+    kinds = set()
+    for name, module in model.named_modules():
+        if name.endswith("o_proj.lora_A.default"):
+            module.register_forward_pre_hook(lambda module, inputs: kinds.add(inputs[0].dtype))
+    mean_loss(SummedLoss(model, torch.bfloat16), encoded[:2], PADDED, accelerator)
+    assert kinds == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("window", [4, 1000])
-def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accelerator, window):
+@pytest.mark.parametrize("layout", [PACKED, SHARED])
+def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accelerator, window, layout):
     from transformers import MistralConfig, MistralForCausalLM
 
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -125,7 +181,7 @@ def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accel
     ).eval()
     expected = mean_loss_by_hand(model, encoded[:4]).item()
     assert keep_examples_apart(model, "auto", torch.device("cpu"))
-    assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
+    assert mean_loss(SummedLoss(model), encoded[:4], layout, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
 def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator):
@@ -158,7 +214,7 @@ def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
     targets = torch.randint(50, (10,))
     expected = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     (wanted,) = torch.autograd.grad(3 * expected, logits)
-    found = summed_cross_entropy(logits, targets)
+    found = summed_cross_entropy(logits * 1, targets)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         torch.autograd.grad(3 * found, logits)[0], wanted, rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-6

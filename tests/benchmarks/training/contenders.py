@@ -178,12 +178,14 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     """This project's loop, with its default settings."""
     from accelerate import Accelerator
 
-    from loragrid.attention import keep_examples_apart
+    from loragrid.attention import can_share_beginnings, keep_examples_apart
     from loragrid.batches import Encoded
     from loragrid.config import LoraTraining, Seeds
+    from loragrid.devices import keep_freed_memory
     from loragrid.training import Layout, train
 
     device, dtype = place(model)
+    keep_freed_memory()
     encoded = [Encoded(example["ids"], example["target_start"]) for example in examples]
     config = LoraTraining(
         batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, max_grad_norm=MAX_GRAD_NORM, schedule="constant", evaluations=0
@@ -192,7 +194,8 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     base: Any = model.get_base_model()
     attention = base.config._attn_implementation
     packed = keep_examples_apart(base, config.packing, device)
-    layout = Layout(1024 if device.type == "cpu" else 8192, packed, pad=tokenizer.pad_token_id)
+    max_tokens = 1024 if device.type == "cpu" else 8192
+    layout = Layout(max_tokens, packed, tokenizer.pad_token_id, shared=packed and can_share_beginnings(model))
     accelerator = Accelerator(cpu=device.type == "cpu")
     clock = Clock(device)
     course = train(

@@ -13,9 +13,7 @@ from loragrid.packages import download_package, extract, verify_sha256
 from loragrid.render import Request, load_renderer, render
 
 FOLDER = CACHE / "tests"
-ABSTRACTS = ("aclsum==0.1.2", "aclsum/dataset/train.jsonl")
-SENTENCES = (1, 2, 1, 4)
-"""How much of an abstract is shown, in turn: most questions are short and some are long, as instructions are."""
+INSTRUCTIONS = ("llamafactory==0.9.5", "data/alpaca_en_demo.json")
 
 
 class BaseModel(NamedTuple):
@@ -47,7 +45,7 @@ BASE_MODELS = {
 
 
 def unpacked(package: str, path: str) -> Path:
-    """A file of a package, downloaded at most once."""
+    """A file of a wheel, downloaded at most once."""
     wheel = FOLDER / "packages" / f"{package}.whl"
     if not wheel.exists():
         download_package(package, wheel)
@@ -80,21 +78,13 @@ def model_folder(name: str) -> Path:
 
 
 def requests() -> Iterator[tuple[Request, str]]:
-    """Questions about one aspect of a paper, with the answers that experts wrote.
-
-    Only the first sentences of the abstract are shown.
-    """
-    rows = [json.loads(line) for line in unpacked(*ABSTRACTS).read_text(encoding="utf-8").splitlines()]
-    aspects = [
-        ("challenge", "In one sentence, summarise the challenge that this paper addresses."),
-        ("approach", "In one sentence, summarise the approach that this paper takes."),
-        ("outcome", "In one sentence, summarise the outcome that this paper reports."),
-    ]
-    for turn in range(len(aspects)):
-        for i, row in enumerate(rows):
-            aspect, instruction = aspects[(i + turn) % len(aspects)]
-            sentences = row["sentences"]["abstract"][: SENTENCES[i % len(SENTENCES)]]
-            yield Request(instruction, " ".join(sentences)), row["summary"][aspect]
+    """Instructions with their answers, in the order of the file."""
+    archive = FOLDER / "packages" / f"{INSTRUCTIONS[0]}.tar.gz"
+    if not archive.exists():
+        download_package(INSTRUCTIONS[0], archive)
+    file = extract(archive, INSTRUCTIONS[1], FOLDER / "unpacked")
+    for row in json.loads(file.read_text(encoding="utf-8")):
+        yield Request(row["instruction"], row["input"]), row["output"]
 
 
 def encoded_examples(folder: Path, number: int) -> list[dict[str, Any]]:

@@ -22,6 +22,10 @@ Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches
 """
 
 
+LEAST_IN_COMMON = 16
+"""Tokens: to share fewer among the examples of a row would cost about as much as to compute them for each."""
+
+
 class Encoded(NamedTuple):
     """An example as token ids. The tokens from `target_start` on are learnt."""
 
@@ -31,6 +35,11 @@ class Encoded(NamedTuple):
     @property
     def nb_targets(self) -> int:
         return len(self.ids) - self.target_start
+
+    @property
+    def shareable(self) -> list[int]:
+        """The tokens before the first that predicts a target."""
+        return self.ids[: self.target_start - 1]
 
 
 class Batch(NamedTuple):
@@ -46,8 +55,8 @@ class Batch(NamedTuple):
     """Shape (targets,): the tokens to predict, in the order of `predicting`."""
     lengths: torch.Tensor
     """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
-    examples: list[int]
-    """Length of each example, in their order."""
+    sections: list[int]
+    """Of a packed row: tokens of the beginning that its examples share, then of what follows in each."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -157,24 +166,50 @@ def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cos
     return passes
 
 
-def pack(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Divide examples among rows of at most `max_tokens` tokens: best fit, the longest first.
+class _Row(NamedTuple):
+    examples: list[int]
+    beginning: list[int]
+    """What all examples begin with; the row holds it once."""
+    total: int
+    """Tokens of all examples."""
 
-    Source: best-fit decreasing, Johnson (1973); for language models Ding et al. (2024, arXiv:2404.10830).
+    @property
+    def tokens(self) -> int:
+        return self.total - (len(self.examples) - 1) * len(self.beginning)
+
+
+def pack(lengths: Sequence[int], beginnings: Sequence[list[int]], max_tokens: int) -> list[list[int]]:
+    """Divide examples among rows of at most `max_tokens` tokens: each, the longest first, where it adds least and fits best.
+
+    An example adds its tokens without the beginning that it has in common with the row. Where nothing is in common this is
+    best-fit decreasing, Johnson (1973); for language models Ding et al. (2024, arXiv:2404.10830).
+
+    Args:
+        lengths: tokens of each example.
+        beginnings: token ids at the start of each example that a row may hold once for several.
+
+    Returns:
+        The indices of each row's examples.
     """
-    rows: list[list[int]] = []
-    room: list[int] = []
+    rows: list[_Row] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        fitting = [row for row, left in enumerate(room) if left >= lengths[index]]
+        beginning, length = beginnings[index], lengths[index]
+        joined = [_Row([*row.examples, index], common_beginning([row.beginning, beginning]), row.total + length) for row in rows]
+        fitting = [i for i, row in enumerate(joined) if row.tokens <= max_tokens]
         if fitting:
-            best = min(fitting, key=lambda row: room[row])
+            best = min(fitting, key=lambda i: (joined[i].tokens - rows[i].tokens, -joined[i].tokens))
+            rows[best] = joined[best]
         else:
-            best = len(rows)
-            rows.append([])
-            room.append(max_tokens)
-        rows[best].append(index)
-        room[best] -= lengths[index]
-    return rows
+            rows.append(_Row([index], beginning, length))
+    return [row.examples for row in rows]
+
+
+def common_beginning(beginnings: Sequence[list[int]]) -> list[int]:
+    """The token ids that all begin with; none where they are too few to be worth it."""
+    shortest = min(beginnings, key=len)
+    differing = (i for i, token in enumerate(shortest) if any(beginning[i] != token for beginning in beginnings))
+    number = next(differing, len(shortest))
+    return shortest[:number] if number >= LEAST_IN_COMMON else []
 
 
 def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:
@@ -201,16 +236,29 @@ def collate(examples: Sequence[Encoded], pad: int) -> Batch:
     input_ids = torch.tensor([example.ids + [pad] * (length - len(example.ids)) for example in examples])
     lengths = torch.tensor([[len(e.ids)] * len(e.ids) + [0] * (length - len(e.ids)) for e in examples])
     predicting = torch.tensor([_predicting(e, length) for e in examples])
-    return Batch(input_ids, None, predicting, _targets(examples), lengths, [len(e.ids) for e in examples])
+    return Batch(input_ids, None, predicting, _targets(examples), lengths, [])
 
 
-def collate_packed(examples: Sequence[Encoded], pad: int) -> Batch:
-    """All examples in one row, without padding; positions start again with each. Attention has to keep them apart."""
-    input_ids = torch.tensor([[token for example in examples for token in example.ids]])
-    position_ids = torch.tensor([[i for example in examples for i in range(len(example.ids))]])
-    predicting = torch.tensor([[p for example in examples for p in _predicting(example, len(example.ids))]])
-    lengths = torch.tensor([[len(example.ids) for example in examples for _ in example.ids]])
-    return Batch(input_ids, position_ids, predicting, _targets(examples), lengths, [len(e.ids) for e in examples])
+def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
+    """All examples in one row, without padding; positions start again with each. Attention has to keep them apart.
+
+    Args:
+        share_beginning: whether what all examples begin with stands in the row only once, before what follows in each.
+    """
+    shared = len(common_beginning([e.shareable for e in examples])) if share_beginning and len(examples) > 1 else 0
+    first, lengths = examples[0].ids[:shared], [len(e.ids) for e in examples]
+    input_ids = torch.tensor([[*first, *(token for e in examples for token in e.ids[shared:])]])
+    position_ids = torch.tensor([[*range(shared), *(i for length in lengths for i in range(shared, length))]])
+    predicting = [p for e in examples for p in _predicting(e, len(e.ids))[shared:]]
+    of_length = [length for length in lengths for _ in range(shared, length)]
+    return Batch(
+        input_ids,
+        position_ids,
+        torch.tensor([[False] * shared + predicting]),
+        _targets(examples),
+        torch.tensor([[shared] * shared + of_length]),
+        [shared, *(length - shared for length in lengths)],
+    )
 
 
 def _predicting(example: Encoded, length: int) -> list[bool]:

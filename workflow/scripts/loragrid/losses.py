@@ -12,8 +12,8 @@ from loragrid.attention import stand_in_a_row
 if TYPE_CHECKING:
     from loragrid.batches import Batch
 
-_CHUNK = 2**23
-"""Logits that are turned to float32 at once."""
+_CHUNK = 2**19
+"""Logits whose loss is computed at once."""
 
 
 class SummedLoss(torch.nn.Module):
@@ -48,9 +48,14 @@ class SummedLoss(torch.nn.Module):
         inputs: dict[str, Any] = {"input_ids": batch.input_ids, "use_cache": False}
         if batch.position_ids is not None:
             inputs["position_ids"] = batch.position_ids
-            stand_in_a_row(batch.examples)
-        narrow = self.dtype != torch.float32
-        with torch.autocast(batch.input_ids.device.type, self.dtype) if narrow else contextlib.nullcontext():
+            stand_in_a_row(batch.sections)
+        with contextlib.ExitStack() as settings:
+            if self.dtype != torch.float32:
+                from peft.helpers import disable_input_dtype_casting
+
+                settings.enter_context(torch.autocast(batch.input_ids.device.type, self.dtype))
+                # peft would turn inputs to the adapter's float32, and autocast turn them back.
+                settings.enter_context(disable_input_dtype_casting(self.model))
             logits = self.model(**inputs).logits
         self._batch = None
         return summed_cross_entropy(logits.squeeze(0), batch.targets)
@@ -72,34 +77,31 @@ class SummedLoss(torch.nn.Module):
 
 
 def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy summed over the targets, computed in float32 a few rows at a time.
+    """Cross-entropy summed over the targets, computed in float32 a few rows at a time, which stay in the processor's cache.
 
     Args:
-        logits: shape (targets, vocabulary), of any floating type; no float32 copy of all of them is made.
+        logits: shape (targets, vocabulary), of any floating type. They are overwritten: their gradient takes their place.
         targets: shape (targets,).
 
     Returns:
         A float32 scalar.
     """
-    if torch.is_grad_enabled() and logits.requires_grad:
-        result: torch.Tensor = _SummedCrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
-        return result
-    return sum(
-        (_loss_and_probabilities(*rows)[0] for rows in _chunks(logits, targets)), logits.new_zeros((), dtype=torch.float32)
-    )
+    result: torch.Tensor = _SummedCrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
     # The gradient is softmax - one-hot, which the forward pass has at hand.
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        gradient = torch.empty_like(logits)
+        gradient = logits.detach()
         total = logits.new_zeros((), dtype=torch.float32)
-        for part, (of_logits, of_targets) in zip(_chunks(gradient, targets), _chunks(logits, targets), strict=True):
-            loss, probabilities = _loss_and_probabilities(of_logits, of_targets)
-            total += loss
-            probabilities[torch.arange(len(of_targets)), of_targets] -= 1
-            part[0].copy_(probabilities)
+        rows = max(1, _CHUNK // logits.shape[-1])
+        for part, of_part in zip(torch.split(gradient, rows), torch.split(targets, rows), strict=True):
+            index = of_part.unsqueeze(-1)
+            log_probabilities = torch.log_softmax(part, dim=-1, dtype=torch.float32)
+            total -= log_probabilities.gather(-1, index).sum()
+            part.copy_(log_probabilities.exp_().scatter_add_(-1, index, torch.full_like(index, -1, dtype=torch.float32)))
         ctx.save_for_backward(gradient)
         return total
 
@@ -107,14 +109,3 @@ class _SummedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return gradient.mul_(grad_outputs[0]), None
-
-
-def _chunks(logits: torch.Tensor, targets: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    rows = max(1, _CHUNK // logits.shape[-1])
-    return list(zip(torch.split(logits, rows), torch.split(targets, rows), strict=True)) if len(targets) else []
-
-
-def _loss_and_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    log_probabilities = torch.log_softmax(logits.float(), dim=-1)
-    loss = -log_probabilities.gather(-1, targets.unsqueeze(-1)).sum()
-    return loss, log_probabilities.exp_()

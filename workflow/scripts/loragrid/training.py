@@ -49,6 +49,8 @@ class Layout(NamedTuple):
     packed: bool
     pad: int
     """Id that fills up rows."""
+    shared: bool = False
+    """Whether a packed row holds only once what its examples all begin with."""
 
 
 class Checkpoints(NamedTuple):
@@ -87,7 +89,7 @@ def forward_passes(examples: Sequence[Encoded], layout: Layout, accelerator: Acc
     """The forward passes of this process for one optimiser step, or for the validation examples."""
     lengths = [len(example.ids) for example in examples]
     if layout.packed:
-        passes = pack(lengths, layout.max_tokens)
+        passes = pack(lengths, [e.shareable if layout.shared else [] for e in examples], layout.max_tokens)
     else:
         passes = cut_into_forward_passes(lengths, layout.max_tokens, FORWARD_COST.get(accelerator.device.type, 64))
     shortest = min(examples, key=lambda e: len(e.ids))
@@ -97,7 +99,7 @@ def forward_passes(examples: Sequence[Encoded], layout: Layout, accelerator: Acc
 
 def summed_loss(model: torch.nn.Module, one: Forward, layout: Layout, accelerator: Accelerator) -> torch.Tensor:
     """Cross-entropy summed over the targets of one forward pass, times its weight."""
-    batch = (collate_packed if layout.packed else collate)(one.examples, layout.pad)
+    batch = collate_packed(one.examples, layout.shared) if layout.packed else collate(one.examples, layout.pad)
     loss: torch.Tensor = model(batch.to(accelerator.device)) * one.weight
     return loss
 

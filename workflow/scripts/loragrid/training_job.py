@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import torch
 
 from loragrid.adapters import SavedStart, save_adapter, save_model
-from loragrid.attention import keep_examples_apart
+from loragrid.attention import can_share_beginnings, keep_examples_apart
 from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
-from loragrid.devices import device_name, pick_device, pick_dtype, type_name
+from loragrid.devices import device_name, keep_freed_memory, pick_device, pick_dtype, type_name
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.inference import load_base_model, pad_token
@@ -105,6 +105,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
 
     started = time.perf_counter()
     torch.set_num_threads(job.threads)
+    keep_freed_memory()
     config, seeds = parse_training(job.config), Seeds(**job.seeds)
     model_folder = Path(job.model).parent
     settings = job.model_settings
@@ -134,9 +135,9 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     start = SavedStart(model) if changes_base_weights(config) else None
     # Every example needs a learnt prompt of its own.
     packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, accelerator.device)
-    layout = Layout(
-        config.micro_batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192), packed, pad_token(renderer)
-    )
+    max_tokens = config.micro_batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
+    shared = packed and config.neftune_alpha is None and can_share_beginnings(model)
+    layout = Layout(max_tokens, packed, pad_token(renderer), shared)
     if job.trackers:
         own_names = {"wandb": {"name": name, "dir": trackers_folder}, "mlflow": {"run_name": name}}
         accelerator.init_trackers("loragrid", _flat({"run": job.run, "config": job.config, "seeds": job.seeds}), own_names)
