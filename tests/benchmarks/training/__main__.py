@@ -25,7 +25,7 @@ def parse_arguments() -> Namespace:
     """The command line."""
     parser = ArgumentParser(prog="training", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", choices=[*MODELS, "all"], default="all")
-    parser.add_argument("--examples", type=int, default=48, metavar="N", help="default: %(default)s")
+    parser.add_argument("--examples", type=int, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--contenders", nargs="+", choices=[*CONTENDERS, "all"], metavar="NAME", help=", ".join(CONTENDERS))
     parser.add_argument("--threads", type=int, default=usable_processors(), metavar="N", help="default: %(default)s")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")

@@ -44,8 +44,8 @@ class Contest(NamedTuple):
 HEADINGS = ("", "tokens/s", "× plain loop", "of peak", "of peak, needed only", "peak memory", "loss after", "same mathematics")
 NOTES = """
 tokens/s: of the examples, padding not counted. Of peak: 4 operations per parameter and token, of the measured peak. Needed only:
-the same, but the output layer counted at learnt tokens only, since no other token needs it. Loss after: of the first examples,
-one by one, after one pass. Same mathematics: whether the loss of the first step is that of its examples one by one.
+the same, but the output layer counted at learnt tokens only, since no other token needs it. What several prompts begin with counts
+for each, though loragrid computes it once. Loss after: of the first examples, one by one, after one pass. Same mathematics: whether the loss of the first step is that of its examples one by one.
 """
 
 
