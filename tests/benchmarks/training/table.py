@@ -45,7 +45,8 @@ HEADINGS = ("", "tokens/s", "× plain loop", "of peak", "of peak, needed only", 
 NOTES = """
 tokens/s: of the examples, padding not counted. Of peak: 4 operations per parameter and token, of the measured peak. Needed only:
 the same, but the output layer counted at learnt tokens only, since no other token needs it. What several prompts begin with counts
-for each, though loragrid computes it once. Loss after: of the first examples, one by one, after one pass. Same mathematics: whether the loss of the first step is that of its examples one by one.
+for each, though loragrid computes it once. Loss after: of the first examples, one by one, after one pass. Same mathematics: whether
+the loss of the first step is that of its examples one by one.
 """
 
 
