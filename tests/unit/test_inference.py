@@ -4,6 +4,7 @@ import torch
 from loragrid.checks import check_generation, last_logits
 from loragrid.config import LoraTraining, PromptTuning
 from loragrid.inference import batches, generate, generate_batch, greedy_config, load_base_model
+from loragrid.journal import read_journal
 from loragrid.methods import make_trainable
 from loragrid.render import make_renderer, render, zero_shot
 
@@ -47,6 +48,40 @@ def test_generation_takes_the_most_likely_token_each_time_whatever_the_batch(mod
         answers = generate(model, renderer, prompts, 6, batch_size)
         assert [a.token_ids for a in answers] == expected
         assert max(a.batch_size for a in answers) == batch_size
+
+
+@pytest.mark.parametrize("died_in_batch", [1, 2, 4])
+def test_generation_that_dies_goes_on_with_what_is_missing(model, renderer, prompts, tmp_path, monkeypatch, died_in_batch):
+    journal, calls = tmp_path / "state" / "answers.jsonl", []
+
+    def dying(model, renderer, batch, max_new_tokens):
+        calls.append(batch)
+        if len(calls) == died_in_batch:
+            raise KeyboardInterrupt
+        return generate_batch(model, renderer, batch, max_new_tokens)
+
+    expected = generate(model, renderer, prompts, 6, 2)
+    monkeypatch.setattr("loragrid.inference.generate_batch", dying)
+    with pytest.raises(KeyboardInterrupt):
+        generate(model, renderer, prompts, 6, 2, journal)
+    found = generate(model, renderer, prompts, 6, 2, journal)
+    assert [a._replace(runtime_s=0) for a in found] == [a._replace(runtime_s=0) for a in expected]
+    died = calls.pop(died_in_batch - 1)
+    assert calls[died_in_batch - 1] == died
+    assert sorted(p for batch in calls for p in batch) == sorted(prompts)
+    generate(model, renderer, prompts, 6, 2, journal)
+    assert len(calls) == 4
+
+
+def test_other_prompts_are_not_answered_from_the_journal(model, renderer, prompts, tmp_path):
+    journal = tmp_path / "answers.jsonl"
+    generate(model, renderer, prompts[:3], 6, 2, journal)
+    kept = journal.read_text()
+    assert [a.token_ids for a in generate(model, renderer, prompts, 6, 2, journal)] == [
+        a.token_ids for a in generate(model, renderer, prompts, 6, 2)
+    ]
+    assert journal.read_text().startswith(kept)
+    assert len(read_journal(journal)) == len(prompts)
 
 
 def test_greedy_overrides_the_sampling_settings_of_a_model(model, renderer, prompts):

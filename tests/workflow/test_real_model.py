@@ -1,9 +1,14 @@
 """The main path on the real model and real data."""
 
 import json
+import random
 import shutil
+import subprocess
+import sys
+import time
 
 import pandas as pd
+import psutil
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,3 +61,58 @@ def adapter_loads_outside_of_loragrid(folder, adapter):
         adapted = model(**ids).logits
         with model.disable_adapter():
             assert not torch.allclose(adapted, model(**ids).logits)
+
+
+def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends_as_if_it_was_not(real_project):
+    kills, prompts = 20, 50
+
+    def one_at_a_time(config):
+        config["models"]["smollm2-135m"]["batch_size"] = 1
+        config["tasks"]["outcome"] |= {"subset": prompts, "max_new_tokens": 8}
+
+    real_project.edit_config(one_at_a_time)
+    target = "results/predictions/outcome/manual/smollm2-135m/base.jsonl"
+    file, copy = real_project.folder / target, real_project.folder / "uninterrupted.jsonl"
+    real_project.snakemake(target)
+    assert not real_project.files(".state/predictions/*")
+    file.rename(copy)
+    uninterrupted = read_lines(copy)
+
+    chance = random.Random(4)
+    for answer in uninterrupted[:kills]:
+        kill_prediction(real_project, target, chance.uniform(0, answer["runtime_s"]))
+        assert not file.exists()
+    [journal] = real_project.files(".state/predictions/*")
+    kept = [answer for entry in read_lines(journal) for answer in entry.items()]
+    finished = dict(kept)
+    assert kills <= len(finished) == len(kept) < prompts
+
+    real_project.snakemake(target)
+    [log] = real_project.files("logs/predictions/outcome/manual/smollm2-135m/base.log")
+    assert f"going on after {len(finished)} of {prompts} prompts" in log.read_text()
+    resumed = read_lines(file)
+    assert {a["runtime_s"] for a in finished.values()} <= {answer["runtime_s"] for answer in resumed}
+    assert [a | {"runtime_s": 0} for a in resumed] == [a | {"runtime_s": 0} for a in uninterrupted]
+    assert not real_project.files(".state/predictions/*")
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def kill_prediction(project, target, delay_s):
+    """Start a prediction and kill its job a while after it has finished one more example."""
+
+    def finished():
+        return sum(path.read_bytes().count(b"\n") for path in project.files(".state/predictions/*"))
+
+    before = finished()
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", target]
+    workflow = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    while finished() == before and workflow.poll() is None:
+        time.sleep(0.01)
+    time.sleep(delay_s)
+    [job] = [p for p in psutil.Process(workflow.pid).children(recursive=True) if "predict.py" in " ".join(p.cmdline())[-40:]]
+    job.kill()
+    said, _ = workflow.communicate()
+    assert workflow.returncode != 0, said.decode()

@@ -12,7 +12,7 @@ from loragrid.datasets import subset
 from loragrid.devices import device_name, lease_gpus, type_name
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, write_json
-from loragrid.inference import context_length, generate, load_base_model, load_trained, make_prediction
+from loragrid.inference import context_length, generate, greedy_config, load_base_model, load_trained, make_prediction
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
 from loragrid.records import Example, read_records, write_records
@@ -50,10 +50,25 @@ with logged(snakemake.log[0]):
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     model = load_trained(base, Path(trained) if trained else None, settings["dtype"])
-    generation_started = time.perf_counter()
+    fingerprints = {
+        "model": file_sha256(snakemake.input.model),
+        "tokenizer": file_sha256(snakemake.input.tokenizer),
+        "adapter": file_sha256(trained) if trained else None,
+        "test": file_sha256(snakemake.input.test),
+        "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
+    }
+    # All that an answer depends on, beside its prompt.
+    identity = {
+        "file": snakemake.output.predictions,
+        "weights": [fingerprints["model"], fingerprints["adapter"]],
+        "settings": [settings, snakemake.params.quantization, type_name(base.dtype), device_name(base.device)],
+        "decoding": greedy_config(renderer, base, max_new_tokens).to_diff_dict(),
+        "versions": [versions("torch", "transformers", "peft"), snakemake.params.version],
+    }
+    journal = Path("results/.state/predictions") / f"{fingerprint(identity)[:32]}.jsonl"
     flat = [prompt.prompt_ids for of_example in prompts for prompt in of_example]
-    answers = iter(generate(model, renderer, flat, max_new_tokens, settings["batch_size"]))
-    generation_s = round(time.perf_counter() - generation_started, 3)
+    generated = generate(model, renderer, flat, max_new_tokens, settings["batch_size"], journal)
+    answers = iter(generated)
 
     write_records(
         snakemake.output.predictions,
@@ -73,17 +88,12 @@ with logged(snakemake.log[0]):
             "max_new_tokens": max_new_tokens,
             "subset": snakemake.params.subset,
             "stage_version": snakemake.params.version,
-            "fingerprints": {
-                "model": file_sha256(snakemake.input.model),
-                "tokenizer": file_sha256(snakemake.input.tokenizer),
-                "adapter": file_sha256(trained) if trained else None,
-                "test": file_sha256(snakemake.input.test),
-                "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
-            },
+            "fingerprints": fingerprints,
             "examples": len(examples),
             "input_cut": cut,
-            "generation_s": generation_s,
+            "generation_s": round(sum(answer.runtime_s for answer in generated), 3),
             "versions": versions("torch", "transformers", "peft"),
             **circumstances(started, device_name(base.device), type_name(base.dtype), torch.get_num_threads()),
         },
     )
+    journal.unlink(missing_ok=True)

@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 from loragrid.devices import pick_device, pick_dtype
 from loragrid.errors import UserError
+from loragrid.files import fingerprint
+from loragrid.job import log
+from loragrid.journal import append_to_journal, read_journal
 from loragrid.methods import learns_prompt
 from loragrid.records import Example, Prediction
 from loragrid.render import Rendered, Renderer
@@ -141,17 +144,37 @@ def greedy_config(renderer: Renderer, model: Any, max_new_tokens: int) -> Genera
 
 
 def generate(
-    model: Any, renderer: Renderer, prompts: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
+    model: Any,
+    renderer: Renderer,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    batch_size: int,
+    journal: Path | None = None,
 ) -> list[Generated]:
     """Greedy answers to tokenised prompts, in their order.
 
     Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start.
+
+    Args:
+        journal: holds the answers that are finished, batch by batch; those that it holds already are not computed again.
     """
-    answers: dict[int, Generated] = {}
-    with tqdm(total=len(prompts), desc="predicting", unit="prompt", mininterval=5) as progress:
-        for chosen in batches(list(map(len, prompts)), batch_size, of_one_length=learns_prompt(model)):
-            answers |= zip(chosen, generate_batch(model, renderer, [prompts[i] for i in chosen], max_new_tokens), strict=True)
-            progress.update(len(chosen))
+    keys = [fingerprint(list(prompt)) for prompt in prompts]
+    finished = read_journal(journal) if journal else {}
+    answers = {i: Generated(**finished[key]) for i, key in enumerate(keys) if key in finished}
+    if answers:
+        log.info("going on after %d of %d prompts", len(answers), len(prompts))
+    with tqdm(total=len(prompts), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
+        # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
+        for batch in batches(list(map(len, prompts)), batch_size, of_one_length=learns_prompt(model)):
+            missing = [i for i in batch if i not in answers]
+            if not missing:
+                continue
+            computed = generate_batch(model, renderer, [prompts[i] for i in missing], max_new_tokens)
+            new = dict(zip(missing, computed, strict=True))
+            if journal:
+                append_to_journal(journal, {keys[i]: answer._asdict() for i, answer in new.items()})
+            answers |= new
+            progress.update(len(missing))
     return [answers[i] for i in range(len(prompts))]
 
 
