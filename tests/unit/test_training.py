@@ -142,6 +142,9 @@ def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_m
     keep_examples_apart(base, "on", torch.device("cpu"))
     base.config.attn_pdrop = 0.1
     assert not can_share_beginnings(base)
+    without_modules = adapted(tiny_model, packed=True)
+    without_modules.config.attention_dropout = 0.1
+    assert not can_share_beginnings(without_modules)
 
 
 @pytest.mark.parametrize("length", [7, 128, 300])

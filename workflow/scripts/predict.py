@@ -57,13 +57,14 @@ with logged(snakemake.log[0]):
         "test": file_sha256(snakemake.input.test),
         "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
     }
+    engine = versions("torch", "transformers", "peft")
     # All that an answer depends on, beside its prompt.
     identity = {
         "file": snakemake.output.predictions,
-        "weights": [fingerprints["model"], fingerprints["adapter"]],
+        "model": [fingerprints[part] for part in ("model", "tokenizer", "adapter")],
         "settings": [settings, snakemake.params.quantization, type_name(base.dtype), device_name(base.device)],
         "decoding": greedy_config(renderer, base, max_new_tokens).to_diff_dict(),
-        "versions": [versions("torch", "transformers", "peft"), snakemake.params.version],
+        "versions": [engine, snakemake.params.version],
     }
     journal = Path("results/.state/predictions") / f"{fingerprint(identity)[:32]}.jsonl"
     flat = [prompt.prompt_ids for of_example in prompts for prompt in of_example]
@@ -92,7 +93,7 @@ with logged(snakemake.log[0]):
             "examples": len(examples),
             "input_cut": cut,
             "generation_s": round(sum(answer.runtime_s for answer in generated), 3),
-            "versions": versions("torch", "transformers", "peft"),
+            "versions": engine,
             **circumstances(started, device_name(base.device), type_name(base.dtype), torch.get_num_threads()),
         },
     )

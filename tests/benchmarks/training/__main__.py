@@ -10,11 +10,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from contest import CONTENDERS, MODELS, Contender, install_trl, run
+from contest import BATCH_SIZE, CONTENDERS, MODELS, Contender, install_trl, run
 from load import await_calm
 from table import Contest, Measured, Row, markdown
 
-BATCH_SIZE = 8
 SPARE = 2 * BATCH_SIZE
 """Examples of which the shorter half warms up: together they fit into one packed row, and so into one optimiser step."""
 DEFAULT_ON_CPU = ("plain", "trainer", "trainer-accumulate", "trl-single", "trl-accumulate", "ours")

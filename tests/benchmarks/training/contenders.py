@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from contest import BATCH_SIZE
 
-BATCH_SIZE = 8
 LEARNING_RATE = 2e-4
 MAX_GRAD_NORM = 1.0
 SEED = 1
@@ -178,11 +178,10 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     """This project's loop, with its default settings."""
     from accelerate import Accelerator
 
-    from loragrid.attention import can_share_beginnings, keep_examples_apart
     from loragrid.batches import Encoded
     from loragrid.config import LoraTraining, Seeds
     from loragrid.devices import keep_freed_memory
-    from loragrid.training import Layout, train
+    from loragrid.training import choose_layout, train
 
     device, dtype = place(model)
     keep_freed_memory()
@@ -193,9 +192,7 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     seeds = Seeds(adapter_init=SEED, data_order=SEED, mix=SEED)
     base: Any = model.get_base_model()
     attention = base.config._attn_implementation
-    packed = keep_examples_apart(base, config.packing, device)
-    max_tokens = 1024 if device.type == "cpu" else 8192
-    layout = Layout(max_tokens, packed, tokenizer.pad_token_id, shared=packed and can_share_beginnings(model))
+    layout = choose_layout(model, config, device, tokenizer.pad_token_id)
     accelerator = Accelerator(cpu=device.type == "cpu")
     clock = Clock(device)
     course = train(

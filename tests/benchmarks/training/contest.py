@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
-CACHE = REPOSITORY / ".cache"
 TRL = "trl==1.16.0"
-TRL_SITE = CACHE / "benchmarks" / "site"
+TRL_SITE = REPOSITORY / ".cache" / "benchmarks" / "site"
+BATCH_SIZE = 8
 MODELS = ("smollm2", "gemma3")
 
 
@@ -103,7 +103,7 @@ def run(command: str, threads: int, with_trl: bool = False, **job: Any) -> Any:
     Raises:
         SystemExit: with the end of what it printed, where it fails.
     """
-    paths = [REPOSITORY / "workflow" / "scripts", *([TRL_SITE] if with_trl else [])]
+    paths = [REPOSITORY / "workflow" / "scripts", REPOSITORY / "tests", *([TRL_SITE] if with_trl else [])]
     settings = {
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
         "OMP_NUM_THREADS": str(threads),

