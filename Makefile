@@ -7,7 +7,7 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help extras demo test lint format schema lock clean-results
+.PHONY: help extras demo test test-vllm lint format schema lock clean-results
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deep
 
 test: lint  ## Run all tests and static checks
 	$(BIN)/pytest
+
+test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build for CPUs, in an environment of its own (2 GB)
+	$(BIN)/pytest tests/engines/test_vllm.py
 
 lint: $(READY)  ## Run the static checks
 	$(BIN)/ruff check
@@ -44,10 +47,16 @@ lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upg
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --extra extras \
 		--constraint requirements.lock --no-emit-package torch --no-emit-index-url --no-header \
 		--output-file requirements-extras.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --override envs/vllm-overrides.txt \
+		--no-emit-package torch --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-vllm.lock envs/vllm.in
 
 clean-results:  ## Delete everything computed, but not the downloaded packages
 	find results -mindepth 1 -maxdepth 1 ! -name packages -exec rm -r {} +
 
 $(READY): requirements.lock envs/install.sh
-	sh envs/install.sh $(PYTHON)
+	sh envs/install.sh $(PYTHON) .venv requirements.lock
+	touch $@
+
+.venv-vllm/ready: requirements-vllm.lock envs/install.sh
+	sh envs/install.sh $(PYTHON) .venv-vllm requirements-vllm.lock
 	touch $@

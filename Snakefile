@@ -19,7 +19,7 @@ wildcard_constraints:
     mix_seed=r"\d+",
     run=rf"{NAME}(?:__{NAME})*",
     prompting=NAME,
-    variant=rf"(?:~{NAME}~{NAME})?",
+    variant=rf"(?:~{NAME}~{NAME}(?:~{NAME})?)?",
     package=r"[^/]+==[^/]+",
     kind=r"whl|tar\.gz",
 

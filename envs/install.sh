@@ -1,13 +1,14 @@
 #!/bin/sh
-# Usage: envs/install.sh PYTHON. Makes .venv from requirements.lock: every version pinned, nothing resolved.
+# Usage: envs/install.sh PYTHON FOLDER LOCK. Makes an environment from a lock file: every version pinned, nothing resolved.
 # uv installs it in seconds; where uv cannot be had or fails, pip does the same in minutes.
 set -eu
 
 torch=torch==2.13.0
 "$1" -c 'import sys; sys.exit("loragrid needs Python 3.11 or newer, and this is %s; name one with make PYTHON=..." %
     sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-"$1" -m venv --clear .venv
-pip=".venv/bin/python -m pip --disable-pip-version-check"
+folder=$2 lock=$3
+"$1" -m venv --clear "$folder"
+pip="$folder/bin/python -m pip --disable-pip-version-check"
 
 # The value of one of pip's settings, wherever it comes from.
 pip_setting() {
@@ -21,13 +22,13 @@ install_with_uv() {
     [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
     links=$(pip_setting find-links)
     [ -z "$links" ] || export UV_FIND_LINKS="$links"
-    uv=".venv/bin/uv pip install --python .venv/bin/python --compile-bytecode"
+    uv="$folder/bin/uv pip install --python $folder/bin/python --compile-bytecode"
     # torch comes first and alone, so that its build suits the machine; what it needs besides is in the lock file.
-    $uv $torch && $uv --no-deps --require-hashes --requirements requirements.lock
+    $uv $torch && $uv --no-deps --require-hashes --requirements $lock
 }
 
 install_with_pip() {
-    $pip install $torch && $pip install --no-deps --require-hashes --requirement requirements.lock
+    $pip install $torch && $pip install --no-deps --require-hashes --requirement $lock
 }
 
 install_with_uv || install_with_pip

@@ -1,5 +1,7 @@
 """What several tests share: the real tokenizer and models, unpacked once, and a tiny random model beside them."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from loragrid.models import import_base_model, import_encoder
 from loragrid.records import Example
 from packaged import CACHE, SMOLLM2, imported, unpacked
+from servers import KEY, Gate, free_port, running_server
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +85,25 @@ def gpt2(tokenizer, tmp_path_factory) -> Path:
     GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_server(smollm2, tmp_path_factory) -> Iterator[str]:
+    """Address of `transformers serve` with SmolLM2 in float32."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    (folder / "hub").mkdir()
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(smollm2), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder / "hub")}
+    with running_server(command, port, folder / "log", offline, patience_s=240) as address:
+        yield address
+
+
+@pytest.fixture
+def gate(smollm2_server, monkeypatch) -> Iterator[Gate]:
+    """A gate before the server, to which the environment points."""
+    found = Gate(smollm2_server)
+    monkeypatch.setenv("OPENAI_BASE_URL", found.address)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    yield found
+    found.server.shutdown()

@@ -17,7 +17,7 @@ from loragrid.batches import (
     steps_of,
 )
 from loragrid.config import LoraTraining
-from loragrid.inference import pad_token
+from loragrid.engine_hf import pad_token
 from loragrid.render import make_renderer, render, zero_shot
 from loragrid.tokens import Tokenised, read_tokens, tokenise, write_tokens
 

@@ -13,7 +13,7 @@ from loragrid.adapters import SavedStart, save_adapter, save_model
 from loragrid.batches import Encoded
 from loragrid.config import ContinuedTraining, LoraTraining, Seeds, parse_training
 from loragrid.errors import UserError
-from loragrid.inference import load_base_model, load_trained
+from loragrid.loading import load_base_model, load_trained
 from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.training import Layout, train
 

@@ -30,7 +30,16 @@ def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
 
 
 def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
-    common = {"task": "t", "sample_type": "s", "base_model": "m", "prompt": "</pre><b>", "reference": "ref", "runtime_s": 1.0}
+    common = {
+        "task": "t",
+        "sample_type": "s",
+        "base_model": "m",
+        "prompt": "</pre><b>",
+        "reference": "ref",
+        "runtime_s": 1.0,
+        "queue_s": 0.0,
+        "compute_s": 1.0,
+    }
     common |= {
         "prompt_tokens": 3,
         "new_tokens": 4,

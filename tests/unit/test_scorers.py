@@ -17,7 +17,15 @@ def prediction(name, text, reference):
         "engine": "e",
         "engine_version": "1",
     }
-    counts = {"runtime_s": 1.0, "prompt_tokens": 1, "new_tokens": 1, "finish_reason": "stop", "batch_size": 1}
+    counts = {
+        "runtime_s": 1.0,
+        "queue_s": 0.0,
+        "compute_s": 1.0,
+        "prompt_tokens": 1,
+        "new_tokens": 1,
+        "finish_reason": "stop",
+        "batch_size": 1,
+    }
     return Prediction(id=name, prediction=text, reference=reference, **axes, **counts)
 
 
@@ -101,7 +109,14 @@ def test_scorers_give_the_metrics_that_the_config_knows(settings, encoder):
 def test_several_answers_are_scored_one_by_one_or_joined(answers, reference, expected):
     one = prediction("1", "", "")
     lists = {"prompt": ["p", "q"], "prediction": ["a b", "x z"], "reference": reference, "answers": answers}
-    lists |= {"runtime_s": [1.0, 2.0], "prompt_tokens": [1, 1], "new_tokens": [1, 1], "finish_reason": ["stop", "length"]}
+    lists |= {
+        "runtime_s": [1.0, 2.0],
+        "queue_s": [0.0, 0.0],
+        "compute_s": [1.0, 2.0],
+        "prompt_tokens": [1, 1],
+        "new_tokens": [1, 1],
+        "finish_reason": ["stop", "length"],
+    }
     several = one.model_copy(update=lists | {"batch_size": [2, 2]})
     rows = score("r", rouge(False), [several, prediction("2", "a", "a")])
     assert [row.value for row in rows if row.metric == "rouge1"] == [expected, 1.0]

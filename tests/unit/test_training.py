@@ -11,7 +11,7 @@ from loragrid.attention import _CausalAttention, can_share_beginnings, keep_exam
 from loragrid.batches import Encoded, common_beginning, encode
 from loragrid.config import FullTraining, LoraTraining, Seeds
 from loragrid.errors import UserError
-from loragrid.inference import load_base_model
+from loragrid.loading import load_base_model
 from loragrid.losses import SummedLoss, summed_cross_entropy
 from loragrid.methods import make_trainable
 from loragrid.render import make_renderer

@@ -28,8 +28,9 @@ rule analyse:
     resources:
         mem_mb=2000,
     params:
-        version=1,
+        version=2,
         metric=CONFIG.main_metric,
+        prices=model_prices(),
     message:
         "Make tables and figures"
     script:

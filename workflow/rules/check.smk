@@ -1,10 +1,8 @@
 rule check:
     input:
         unpack(adapter_files),
+        unpack(model_files),
         test=checked_data,
-        model=rules.import_model.output.model,
-        model_config=rules.import_model.output.config,
-        tokenizer=rules.import_model.output.tokenizer,
     output:
         "results/checks/{base_model}/{run}.json",
     log:
@@ -17,8 +15,8 @@ rule check:
     resources:
         mem_mb=4000,
     params:
-        version=1,
-        model=lambda wildcards: model_settings(wildcards.base_model),
+        version=2,
+        model=lambda wildcards: model_settings(wildcards.base_model) | {"engine": engine_settings(wildcards.base_model)},
         quantization=quantization,
         checks=CONFIG.checks.model_dump(),
     message:

@@ -44,8 +44,10 @@ def known_rows(config):
 
 CONFIG = load_config(config)
 RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
-DATASETS = list(dict.fromkeys((run.task, run.sample_type) for run in RUNS.values()))
 EVALUATIONS = expand_evaluations(CONFIG)
+DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
+# The sample type that each model is asked first, by everything else.
+FIRST_ASKED = {one._replace(sample_type=""): one.sample_type for one in reversed(EVALUATIONS)}
 
 
 def tier(name, ending=""):
@@ -65,13 +67,14 @@ def tiers():
     full = [trained_on(run) for run in RUNS.values() if is_full(run)]
     evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
+    imported = [name for name in base_models if CONFIG.models[name].source]
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
     wanted = {
-        "models": (rules.import_model, [{"base_model": name} for name in base_models + needed_encoders()]),
+        "models": (rules.import_model, [{"base_model": name} for name in imported + needed_encoders()]),
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
-        "tokens": (rules.tokenise, evaluated),
+        "tokens": (rules.tokenise, [one for one in evaluated if one["base_model"] in imported]),
         "adapters": (rules.train, [run for run in runs if run not in full]),
         "models_trained": (rules.train_full, full),
         "demonstrations": (rules.select_demonstrations, demonstrated),
@@ -127,8 +130,13 @@ def pretrained(name):
 
 
 def model_settings(base_model):
-    """Those settings of a base model that decide what it learns and says."""
-    return with_template(CONFIG.models[base_model].model_dump(include={"dtype", "prompt_format", "system_prompt"}))
+    """Those settings of a base model that decide what it learns and says; the rarer ones only where they are used."""
+    model = CONFIG.models[base_model]
+    rare = {"context_length": model.context_length}
+    if model.chat_template:
+        rare["chat_template"] = Path(model.chat_template).read_text(encoding="utf-8")
+    always = with_template(model.model_dump(include={"dtype", "prompt_format", "system_prompt"}))
+    return always | {key: value for key, value in rare.items() if value is not None}
 
 
 def with_template(settings):
@@ -141,13 +149,51 @@ def prediction_settings(wildcards):
     """Settings of a base model for prediction, as the prompt variant changes them."""
     variant = prompt_variant(wildcards).model_dump(include={"prompt_format", "system_prompt"}, exclude_none=True)
     settings = model_settings(wildcards.base_model) | variant
-    return with_template(settings) | {"batch_size": CONFIG.models[wildcards.base_model].batch_size}
+    return with_template(settings) | {"engine": engine_settings(wildcards.base_model)}
+
+
+def engine_settings(base_model):
+    """Those settings of a base model's engine that decide what it says, not how fast."""
+    decisive = ("type", "model", "api", "send", "load_adapters", "settings")
+    return {key: value for key, value in CONFIG.models[base_model].engine.model_dump().items() if key in decisive}
+
+
+def model_prices():
+    """What base models cost, as far as the configuration says."""
+    return {name: model.price.model_dump() for name, model in CONFIG.models.items() if model.price}
 
 
 def asked(wildcards):
     """How the wildcards of a prediction say that the model is asked."""
-    _, prompting, prompt = parse_variant(wildcards.run + wildcards.variant)
-    return Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run, prompting, prompt)
+    _, *how = parse_variant(wildcards.run + wildcards.variant)
+    return Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run, *how)
+
+
+def decoding_settings(wildcards):
+    """All settings of the decoding that the wildcards of a prediction name."""
+    return CONFIG.decoding(asked(wildcards).decoding, wildcards.task, wildcards.base_model)
+
+
+def known_predictions(wildcards):
+    """Answers of the same model to another sample type of the same task, which asks the same questions.
+
+    The first sample type is answered, the others take over what they have in common with it.
+    """
+    own = asked(wildcards)
+    if CONFIG.prompting(own.prompting).type != "zero_shot":
+        return {}
+    first = FIRST_ASKED[own._replace(sample_type="")]
+    known = rules.predict.output.predictions.format(**(dict(wildcards) | {"sample_type": first}))
+    return {"known": known} if first != own.sample_type else {}
+
+
+def model_files(wildcards):
+    """The files of a base model; none of one that only a server has."""
+    if CONFIG.models[wildcards.base_model].source is None:
+        return {}
+    model = rules.import_model.output
+    files = {"model": model.model, "model_config": model.config, "tokenizer": model.tokenizer}
+    return {key: file.format(base_model=wildcards.base_model) for key, file in files.items()}
 
 
 def prompt_variant(wildcards):
@@ -321,9 +367,16 @@ def start_files(wildcards):
 
 
 def quantization(wildcards):
-    """Number type of the base model below a run's adapter; a base model itself is asked as it is."""
-    run = find_run(wildcards)
-    return "none" if run is None else getattr(CONFIG.configs[run.config], "quantization", "none")
+    """Number type of the weights: that of a run's training, else that of its base model."""
+    of_model, run = CONFIG.models[wildcards.base_model].quantization, find_run(wildcards)
+    of_run = "none" if run is None else getattr(CONFIG.configs[run.config], "quantization", "none")
+    return of_model if of_run == "none" else of_run
+
+
+def training_settings(wildcards):
+    """The configuration of a run's training, on weights as its base model has them."""
+    config = CONFIG.configs[find_run(wildcards).config].model_dump()
+    return config | ({"quantization": quantization(wildcards)} if "quantization" in config else {})
 
 
 def checked_data(wildcards):
@@ -352,6 +405,7 @@ def axes(wildcards):
         "run": wildcards.run,
         "prompting": asked(wildcards).prompting,
         "prompt_variant": asked(wildcards).prompt,
+        "decoding": asked(wildcards).decoding,
     }
     if run is None:
         return evaluated

@@ -2,10 +2,9 @@ rule predict:
     input:
         unpack(adapter_files),
         unpack(demonstration_files),
+        unpack(known_predictions),
+        unpack(model_files),
         test=rules.prepare_dataset.output.test,
-        model=rules.import_model.output.model,
-        model_config=rules.import_model.output.config,
-        tokenizer=rules.import_model.output.tokenizer,
     output:
         predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl",
         manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.manifest.json",
@@ -19,13 +18,13 @@ rule predict:
     resources:
         mem_mb=4000,
     params:
-        version=1,
+        version=2,
         axes=axes,
         model=prediction_settings,
         quantization=quantization,
         prompting=lambda wildcards: CONFIG.prompting(asked(wildcards).prompting).model_dump(),
         instruction=lambda wildcards: prompt_variant(wildcards).instruction,
-        max_new_tokens=lambda wildcards: CONFIG.tasks[wildcards.task].max_new_tokens,
+        decoding=decoding_settings,
         subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
     message:
         "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}{wildcards.variant}"

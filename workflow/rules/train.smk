@@ -24,7 +24,7 @@ rule train:
         version=1,
         run=lambda wildcards: find_run(wildcards)._asdict(),
         model=lambda wildcards: model_settings(wildcards.base_model),
-        config=lambda wildcards: CONFIG.configs[find_run(wildcards).config].model_dump(),
+        config=training_settings,
         seeds=lambda wildcards: CONFIG.seeds_of(find_run(wildcards).seed).model_dump(),
     message:
         "Train {wildcards.run} on {wildcards.base_model}"

@@ -16,6 +16,7 @@ with logged(snakemake.log[0]):
         snakemake.input.losses,
         snakemake.input.manifests,
         snakemake.params.metric,
+        snakemake.params.prices,
         tables=Path(snakemake.output.scores).parent,
         figures=Path(snakemake.output.learning_curves).parent,
     )

@@ -2,80 +2,99 @@
 
 import json
 import time
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
+from loragrid.config import parse_engine
 from loragrid.datasets import subset
-from loragrid.devices import device_name, lease_gpus, type_name
+from loragrid.engines import context_length, open_engine
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, write_json
-from loragrid.inference import context_length, generate, greedy_config, load_base_model, load_trained, make_prediction
+from loragrid.inference import Decoding, MadeBy, generate, known_answers, make_predictions, prediction_identity
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
-from loragrid.records import Example, read_records, write_records
-from loragrid.render import Rendered, load_renderer, render
+from loragrid.records import Example, Prediction, read_records, write_records
+from loragrid.render import Rendered, load_renderer, render, render_conversation
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
     started = time.perf_counter()
-    torch.set_num_threads(snakemake.threads)
-    lease_gpus(snakemake.resources)
-    settings, axes, trained = snakemake.params.model, snakemake.params.axes, snakemake.input.get("adapter")
-    max_new_tokens = snakemake.params.max_new_tokens
-    model_folder = Path(snakemake.input.model).parent
+    name, trained, axes = snakemake.wildcards.base_model, snakemake.input.get("adapter"), snakemake.params.axes
+    # How fast an engine is asked is no parameter of the job: to change it makes no result outdated.
+    settings = snakemake.params.model | {"engine": parse_engine(snakemake.config["models"][name].get("engine"))}
+    decoding = Decoding(**snakemake.params.decoding)
+    folder = snakemake.input.get("model") and Path(snakemake.input.model).parent
+    if settings["engine"]["type"] != "openai":
+        # To import torch takes seconds.
+        from loragrid.devices import lease_gpus
 
-    renderer = load_renderer(model_folder, settings)
-    base = load_base_model(model_folder, settings["dtype"], snakemake.params.quantization)
+        lease_gpus(snakemake.resources)
+
+    renderer = load_renderer(folder, settings) if folder else None
     examples = subset(read_records(snakemake.input.test, Example), snakemake.params.subset)
     demonstrations: dict[str, list[Example]] = {}
     if snakemake.params.prompting["type"] != "zero_shot":
         train = {example.id: example for example in read_records(snakemake.input.train, Example)}
         chosen = json.loads(Path(snakemake.input.demonstrations).read_text(encoding="utf-8"))
         demonstrations = {id_: [train[one] for one in ids] for id_, ids in chosen.items()}
+    longest = context_length(folder, settings) if folder else 0
     prompts: list[list[Rendered]] = []
     for example in examples:
-        requests = [
-            make_request(part, snakemake.params.instruction, demonstrations.get(example.id, [])) for part in example.parts
+        shown = demonstrations.get(example.id, [])
+        requests = [make_request(part, snakemake.params.instruction, shown) for part in example.parts]
+        rendered = [
+            render(renderer, request, None, longest, reserve=decoding.max_new_tokens)
+            if renderer
+            else render_conversation(settings["system_prompt"], request)
+            for request in requests
         ]
-        rendered = [render(renderer, request, None, context_length(base), reserve=max_new_tokens) for request in requests]
         if None in rendered:
             raise UserError(f"{snakemake.input.test}: the prompt of {example.id} does not fit into the model's context.")
         prompts.append([one for one in rendered if one is not None])
     if cut := [e.id for e, of_example in zip(examples, prompts, strict=True) if any(p.truncated for p in of_example)]:
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
-    model = load_trained(base, Path(trained) if trained else None, settings["dtype"])
+    known = known_answers(read_records(snakemake.input.known, Prediction)) if snakemake.input.get("known") else {}
+    flat = [prompt for of_example in prompts for prompt in of_example]
+    taken_over = sum(prompt.prompt in known for prompt in flat)
+    missing = list({prompt.prompt: prompt for prompt in flat if prompt.prompt not in known}.values())
+    if known:
+        log.info("%d of %d prompts are answered in %s", taken_over, len(flat), snakemake.input.known)
+
     fingerprints = {
-        "model": file_sha256(snakemake.input.model),
-        "tokenizer": file_sha256(snakemake.input.tokenizer),
+        "model": file_sha256(snakemake.input.model) if folder else None,
+        "tokenizer": file_sha256(snakemake.input.tokenizer) if folder else None,
         "adapter": file_sha256(trained) if trained else None,
         "test": file_sha256(snakemake.input.test),
-        "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
+        "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template) if renderer else None,
     }
-    engine = versions("torch", "transformers", "peft")
-    # All that an answer depends on, beside its prompt.
-    identity = {
-        "file": snakemake.output.predictions,
-        "model": [fingerprints[part] for part in ("model", "tokenizer", "adapter")],
-        "settings": [settings, snakemake.params.quantization, type_name(base.dtype), device_name(base.device)],
-        "decoding": greedy_config(renderer, base, max_new_tokens).to_diff_dict(),
-        "versions": [engine, snakemake.params.version],
-    }
-    journal = Path("results/.state/predictions") / f"{fingerprint(identity)[:32]}.jsonl"
-    flat = [prompt.prompt_ids for of_example in prompts for prompt in of_example]
-    generated = generate(model, renderer, flat, max_new_tokens, settings["batch_size"], journal)
-    answers = iter(generated)
+    journal = None
+    hardware = ("none", "none")
+    if missing:
+        with open_engine(
+            name, settings, folder, Path(trained) if trained else None, snakemake.params.quantization, renderer, snakemake.threads
+        ) as engine:
+            identity = prediction_identity(
+                snakemake.output.predictions,
+                {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")},
+                settings | {"quantization": snakemake.params.quantization},
+                decoding,
+                engine,
+                versions("torch", "transformers", "peft") | {"stage": snakemake.params.version},
+            )
+            journal = Path("results/.state/predictions") / f"{identity}.jsonl"
+            hardware, made_by = (engine.device, engine.dtype), MadeBy(engine.name, engine.version)
+            new = generate(engine.answer, missing, decoding, journal)
+            known |= {prompt.prompt: (made_by, answers) for prompt, answers in zip(missing, new, strict=True)}
 
     write_records(
         snakemake.output.predictions,
         [
-            make_prediction(axes, example, of_example, list(islice(answers, len(of_example))))
+            record
             for example, of_example in zip(examples, prompts, strict=True)
+            for record in make_predictions(axes, example, of_example, [known[prompt.prompt] for prompt in of_example])
         ],
     )
     write_json(
@@ -86,15 +105,17 @@ with logged(snakemake.log[0]):
             "prompting": snakemake.params.prompting,
             "instruction": snakemake.params.instruction,
             "quantization": snakemake.params.quantization,
-            "max_new_tokens": max_new_tokens,
+            "decoding": snakemake.params.decoding,
             "subset": snakemake.params.subset,
             "stage_version": snakemake.params.version,
             "fingerprints": fingerprints,
             "examples": len(examples),
             "input_cut": cut,
-            "generation_s": round(sum(answer.runtime_s for answer in generated), 3),
-            "versions": engine,
-            **circumstances(started, device_name(base.device), type_name(base.dtype), torch.get_num_threads()),
+            "taken_over": taken_over,
+            "generation_s": round(sum(answer.runtime_s for p in missing for answer in known[p.prompt][1]), 3),
+            "versions": versions("torch", "transformers", "peft"),
+            **circumstances(started, *hardware, snakemake.threads),
         },
     )
-    journal.unlink(missing_ok=True)
+    if journal:
+        journal.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +29,7 @@ def analyse(
     losses: Sequence[str | Path],
     manifests: Sequence[str | Path],
     metric: str,
+    prices: Mapping[str, Mapping[str, float]],
     tables: Path,
     figures: Path,
 ) -> None:
@@ -37,6 +38,7 @@ def analyse(
     Args:
         manifests: manifests of the trainings.
         metric: the metric of the learning curves, as `scorer/metric`.
+        prices: as in `prediction_costs`.
         tables, figures: folders to write to.
     """
     prediction_table = read_predictions(predictions)
@@ -52,7 +54,7 @@ def analyse(
     write_table(prediction_table, tables / "predictions.parquet")
     write_table(course, tables / "losses.csv", tables / "losses.parquet")
     write_table(read_training_costs(manifests), tables / "training_costs.csv")
-    write_table(prediction_costs(prediction_table), tables / "prediction_costs.csv")
+    write_table(prediction_costs(prediction_table, prices), tables / "prediction_costs.csv")
     save_figure(learning_curves(summary, metric), figures / "learning_curves.svg", figures / "learning_curves.png")
     save_figure(loss_curves(course, labels), figures / "loss_curves.svg", figures / "loss_curves.png")
 

@@ -85,10 +85,140 @@ ModelSource = Annotated[
 ]
 
 
+Quantization = Literal["none", "4bit", "8bit"]
+
+
+class HfEngine(Section):
+    """transformers and peft, in the job itself."""
+
+    type: Literal["hf"] = Field(description="Chooses this engine.")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens, of prompts and longest answers, that are worked on together: higher is faster and needs more memory. Where memory "
+        "runs out, the job goes on with half as many. Default: 16384 on a CPU, 65536 on a GPU.",
+    )
+
+
+class VllmEngine(Section):
+    """vLLM, in a process that the job starts; adapters are LoRA requests beside the one base model."""
+
+    type: Literal["vllm"] = Field(description="Chooses this engine.")
+    python: str | None = Field(
+        None,
+        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one that runs the job.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
+    )
+
+
+EnvironmentVariable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class OpenAiEngine(Section):
+    """A server with an OpenAI-compatible API: vLLM, llama.cpp, Ollama, TGI, `transformers serve`, or a hosted one."""
+
+    type: Literal["openai"] = Field(description="Chooses this engine.")
+    model: str | None = Field(None, description="The model's name on the server; by default its name here.")
+    api: Literal["completions", "chat"] = Field(
+        "completions",
+        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; `chat`: it gets messages and "
+        "writes the prompt by itself, as hosted models demand.",
+    )
+    send: Literal["text", "token_ids"] = Field(
+        "text", description="With `completions`: prompts are sent as text, or as token ids, which vLLM and llama.cpp take."
+    )
+    base_url_variable: EnvironmentVariable = Field(
+        "OPENAI_BASE_URL", description="Environment variable with the server's address, which usually ends in `/v1`."
+    )
+    api_key_variable: EnvironmentVariable = Field(
+        "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
+    )
+    concurrency: int = Field(8, ge=1, description="Most requests at a time, for each job.")
+    timeout_s: float = Field(120, gt=0, description="Seconds after which a request without an answer is given up.")
+    retries: int = Field(
+        5,
+        ge=0,
+        description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
+    )
+    load_adapters: bool = Field(
+        False,
+        description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
+        "the same file system). Without it only base models can be asked.",
+    )
+    settings: dict[str, Any] = Field(default={}, description="Further fields of each request.")
+
+
+Engine = Annotated[HfEngine | VllmEngine | OpenAiEngine, Field(discriminator="type")]
+
+
+def parse_engine(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """All settings of a model's engine, from what its configuration says."""
+    settings: dict[str, Any] = TypeAdapter(Engine).validate_python(values or {"type": "hf"}).model_dump()
+    return settings
+
+
+class Generation(Section):
+    """Settings of generation that are a matter of the model."""
+
+    max_new_tokens: int | None = Field(None, ge=1, description="Longest answer, in tokens; by default the task's.")
+    min_new_tokens: int | None = Field(None, ge=1, description="Shortest answer, in tokens.")
+    repetition_penalty: float | None = Field(
+        None,
+        gt=0,
+        description="Tokens of prompt and answer become less likely by this factor (Keskar et al. 2019, arXiv:1909.05858).",
+    )
+    stop: list[Annotated[str, StringConstraints(min_length=1)]] | None = Field(
+        None, description="Texts that end an answer; it is cut before them."
+    )
+    top_p: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Sample from the likeliest tokens that together have this probability (Holtzman et al. 2020).",
+    )
+    top_k: int | None = Field(None, ge=1, description="Sample from so many of the likeliest tokens.")
+
+
+class DecodingEntry(Generation):
+    """A way to choose the tokens of an answer. By default always the likeliest (greedy)."""
+
+    temperature: float = Field(
+        0, ge=0, description="0: greedy; else tokens are drawn, from probabilities that 1 leaves as they are."
+    )
+    samples: int = Field(
+        1, ge=1, description="Answers to each prompt; each is scored, and an example's score is the mean over them."
+    )
+    seed: int = Field(0, ge=0, description="Another seed draws other answers.")
+    latency: bool = Field(
+        False, description="Answer one prompt at a time, so that the run times are those that one user would see. Slow."
+    )
+
+    @model_validator(mode="after")
+    def _sampling_is_meant(self) -> Self:
+        if not self.temperature and (self.top_p is not None or self.top_k is not None or self.samples > 1):
+            raise ValueError("top_p, top_k and samples need a temperature above 0")
+        return self
+
+
+class Price(Section):
+    """What a model costs, in whatever currency."""
+
+    hour: float = Field(0, ge=0, description="Price of an hour of computing.")
+    million_prompt_tokens: float = Field(0, ge=0, description="Price of a million tokens of prompts.")
+    million_new_tokens: float = Field(0, ge=0, description="Price of a million generated tokens.")
+
+
 class BaseModelEntry(Section):
     """A pretrained causal language model."""
 
-    source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+    source: ModelSource | None = Field(
+        None,
+        description="Where the model comes from: a package, a path or a hub repository. A model that only a server has (engine `openai` with "
+        "`api: chat`) needs none; it cannot be trained.",
+    )
+    engine: Engine = Field(default=HfEngine(type="hf"), description="What answers prompts with this model and its adapters.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, else float32. float16 "
@@ -100,10 +230,33 @@ class BaseModelEntry(Section):
         "template under `data/prompts/` (`plain`, `alpaca`, `alpaca_short` or your own); `auto`: chat if the tokenizer has a "
         "template, else plain.",
     )
-    batch_size: int = Field(32, ge=1, description="Prompts that are generated together.")
+    chat_template: str | None = Field(
+        None, description="File with a chat template (Jinja, over `messages`) that replaces the tokenizer's own."
+    )
     system_prompt: str | None = Field(
         None, description="System message of the chat format; by default the one the template brings, if any."
     )
+    quantization: Quantization = Field(
+        "none",
+        description="Number type of the weights wherever the model is used, where the package bitsandbytes and the device allow it: `4bit` (NF4) or "
+        "`8bit`. Weights that are stored quantized (GPTQ, AWQ, bitsandbytes, …) are used as they are, with the package that transformers asks for.",
+    )
+    context_length: int | None = Field(
+        None,
+        ge=16,
+        description="Longest prompt and answer together, in tokens; by default what the model's own configuration says.",
+    )
+    generation: Generation = Field(
+        default=Generation(),
+        description="What holds for this model's answers where a decoding does not say it; goes before the task's own.",
+    )
+    price: Price | None = Field(None, description="What the model costs, for the report.")
+
+    @model_validator(mode="after")
+    def _source_is_there_if_needed(self) -> Self:
+        if self.source is None and not (isinstance(self.engine, OpenAiEngine) and self.engine.api == "chat"):
+            raise ValueError("source is missing; only a model behind a server with api: chat needs none")
+        return self
 
 
 class Encoder(Section):
@@ -401,7 +554,7 @@ class Training(Section):
 class AdapterTraining(Training):
     """What every method that trains an adapter sets."""
 
-    quantization: Literal["none", "4bit", "8bit"] = Field(
+    quantization: Quantization = Field(
         "none",
         description="Number type of the frozen base model, in training and in prediction, where the package bitsandbytes and the device "
         "allow it: `4bit` (NF4, QLoRA, Dettmers et al. 2023, arXiv:2305.14314) or `8bit`.",
@@ -583,9 +736,11 @@ class Block(Section):
     base_models: list[Name] = Field(min_length=1, description="From `models`.")
     tasks: list[Name] = Field(min_length=1, description="From `tasks`.")
     sample_types: list[Name] = Field(min_length=1, description="From the tasks' `sample_types`.")
-    mixes: list[Name] = Field(min_length=1, description="From `mixes`.")
-    nb_samples: list[NonNegative] = Field(min_length=1, description="How many examples of the target task are in the mix.")
-    configs: list[Name] = Field(min_length=1, description="From `configs`.")
+    mixes: list[Name] = Field(
+        default=[], description="From `mixes`. Without mixes, nb_samples and configs only base models are asked."
+    )
+    nb_samples: list[NonNegative] = Field(default=[], description="How many examples of the target task are in the mix.")
+    configs: list[Name] = Field(default=[], description="From `configs`.")
     loss_computations: list[Literal["completion", "full"]] = Field(
         default=["completion"], min_length=1, description="`completion`: loss on the answer only; `full`: on prompt and answer."
     )
@@ -603,6 +758,16 @@ class Block(Section):
         min_length=1,
         description="Prompt variants that they are asked in, from the tasks' `prompt_variants`.",
     )
+    decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How they choose their words, from `decodings`.")
+
+    @model_validator(mode="after")
+    def _trains_wholly_or_not_at_all(self) -> Self:
+        missing = [axis for axis in ("mixes", "nb_samples", "configs") if not getattr(self, axis)]
+        if len(missing) in (1, 2):
+            raise ValueError(
+                f"{' and '.join(missing)} missing; give mixes, nb_samples and configs, or none of them to ask base models alone"
+            )
+        return self
 
 
 class HubUpload(Section):
@@ -660,6 +825,10 @@ class Config(Section):
     promptings: dict[Name, Prompting] = Field(
         default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
     )
+    decodings: dict[Name, DecodingEntry] = Field(
+        default={},
+        description="Ways to choose the tokens of an answer by name. `greedy` is always there: the likeliest each time.",
+    )
     seeds: dict[NonNegative, Seeds] = Field(
         default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
     )
@@ -704,6 +873,17 @@ class Config(Section):
         """A way of asking by name."""
         return self.promptings.get(name) or ZeroShot(type="zero_shot")
 
+    def decoding(self, name: str, task: str, base_model: str) -> dict[str, Any]:
+        """All settings of a decoding by name: what it says itself goes before what its model says, and that before the task."""
+        entry, of_model = self.decodings.get(name) or DecodingEntry(), self.models[base_model].generation
+        settings = entry.model_dump() | {
+            key: value
+            for key, value in of_model.model_dump(exclude_none=True).items()
+            if getattr(entry, key) is None and (entry.temperature or key not in ("top_p", "top_k"))
+        }
+        settings["max_new_tokens"] = settings["max_new_tokens"] or self.tasks[task].max_new_tokens
+        return {key: value for key, value in settings.items() if value is not None}
+
     def seeds_of(self, seed: int) -> Seeds:
         """The three random seeds that one value of the `seeds` axis stands for."""
         return self.seeds.get(seed) or Seeds(adapter_init=seed, data_order=seed, mix=seed)
@@ -741,11 +921,9 @@ def _section_at(location: tuple[str | int, ...], raw: Any) -> type[Section] | No
 
 def _choose_member(annotation: Any, value: Any) -> Any:
     """The section class among the members of a (tagged) union that `value` is meant for."""
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (Union, UnionType):
-        return annotation
-    members = [get_args(m)[0] if get_origin(m) is Annotated else m for m in get_args(annotation)]
+    members = list(_members(annotation))
+    if len(members) == 1:
+        return members[0]
     sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
     for kind_of, by_kind in UNIONS:
         if sections and sections[0] in by_kind.values():
@@ -758,12 +936,23 @@ def _choose_member(annotation: Any, value: Any) -> Any:
     return sections[0] if len(sections) == 1 else None
 
 
+def _members(annotation: Any) -> Iterator[Any]:
+    """The members of a union, which may be nested; of anything else itself."""
+    if get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _members(member)
+    else:
+        yield annotation
+
+
 def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int]:
     """The keys of a location, without the tags of union members that pydantic puts between them."""
     tags = (
         {tag for _, by_kind in UNIONS for tag in by_kind}
         | set(METRICS)
-        | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved"}
+        | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved", "hf", "vllm", "openai"}
     )
     for part in location:
         if isinstance(raw, Mapping) and part not in raw and part in tags:
@@ -832,6 +1021,9 @@ def _broken_references(config: Config) -> Iterator[str]:
     for name, prompting in config.promptings.items():
         if isinstance(prompting, Retrieved) and prompting.encoder not in config.encoders:
             yield _unknown(f"promptings.{name}.encoder", "encoder", prompting.encoder, config.encoders)
+    for name, model in config.models.items():
+        if isinstance(model.engine, VllmEngine) and model.quantization != "none":
+            yield f"models.{name}.quantization: with vLLM this goes into engine.settings."
     for name, source in config.sources.items():
         yield from _broken_source(f"sources.{name}", source)
     for name, mix in config.mixes.items():
@@ -853,6 +1045,7 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
         ("mixes", "mix", block.mixes, config.mixes),
         ("configs", "config", block.configs, config.configs),
         ("promptings", "prompting", block.promptings, ["zero_shot", *config.promptings]),
+        ("decodings", "decoding", block.decodings, ["greedy", *config.decodings]),
     ]
     for axis, kind, names, known in axes:
         for name in names:
@@ -875,6 +1068,8 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
                     prompt,
                     ["default", *config.tasks[task_name].prompt_variants],
                 )
+    if block.configs:
+        yield from _unasked_runs(config, where, block)
     for mix_name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[mix_name]
         if 0 in block.nb_samples and mix.recipe == "target_only":
@@ -885,6 +1080,28 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
         for task_name, sample_type in product(filter(config.tasks.__contains__, mix_tasks(mix)), block.sample_types):
             if sample_type not in config.tasks[task_name].sample_types:
                 yield f"{where}.mixes: mix '{mix_name}' needs sample type '{sample_type}' of task '{task_name}', which has none."
+
+
+def _unasked_runs(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each training whose result could not be made or asked."""
+    for name in filter(config.models.__contains__, block.base_models):
+        model = config.models[name]
+        trainings = {one: config.configs[one] for one in block.configs if one in config.configs}
+        if model.source is None:
+            yield f"{where}.base_models: '{name}' has no source, so that it cannot be trained; leave out mixes, nb_samples and configs."
+            continue
+        if isinstance(model.engine, OpenAiEngine) and not model.engine.load_adapters:
+            yield f"{where}.base_models: runs of '{name}' cannot be asked; its server would have to load them (models.{name}.engine.load_adapters)."
+        for key, training in trainings.items():
+            if isinstance(training, FullTraining) and model.quantization != "none":
+                yield f"{where}.configs: '{key}' trains all weights of '{name}', which cannot be quantized for that."
+            if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+                yield f"{where}.configs: '{key}' trains all weights of '{name}', whose server can load adapters only."
+            plain = isinstance(training, ContinuedTraining | FullTraining) or (
+                isinstance(training, LoraTraining) and not training.dora
+            )
+            if not plain and not isinstance(model.engine, HfEngine):
+                yield f"{where}.configs: '{key}' is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 
 def mix_tasks(mix: TargetOnly | Fractional | Weighted) -> list[str]:
@@ -940,6 +1157,11 @@ def missing_files(config: Config) -> Iterator[str]:
         for name, entry in entries.items():
             if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
                 yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
+    for name, model in config.models.items():
+        if model.chat_template is not None and not Path(model.chat_template).is_file():
+            yield f"models.{name}.chat_template: '{model.chat_template}' does not exist."
+        if isinstance(model.engine, VllmEngine) and model.engine.python is not None and not Path(model.engine.python).is_file():
+            yield f"models.{name}.engine.python: '{model.engine.python}' does not exist."
     for name, training in config.configs.items():
         # What the workflow itself makes need not be there yet.
         if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):

@@ -58,28 +58,35 @@ class Evaluation(NamedTuple):
     """Name of the run, or `BASE`."""
     prompting: str = "zero_shot"
     prompt: str = "default"
+    decoding: str = "greedy"
 
     @property
     def variant(self) -> str:
-        """What stands behind the run's name where it is not asked the usual way: zero shot, in the default prompt."""
-        return "" if (self.prompting, self.prompt) == ("zero_shot", "default") else f"~{self.prompting}~{self.prompt}"
+        """What stands behind the run's name where it is not asked the usual way: zero shot, in the default prompt, greedily."""
+        asked = [self.prompting, self.prompt, *([] if self.decoding == USUAL[2] else [self.decoding])]
+        return "" if tuple(asked) == USUAL[:2] else "".join(f"~{part}" for part in asked)
 
 
-def parse_variant(name: str) -> tuple[str, str, str]:
-    """Run, prompting and prompt from a run's name with its variant."""
-    run, _, variant = name.partition("~")
-    prompting, _, prompt = variant.partition("~")
-    return run, prompting or "zero_shot", prompt or "default"
+USUAL = ("zero_shot", "default", "greedy")
+"""Prompting, prompt variant and decoding where nothing else is said."""
+
+
+def parse_variant(name: str) -> tuple[str, str, str, str]:
+    """Run, prompting, prompt variant and decoding from a run's name with its variant."""
+    run, *asked = name.split("~")
+    prompting, prompt, decoding = (*asked, *USUAL[len(asked) :])
+    return run, prompting, prompt, decoding
 
 
 def expand_evaluations(config: Config) -> list[Evaluation]:
     """What is predicted: each block's base models and runs, in each of its ways of asking. Base models come first."""
     bases, runs = [], []
     for block in config.grid:
-        for prompting, prompt in product(block.promptings, block.prompt_variants):
+        for asked in product(block.promptings, block.prompt_variants, block.decodings):
+            for data in product(block.base_models, block.tasks, block.sample_types):
+                bases.append(Evaluation(*data, BASE, *asked))
             for run in block_runs(block):
-                bases.append(Evaluation(run.base_model, run.task, run.sample_type, BASE, prompting, prompt))
-                runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, prompting, prompt))
+                runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, *asked))
     return list(dict.fromkeys(bases + runs))
 
 

@@ -55,6 +55,8 @@ class Example(Record):
 
 
 FinishReason = Literal["stop", "length"]
+ACCOUNT = ("queue_s", "compute_s", "runtime_s", "prompt_tokens", "new_tokens", "finish_reason", "batch_size")
+"""What a prediction tells about how its answer came about."""
 
 
 class Prediction(Record):
@@ -74,11 +76,17 @@ class Prediction(Record):
     seed: int | None = Field(None, description="Value of the seeds axis.")
     prompting: str = Field("zero_shot", description="How the test example was turned into a prompt.")
     prompt_variant: str = Field("default", description="Prompt variant of the task.")
+    decoding: str = Field("greedy", description="How the answer's tokens were chosen.")
+    sample: int = Field(0, description="Which of several answers to the same prompt.")
     answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
     prompt: str | list[str] = Field(description="The prompt as the model got it, special tokens included.")
     prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
     reference: str | list[str] = Field(description="The reference output, or several.")
-    runtime_s: float | list[float] = Field(description="Seconds of computing: those of the batch, divided by its size.")
+    queue_s: float | list[float] = Field(description="Seconds from the start of asking until it was its turn.")
+    compute_s: float | list[float] = Field(description="Seconds from then until the answer was there.")
+    runtime_s: float | list[float] = Field(
+        description="Its share of the computing: seconds of what was answered together, divided by the batch size."
+    )
     prompt_tokens: int | list[int] = Field(description="Tokens of the prompt.")
     new_tokens: int | list[int] = Field(description="Tokens generated, the end-of-turn token included.")
     finish_reason: FinishReason | list[FinishReason] = Field(
@@ -95,7 +103,7 @@ class Prediction(Record):
         references = [self.reference] if isinstance(self.reference, str) else self.reference
         if self.answers == "one":
             return [fields | {"reference": references}]
-        listed = ("prompt", "prediction", "runtime_s", "prompt_tokens", "new_tokens", "finish_reason", "batch_size")
+        listed = ("prompt", "prediction", *ACCOUNT)
         return [
             fields
             | {name: fields[name][i] for name in listed}
@@ -108,6 +116,7 @@ class Score(Record):
     """One metric of one prediction."""
 
     id: str = Field(description="Id of the test example.")
+    sample: int = Field(0, description="Which of several answers to the same prompt.")
     scorer: str = Field(description="Name of the scorer.")
     metric: str = Field(description="Name of the metric; a scorer may give several.")
     value: float | None = Field(description="The value; null if the scorer failed on this example.")

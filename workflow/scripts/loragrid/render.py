@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,8 @@ class Rendered(NamedTuple):
     answer_ids: list[int]
     """With the end-of-turn token as the last one; empty when there is no answer to learn from."""
     truncated: bool
+    messages: tuple[dict[str, str], ...] = ()
+    """The prompt as a conversation, for servers that write it themselves."""
 
 
 def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = None, system_prompt: str | None = None) -> Renderer:
@@ -62,7 +65,8 @@ def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
     """The renderer of an imported base model.
 
     Args:
-        settings: `prompt_format`, `system_prompt`, and the text of the format's `template` (None for chat).
+        settings: `prompt_format`, `system_prompt`, the text of the format's `template` (None for chat), and that of a `chat_template`
+            in place of the tokenizer's, if any.
 
     Raises:
         UserError: where the chat format is asked for and the tokenizer has no chat template.
@@ -70,11 +74,26 @@ def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    if settings.get("chat_template"):
+        tokenizer.chat_template = settings["chat_template"]
     has_chat_template = bool(tokenizer.chat_template)
     if settings["prompt_format"] == "chat" and not has_chat_template:
         raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
     is_chat = settings["prompt_format"] == "chat" or (settings["prompt_format"] == "auto" and has_chat_template)
     return make_renderer(tokenizer, None if is_chat else settings["template"], settings["system_prompt"])
+
+
+def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:
+    """The ids that end an answer of an imported base model: the end of turn and those that its own settings list.
+
+    Nothing else is taken from a model's own generation settings, which may well sample.
+    """
+    own: set[int] = set()
+    for name in ("config.json", "generation_config.json"):
+        path = Path(folder) / name
+        found = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
+        own |= set(found if isinstance(found, list) else [] if found is None else [found])
+    return sorted({renderer.end_of_turn} | own)
 
 
 def prompt_text(renderer: Renderer, request: Request) -> str:
@@ -85,12 +104,23 @@ def prompt_text(renderer: Renderer, request: Request) -> str:
         ]
         known = {"instruction": request.instruction, "input": request.input, "system_prompt": renderer.system_prompt or ""}
         return fill_template(renderer.template, known | {"demonstrations": demonstrations})
-    messages = [] if renderer.system_prompt is None else [{"role": "system", "content": renderer.system_prompt}]
+    messages = conversation(renderer.system_prompt, request)
+    return str(renderer.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+
+
+def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str, str], ...]:
+    """A request as messages, demonstrations as earlier turns."""
+    messages = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
     for one in request.demonstrations:
         messages.append({"role": "user", "content": _message(one.instruction, one.input)})
         messages.append({"role": "assistant", "content": one.references[0]})
-    messages.append({"role": "user", "content": _message(request.instruction, request.input)})
-    return str(renderer.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return (*messages, {"role": "user", "content": _message(request.instruction, request.input)})
+
+
+def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
+    """A request for a model whose tokenizer is not at hand: messages alone, which nobody can measure here."""
+    messages = conversation(system_prompt, request)
+    return Rendered("\n\n".join(f"[{one['role']}]\n{one['content']}" for one in messages), [], [], False, messages)
 
 
 def _message(instruction: str, input_: str) -> str:
@@ -128,18 +158,26 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
         text = prompt_text(renderer, shorter)
         return text, _prompt_ids(renderer, text)
 
+    def rendered(fitting: Request, text: str, prompt_ids: list[int]) -> Rendered:
+        own_words = renderer.template is not None
+        messages = ({"role": "user", "content": text},) if own_words else conversation(renderer.system_prompt, fitting)
+        return Rendered(text, prompt_ids, answer_ids, fitting is not request, messages)
+
     text, prompt_ids = fit(request)
     if len(prompt_ids) <= room:
-        return Rendered(text, prompt_ids, answer_ids, truncated=False)
+        return rendered(request, text, prompt_ids)
+    fitting = request
     demonstrations: Sequence[Example] = request.demonstrations
     while demonstrations and len(prompt_ids) > room:
         demonstrations = demonstrations[:-1]
-        text, prompt_ids = fit(request._replace(demonstrations=tuple(demonstrations)))
+        fitting = request._replace(demonstrations=tuple(demonstrations))
+        text, prompt_ids = fit(fitting)
     input_ids = tokenizer(request.input, add_special_tokens=False).input_ids
     while input_ids and len(prompt_ids) > room:
         del input_ids[-(len(prompt_ids) - room) :]
-        text, prompt_ids = fit(Request(request.instruction, tokenizer.decode(input_ids).strip()))
-    return Rendered(text, prompt_ids, answer_ids, truncated=True) if len(prompt_ids) <= room else None
+        fitting = Request(request.instruction, tokenizer.decode(input_ids).strip())
+        text, prompt_ids = fit(fitting)
+    return rendered(fitting, text, prompt_ids) if len(prompt_ids) <= room else None
 
 
 def zero_shot(example: Example) -> Request:

@@ -93,7 +93,7 @@ def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[st
             )
             examples.append(
                 {
-                    "prompt": "\n\n".join(of_first["prompt"]),
+                    "prompt": "\n\n".join(dict.fromkeys(of_first["prompt"])),
                     "references": list(dict.fromkeys(text for texts in of_first["reference"] for text in texts)),
                     "answers": joined.reset_index().to_dict("records"),
                 }

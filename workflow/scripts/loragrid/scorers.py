@@ -43,7 +43,8 @@ def score(name: str, scorer: ScorerFunction, predictions: Sequence[Prediction]) 
             value = sum(metrics[metric] for metrics in scored) / len(scored)
             finite = math.isfinite(value)
             status = "ok" if finite else f"failed: the value is {value}"
-            rows.append(Score(id=prediction.id, scorer=name, metric=metric, value=value if finite else None, status=status))
+            of_answer = {"id": prediction.id, "sample": prediction.sample, "scorer": name, "metric": metric}
+            rows.append(Score(**of_answer, value=value if finite else None, status=status))
     return rows
 
 

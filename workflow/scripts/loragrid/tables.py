@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from loragrid.files import written_whole
-from loragrid.grid import BASE, parse_variant
+from loragrid.grid import BASE, USUAL, parse_variant
 from loragrid.records import Prediction, Score, iterate_records
 
 EVALUATED = ["base_model", "task", "sample_type"]
 """A base model and the data set that it, or a run of it, is evaluated on."""
 RUN = [*EVALUATED, "run"]
-ASKED = ["prompting", "prompt_variant"]
+ASKED = ["prompting", "prompt_variant", "decoding"]
 MODEL = [*RUN, *ASKED]
 AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"]
 METRIC = ["scorer", "metric"]
@@ -47,12 +47,13 @@ def mean_and_error(values: pd.Series) -> tuple[float, float]:
 def summarise(scores: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per model, data set and metric: `mean`, `n`, `nb_failed` and `standard_error`.
 
-    A failed score stays in the denominator and counts as 0.
+    A failed score stays in the denominator and counts as 0. Of several answers to an example the mean counts.
     """
     rows = []
     for key, group in scores.groupby([*MODEL, *METRIC], sort=False):
-        mean, error = mean_and_error(group["value"].fillna(0.0))
-        rows.append((*key, mean, len(group), int(group["value"].isna().sum()), error))
+        of_examples = group["value"].fillna(0.0).groupby(group["id"]).mean()
+        mean, error = mean_and_error(of_examples)
+        rows.append((*key, mean, len(of_examples), int(group["value"].isna().sum()), error))
     summary = pd.DataFrame(rows, columns=[*MODEL, *METRIC, "mean", "n", "nb_failed", "standard_error"])
     axes = predictions[AXES].drop_duplicates(MODEL)
     return axes.merge(summary, on=MODEL).astype(INTEGERS)
@@ -65,7 +66,8 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
     the examples.
     """
     keys = [*EVALUATED, *ASKED, *METRIC, "id"]
-    values = scores.assign(value=scores["value"].fillna(0.0))
+    of_answers = scores.assign(value=scores["value"].fillna(0.0)).groupby([*MODEL, *METRIC, "id"], sort=False)
+    values = of_answers["value"].mean().reset_index()
     of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
     pairs = values[values["run"] != BASE].merge(of_base, on=keys)
     pairs["difference"] = pairs["value"] - pairs["base_value"]
@@ -119,8 +121,15 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def prediction_costs(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per model and data set: examples, tokens, seconds and the share of answers that were cut off."""
+def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """One row per model and data set: examples, tokens, seconds, the share of answers that were cut off, and what 1,000 examples cost.
+
+    `generation_s` is the computing, shared out among what was answered together; `wait_s` and `answer_s` are how long a prompt waited
+    for its turn on average, and how long it then took until the answer was there.
+
+    Args:
+        prices: by base model, of an `hour` of computing, a `million_prompt_tokens` and a `million_new_tokens`.
+    """
     rows = []
     for key, group in predictions.groupby(MODEL, sort=False):
         seconds, new_tokens = float(group["runtime_s"].sum()), int(group["new_tokens"].sum())
@@ -128,9 +137,14 @@ def prediction_costs(predictions: pd.DataFrame) -> pd.DataFrame:
         per_second = new_tokens / seconds if seconds else math.nan
         batch_size = int(group["batch_size"].max())
         examples = group["id"].nunique()
-        rows.append((*key, examples, batch_size, seconds, seconds / examples, new_tokens, per_second, cut))
-    columns = ["examples", "batch_size", "generation_s", "s_per_example", "new_tokens", "tokens_per_s", "share_cut_off"]
-    return pd.DataFrame(rows, columns=[*MODEL, *columns])
+        waits = float(group["queue_s"].mean()), float(group["compute_s"].mean())
+        cost = math.nan
+        if price := prices.get(str(key[0])):
+            tokens = int(group["prompt_tokens"].sum()) * price["million_prompt_tokens"] + new_tokens * price["million_new_tokens"]
+            cost = 1000 / examples * (seconds / 3600 * price["hour"] + tokens / 1e6)
+        rows.append((*key, examples, batch_size, seconds, seconds / examples, *waits, new_tokens, per_second, cut, cost))
+    columns = ["examples", "batch_size", "generation_s", "s_per_example", "wait_s", "answer_s", "new_tokens", "tokens_per_s"]
+    return pd.DataFrame(rows, columns=[*MODEL, *columns, "share_cut_off", "cost_per_1000"])
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
@@ -150,7 +164,7 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
-    asked = (("prompting", "zero_shot", "{}"), ("prompt_variant", "default", "prompt {}"))
+    asked = (("prompting", "zero_shot", "{}"), ("prompt_variant", "default", "prompt {}"), ("decoding", "greedy", "{}"))
 
     def label(run: pd.Series) -> str:
         how = [text.format(run[axis]) for axis, usual, text in asked if run[axis] != usual]
@@ -166,5 +180,5 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
 def run_labels(predictions: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """The short name of each run, however it was asked, by base model, task, sample type and run."""
-    runs = predictions.drop_duplicates(RUN).assign(prompting="zero_shot", prompt_variant="default")
+    runs = predictions.drop_duplicates(RUN).assign(**dict(zip(ASKED, USUAL, strict=True)))
     return {tuple(key): label for key, label in zip(runs[RUN].to_numpy(), label_runs(runs), strict=True)}

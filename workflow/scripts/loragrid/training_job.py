@@ -22,10 +22,11 @@ from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
 from loragrid.devices import device_name, keep_freed_memory, pick_device, pick_dtype, type_name
+from loragrid.engine_hf import pad_token
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
-from loragrid.inference import load_base_model, pad_token
 from loragrid.job import circumstances, log, show_log, versions
+from loragrid.loading import load_base_model
 from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.records import Example, read_records
 from loragrid.render import load_renderer

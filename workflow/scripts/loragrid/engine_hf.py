@@ -1,0 +1,151 @@
+"""The engine `hf`: transformers and peft, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from loragrid.devices import device_name, keep_freed_memory, type_name
+from loragrid.errors import UserError
+from loragrid.generation import generate_together
+from loragrid.inference import Answer, Decoding, Engine, Generated, Question
+from loragrid.job import log
+from loragrid.loading import load_base_model, load_trained
+from loragrid.methods import learns_prompt
+from loragrid.render import Renderer, end_tokens
+
+BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
+"""Tokens that are worked on together, by the kind of device, where the configuration does not say."""
+
+
+def open_hf(folder: Path, settings: dict[str, Any], trained: Path | None, quantization: str, renderer: Renderer) -> Engine:
+    """Load a model with what was trained on it.
+
+    Args:
+        settings: `dtype` of the model, and `batch_tokens` of its `engine`.
+        trained: as in `load_trained`.
+    """
+    base = load_base_model(folder, settings["dtype"], quantization)
+    if base.device.type == "cpu":
+        keep_freed_memory()
+    batch_tokens = settings["engine"].get("batch_tokens") or BATCH_TOKENS.get(base.device.type, BATCH_TOKENS["cpu"])
+    answer = answer_with(load_trained(base, trained, settings["dtype"]), renderer, end_tokens(renderer, folder), batch_tokens)
+    return Engine("hf", version("transformers"), answer, device_name(base.device), type_name(base.dtype))
+
+
+def pad_token(renderer: Renderer) -> int:
+    """Id that fills up batches. It is masked by length, so that any token will do."""
+    pad = renderer.tokenizer.pad_token_id
+    return renderer.end_of_turn if pad is None else pad
+
+
+def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> Answer:
+    """An engine's answers from a loaded model.
+
+    Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory runs out,
+    half as many tokens are worked on together from then on.
+    """
+    pad, of_one_length = pad_token(renderer), learns_prompt(model)
+
+    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Generated]]:
+        started, done, budget = perf_counter(), set(answered), batch_tokens
+        lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
+        # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
+        waiting = batches(lengths, budget, of_one_length, decoding.latency)
+        while waiting:
+            batch = [i for i in waiting.pop(0) if i not in done]
+            if not batch:
+                continue
+            try:
+                new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise UserError(f"memory runs out at one prompt of {lengths[batch[0]]} tokens, its answer counted.") from None
+                new = []
+            if not new:
+                torch.cuda.empty_cache()
+                budget = len(batch) * max(lengths[i] for i in batch) // 2
+                log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
+                left = [i for one in [batch, *waiting] for i in one if i not in done]
+                again = batches([lengths[i] for i in left], budget, of_one_length, decoding.latency)
+                waiting = [[left[i] for i in one] for one in again]
+                continue
+            done.update(batch)
+            yield dict(zip(batch, new, strict=True))
+
+    return answer
+
+
+def _answer_batch(
+    model: Any,
+    renderer: Renderer,
+    questions: Sequence[Question],
+    decoding: Decoding,
+    ends: Sequence[int],
+    pad: int,
+    job_started: float,
+) -> list[Generated]:
+    tokenizer, started = renderer.tokenizer, perf_counter()
+
+    def text_of(ids: list[int]) -> tuple[str, bool]:
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        stops = [place for stop in decoding.stop if (place := text.find(stop)) >= 0]
+        return (text[: min(stops)] if stops else text).strip(), bool(stops)
+
+    def is_stopped(ids: list[int]) -> bool:
+        return bool(decoding.stop) and len(ids) >= decoding.min_new_tokens and text_of(ids)[1]
+
+    prompts, seeds = [q.prompt.prompt_ids for q in questions], [q.seed for q in questions]
+    sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped)
+    share = round((perf_counter() - started) / len(questions), 6)
+    answers = []
+    for prompt, (ids, compute_s) in zip(prompts, sequences, strict=True):
+        text, stopped = text_of(ids)
+        answers.append(
+            Generated(
+                text=text,
+                token_ids=ids,
+                prompt_tokens=len(prompt),
+                new_tokens=len(ids),
+                finish_reason="stop" if stopped or ids[-1] in ends else "length",
+                queue_s=round(started - job_started, 6),
+                compute_s=round(compute_s, 6),
+                runtime_s=share,
+                batch_size=len(questions),
+            )
+        )
+    return answers
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # On a CPU the allocator says so in words only.
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alone: bool = False) -> list[list[int]]:
+    """Indices of the prompts that are answered together, the longest first.
+
+    Args:
+        lengths: tokens of each prompt with its longest answer.
+        batch_tokens: most tokens of a batch, each prompt counted as long as the longest; one prompt alone may have more.
+        of_one_length: put only prompts of equal length together. peft places a learnt prompt before the padding, where the
+            distance to the words behind it would depend on the other prompts of a batch.
+        alone: answer each by itself.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    groups = [list(group) for _, group in groupby(order, key=lambda i: lengths[i])] if of_one_length else [order]
+    found = []
+    for group in groups:
+        while group:
+            size = 1 if alone else max(1, batch_tokens // lengths[group[0]])
+            found.append(group[:size])
+            group = group[size:]
+    return found

@@ -1,0 +1,244 @@
+"""The engine `openai`: a server with an OpenAI-compatible API."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from loragrid.errors import UserError
+from loragrid.files import file_sha256
+from loragrid.inference import Decoding, Engine, Generated, Question
+from loragrid.job import log
+from loragrid.render import Renderer
+
+LONGEST_WAIT_S = 60.0
+
+
+@contextmanager
+def open_openai(name: str, settings: dict[str, Any], trained: Path | None, renderer: Renderer | None) -> Iterator[Engine]:
+    """Connect to the server that has a base model; with an adapter, which the server loads for as long as it is needed.
+
+    Args:
+        name: of the base model.
+        settings: those of its `engine`.
+        trained: weights of the adapter; the server must find them under the same path.
+        renderer: of the model, where its tokenizer is here.
+    """
+    client = connect(name, settings)
+    model = settings["model"] or name
+    if trained is not None:
+        model = f"loragrid-{file_sha256(trained)[:16]}"
+        _send(client, settings, lambda: _load_adapter(client, model, trained.parent.absolute()))
+    try:
+        with ThreadPoolExecutor(settings["concurrency"]) as pool:
+
+            def answer(
+                questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
+            ) -> Iterator[dict[int, Generated]]:
+                yield from _answer(client, model, settings, renderer, pool, questions, decoding, answered)
+
+            yield Engine("openai", version("openai"), answer, "server", "as served")
+    finally:
+        if trained is not None:
+            client.post("/unload_lora_adapter", body={"lora_name": model}, cast_to=str)
+
+
+def connect(name: str, settings: dict[str, Any]) -> openai.OpenAI:
+    """A client of the server that the environment names.
+
+    Raises:
+        UserError: where the environment does not say where the server is.
+    """
+    url = os.environ.get(settings["base_url_variable"])
+    if not url:
+        raise UserError(
+            f"models.{name}.engine: the environment variable {settings['base_url_variable']} must hold the server's address."
+        )
+    key = os.environ.get(settings["api_key_variable"]) or "none"
+    return openai.OpenAI(base_url=url, api_key=key, timeout=settings["timeout_s"], max_retries=0)
+
+
+def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
+    try:
+        client.post("/load_lora_adapter", body={"lora_name": name, "lora_path": str(folder)}, cast_to=str)
+    except openai.BadRequestError as error:
+        # A job that was killed has left it there.
+        if "already been loaded" not in str(error):
+            raise
+
+
+def _answer(
+    client: openai.OpenAI,
+    model: str,
+    settings: dict[str, Any],
+    renderer: Renderer | None,
+    pool: ThreadPoolExecutor,
+    questions: Sequence[Question],
+    decoding: Decoding,
+    answered: Collection[int],
+) -> Iterator[dict[int, Generated]]:
+    started, lock, failed = time.perf_counter(), threading.Lock(), threading.Event()
+    in_flight = 0
+    alone = threading.Semaphore(1 if decoding.latency else settings["concurrency"])
+
+    def ask(question: Question) -> Generated | None:
+        nonlocal in_flight
+        with alone:
+            if failed.is_set():
+                return None
+            with lock:
+                in_flight += 1
+                together = in_flight
+            try:
+                fields = request(question, decoding, model, settings, renderer)
+                reply, began, ended = _send(client, settings, lambda: _completion(client, settings["api"], fields))
+            except BaseException:
+                failed.set()
+                raise
+            finally:
+                with lock:
+                    in_flight -= 1
+        return read_reply(reply, began - started, ended - began, together)
+
+    asked = {pool.submit(ask, question): i for i, question in enumerate(questions) if i not in answered}
+    problem: Exception | None = None
+    try:
+        for future in as_completed(asked):
+            try:
+                if generated := future.result():
+                    yield {asked[future]: generated}
+            except Exception as error:
+                # What others have finished in the meantime is kept before the job ends.
+                problem = problem or error
+    finally:
+        failed.set()
+    if problem:
+        raise problem
+
+
+def request(
+    question: Question, decoding: Decoding, model: str, settings: dict[str, Any], renderer: Renderer | None
+) -> dict[str, Any]:
+    """The fields of a request; those beyond the API's own only where they are needed."""
+    fields: dict[str, Any] = {"model": model, "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
+    if decoding.temperature:
+        fields["seed"] = question.seed
+    if decoding.top_p < 1:
+        fields["top_p"] = decoding.top_p
+    if decoding.stop:
+        fields["stop"] = list(decoding.stop)
+    if decoding.top_k:
+        fields["top_k"] = decoding.top_k
+    if decoding.repetition_penalty != 1:
+        fields["repetition_penalty"] = decoding.repetition_penalty
+    if decoding.min_new_tokens:
+        fields["min_tokens"] = decoding.min_new_tokens
+    if settings["api"] == "chat":
+        fields["messages"] = list(question.prompt.messages)
+    elif settings["send"] == "text":
+        fields["prompt"] = question.prompt.prompt
+    else:
+        assert renderer is not None
+        # What takes token ids takes the ids of end tokens as well.
+        fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": [renderer.end_of_turn]}
+    return {key: value for key, value in (fields | settings["settings"]).items() if value is not None}
+
+
+def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> dict[str, Any]:
+    path = "/chat/completions" if api == "chat" else "/completions"
+    reply = client.post(path, body=fields, cast_to=object)
+    if not isinstance(reply, dict):
+        raise ValueError("the reply is not a JSON object")
+    read_reply(reply, 0, 0, 1)
+    return reply
+
+
+def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_flight: int) -> Generated:
+    """The answer in a reply of the server.
+
+    Args:
+        in_flight: requests that were under way when it was sent, itself counted; they share the computing.
+
+    Raises:
+        ValueError: where the reply is not as the API describes it.
+    """
+    try:
+        choice, usage = reply["choices"][0], reply["usage"]
+        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"the reply lacks {error}") from None
+    return Generated(
+        text=(text or "").strip(),
+        token_ids=[],
+        prompt_tokens=tokens[0],
+        new_tokens=tokens[1],
+        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+        queue_s=round(queue_s, 6),
+        compute_s=round(compute_s, 6),
+        runtime_s=round(compute_s / in_flight, 6),
+        batch_size=in_flight,
+    )
+
+
+def _send(client: openai.OpenAI, settings: dict[str, Any], call: Any) -> tuple[Any, float, float]:
+    """What a call gives, with the times at which the successful attempt began and ended.
+
+    What may pass (no connection, no answer in time, too many requests, an error of the server, a broken reply) is tried again.
+
+    Raises:
+        UserError: with what is wrong, once that is clear.
+    """
+    for attempt in range(settings["retries"] + 1):
+        began = time.perf_counter()
+        try:
+            return call(), began, time.perf_counter()
+        except (openai.OpenAIError, ValueError) as error:
+            sentence, passing = explain(error, settings)
+            if not passing:
+                raise UserError(sentence) from None
+            if attempt == settings["retries"]:
+                raise UserError(f"{sentence} It was asked {attempt + 1} times.") from None
+            wait = pause(error, attempt)
+            log.info("%s Trying again in %.1f s.", sentence, wait)
+            time.sleep(wait)
+    raise AssertionError
+
+
+def pause(error: Exception, attempt: int) -> float:
+    """Seconds until the next attempt: as the server says, else twice as long each time, with some jitter."""
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    try:
+        return min(float(headers["retry-after"]), LONGEST_WAIT_S)
+    except (KeyError, ValueError):
+        return min(2.0**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
+
+
+def explain(error: Exception, settings: dict[str, Any]) -> tuple[str, bool]:
+    """A sentence about what went wrong, and whether it may pass.
+
+    A key never gets into it, not even in part, as servers quote it in what they say.
+    """
+    where, key = f"the server in {settings['base_url_variable']}", settings["api_key_variable"]
+    match error:
+        case openai.APITimeoutError():
+            return f"{where} did not answer within {settings['timeout_s']:g} s.", True
+        case openai.APIConnectionError():
+            return f"{where} cannot be reached.", True
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return f"{where} refuses the key in {key} ({error.status_code}).", False
+        case openai.APIStatusError():
+            said = str(error.message).replace(os.environ.get(key) or "\0", "…")[:300]
+            passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+            return f"{where} answered {error.status_code}: {said}", passing
+    return f"{where} sent a reply that cannot be read ({error}).", True
