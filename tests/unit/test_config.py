@@ -98,6 +98,28 @@ def test_sample_type_that_a_task_does_not_have_is_named_with_the_task(raw):
 
 
 @pytest.mark.parametrize(
+    ("evaluate_on", "expected"),
+    [
+        (["outcom"], "unknown task 'outcom'; did you mean 'outcome'?"),
+        (["outcome", "challenge"], "unknown sample type of task 'outcome': 'manual'; did you mean 'manuall'?"),
+        ("every", "expected same, all or a list of tasks, not 'every'."),
+        ([["outcome"]], "expected same, all or a list of tasks."),
+    ],
+)
+def test_task_that_a_block_cannot_be_evaluated_on_is_named(raw, evaluate_on, expected):
+    types = raw["tasks"]["outcome"]["sample_types"]
+    types["manuall"] = types.pop("manual")
+    raw["grid"][0] |= {"tasks": ["challenge"], "sample_types": ["manual"], "evaluate_on": evaluate_on}
+    assert sentence(raw) == f"grid[0].evaluate_on: {expected}"
+
+
+def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
+    raw["tasks"]["challenge"]["prompt_variants"] = {21: {"instruction": "Other."}}
+    raw["grid"][0] |= {"tasks": ["challenge"], "prompt_variants": [21], "evaluate_on": ["outcome"]}
+    assert sentence(raw) == "grid[0].evaluate_on: unknown prompt variant of task 'outcome': '21'; known: default."
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         (lambda raw: raw["tasks"]["outcome"].update(scorers=["rogue"]), "tasks.outcome.scorers: unknown scorer 'rogue'; did you mean 'rouge'?"),

@@ -51,3 +51,43 @@ def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
     assert [e.variant for e in found[:4]] == ["", "~zero_shot~21", "~few~default", "~few~21"]
     for one in found:
         assert parse_variant(one.run + one.variant) == (one.run, one.prompting, one.prompt)
+
+
+def evaluated(*blocks, **sections):
+    found = expand_evaluations(
+        Config.from_mapping(DEFAULT | sections | {"grid": [DEFAULT["grid"][0] | SMALL | b for b in blocks]})
+    )
+    assert len(found) == len(set(found))
+    return [(one.task, one.run.partition("__")[0]) for one in found]
+
+
+SMALL = {"tasks": ["challenge"], "sample_types": ["manual"], "nb_samples": [4]}
+
+
+def test_runs_are_evaluated_on_their_own_task_unless_a_list_names_others():
+    own = [("challenge", "base"), ("challenge", "challenge")]
+    assert evaluated({}) == evaluated({"evaluate_on": "same"}) == evaluated({"evaluate_on": ["challenge"]}) == own
+    assert evaluated({"evaluate_on": ["outcome"]}) == [
+        ("challenge", "base"),
+        ("outcome", "base"),
+        ("challenge", "challenge"),
+        ("outcome", "challenge"),
+    ]
+
+
+def test_all_means_every_task_that_any_block_trains_for_or_is_evaluated_on():
+    found = evaluated({"evaluate_on": "all"}, {"tasks": ["outcome"], "evaluate_on": ["approach"]})
+    assert set(found) == {(task, "base") for task in ("challenge", "outcome", "approach")} | {
+        *((task, "challenge") for task in ("challenge", "outcome", "approach")),
+        *((task, "outcome") for task in ("outcome", "approach")),
+    }
+
+
+def test_all_leaves_out_tasks_that_lack_the_sample_type_or_the_prompt_variant():
+    tasks = {name: task | {"prompt_variants": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
+    tasks["approach"] = tasks["approach"] | {"sample_types": {"auto": tasks["approach"]["sample_types"]["auto"]}}
+    tasks["outcome"] = DEFAULT["tasks"]["outcome"]
+    others = {"tasks": ["approach", "outcome"], "sample_types": ["auto"]}
+    assert ("outcome", "challenge") in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
+    assert ("approach", "challenge") not in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
+    assert ("outcome", "challenge") not in evaluated({"evaluate_on": "all", "prompt_variants": [21]}, others, tasks=tasks)

@@ -61,6 +61,14 @@ def test_card_shows_data_settings_and_scores_beside_those_of_the_base_model(card
     assert 'PeftModel.from_pretrained(base, ".")' in card
 
 
+def test_card_lists_its_target_first_and_says_what_the_others_are(card):
+    assert "what carries over" not in card
+    other = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5])]).assign(task="another")
+    both = model_card(MANIFEST, {"path": "tiny"}, pd.concat([other, scores("echo__n8", [1.0])]))
+    assert both.index("| echo/gold |") < both.index("| another/gold |")
+    assert "It was trained for echo/gold; the other data sets show what carries over." in both
+
+
 def test_card_of_a_whole_model_is_used_without_peft():
     manifest = MANIFEST | {"config": {"method": "full"}}
     card = model_card(manifest, {"path": "models/tiny"}, scores("echo__n8", [1.0]))

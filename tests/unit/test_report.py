@@ -18,12 +18,14 @@ def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_pat
 
 
 def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
-    row = {"base_model": "m", "sample_type": "s", "scorer": "r", "metric": "x", "standard_error": 0.1}
+    row = {"base_model": "m", "sample_type": "s", "trained_sample_type": "s", "scorer": "r", "metric": "x", "standard_error": 0.1}
     rows = [
-        row | {"task": "a", "nb_samples": 8, "mean_difference": 0.9},
-        row | {"task": "a", "nb_samples": 32, "mean_difference": -0.1},
-        row | {"task": "b", "nb_samples": 32, "mean_difference": 0.1},
-        row | {"task": "b", "nb_samples": 32, "mean_difference": 0.3, "metric": "other"},
+        row | {"trained_task": "a", "task": "a", "nb_samples": 8, "mean_difference": 0.9},
+        row | {"trained_task": "a", "task": "a", "nb_samples": 32, "mean_difference": -0.1},
+        row | {"trained_task": "b", "task": "b", "nb_samples": 32, "mean_difference": 0.1},
+        row | {"trained_task": "b", "task": "b", "nb_samples": 32, "mean_difference": 0.3, "metric": "other"},
+        # What a run does on a data set that it was not trained for does not count.
+        row | {"trained_task": "b", "task": "a", "nb_samples": 64, "mean_difference": 0.9},
     ]
     expected = {"datasets": 2, "datasets_gained": 1, "runs": 3, "runs_gained": 2, "runs_clear": 1}
     assert headline(pd.DataFrame(rows), "r/x") == expected

@@ -12,6 +12,7 @@ from loragrid.tables import (
     read_predictions,
     read_scores,
     summarise,
+    summarise_transfer,
     write_table,
 )
 
@@ -79,6 +80,23 @@ def test_tables_survive_both_formats(tmp_path, predictions, scores):
     write_table(summary, tmp_path / "a.csv", tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), summary)
     assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()
+
+
+def test_transfer_is_a_mean_over_seeds_of_the_kinds_that_are_tested_on_foreign_data():
+    kind = {"base_model": "m", "trained_task": "t", "trained_sample_type": "s", "mix": "x", "nb_samples": 8, "config": "lora"}
+    kind |= {"loss_computation": "full", "prompting": "zero_shot", "prompt_variant": "default", "scorer": "r", "metric": "y"}
+    kind |= {"sample_type": "s", "n": 5}
+    rows = [
+        kind | {"task": task, "run": f"seed{seed}", "mean_difference": difference, "standard_error": error}
+        for task, seed, difference, error in (("t", 1, 0.1, 0.2), ("t", 2, 0.3, 0.2), ("u", 1, -0.1, 0.4), ("u", 2, -0.3, 0.2))
+    ]
+    rows.append(rows[0] | {"nb_samples": 4, "run": "small"})
+    found = summarise_transfer(pd.DataFrame(rows))
+    assert found["nb_samples"].tolist() == [8, 8]
+    assert found["task"].tolist() == ["t", "u"]
+    assert found["mean_difference"].tolist() == pytest.approx([0.2, -0.2])
+    assert found["standard_error"].tolist() == pytest.approx([0.2, 0.3])
+    assert found["runs"].tolist() == [2, 2]
 
 
 def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():

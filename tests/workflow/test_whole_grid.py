@@ -197,10 +197,16 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0]["tasks"].append("whisper")),
             {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 3, "check": 2, "score": 6, "describe_model": 2, "analyse": 1, "report": 1},
         ),
+        (lambda c: c["grid"][0].update(evaluate_on="all"), {"predict": 4, "score": 8, "describe_model": 4, "analyse": 1, "report": 1}),
+        (
+            lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0].update(evaluate_on=["whisper"])),
+            {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "describe_data": 1, "predict": 5, "score": 10, "describe_model": 4, "analyse": 1, "report": 1},
+        ),
     ],
     ids=[
         "edited training config", "unused config", "unused model", "batch size", "subset", "instruction", "scorer setting", "title",
         "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
+        "evaluated on all tasks", "evaluated on a new task",
     ],
 )  # fmt: skip
 def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):
@@ -408,6 +414,44 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
     assert changeable.planned() == {"predict": 2, "score": 4, "describe_model": 1, "analyse": 1, "report": 1}
+
+
+def test_run_is_tested_on_a_task_that_it_was_not_trained_for(changeable):
+    folder = changeable.folder / "results"
+    before = (folder / "report.html").read_text()
+    assert "Transfer between data sets" not in before
+    assert len(pd.read_csv(folder / "tables/transfer.csv")) == 0
+
+    def also_whispering(config):
+        # Another limit and another scorer, to tell them apart.
+        config["tasks"]["whisper"] = config["tasks"]["echo"] | {"instruction": "Whisper.", "subset": 3, "scorers": ["rouge"]}
+        config["grid"].append(config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "evaluate_on": ["whisper"]})
+
+    changeable.edit_config(also_whispering)
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    run = "echo__gold__target_only__n4__lora__completion__seed1"
+    scores = pd.read_csv(folder / "tables/scores.csv")
+    foreign = scores[scores["task"] == "whisper"]
+    assert set(foreign["run"]) == {"base", run}
+    assert set(foreign["scorer"]) == {"rouge"}
+    assert set(foreign["n"]) == {3}
+    comparisons = pd.read_csv(folder / "tables/comparisons.csv").set_index(["run", "task", "metric"])
+    transfer = pd.read_csv(folder / "tables/transfer.csv").set_index(["task", "metric"])
+    assert set(transfer["trained_task"]) == {"echo"}
+    assert set(transfer["nb_samples"]) == {4}
+    html = (folder / "report.html").read_text()
+    assert "Transfer between data sets" in html
+    for task in ("echo", "whisper"):
+        compared = comparisons.loc[(run, task, "rouge1")]
+        shown = transfer.loc[(task, "rouge1")]
+        assert shown["mean_difference"] == pytest.approx(compared["mean_difference"])
+        assert f"{shown['mean_difference']:.3f} ± {shown['standard_error']:.3f}</span></td>" in html
+    assert "n=4, from echo/gold" in html
+    lead = re.compile(r'<p class="lead">.*?</p>', re.DOTALL)
+    assert lead.search(html)[0] == lead.search(before)[0]
+    card = (folder / f"adapters/echo/gold/tiny/{run}/README.md").read_text()
+    assert card.index("| echo/gold | zero_shot") < card.index("| whisper/gold | zero_shot")
 
 
 def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):

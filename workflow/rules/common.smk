@@ -44,8 +44,9 @@ def known_rows(config):
 
 CONFIG = load_config(config)
 RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
-DATASETS = list(dict.fromkeys((run.task, run.sample_type) for run in RUNS.values()))
 EVALUATIONS = expand_evaluations(CONFIG)
+# Those that a run is trained on come first.
+DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
 
 
 def tier(name, ending=""):

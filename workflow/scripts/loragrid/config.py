@@ -294,6 +294,10 @@ class Task(Fields):
             of_task |= {"output": None, "outputs": None}
         return of_task | own | {"answers": self.answers}
 
+    def has_prompt(self, prompt: str) -> bool:
+        """Whether the task can be asked in this prompt variant."""
+        return prompt == "default" or prompt in self.prompt_variants
+
 
 class TargetOnly(Section):
     """Examples of the target data set alone."""
@@ -603,6 +607,18 @@ class Block(Section):
         min_length=1,
         description="Prompt variants that they are asked in, from the tasks' `prompt_variants`.",
     )
+    evaluate_on: Literal["same", "all"] | list[str] = Field(
+        "same",
+        description="Tasks on whose test sets each run and its base model are evaluated, besides the run's own: `same`, none; `all`, every task "
+        "of the grid; or a list. The sample type is the run's; `all` leaves out tasks that lack it, or the prompt variant.",
+    )
+
+    @field_validator("evaluate_on", mode="before")
+    @classmethod
+    def _evaluated_tasks_are_a_word_or_a_list(cls, value: Any) -> Any:
+        if value not in ("same", "all") and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
+            raise ValueError("expected same, all or a list of tasks")
+        return value
 
 
 class HubUpload(Section):
@@ -859,22 +875,13 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
             if name not in known:
                 yield _unknown(f"{where}.{axis}", kind, name, known)
     for task_name in filter(config.tasks.__contains__, block.tasks):
-        for sample_type in block.sample_types:
-            if sample_type not in config.tasks[task_name].sample_types:
-                yield _unknown(
-                    f"{where}.sample_types",
-                    f"sample type of task '{task_name}':",
-                    sample_type,
-                    config.tasks[task_name].sample_types,
-                )
-        for prompt in block.prompt_variants:
-            if prompt not in ("default", *config.tasks[task_name].prompt_variants):
-                yield _unknown(
-                    f"{where}.prompt_variants",
-                    f"prompt variant of task '{task_name}':",
-                    prompt,
-                    ["default", *config.tasks[task_name].prompt_variants],
-                )
+        yield from _lacks(config.tasks[task_name], task_name, block, f"{where}.sample_types", f"{where}.prompt_variants")
+    if isinstance(block.evaluate_on, list):
+        for task_name in (name for name in block.evaluate_on if name not in block.tasks):
+            if task_name in config.tasks:
+                yield from _lacks(config.tasks[task_name], task_name, block, f"{where}.evaluate_on", f"{where}.evaluate_on")
+            else:
+                yield _unknown(f"{where}.evaluate_on", "task", task_name, config.tasks)
     for mix_name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[mix_name]
         if 0 in block.nb_samples and mix.recipe == "target_only":
@@ -885,6 +892,16 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
         for task_name, sample_type in product(filter(config.tasks.__contains__, mix_tasks(mix)), block.sample_types):
             if sample_type not in config.tasks[task_name].sample_types:
                 yield f"{where}.mixes: mix '{mix_name}' needs sample type '{sample_type}' of task '{task_name}', which has none."
+
+
+def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
+    """One sentence for each sample type and prompt variant of a block that a task does not have, with the key that is to blame."""
+    for sample_type in block.sample_types:
+        if sample_type not in task.sample_types:
+            yield _unknown(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
+    for prompt in block.prompt_variants:
+        if not task.has_prompt(prompt):
+            yield _unknown(of_prompt_variants, f"prompt variant of task '{name}':", prompt, ["default", *task.prompt_variants])
 
 
 def mix_tasks(mix: TargetOnly | Fractional | Weighted) -> list[str]:

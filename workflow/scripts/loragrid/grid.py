@@ -72,15 +72,38 @@ def parse_variant(name: str) -> tuple[str, str, str]:
     return run, prompting or "zero_shot", prompt or "default"
 
 
+def evaluated_tasks(config: Config, block: Block, run: Run, prompt: str) -> list[str]:
+    """The tasks that a run of a block is evaluated on, its own first."""
+    if isinstance(block.evaluate_on, list):
+        others = block.evaluate_on
+    elif block.evaluate_on == "all":
+        known = config.tasks
+        others = [t for t in grid_tasks(config) if run.sample_type in known[t].sample_types and known[t].has_prompt(prompt)]
+    else:
+        others = []
+    return list(dict.fromkeys([run.task, *others]))
+
+
+def grid_tasks(config: Config) -> list[str]:
+    """The tasks that occur in the grid, to train for or to evaluate on."""
+    trained = [task for block in config.grid for task in block.tasks]
+    return trained + [task for block in config.grid if isinstance(block.evaluate_on, list) for task in block.evaluate_on]
+
+
 def expand_evaluations(config: Config) -> list[Evaluation]:
-    """What is predicted: each block's base models and runs, in each of its ways of asking. Base models come first."""
-    bases, runs = [], []
+    """What is predicted: each block's base models and runs, in each of its ways of asking.
+
+    Base models come before runs, and what a run is trained for before what it is evaluated on besides.
+    """
+    found: dict[tuple[bool, bool], list[Evaluation]] = {}
     for block in config.grid:
         for prompting, prompt in product(block.promptings, block.prompt_variants):
             for run in block_runs(block):
-                bases.append(Evaluation(run.base_model, run.task, run.sample_type, BASE, prompting, prompt))
-                runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, prompting, prompt))
-    return list(dict.fromkeys(bases + runs))
+                for task in evaluated_tasks(config, block, run, prompt):
+                    for name in (BASE, run.name):
+                        one = Evaluation(run.base_model, task, run.sample_type, name, prompting, prompt)
+                        found.setdefault((name != BASE, task != run.task), []).append(one)
+    return list(dict.fromkeys(one for place in sorted(found) for one in found[place]))
 
 
 def expand_grid(config: Config) -> list[Run]:

@@ -25,7 +25,10 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
     """
     run, config = manifest["run"], manifest["config"]
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
-    evaluations = _evaluations(scores)
+    # What it was trained for comes first.
+    evaluations = sorted(
+        _evaluations(scores), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
+    )
     full = config["method"] == "full"
     metadata = ModelCardData(
         base_model=source.get("hub"),
@@ -62,7 +65,7 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
         "",
         "## Scores",
         "",
-        *_score_table(evaluations),
+        *_score_table(evaluations, f"{run['task']}/{run['sample_type']}"),
         "",
         "## Training",
         "",
@@ -110,7 +113,7 @@ def _eval_result(row: dict[str, Any]) -> EvalResult:
     )
 
 
-def _score_table(evaluations: list[dict[str, Any]]) -> list[str]:
+def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
     if not evaluations:
         return ["None."]
     lines = ["Means over test examples ± standard error.", ""]
@@ -121,6 +124,8 @@ def _score_table(evaluations: list[dict[str, Any]]) -> list[str]:
             f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']} | {row['scorer']}/{row['metric']} "
             f"| {base} | {row['mean']:.3f} ± {row['error']:.3f} | {row['n']} |"
         )
+    if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
+        lines += ["", f"It was trained for {target}; the other data sets show what carries over."]
     return lines
 
 

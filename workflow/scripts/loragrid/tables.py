@@ -20,6 +20,8 @@ ASKED = ["prompting", "prompt_variant"]
 MODEL = [*RUN, *ASKED]
 AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"]
 METRIC = ["scorer", "metric"]
+KIND = ["trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", *ASKED]
+"""What a run is trained on, how, and how it is asked: all but its base model and seed."""
 INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
 
 
@@ -81,6 +83,24 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
     columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", "better", "equal", "worse"]
     axes = summary[AXES].drop_duplicates(MODEL)
     return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS)
+
+
+def on_own_data(table: pd.DataFrame) -> pd.Series:
+    """Which rows are about a run on the data set that it was trained on."""
+    return (table["trained_task"] == table["task"]) & (table["trained_sample_type"] == table["sample_type"])
+
+
+def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """One row per base model, kind of run, evaluated data set and metric, for kinds that are evaluated on foreign data too.
+
+    `mean_difference` to the base model and its `standard_error` are means over the `runs` of a kind, which differ in their
+    seeds alone. Runs share their test examples, so that the error does not shrink with their number.
+    """
+    of_kind = ["base_model", *KIND]
+    foreign = comparisons.loc[~on_own_data(comparisons), of_kind].drop_duplicates()
+    means = {name: (name, "mean") for name in ("mean_difference", "standard_error")}
+    grouped = comparisons.merge(foreign, on=of_kind).groupby([*of_kind, "task", "sample_type", *METRIC], sort=False)
+    return grouped.agg(runs=("run", "nunique"), n=("n", "max"), **means).reset_index()
 
 
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
