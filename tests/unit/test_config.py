@@ -136,6 +136,40 @@ def test_reference_to_nothing_is_named(raw, change, expected):
     assert expected in sentence(raw)
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda one: one.update(base_model="smolm2-135m"), "external_predictions.theirs.base_model: unknown base model 'smolm2-135m'; did you mean 'smollm2-135m'?"),
+        (lambda one: one.update(prediction="{{ answer"), "external_predictions.theirs.prediction: not a valid template: "),
+        (lambda one: one.update(match="text"), "external_predictions.theirs.match: input should be 'id' or 'prompt', not 'text'."),
+        (lambda one: one.update(file="x"), "external_predictions.theirs.file: unknown key; did you mean 'files'?"),
+        (lambda one: one["files"][0].update(task="outcom"), "external_predictions.theirs.files[0].task: unknown task 'outcom'; did you mean 'outcome'?"),
+        (lambda one: one["files"][0].update(sample_type="manuel"), "external_predictions.theirs.files[0].sample_type: unknown sample type of task 'outcome': 'manuel'; did you mean 'manual'?"),
+        (lambda one: one["files"].append(one["files"][0]), "external_predictions.theirs.files[1]: there is another file for task 'outcome', sample type 'manual' already."),
+    ],
+)  # fmt: skip
+def test_mistake_in_external_predictions_is_named(raw, change, expected):
+    theirs = {"files": [{"path": "x.jsonl", "task": "outcome", "sample_type": "manual"}]}
+    raw["external_predictions"] = {"theirs": copy.deepcopy(theirs)}
+    Config.from_mapping(raw)
+    change(raw["external_predictions"]["theirs"])
+    assert sentence(raw).startswith(expected)
+
+
+def test_external_predictions_for_examples_with_several_prompts_are_refused(raw):
+    raw["tasks"]["outcome"] |= {"input": "", "prompts": "sentences.abstract", "answers": "joined"}
+    raw["external_predictions"] = {"theirs": {"files": [{"path": "x.jsonl", "task": "outcome", "sample_type": "manual"}]}}
+    assert sentence(raw) == (
+        "external_predictions.theirs.files[0].task: examples of task 'outcome' have several prompts, for which predictions "
+        "cannot be imported."
+    )
+
+
+def test_name_for_external_predictions_is_kept_for_them(raw):
+    raw["models"]["external"] = raw["models"]["smollm2-135m"]
+    assert sentence(raw) == "models.external: this name is kept for external predictions that have no base model."
+
+
 def test_all_problems_are_told_at_once(raw):
     raw["report"]["titel"] = ""
     raw["configs"]["lora"]["rank"] = 0
@@ -145,7 +179,9 @@ def test_all_problems_are_told_at_once(raw):
 def test_missing_local_files_are_named(raw):
     raw["models"]["local"] = {"source": {"path": "no/such/model"}}
     raw["sources"]["mine"] = {"splits": {split: {"path": f"no/{split}.jsonl"} for split in ("train", "validation", "test")}}
+    raw["external_predictions"] = {"theirs": {"files": [{"path": "no/x.csv", "task": "outcome", "sample_type": "auto"}]}}
     found = list(missing_files(Config.from_mapping(raw)))
+    assert found.pop(1) == "external_predictions.theirs.files[0].path: 'no/x.csv' does not exist."
     assert found[0] == "models.local.source.path: 'no/such/model' does not exist."
     assert [line.split(":")[0] for line in found[1:]] == [
         f"sources.mine.splits.{s}.path" for s in ("train", "validation", "test")

@@ -19,6 +19,8 @@ def test_learning_curves_show_runs_on_the_data_that_they_were_trained_on_and_not
             row("own", "one", "own", 8, 0.3),
             row("foreign", "one", "own", 8, 0.4),
             row("own", "two", "elsewhere", 64, 0.5),
+            row("own", "predictions-made-elsewhere", None, None, 0.6),
+            row("foreign", "predictions-made-elsewhere", None, None, 0.7),
         ]
     ).astype({"nb_samples": "Int64"})
     [axis] = [axis for axis in learning_curves(table, "r/x").axes if axis.get_visible()]

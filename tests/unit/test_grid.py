@@ -4,7 +4,15 @@ import pytest
 import yaml
 
 from loragrid.config import Config
-from loragrid.grid import expand_evaluations, expand_grid, oversized_mixes, parse_variant
+from loragrid.grid import (
+    Evaluation,
+    expand_evaluations,
+    expand_external,
+    expand_grid,
+    misplaced_predictions,
+    oversized_mixes,
+    parse_variant,
+)
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 
@@ -91,3 +99,40 @@ def test_all_leaves_out_tasks_that_lack_the_sample_type_or_the_prompt_variant():
     assert ("outcome", "challenge") in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
     assert ("approach", "challenge") not in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
     assert ("outcome", "challenge") not in evaluated({"evaluate_on": "all", "prompt_variants": [21]}, others, tasks=tasks)
+
+
+def with_external(block, **external):
+    files = [{"path": "x.jsonl", "task": "outcome", "sample_type": "auto"}]
+    predictions = {"theirs": {"files": files} | external}
+    promptings = {"few": {"type": "few_shot", "k": 2}}
+    grid = [DEFAULT["grid"][0] | block]
+    return Config.from_mapping(DEFAULT | {"promptings": promptings, "grid": grid, "external_predictions": predictions})
+
+
+def test_external_predictions_stand_beside_their_base_model_or_by_themselves():
+    for given, expected in (({}, "external"), ({"base_model": "smollm2-135m"}, "smollm2-135m")):
+        found = with_external({}, **given)
+        assert expand_external(found) == {Evaluation(expected, "outcome", "auto", "theirs"): "x.jsonl"}
+        assert list(misplaced_predictions(found)) == []
+
+
+def test_external_predictions_on_data_that_the_grid_does_not_evaluate_on_are_named():
+    only_manual, elsewhere = {"sample_types": ["manual"]}, {"tasks": ["challenge"], "sample_types": ["auto"]}
+    for block in (only_manual, elsewhere):
+        assert list(misplaced_predictions(with_external(block))) == [
+            "external_predictions.theirs.files[0].task: the grid evaluates nothing on task 'outcome', sample type 'auto'."
+        ]
+    assert list(misplaced_predictions(with_external(elsewhere | {"evaluate_on": ["outcome"]}))) == []
+
+
+def test_external_predictions_whose_base_model_is_not_asked_alike_are_named():
+    assert list(misplaced_predictions(with_external({"promptings": ["few"]}, base_model="smollm2-135m"))) == [
+        "external_predictions.theirs.base_model: the grid does not ask base model 'smollm2-135m' on task 'outcome', sample type "
+        "'auto' (zero_shot, default prompt), so that there is nothing to compare with."
+    ]
+
+
+def test_name_of_the_base_models_is_refused_for_external_predictions():
+    config = with_external({})
+    config = config.model_copy(update={"external_predictions": {"base": config.external_predictions["theirs"]}})
+    assert list(misplaced_predictions(config)) == ["external_predictions.base: this name is kept for the base models themselves."]

@@ -75,6 +75,38 @@ def test_costs_are_sums_and_shares_over_the_examples(predictions):
     assert run["tokens_per_s"] == 8.0
 
 
+@pytest.fixture
+def with_external(tmp_path, predictions, scores):
+    """The same with external predictions, compared with the base model, and others that stand by themselves."""
+    unknown = dict.fromkeys(("runtime_s", "prompt_tokens", "new_tokens", "finish_reason", "batch_size"))
+    common = {"task": "t", "sample_type": "s", "prompt": "?", "prediction": "a", "reference": "b", "engine": "external"}
+    for base_model in ("m", "external"):
+        records = [Prediction(id=i, base_model=base_model, run="theirs", engine_version="", **common, **unknown) for i in "123"]
+        write_records(tmp_path / f"predictions/t/s/{base_model}/theirs.jsonl", records)
+        rows = [Score(id=i, scorer="r", metric="x", value=0.75) for i in "123"]
+        write_records(tmp_path / f"scores/t/s/{base_model}/theirs/r.jsonl", rows)
+    return [sorted((tmp_path / name).rglob("*.jsonl")) for name in ("predictions", "scores")]
+
+
+def test_external_predictions_are_summarised_and_compared_like_runs(with_external):
+    predictions, scores = read_predictions(with_external[0]), read_scores(with_external[1])
+    summary = summarise(scores, predictions)
+    theirs = summary[summary["run"] == "theirs"].set_index("base_model")
+    assert theirs["mean"].to_dict() == {"m": 0.75, "external": 0.75}
+    assert theirs["nb_samples"].isna().all()
+    assert sorted(label_runs(summary)) == ["base", "n=8", "theirs", "theirs"]
+    compared = compare_with_base(scores, summary).set_index(["base_model", "run"])
+    assert compared["mean_difference"].to_dict() == {("m", "t__s__x"): 0.0, ("m", "theirs"): 0.25}
+    assert len(summarise_transfer(compared.reset_index())) == 0
+
+
+def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(with_external, predictions):
+    known, table = prediction_costs(read_predictions(predictions)), read_predictions(with_external[0])
+    pd.testing.assert_frame_equal(prediction_costs(table), known)
+    assert table["new_tokens"].dropna().tolist() == [4] * 6
+    assert pd.api.types.is_integer_dtype(table["new_tokens"])
+
+
 def test_tables_survive_both_formats(tmp_path, predictions, scores):
     summary = summarise(read_scores(scores), read_predictions(predictions))
     write_table(summary, tmp_path / "a.csv", tmp_path / "a.parquet")

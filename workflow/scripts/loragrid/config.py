@@ -621,6 +621,43 @@ class Block(Section):
         return value
 
 
+class ExternalFile(Section):
+    """Predictions on the test set of one data set."""
+
+    path: str = Field(
+        description="File of rows, as in `sources`: one for each test example that the grid evaluates; rows for other test examples are ignored."
+    )
+    task: Name = Field(description="Task of the data set, which the grid must evaluate on.")
+    sample_type: Name = Field(description="Its sample type.")
+
+
+class ExternalPredictions(Section):
+    """Predictions that were made elsewhere: by another tool, a hosted model or people. They are scored and reported beside ours."""
+
+    base_model: Name | None = Field(
+        None,
+        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the name `external`.",
+    )
+    files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
+    match: Literal["id", "prompt"] = Field(
+        "id",
+        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which must be the example's input, or its "
+        "instruction and input one after the other, white space aside.",
+    )
+    id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
+    prompt: str = Field("{{ prompt }}", description="Template of the prompt.")
+    prediction: str = Field("{{ prediction }}", description="Template of the prediction.")
+
+    @property
+    def key(self) -> str:
+        """The template of what a row is matched by."""
+        return self.id if self.match == "id" else self.prompt
+
+
+EXTERNAL = "external"
+"""Stands where a base model's name would stand, for external predictions that name none."""
+
+
 class HubUpload(Section):
     """Where `snakemake pushed` uploads trained models."""
 
@@ -686,6 +723,9 @@ class Config(Section):
     )
     hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
     grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
+    external_predictions: dict[Name, ExternalPredictions] = Field(
+        default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
+    )
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
 
@@ -860,6 +900,30 @@ def _broken_references(config: Config) -> Iterator[str]:
         yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
     for i, block in enumerate(config.grid):
         yield from _broken_block(config, f"grid[{i}]", block)
+    if EXTERNAL in config.models:
+        yield f"models.{EXTERNAL}: this name is kept for external predictions that have no base model."
+    for name, external in config.external_predictions.items():
+        yield from _broken_external(config, f"external_predictions.{name}", external)
+
+
+def _broken_external(config: Config, where: str, external: ExternalPredictions) -> Iterator[str]:
+    if external.base_model is not None and external.base_model not in config.models:
+        yield _unknown(f"{where}.base_model", "base model", external.base_model, config.models)
+    for key in ("id", "prompt", "prediction"):
+        if problem := syntax_error(getattr(external, key)):
+            yield f"{where}.{key}: not a valid template: {problem}"
+    met = set()
+    for i, file in enumerate(external.files):
+        of_file = f"{where}.files[{i}]"
+        if file.task not in config.tasks:
+            yield _unknown(f"{of_file}.task", "task", file.task, config.tasks)
+        elif file.sample_type not in (known := config.tasks[file.task].sample_types):
+            yield _unknown(f"{of_file}.sample_type", f"sample type of task '{file.task}':", file.sample_type, known)
+        elif config.tasks[file.task].fields(file.sample_type)["prompts"] is not None:
+            yield f"{of_file}.task: examples of task '{file.task}' have several prompts, for which predictions cannot be imported."
+        if (file.task, file.sample_type) in met:
+            yield f"{of_file}: there is another file for task '{file.task}', sample type '{file.sample_type}' already."
+        met.add((file.task, file.sample_type))
 
 
 def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -963,6 +1027,10 @@ def missing_files(config: Config) -> Iterator[str]:
             for file in ("adapter_model.safetensors", "adapter_config.json"):
                 if not (Path(training.adapter) / file).is_file():
                     yield f"configs.{name}.adapter: '{training.adapter}/{file}' does not exist."
+    for name, external in config.external_predictions.items():
+        for i, predicted in enumerate(external.files):
+            if not Path(predicted.path).is_file():
+                yield f"external_predictions.{name}.files[{i}].path: '{predicted.path}' does not exist."
     for name, source in config.sources.items():
         for key, path in local_files(source).items():
             if not Path(path).is_file():

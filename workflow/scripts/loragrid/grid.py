@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from loragrid.config import Block, Config
+from loragrid.config import EXTERNAL, Block, Config
 
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
@@ -49,13 +49,13 @@ def block_runs(block: Block) -> Iterator[Run]:
 
 
 class Evaluation(NamedTuple):
-    """One set of predictions: a run, or a base model, on one data set, asked in one way."""
+    """One set of predictions: by a run, a base model or somebody else, on one data set, asked in one way."""
 
     base_model: str
     task: str
     sample_type: str
     run: str
-    """Name of the run, or `BASE`."""
+    """Name of the run or of the external predictions, or `BASE`."""
     prompting: str = "zero_shot"
     prompt: str = "default"
 
@@ -104,6 +104,34 @@ def expand_evaluations(config: Config) -> list[Evaluation]:
                         one = Evaluation(run.base_model, task, run.sample_type, name, prompting, prompt)
                         found.setdefault((name != BASE, task != run.task), []).append(one)
     return list(dict.fromkeys(one for place in sorted(found) for one in found[place]))
+
+
+def expand_external(config: Config) -> dict[Evaluation, str]:
+    """What is predicted elsewhere, with the files."""
+    return {
+        Evaluation(external.base_model or EXTERNAL, file.task, file.sample_type, name): file.path
+        for name, external in config.external_predictions.items()
+        for file in external.files
+    }
+
+
+def misplaced_predictions(config: Config) -> Iterator[str]:
+    """One sentence for each file of external predictions that stands beside nothing of the grid."""
+    evaluations = set(expand_evaluations(config)) if config.external_predictions else set()
+    datasets = {(one.task, one.sample_type) for one in evaluations}
+    for name, external in config.external_predictions.items():
+        where = f"external_predictions.{name}"
+        if name == BASE:
+            yield f"{where}: this name is kept for the base models themselves."
+        for i, file in enumerate(external.files):
+            of_data = f"task '{file.task}', sample type '{file.sample_type}'"
+            if (file.task, file.sample_type) not in datasets:
+                yield f"{where}.files[{i}].task: the grid evaluates nothing on {of_data}."
+            elif external.base_model and Evaluation(external.base_model, file.task, file.sample_type, BASE) not in evaluations:
+                yield (
+                    f"{where}.base_model: the grid does not ask base model '{external.base_model}' on {of_data} (zero_shot, "
+                    "default prompt), so that there is nothing to compare with."
+                )
 
 
 def expand_grid(config: Config) -> list[Run]:

@@ -63,9 +63,11 @@ class Prediction(Record):
     id: str = Field(description="Id of the test example.")
     task: str = Field(description="Task that the model is evaluated on.")
     sample_type: str = Field(description="Sample type that the model is evaluated on.")
-    base_model: str = Field(description="Name of the base model.")
-    run: str = Field(description="Name of the run; `base` for the base model itself.")
-    trained_task: str | None = Field(None, description="Task that the run was trained on; null for `base`, as are the next six.")
+    base_model: str = Field(description="Name of the base model; `external` for external predictions that name none.")
+    run: str = Field(description="Name of the run, or of external predictions; `base` for the base model itself.")
+    trained_task: str | None = Field(
+        None, description="Task that the run was trained on; null for `base` and external predictions, as are the next six."
+    )
     trained_sample_type: str | None = Field(None, description="Sample type that the run was trained on.")
     mix: str | None = Field(None, description="Mix recipe.")
     nb_samples: int | None = Field(None, description="Examples of the target task in the mix.")
@@ -75,17 +77,21 @@ class Prediction(Record):
     prompting: str = Field("zero_shot", description="How the test example was turned into a prompt.")
     prompt_variant: str = Field("default", description="Prompt variant of the task.")
     answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
-    prompt: str | list[str] = Field(description="The prompt as the model got it, special tokens included.")
+    prompt: str | list[str] = Field(
+        description="The prompt as the model got it, special tokens included; of external predictions as far as known."
+    )
     prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
     reference: str | list[str] = Field(description="The reference output, or several.")
-    runtime_s: float | list[float] = Field(description="Seconds of computing: those of the batch, divided by its size.")
-    prompt_tokens: int | list[int] = Field(description="Tokens of the prompt.")
-    new_tokens: int | list[int] = Field(description="Tokens generated, the end-of-turn token included.")
-    finish_reason: FinishReason | list[FinishReason] = Field(
+    runtime_s: float | list[float] | None = Field(
+        description="Seconds of computing: those of the batch, divided by its size; null for external predictions, as are the next four."
+    )
+    prompt_tokens: int | list[int] | None = Field(description="Tokens of the prompt.")
+    new_tokens: int | list[int] | None = Field(description="Tokens generated, the end-of-turn token included.")
+    finish_reason: FinishReason | list[FinishReason] | None = Field(
         description="`stop`: the model ended its turn; `length`: it was cut off."
     )
-    batch_size: int | list[int] = Field(description="Prompts that were generated together.")
-    engine: str = Field(description="Inference engine.")
+    batch_size: int | list[int] | None = Field(description="Prompts that were generated together.")
+    engine: str = Field(description="Inference engine; `external` for external predictions.")
     engine_version: str = Field(description="Its version.")
 
     @property

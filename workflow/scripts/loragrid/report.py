@@ -153,10 +153,15 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """The different combinations of commit, hardware and versions in the manifests, with how many files each made."""
+    """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
+
+    Those of external predictions are left out: where they were made is not known.
+    """
     counts: dict[str, int] = {}
     for path in manifests:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "hardware" not in manifest:
+            continue
         facts = {key: manifest[key] for key in ("git_commit", "hardware", "versions")}
         text = json.dumps(facts, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1

@@ -23,12 +23,14 @@ METRIC = ["scorer", "metric"]
 KIND = ["trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", *ASKED]
 """What a run is trained on, how, and how it is asked: all but its base model and seed."""
 INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
+# Unknown for external predictions.
+MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int64", "batch_size": "Int64"}
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
     """One row per prompt, with the fields of its prediction; references are always lists."""
     rows = [part for path in paths for prediction in iterate_records(path, Prediction) for part in prediction.parts]
-    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS)
+    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS | MEASURED)
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -99,6 +101,7 @@ def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:
     of_kind = ["base_model", *KIND]
     foreign = comparisons.loc[~on_own_data(comparisons), of_kind].drop_duplicates()
     means = {name: (name, "mean") for name in ("mean_difference", "standard_error")}
+    # External predictions are of no kind: groupby() leaves them out.
     grouped = comparisons.merge(foreign, on=of_kind).groupby([*of_kind, "task", "sample_type", *METRIC], sort=False)
     return grouped.agg(runs=("run", "nunique"), n=("n", "max"), **means).reset_index()
 
@@ -140,9 +143,12 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def prediction_costs(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per model and data set: examples, tokens, seconds and the share of answers that were cut off."""
+    """One row per model and data set: examples, tokens, seconds and the share of answers that were cut off.
+
+    What external predictions cost is not known; they have no row.
+    """
     rows = []
-    for key, group in predictions.groupby(MODEL, sort=False):
+    for key, group in predictions.dropna(subset="runtime_s").groupby(MODEL, sort=False):
         seconds, new_tokens = float(group["runtime_s"].sum()), int(group["new_tokens"].sum())
         cut = float((group["finish_reason"] == "length").mean())
         per_second = new_tokens / seconds if seconds else math.nan
@@ -166,7 +172,7 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
 def label_runs(runs: pd.DataFrame) -> list[str]:
     """A short name for each run: the axes in which the given runs differ; the number of samples always.
 
-    A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
+    External predictions have the name that they were given. A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
@@ -174,8 +180,8 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
     def label(run: pd.Series) -> str:
         how = [text.format(run[axis]) for axis, usual, text in asked if run[axis] != usual]
-        if run["run"] == BASE:
-            return ", ".join([BASE, *how])
+        if pd.isna(run["trained_task"]):
+            return ", ".join([run["run"], *how])
         parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *how]
         if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
             parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
