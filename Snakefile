@@ -37,6 +37,7 @@ include: "workflow/rules/import_predictions.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/describe_model.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
@@ -109,6 +110,13 @@ rule scores:
         tier("scores"),
     message:
         "All scores are computed"
+
+
+rule exports:
+    input:
+        exported_predictions,
+    message:
+        "All predictions are exported to results/exports"
 
 
 rule merged:

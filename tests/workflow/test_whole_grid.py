@@ -516,6 +516,32 @@ def test_predictions_made_elsewhere_stand_beside_ours(changeable):
     assert all(sentence in result.stderr for sentence in sentences)
 
 
+def test_predictions_are_exported_on_request_and_only_then(changeable):
+    assert changeable.planned("exports") == {"export": 6, "exports": 1}
+    path = "results/exports/echo/gold/tiny/base.jsonl"
+    changeable.snakemake(path)
+    rows = [json.loads(line) for line in (changeable.folder / path).open()]
+    predictions = [json.loads(line) for line in (changeable.folder / "results/predictions/echo/gold/tiny/base.jsonl").open()]
+    assert [(row["output"], row["prediction"]) for row in rows] == [(row["reference"], row["prediction"]) for row in predictions]
+    assert all(row["instruction"] == "Say it again." and row["input"].upper() == row["output"] for row in rows)
+    table = pd.read_csv((changeable.folder / path).with_suffix(".csv"), keep_default_na=False)
+    assert table.to_dict("records") == rows
+    assert changeable.planned("exports") == {"export": 5, "exports": 1}
+    assert changeable.planned() == {}
+
+    # What is asked for in another way is exported too, and so is what was made elsewhere.
+    (changeable.folder / "data/theirs.jsonl").write_text("")
+
+    def more(config):
+        config["tasks"]["echo"]["prompt_variants"] = {21: {"instruction": "Again."}}
+        config["grid"].append(config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "prompt_variants": [21]})
+        files = [{"path": "data/theirs.jsonl", "task": "echo", "sample_type": "gold"}]
+        config["external_predictions"] = {"theirs": {"files": files}}
+
+    changeable.edit_config(more)
+    assert changeable.planned("exports") == {"export": 8, "exports": 1, "predict": 2, "import_predictions": 1}
+
+
 def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):
     def several(config):
         config["tasks"]["echo"] |= {"input": "", "prompts": "[word, word | reverse]"}

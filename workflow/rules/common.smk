@@ -310,6 +310,12 @@ def merged_models(wildcards):
     return [rules.merge.output.model.format(**trained_on(run)) for run in RUNS.values()]
 
 
+def exported_predictions(wildcards):
+    """The exports of all predictions, those made elsewhere included."""
+    evaluated = [one._asdict() | {"variant": one.variant} for one in (*EVALUATIONS, *EXTERNAL)]
+    return [pattern.format(**one) for one in evaluated for pattern in rules.export.output]
+
+
 def pushed_files(wildcards):
     """What is uploaded of a run: its weights and its card, merged or as they are."""
     if CONFIG.hub.merged:

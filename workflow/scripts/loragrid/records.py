@@ -120,6 +120,15 @@ class Score(Record):
     status: str = Field("ok", description="`ok`, or what went wrong.")
 
 
+class Export(Record):
+    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each."""
+
+    instruction: str = Field(description="The instruction of the test example.")
+    input: str = Field(description="Its input.")
+    output: str | list[str] = Field(description="Its reference output, or several.")
+    prediction: str = Field(description="The answer.")
+
+
 RecordT = TypeVar("RecordT", bound=Record)
 
 
