@@ -33,9 +33,11 @@ include: "workflow/rules/tokenise.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/select_demonstrations.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/import_predictions.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/describe_model.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
@@ -108,6 +110,13 @@ rule scores:
         tier("scores"),
     message:
         "All scores are computed"
+
+
+rule exports:
+    input:
+        exported_predictions,
+    message:
+        "All predictions are exported to results/exports"
 
 
 rule merged:

@@ -98,6 +98,28 @@ def test_sample_type_that_a_task_does_not_have_is_named_with_the_task(raw):
 
 
 @pytest.mark.parametrize(
+    ("evaluate_on", "expected"),
+    [
+        (["outcom"], "unknown task 'outcom'; did you mean 'outcome'?"),
+        (["outcome", "challenge"], "unknown sample type of task 'outcome': 'manual'; did you mean 'manuall'?"),
+        ("every", "expected same, all or a list of tasks, not 'every'."),
+        ([["outcome"]], "expected same, all or a list of tasks."),
+    ],
+)
+def test_task_that_a_block_cannot_be_evaluated_on_is_named(raw, evaluate_on, expected):
+    types = raw["tasks"]["outcome"]["sample_types"]
+    types["manuall"] = types.pop("manual")
+    raw["grid"][0] |= {"tasks": ["challenge"], "sample_types": ["manual"], "evaluate_on": evaluate_on}
+    assert sentence(raw) == f"grid[0].evaluate_on: {expected}"
+
+
+def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
+    raw["tasks"]["challenge"]["prompt_variants"] = {21: {"instruction": "Other."}}
+    raw["grid"][0] |= {"tasks": ["challenge"], "prompt_variants": [21], "evaluate_on": ["outcome"]}
+    assert sentence(raw) == "grid[0].evaluate_on: unknown prompt variant of task 'outcome': '21'; known: default."
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         (lambda raw: raw["tasks"]["outcome"].update(scorers=["rogue"]), "tasks.outcome.scorers: unknown scorer 'rogue'; did you mean 'rouge'?"),
@@ -114,6 +136,40 @@ def test_reference_to_nothing_is_named(raw, change, expected):
     assert expected in sentence(raw)
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda one: one.update(base_model="smolm2-135m"), "external_predictions.theirs.base_model: unknown base model 'smolm2-135m'; did you mean 'smollm2-135m'?"),
+        (lambda one: one.update(prediction="{{ answer"), "external_predictions.theirs.prediction: not a valid template: "),
+        (lambda one: one.update(match="text"), "external_predictions.theirs.match: input should be 'id' or 'prompt', not 'text'."),
+        (lambda one: one.update(file="x"), "external_predictions.theirs.file: unknown key; did you mean 'files'?"),
+        (lambda one: one["files"][0].update(task="outcom"), "external_predictions.theirs.files[0].task: unknown task 'outcom'; did you mean 'outcome'?"),
+        (lambda one: one["files"][0].update(sample_type="manuel"), "external_predictions.theirs.files[0].sample_type: unknown sample type of task 'outcome': 'manuel'; did you mean 'manual'?"),
+        (lambda one: one["files"].append(one["files"][0]), "external_predictions.theirs.files[1]: there is another file for task 'outcome', sample type 'manual' already."),
+    ],
+)  # fmt: skip
+def test_mistake_in_external_predictions_is_named(raw, change, expected):
+    theirs = {"files": [{"path": "x.jsonl", "task": "outcome", "sample_type": "manual"}]}
+    raw["external_predictions"] = {"theirs": copy.deepcopy(theirs)}
+    Config.from_mapping(raw)
+    change(raw["external_predictions"]["theirs"])
+    assert sentence(raw).startswith(expected)
+
+
+def test_external_predictions_for_examples_with_several_prompts_are_refused(raw):
+    raw["tasks"]["outcome"] |= {"input": "", "prompts": "sentences.abstract", "answers": "joined"}
+    raw["external_predictions"] = {"theirs": {"files": [{"path": "x.jsonl", "task": "outcome", "sample_type": "manual"}]}}
+    assert sentence(raw) == (
+        "external_predictions.theirs.files[0].task: examples of task 'outcome' have several prompts, for which predictions "
+        "cannot be imported."
+    )
+
+
+def test_name_for_external_predictions_is_kept_for_them(raw):
+    raw["models"]["external"] = raw["models"]["smollm2-135m"]
+    assert sentence(raw) == "models.external: this name is kept for external predictions that have no base model."
+
+
 def test_all_problems_are_told_at_once(raw):
     raw["report"]["titel"] = ""
     raw["configs"]["lora"]["rank"] = 0
@@ -123,7 +179,9 @@ def test_all_problems_are_told_at_once(raw):
 def test_missing_local_files_are_named(raw):
     raw["models"]["local"] = {"source": {"path": "no/such/model"}}
     raw["sources"]["mine"] = {"splits": {split: {"path": f"no/{split}.jsonl"} for split in ("train", "validation", "test")}}
+    raw["external_predictions"] = {"theirs": {"files": [{"path": "no/x.csv", "task": "outcome", "sample_type": "auto"}]}}
     found = list(missing_files(Config.from_mapping(raw)))
+    assert found.pop(1) == "external_predictions.theirs.files[0].path: 'no/x.csv' does not exist."
     assert found[0] == "models.local.source.path: 'no/such/model' does not exist."
     assert [line.split(":")[0] for line in found[1:]] == [
         f"sources.mine.splits.{s}.path" for s in ("train", "validation", "test")

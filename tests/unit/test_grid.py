@@ -4,7 +4,16 @@ import pytest
 import yaml
 
 from loragrid.config import Config
-from loragrid.grid import expand_evaluations, expand_grid, oversized_mixes, parse_variant
+from loragrid.errors import UserError
+from loragrid.grid import (
+    Evaluation,
+    expand_evaluations,
+    expand_external,
+    expand_grid,
+    misplaced_predictions,
+    oversized_mixes,
+    parse_variant,
+)
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 
@@ -43,11 +52,107 @@ def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
     promptings = {"few": {"type": "few_shot", "k": 2}}
     tasks = {name: task | {"prompt_variants": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
     block = {"tasks": ["outcome"], "sample_types": ["auto"], "nb_samples": [4]}
-    ways = {"promptings": ["zero_shot", "few"], "prompt_variants": ["default", "21"]}
+    ways = {"promptings": ["zero_shot", "few"], "prompt_variants": ["default", "21"], "decodings": ["greedy", "warm"]}
     blocks = [DEFAULT["grid"][0] | block, DEFAULT["grid"][0] | block | ways]
-    found = expand_evaluations(Config.from_mapping(DEFAULT | {"promptings": promptings, "tasks": tasks, "grid": blocks}))
-    assert len(found) == len(set(found)) == 2 * 4
-    assert [e.run for e in found[:4]] == ["base"] * 4
-    assert [e.variant for e in found[:4]] == ["", "~zero_shot~21", "~few~default", "~few~21"]
+    found = expand_evaluations(
+        Config.from_mapping(
+            DEFAULT | {"promptings": promptings, "decodings": {"warm": {"temperature": 1}}, "tasks": tasks, "grid": blocks}
+        )
+    )
+    assert len(found) == len(set(found)) == 2 * 8
+    assert [e.run for e in found[:8]] == ["base"] * 8
+    assert [e.variant for e in found[:5]] == [
+        "",
+        "~zero_shot~default~warm",
+        "~zero_shot~21",
+        "~zero_shot~21~warm",
+        "~few~default",
+    ]
     for one in found:
-        assert parse_variant(one.run + one.variant) == (one.run, one.prompting, one.prompt)
+        assert parse_variant(one.run + one.variant) == (one.run, one.prompting, one.prompt, one.decoding)
+
+
+def test_block_without_training_asks_base_models_alone():
+    alone = {"mixes": [], "nb_samples": [], "configs": []}
+    found = expand_evaluations(config(alone))
+    assert [(e.task, e.sample_type) for e in found] == [(t, s) for t in DEFAULT["tasks"] for s in ("manual", "auto")]
+    assert {e.run for e in found} == {"base"}
+    with pytest.raises(UserError, match=r"grid\[0\]: nb_samples and configs missing"):
+        config({"nb_samples": [], "configs": []})
+
+
+def evaluated(*blocks, **sections):
+    found = expand_evaluations(
+        Config.from_mapping(DEFAULT | sections | {"grid": [DEFAULT["grid"][0] | SMALL | b for b in blocks]})
+    )
+    assert len(found) == len(set(found))
+    return [(one.task, one.run.partition("__")[0]) for one in found]
+
+
+SMALL = {"tasks": ["challenge"], "sample_types": ["manual"], "nb_samples": [4]}
+
+
+def test_runs_are_evaluated_on_their_own_task_unless_a_list_names_others():
+    own = [("challenge", "base"), ("challenge", "challenge")]
+    assert evaluated({}) == evaluated({"evaluate_on": "same"}) == evaluated({"evaluate_on": ["challenge"]}) == own
+    assert evaluated({"evaluate_on": ["outcome"]}) == [
+        ("challenge", "base"),
+        ("outcome", "base"),
+        ("challenge", "challenge"),
+        ("outcome", "challenge"),
+    ]
+
+
+def test_all_means_every_task_that_any_block_trains_for_or_is_evaluated_on():
+    found = evaluated({"evaluate_on": "all"}, {"tasks": ["outcome"], "evaluate_on": ["approach"]})
+    assert set(found) == {(task, "base") for task in ("challenge", "outcome", "approach")} | {
+        *((task, "challenge") for task in ("challenge", "outcome", "approach")),
+        *((task, "outcome") for task in ("outcome", "approach")),
+    }
+
+
+def test_all_leaves_out_tasks_that_lack_the_sample_type_or_the_prompt_variant():
+    tasks = {name: task | {"prompt_variants": {21: {"instruction": "Other."}}} for name, task in DEFAULT["tasks"].items()}
+    tasks["approach"] = tasks["approach"] | {"sample_types": {"auto": tasks["approach"]["sample_types"]["auto"]}}
+    tasks["outcome"] = DEFAULT["tasks"]["outcome"]
+    others = {"tasks": ["approach", "outcome"], "sample_types": ["auto"]}
+    assert ("outcome", "challenge") in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
+    assert ("approach", "challenge") not in evaluated({"evaluate_on": "all"}, others, tasks=tasks)
+    assert ("outcome", "challenge") not in evaluated({"evaluate_on": "all", "prompt_variants": [21]}, others, tasks=tasks)
+
+
+def with_external(block, **external):
+    files = [{"path": "x.jsonl", "task": "outcome", "sample_type": "auto"}]
+    predictions = {"theirs": {"files": files} | external}
+    promptings = {"few": {"type": "few_shot", "k": 2}}
+    grid = [DEFAULT["grid"][0] | block]
+    return Config.from_mapping(DEFAULT | {"promptings": promptings, "grid": grid, "external_predictions": predictions})
+
+
+def test_external_predictions_stand_beside_their_base_model_or_by_themselves():
+    for given, expected in (({}, "external"), ({"base_model": "smollm2-135m"}, "smollm2-135m")):
+        found = with_external({}, **given)
+        assert expand_external(found) == {Evaluation(expected, "outcome", "auto", "theirs"): "x.jsonl"}
+        assert list(misplaced_predictions(found)) == []
+
+
+def test_external_predictions_on_data_that_the_grid_does_not_evaluate_on_are_named():
+    only_manual, elsewhere = {"sample_types": ["manual"]}, {"tasks": ["challenge"], "sample_types": ["auto"]}
+    for block in (only_manual, elsewhere):
+        assert list(misplaced_predictions(with_external(block))) == [
+            "external_predictions.theirs.files[0].task: the grid evaluates nothing on task 'outcome', sample type 'auto'."
+        ]
+    assert list(misplaced_predictions(with_external(elsewhere | {"evaluate_on": ["outcome"]}))) == []
+
+
+def test_external_predictions_whose_base_model_is_not_asked_alike_are_named():
+    assert list(misplaced_predictions(with_external({"promptings": ["few"]}, base_model="smollm2-135m"))) == [
+        "external_predictions.theirs.base_model: the grid does not ask base model 'smollm2-135m' on task 'outcome', sample type "
+        "'auto' (zero_shot, default prompt), so that there is nothing to compare with."
+    ]
+
+
+def test_name_of_the_base_models_is_refused_for_external_predictions():
+    config = with_external({})
+    config = config.model_copy(update={"external_predictions": {"base": config.external_predictions["theirs"]}})
+    assert list(misplaced_predictions(config)) == ["external_predictions.base: this name is kept for the base models themselves."]

@@ -32,7 +32,7 @@ MANIFEST = {
 
 
 def scores(run, values):
-    asked = {"task": "echo", "sample_type": "gold", "prompting": "zero_shot", "prompt_variant": "default"}
+    asked = {"task": "echo", "sample_type": "gold", "prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
     rows = [asked | {"run": run, "scorer": "rouge", "metric": "rougeL", "id": str(i), "value": v} for i, v in enumerate(values)]
     return pd.DataFrame(rows)
 
@@ -54,11 +54,19 @@ def test_card_has_the_metadata_that_a_hub_reads(card):
 
 
 def test_card_shows_data_settings_and_scores_beside_those_of_the_base_model(card):
-    assert "| echo/gold | zero_shot, default | rouge/rougeL | 0.250 | 0.500 ± 0.289 | 3 |" in card
+    assert "| echo/gold | zero_shot, default, greedy | rouge/rougeL | 0.250 | 0.500 ± 0.289 | 3 |" in card
     assert "8 training examples of mix `target_only`" in card
     assert "| rank | 3 |" in card
     assert "| seed of data order | 2 |" in card
     assert 'PeftModel.from_pretrained(base, ".")' in card
+
+
+def test_card_lists_its_target_first_and_says_what_the_others_are(card):
+    assert "what carries over" not in card
+    other = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5])]).assign(task="another")
+    both = model_card(MANIFEST, {"path": "tiny"}, pd.concat([other, scores("echo__n8", [1.0])]))
+    assert both.index("| echo/gold |") < both.index("| another/gold |")
+    assert "It was trained for echo/gold; the other data sets show what carries over." in both
 
 
 def test_card_of_a_whole_model_is_used_without_peft():

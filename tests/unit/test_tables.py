@@ -3,8 +3,11 @@ import math
 import pandas as pd
 import pytest
 
-from loragrid.records import Prediction, Score, write_records
+from loragrid.records import ACCOUNT, Prediction, Score, write_records
 from loragrid.tables import (
+    ASKED,
+    AXES,
+    MODEL,
     compare_with_base,
     label_runs,
     mean_and_error,
@@ -12,8 +15,11 @@ from loragrid.tables import (
     read_predictions,
     read_scores,
     summarise,
+    summarise_transfer,
     write_table,
 )
+
+PRICES = {"m": {"hour": 7.2, "million_prompt_tokens": 10.0, "million_new_tokens": 100.0}}
 
 
 @pytest.fixture
@@ -22,7 +28,15 @@ def predictions(tmp_path):
     trained = {"trained_task": "t", "trained_sample_type": "s", "mix": "target_only", "nb_samples": 8, "config": "lora"}
     trained |= {"loss_computation": "completion", "seed": 1}
     common = {"task": "t", "sample_type": "s", "base_model": "m", "prompt": "?", "prediction": "a", "reference": "b"}
-    common |= {"prompt_tokens": 3, "new_tokens": 4, "batch_size": 2, "engine": "e", "engine_version": "1"}
+    common |= {
+        "queue_s": 2.0,
+        "compute_s": 3.0,
+        "prompt_tokens": 3,
+        "new_tokens": 4,
+        "batch_size": 2,
+        "engine": "e",
+        "engine_version": "1",
+    }
     for run, axes, seconds in (("base", {}, 1.0), ("t__s__x", trained, 0.5)):
         records = [
             Prediction(id=i, run=run, runtime_s=seconds, finish_reason="length" if i == "1" else "stop", **axes, **common)
@@ -68,10 +82,64 @@ def test_comparison_is_paired_by_example(predictions, scores):
 
 
 def test_costs_are_sums_and_shares_over_the_examples(predictions):
-    base, run = prediction_costs(read_predictions(predictions)).to_dict("records")
+    base, run = prediction_costs(read_predictions(predictions), PRICES).to_dict("records")
     assert (base["generation_s"], base["s_per_example"], base["new_tokens"], base["tokens_per_s"]) == (3.0, 1.0, 12, 4.0)
     assert base["share_cut_off"] == pytest.approx(1 / 3)
     assert run["tokens_per_s"] == 8.0
+    assert (base["wait_s"], base["answer_s"]) == (2.0, 3.0)
+    assert base["cost_per_1000"] == pytest.approx(1000 * (1 / 3600 * 7.2 + (3 * 10 + 4 * 100) / 1e6))
+    [unpriced, _] = prediction_costs(read_predictions(predictions), {})["cost_per_1000"]
+    assert math.isnan(unpriced)
+
+
+def test_several_answers_to_an_example_count_as_their_mean(tmp_path):
+    for run, values in (("base", [(0.0, 1.0), (1.0, 1.0)]), ("t__s__x", [(1.0, 1.0), (0.0, None)])):
+        rows = [
+            Score(id=str(i), sample=sample, scorer="r", metric="x", value=value, status="ok")
+            for i, of_example in enumerate(values)
+            for sample, value in enumerate(of_example)
+        ]
+        write_records(tmp_path / f"scores/t/s/m/{run}~zero_shot~default~warm/r.jsonl", rows)
+    table = read_scores(sorted((tmp_path / "scores").rglob("*.jsonl")))
+    axes = pd.DataFrame([{**dict.fromkeys(AXES), **row} for row in table[MODEL].drop_duplicates().to_dict("records")])
+    summary = summarise(table, axes).set_index("run")
+    assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.75, 2, 0]
+    assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 2, 1]
+    assert summary.loc["base", "standard_error"] == pytest.approx(0.25)
+    [row] = compare_with_base(table, summarise(table, axes)).to_dict("records")
+    assert (row["n"], row["mean_difference"], row["better"], row["worse"]) == (2, -0.25, 1, 1)
+
+
+@pytest.fixture
+def with_external(tmp_path, predictions, scores):
+    """The same with external predictions, compared with the base model, and others that stand by themselves."""
+    unknown = dict.fromkeys(ACCOUNT)
+    common = {"task": "t", "sample_type": "s", "prompt": "?", "prediction": "a", "reference": "b", "engine": "external"}
+    for base_model in ("m", "external"):
+        records = [Prediction(id=i, base_model=base_model, run="theirs", engine_version="", **common, **unknown) for i in "123"]
+        write_records(tmp_path / f"predictions/t/s/{base_model}/theirs.jsonl", records)
+        rows = [Score(id=i, scorer="r", metric="x", value=0.75) for i in "123"]
+        write_records(tmp_path / f"scores/t/s/{base_model}/theirs/r.jsonl", rows)
+    return [sorted((tmp_path / name).rglob("*.jsonl")) for name in ("predictions", "scores")]
+
+
+def test_external_predictions_are_summarised_and_compared_like_runs(with_external):
+    predictions, scores = read_predictions(with_external[0]), read_scores(with_external[1])
+    summary = summarise(scores, predictions)
+    theirs = summary[summary["run"] == "theirs"].set_index("base_model")
+    assert theirs["mean"].to_dict() == {"m": 0.75, "external": 0.75}
+    assert theirs["nb_samples"].isna().all()
+    assert sorted(label_runs(summary)) == ["base", "n=8", "theirs", "theirs"]
+    compared = compare_with_base(scores, summary).set_index(["base_model", "run"])
+    assert compared["mean_difference"].to_dict() == {("m", "t__s__x"): 0.0, ("m", "theirs"): 0.25}
+    assert len(summarise_transfer(compared.reset_index())) == 0
+
+
+def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(with_external, predictions):
+    known, table = prediction_costs(read_predictions(predictions), PRICES), read_predictions(with_external[0])
+    pd.testing.assert_frame_equal(prediction_costs(table, PRICES), known)
+    assert table["new_tokens"].dropna().tolist() == [4] * 6
+    assert pd.api.types.is_integer_dtype(table["new_tokens"])
 
 
 def test_tables_survive_both_formats(tmp_path, predictions, scores):
@@ -81,11 +149,36 @@ def test_tables_survive_both_formats(tmp_path, predictions, scores):
     assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()
 
 
+def test_transfer_is_a_mean_over_seeds_of_the_kinds_that_are_tested_on_foreign_data():
+    kind = {"base_model": "m", "trained_task": "t", "trained_sample_type": "s", "mix": "x", "nb_samples": 8, "config": "lora"}
+    kind |= {
+        "loss_computation": "full",
+        "prompting": "zero_shot",
+        "prompt_variant": "default",
+        "decoding": "greedy",
+        "scorer": "r",
+        "metric": "y",
+    }
+    kind |= {"sample_type": "s", "n": 5}
+    rows = [
+        kind | {"task": task, "run": f"seed{seed}", "mean_difference": difference, "standard_error": error}
+        for task, seed, difference, error in (("t", 1, 0.1, 0.2), ("t", 2, 0.3, 0.2), ("u", 1, -0.1, 0.4), ("u", 2, -0.3, 0.2))
+    ]
+    rows.append(rows[0] | {"nb_samples": 4, "run": "small"})
+    found = summarise_transfer(pd.DataFrame(rows))
+    assert found["nb_samples"].tolist() == [8, 8]
+    assert found["task"].tolist() == ["t", "u"]
+    assert found["mean_difference"].tolist() == pytest.approx([0.2, -0.2])
+    assert found["standard_error"].tolist() == pytest.approx([0.2, 0.3])
+    assert found["runs"].tolist() == [2, 2]
+
+
 def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
     run = {"run": "r", "mix": "m", "nb_samples": 8, "config": "lora", "loss_computation": "full", "seed": 1}
     run |= {
         "prompting": "zero_shot",
         "prompt_variant": "default",
+        "decoding": "greedy",
         "task": "t",
         "sample_type": "s",
         "trained_task": "t",
@@ -106,6 +199,6 @@ def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
 def test_labels_name_an_unusual_way_of_asking():
     base = {"run": "base", "mix": None, "nb_samples": None, "config": None, "loss_computation": None, "seed": None}
     base |= {"task": "t", "sample_type": "s", "trained_task": None, "trained_sample_type": None}
-    asked = [("zero_shot", "default"), ("few", "default"), ("zero_shot", "21")]
-    table = pd.DataFrame([base | {"prompting": prompting, "prompt_variant": prompt} for prompting, prompt in asked])
-    assert label_runs(table) == ["base", "base, few", "base, prompt 21"]
+    asked = [("zero_shot", "default", "greedy"), ("few", "default", "greedy"), ("zero_shot", "21", "warm")]
+    table = pd.DataFrame([base | dict(zip(ASKED, how, strict=True)) for how in asked])
+    assert label_runs(table) == ["base", "base, few", "base, prompt 21, warm"]

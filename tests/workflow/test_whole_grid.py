@@ -43,6 +43,11 @@ def restored(project):
         backup.rename(project.folder)
 
 
+def unpredicted(path):
+    """External predictions for a task that the grid does not evaluate on."""
+    return {"theirs": {"files": [{"path": path, "task": "whisper", "sample_type": "gold"}]}}
+
+
 @pytest.fixture
 def changeable(finished):
     with restored(finished) as project:
@@ -197,10 +202,16 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0]["tasks"].append("whisper")),
             {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "make_mix": 2, "describe_data": 1, "train": 2, "predict": 3, "check": 2, "score": 6, "describe_model": 2, "analyse": 1, "report": 1},
         ),
+        (lambda c: c["grid"][0].update(evaluate_on="all"), {"predict": 4, "score": 8, "describe_model": 4, "analyse": 1, "report": 1}),
+        (
+            lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0].update(evaluate_on=["whisper"])),
+            {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "describe_data": 1, "predict": 5, "score": 10, "describe_model": 4, "analyse": 1, "report": 1},
+        ),
     ],
     ids=[
         "edited training config", "unused config", "unused model", "batch size", "subset", "instruction", "scorer setting", "title",
         "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
+        "evaluated on all tasks", "evaluated on a new task",
     ],
 )  # fmt: skip
 def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):
@@ -285,10 +296,16 @@ def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why
         (lambda c: c["grid"][0].update(base_models=["tini"]), "config/config.yaml: grid[0].base_models: unknown base model 'tini'; did you mean 'tiny'?"),
         (lambda c: c["grid"][0].update(nb_samples=[-1]), "config/config.yaml: grid[0].nb_samples[0]: input should be greater than or equal to 0, not -1."),
         (lambda c: c["grid"][0].update(nb_samples=[4, 9999]), "config/config.yaml: grid[0].nb_samples[1]: 9999 is more than the"),
+        (lambda c: c.update(external_predictions=unpredicted("data/test.jsonl")), "config/config.yaml: external_predictions.theirs.files[0].task: the grid evaluates nothing on task 'whisper'"),
+        (lambda c: c.update(external_predictions=unpredicted("data/no.jsonl")), "config/config.yaml: external_predictions.theirs.files[0].path: 'data/no.jsonl' does not exist."),
     ],
-    ids=["unknown key", "missing file", "unknown base model", "negative nb_samples", "nb_samples larger than the data"],
+    ids=[
+        "unknown key", "missing file", "unknown base model", "negative nb_samples", "nb_samples larger than the data",
+        "external predictions outside the grid", "missing external predictions",
+    ],
 )  # fmt: skip
 def test_wrong_config_gives_one_sentence_before_any_job(new_project, change, sentence):
+    new_project.edit_config(lambda c: c["tasks"].update(whisper=c["tasks"]["echo"]))
     new_project.edit_config(change)
     result = new_project.snakemake(check=False)
     assert result.returncode != 0
@@ -408,6 +425,121 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
     assert changeable.planned() == {"predict": 2, "score": 4, "describe_model": 1, "analyse": 1, "report": 1}
+
+
+def test_run_is_tested_on_a_task_that_it_was_not_trained_for(changeable):
+    folder = changeable.folder / "results"
+    before = (folder / "report.html").read_text()
+    assert "Transfer between data sets" not in before
+    assert len(pd.read_csv(folder / "tables/transfer.csv")) == 0
+
+    def also_whispering(config):
+        # Another limit and another scorer, to tell them apart.
+        config["tasks"]["whisper"] = config["tasks"]["echo"] | {"instruction": "Whisper.", "subset": 3, "scorers": ["rouge"]}
+        config["grid"].append(config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "evaluate_on": ["whisper"]})
+
+    changeable.edit_config(also_whispering)
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    run = "echo__gold__target_only__n4__lora__completion__seed1"
+    scores = pd.read_csv(folder / "tables/scores.csv")
+    foreign = scores[scores["task"] == "whisper"]
+    assert set(foreign["run"]) == {"base", run}
+    assert set(foreign["scorer"]) == {"rouge"}
+    assert set(foreign["n"]) == {3}
+    comparisons = pd.read_csv(folder / "tables/comparisons.csv").set_index(["run", "task", "metric"])
+    transfer = pd.read_csv(folder / "tables/transfer.csv").set_index(["task", "metric"])
+    assert set(transfer["trained_task"]) == {"echo"}
+    assert set(transfer["nb_samples"]) == {4}
+    html = (folder / "report.html").read_text()
+    assert "Transfer between data sets" in html
+    for task in ("echo", "whisper"):
+        compared = comparisons.loc[(run, task, "rouge1")]
+        shown = transfer.loc[(task, "rouge1")]
+        assert shown["mean_difference"] == pytest.approx(compared["mean_difference"])
+        assert f"{shown['mean_difference']:.3f} ± {shown['standard_error']:.3f}</span></td>" in html
+    assert "n=4, from echo/gold" in html
+    lead = re.compile(r'<p class="lead">.*?</p>', re.DOTALL)
+    assert lead.search(html)[0] == lead.search(before)[0]
+    card = (folder / f"adapters/echo/gold/tiny/{run}/README.md").read_text()
+    assert card.index("| echo/gold | zero_shot") < card.index("| whisper/gold | zero_shot")
+
+
+def test_predictions_made_elsewhere_stand_beside_ours(changeable):
+    folder = changeable.folder / "results"
+    test = [json.loads(line) for line in (folder / "datasets/echo/gold/test.jsonl").open()]
+    theirs, people = changeable.folder / "data/theirs.jsonl", changeable.folder / "data/people.csv"
+    theirs.write_text("".join(json.dumps({"key": row["id"], "answer": row["output"]}) + "\n" for row in test))
+    predicted = [json.loads(line)["id"] for line in (folder / "predictions/echo/gold/tiny/base.jsonl").open()]
+    asked = [row for row in test if row["id"] in predicted]
+    people.write_text("prompt,prediction\n" + "".join(f"{row['input']},no idea\n" for row in asked))
+
+    def elsewhere(config):
+        data = {"task": "echo", "sample_type": "gold"}
+        config["external_predictions"] = {
+            "theirs": {
+                "base_model": "tiny",
+                "files": [{"path": "data/theirs.jsonl"} | data],
+                "id": "{{ key }}",
+                "prediction": "{{ answer }}",
+            },
+            "some-people": {"files": [{"path": "data/people.csv"} | data], "match": "prompt"},
+        }
+
+    changeable.edit_config(elsewhere)
+    assert changeable.planned() == {"import_predictions": 2, "score": 4, "analyse": 1, "report": 1}
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    scores = pd.read_csv(folder / "tables/scores.csv").set_index(["base_model", "run", "task", "metric"])["mean"]
+    assert scores["tiny", "theirs", "echo", "exact_match"] == 1
+    assert scores["external", "some-people", "echo", "exact_match"] == 0
+    comparisons = pd.read_csv(folder / "tables/comparisons.csv").set_index(["run", "metric"])
+    assert "some-people" not in comparisons.index
+    base = scores["tiny", "base", "echo", "exact_match"]
+    assert comparisons.loc[("theirs", "exact_match"), "mean_difference"] == pytest.approx(1 - base)
+    manifest = json.loads((folder / "predictions/echo/gold/tiny/theirs.manifest.json").read_text())
+    assert (manifest["examples"], manifest["ignored"]) == (4, len(test) - 4)
+    assert {"theirs", "some-people"}.isdisjoint(pd.read_csv(folder / "tables/prediction_costs.csv")["run"])
+    html = (folder / "report.html").read_text()
+    assert '<th scope="col">theirs</th>' in html
+    assert "<h4>some-people</h4>no idea" in html
+    changeable.snakemake("partial_report")
+
+    # A file that changes has no consequences but for its own predictions.
+    people.write_text(people.read_text().replace("no idea", "an idea", 1).replace(asked[-1]["input"], "what?"))
+    assert changeable.planned() == {"import_predictions": 1, "score": 2, "analyse": 1, "report": 1}
+    result = changeable.snakemake(check=False)
+    sentences = [
+        f"data/people.csv: 1 of 4 evaluated test examples have no row: {asked[-1]['id']}.",
+        "data/people.csv: rows that belong to no test example by their prompt (1): line 5.",
+    ]
+    assert all(sentence in result.stderr for sentence in sentences)
+
+
+def test_predictions_are_exported_on_request_and_only_then(changeable):
+    assert changeable.planned("exports") == {"export": 6, "exports": 1}
+    path = "results/exports/echo/gold/tiny/base.jsonl"
+    changeable.snakemake(path)
+    rows = [json.loads(line) for line in (changeable.folder / path).open()]
+    predictions = [json.loads(line) for line in (changeable.folder / "results/predictions/echo/gold/tiny/base.jsonl").open()]
+    assert [(row["output"], row["prediction"]) for row in rows] == [(row["reference"], row["prediction"]) for row in predictions]
+    assert all(row["instruction"] == "Say it again." and row["input"].upper() == row["output"] for row in rows)
+    table = pd.read_csv((changeable.folder / path).with_suffix(".csv"), keep_default_na=False)
+    assert table.to_dict("records") == rows
+    assert changeable.planned("exports") == {"export": 5, "exports": 1}
+    assert changeable.planned() == {}
+
+    # What is asked for in another way is exported too, and so is what was made elsewhere.
+    (changeable.folder / "data/theirs.jsonl").write_text("")
+
+    def more(config):
+        config["tasks"]["echo"]["prompt_variants"] = {21: {"instruction": "Again."}}
+        config["grid"].append(config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "prompt_variants": [21]})
+        files = [{"path": "data/theirs.jsonl", "task": "echo", "sample_type": "gold"}]
+        config["external_predictions"] = {"theirs": {"files": files}}
+
+    changeable.edit_config(more)
+    assert changeable.planned("exports") == {"export": 8, "exports": 1, "predict": 2, "import_predictions": 1}
 
 
 def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):

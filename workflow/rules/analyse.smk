@@ -9,6 +9,8 @@ rule analyse:
         scores_parquet="results/tables/scores.parquet",
         comparisons="results/tables/comparisons.csv",
         comparisons_parquet="results/tables/comparisons.parquet",
+        transfer="results/tables/transfer.csv",
+        transfer_parquet="results/tables/transfer.parquet",
         predictions="results/tables/predictions.parquet",
         losses="results/tables/losses.csv",
         losses_parquet="results/tables/losses.parquet",

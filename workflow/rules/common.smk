@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,26 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from loragrid.config import Config, PromptVariant, local_files, located, missing_files, mix_tasks, prompt_template, stated_rows
 from loragrid.errors import UserError
-from loragrid.grid import BASE, Evaluation, expand_evaluations, expand_grid, oversized_mixes, parse_variant
+from loragrid.grid import (
+    BASE,
+    Evaluation,
+    expand_evaluations,
+    expand_external,
+    expand_grid,
+    misplaced_predictions,
+    oversized_mixes,
+    parse_variant,
+)
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
 
 
 def load_config(raw):
     """The validated configuration; a problem ends the workflow with a sentence that names file and key."""
     try:
         loaded = Config.from_mapping(raw)
-        problems = [*missing_files(loaded), *oversized_mixes(loaded, known_rows(loaded))]
+        problems = [*missing_files(loaded), *oversized_mixes(loaded, known_rows(loaded)), *misplaced_predictions(loaded)]
         if problems:
             raise UserError("\n".join(problems))
     except UserError as error:
@@ -45,9 +56,13 @@ def known_rows(config):
 CONFIG = load_config(config)
 RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
 EVALUATIONS = expand_evaluations(CONFIG)
-DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
 # The sample type that each model is asked first, by everything else.
 FIRST_ASKED = {one._replace(sample_type=""): one.sample_type for one in reversed(EVALUATIONS)}
+EXTERNAL = expand_external(CONFIG)
+# Without any, this matches nothing.
+EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
+# Those that a run is trained on come first.
+DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
 
 
 def tier(name, ending=""):
@@ -66,6 +81,7 @@ def tiers():
     runs = [trained_on(run) for run in RUNS.values()]
     full = [trained_on(run) for run in RUNS.values() if is_full(run)]
     evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
+    elsewhere = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EXTERNAL]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
     imported = [name for name in base_models if CONFIG.models[name].source]
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
@@ -79,17 +95,19 @@ def tiers():
         "models_trained": (rules.train_full, full),
         "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
+        "predictions_imported": (rules.import_predictions, elsewhere),
         "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
         "cards": (rules.describe_model, [run for run in runs if run not in full]),
         "model_cards": (rules.describe_full_model, full),
         "scores": (
             rules.score,
-            [target | {"scorer": name} for target in evaluated for name in CONFIG.tasks[target["task"]].scorers],
+            [target | {"scorer": name} for target in evaluated + elsewhere for name in CONFIG.tasks[target["task"]].scorers],
         ),
     }
     found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
     found["adapters"] += found.pop("models_trained")
     found["cards"] += found.pop("model_cards")
+    found["predictions"] += found.pop("predictions_imported")
     return found
 
 
@@ -338,6 +356,12 @@ def merged_models(wildcards):
     return [rules.merge.output.model.format(**trained_on(run)) for run in RUNS.values()]
 
 
+def exported_predictions(wildcards):
+    """The exports of all predictions, those made elsewhere included."""
+    evaluated = [one._asdict() | {"variant": one.variant} for one in (*EVALUATIONS, *EXTERNAL)]
+    return [pattern.format(**one) for one in evaluated for pattern in rules.export.output]
+
+
 def pushed_files(wildcards):
     """What is uploaded of a run: its weights and its card, merged or as they are."""
     if CONFIG.hub.merged:
@@ -396,7 +420,7 @@ def encoder_files(wildcards):
 
 
 def axes(wildcards):
-    """What every prediction says about the model and about the data that it is evaluated on."""
+    """What every prediction of ours says about the model and about the data that it is evaluated on."""
     run = find_run(wildcards)
     evaluated = {
         "task": wildcards.task,
@@ -411,3 +435,19 @@ def axes(wildcards):
         return evaluated
     trained = {key: value for key, value in run._asdict().items() if key not in evaluated}
     return evaluated | {"trained_task": run.task, "trained_sample_type": run.sample_type} | trained
+
+
+def external_file(wildcards):
+    """The file of the external predictions that wildcards name."""
+    try:
+        return EXTERNAL[Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run)]
+    except KeyError:
+        raise WorkflowError(
+            f"external_predictions.{wildcards.run}: there is no file for task '{wildcards.task}', sample type "
+            f"'{wildcards.sample_type}' and base model '{wildcards.base_model}'."
+        ) from None
+
+
+def external_axes(wildcards):
+    """What every external prediction says about its origin and about the data that it is evaluated on."""
+    return {axis: wildcards[axis] for axis in ("task", "sample_type", "base_model", "run")}

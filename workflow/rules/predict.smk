@@ -12,6 +12,8 @@ rule predict:
         "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.log",
     benchmark:
         "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl"
+    wildcard_constraints:
+        run=RUN_NAME,
     conda:
         "../../envs/infer.yaml"
     threads: 1

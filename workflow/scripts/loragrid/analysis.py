@@ -19,6 +19,7 @@ from loragrid.tables import (
     read_training_costs,
     run_labels,
     summarise,
+    summarise_transfer,
     write_table,
 )
 
@@ -51,6 +52,7 @@ def analyse(
     write_table(summary, tables / "scores.csv", tables / "scores.parquet")
     comparisons = compare_with_base(score_table, summary)
     write_table(comparisons, tables / "comparisons.csv", tables / "comparisons.parquet")
+    write_table(summarise_transfer(comparisons), tables / "transfer.csv", tables / "transfer.parquet")
     write_table(prediction_table, tables / "predictions.parquet")
     write_table(course, tables / "losses.csv", tables / "losses.parquet")
     write_table(read_training_costs(manifests), tables / "training_costs.csv")

@@ -447,6 +447,10 @@ class Task(Fields):
             of_task |= {"output": None, "outputs": None}
         return of_task | own | {"answers": self.answers}
 
+    def has_prompt(self, prompt: str) -> bool:
+        """Whether the task can be asked in this prompt variant."""
+        return prompt == "default" or prompt in self.prompt_variants
+
 
 class TargetOnly(Section):
     """Examples of the target data set alone."""
@@ -760,6 +764,19 @@ class Block(Section):
     )
     decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How they choose their words, from `decodings`.")
 
+    evaluate_on: Literal["same", "all"] | list[str] = Field(
+        "same",
+        description="Tasks on whose test sets each run and its base model are evaluated, besides the run's own: `same`, none; `all`, every task "
+        "of the grid; or a list. The sample type is the run's; `all` leaves out tasks that lack it, or the prompt variant.",
+    )
+
+    @field_validator("evaluate_on", mode="before")
+    @classmethod
+    def _evaluated_tasks_are_a_word_or_a_list(cls, value: Any) -> Any:
+        if value not in ("same", "all") and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
+            raise ValueError("expected same, all or a list of tasks")
+        return value
+
     @model_validator(mode="after")
     def _trains_wholly_or_not_at_all(self) -> Self:
         missing = [axis for axis in ("mixes", "nb_samples", "configs") if not getattr(self, axis)]
@@ -768,6 +785,43 @@ class Block(Section):
                 f"{' and '.join(missing)} missing; give mixes, nb_samples and configs, or none of them to ask base models alone"
             )
         return self
+
+
+class ExternalFile(Section):
+    """Predictions on the test set of one data set."""
+
+    path: str = Field(
+        description="File of rows, as in `sources`: one for each test example that the grid evaluates; rows for other test examples are ignored."
+    )
+    task: Name = Field(description="Task of the data set, which the grid must evaluate on.")
+    sample_type: Name = Field(description="Its sample type.")
+
+
+class ExternalPredictions(Section):
+    """Predictions that were made elsewhere: by another tool, a hosted model or people. They are scored and reported beside ours."""
+
+    base_model: Name | None = Field(
+        None,
+        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the name `external`.",
+    )
+    files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
+    match: Literal["id", "prompt"] = Field(
+        "id",
+        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which must be the example's input, or its "
+        "instruction and input one after the other, white space aside.",
+    )
+    id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
+    prompt: str = Field("{{ prompt }}", description="Template of the prompt.")
+    prediction: str = Field("{{ prediction }}", description="Template of the prediction.")
+
+    @property
+    def key(self) -> str:
+        """The template of what a row is matched by."""
+        return self.id if self.match == "id" else self.prompt
+
+
+EXTERNAL = "external"
+"""Stands where a base model's name would stand, for external predictions that name none."""
 
 
 class HubUpload(Section):
@@ -839,6 +893,9 @@ class Config(Section):
     )
     hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
     grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
+    external_predictions: dict[Name, ExternalPredictions] = Field(
+        default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
+    )
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
 
@@ -1036,6 +1093,30 @@ def _broken_references(config: Config) -> Iterator[str]:
         yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
     for i, block in enumerate(config.grid):
         yield from _broken_block(config, f"grid[{i}]", block)
+    if EXTERNAL in config.models:
+        yield f"models.{EXTERNAL}: this name is kept for external predictions that have no base model."
+    for name, external in config.external_predictions.items():
+        yield from _broken_external(config, f"external_predictions.{name}", external)
+
+
+def _broken_external(config: Config, where: str, external: ExternalPredictions) -> Iterator[str]:
+    if external.base_model is not None and external.base_model not in config.models:
+        yield _unknown(f"{where}.base_model", "base model", external.base_model, config.models)
+    for key in ("id", "prompt", "prediction"):
+        if problem := syntax_error(getattr(external, key)):
+            yield f"{where}.{key}: not a valid template: {problem}"
+    met = set()
+    for i, file in enumerate(external.files):
+        of_file = f"{where}.files[{i}]"
+        if file.task not in config.tasks:
+            yield _unknown(f"{of_file}.task", "task", file.task, config.tasks)
+        elif file.sample_type not in (known := config.tasks[file.task].sample_types):
+            yield _unknown(f"{of_file}.sample_type", f"sample type of task '{file.task}':", file.sample_type, known)
+        elif config.tasks[file.task].fields(file.sample_type)["prompts"] is not None:
+            yield f"{of_file}.task: examples of task '{file.task}' have several prompts, for which predictions cannot be imported."
+        if (file.task, file.sample_type) in met:
+            yield f"{of_file}: there is another file for task '{file.task}', sample type '{file.sample_type}' already."
+        met.add((file.task, file.sample_type))
 
 
 def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -1052,22 +1133,13 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
             if name not in known:
                 yield _unknown(f"{where}.{axis}", kind, name, known)
     for task_name in filter(config.tasks.__contains__, block.tasks):
-        for sample_type in block.sample_types:
-            if sample_type not in config.tasks[task_name].sample_types:
-                yield _unknown(
-                    f"{where}.sample_types",
-                    f"sample type of task '{task_name}':",
-                    sample_type,
-                    config.tasks[task_name].sample_types,
-                )
-        for prompt in block.prompt_variants:
-            if prompt not in ("default", *config.tasks[task_name].prompt_variants):
-                yield _unknown(
-                    f"{where}.prompt_variants",
-                    f"prompt variant of task '{task_name}':",
-                    prompt,
-                    ["default", *config.tasks[task_name].prompt_variants],
-                )
+        yield from _lacks(config.tasks[task_name], task_name, block, f"{where}.sample_types", f"{where}.prompt_variants")
+    if isinstance(block.evaluate_on, list):
+        for task_name in (name for name in block.evaluate_on if name not in block.tasks):
+            if task_name in config.tasks:
+                yield from _lacks(config.tasks[task_name], task_name, block, f"{where}.evaluate_on", f"{where}.evaluate_on")
+            else:
+                yield _unknown(f"{where}.evaluate_on", "task", task_name, config.tasks)
     if block.configs:
         yield from _unasked_runs(config, where, block)
     for mix_name in filter(config.mixes.__contains__, block.mixes):
@@ -1102,6 +1174,16 @@ def _unasked_runs(config: Config, where: str, block: Block) -> Iterator[str]:
             )
             if not plain and not isinstance(model.engine, HfEngine):
                 yield f"{where}.configs: '{key}' is no plain LoRA, the only adapters that the engine of '{name}' can use."
+
+
+def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
+    """One sentence for each sample type and prompt variant of a block that a task does not have, with the key that is to blame."""
+    for sample_type in block.sample_types:
+        if sample_type not in task.sample_types:
+            yield _unknown(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
+    for prompt in block.prompt_variants:
+        if not task.has_prompt(prompt):
+            yield _unknown(of_prompt_variants, f"prompt variant of task '{name}':", prompt, ["default", *task.prompt_variants])
 
 
 def mix_tasks(mix: TargetOnly | Fractional | Weighted) -> list[str]:
@@ -1168,6 +1250,10 @@ def missing_files(config: Config) -> Iterator[str]:
             for file in ("adapter_model.safetensors", "adapter_config.json"):
                 if not (Path(training.adapter) / file).is_file():
                     yield f"configs.{name}.adapter: '{training.adapter}/{file}' does not exist."
+    for name, external in config.external_predictions.items():
+        for i, predicted in enumerate(external.files):
+            if not Path(predicted.path).is_file():
+                yield f"external_predictions.{name}.files[{i}].path: '{predicted.path}' does not exist."
     for name, source in config.sources.items():
         for key, path in local_files(source).items():
             if not Path(path).is_file():

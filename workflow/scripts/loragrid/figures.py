@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from loragrid.files import written_whole
 from loragrid.grid import BASE
-from loragrid.tables import ASKED, EVALUATED
+from loragrid.tables import ASKED, EVALUATED, on_own_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,22 +65,23 @@ def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
     """Mean of a metric, with its standard error, over the number of training examples; the base model stands at 0.
 
-    Runs trained on another data set are left out. With several seeds a point is the mean over them, and its bar their
-    mean standard error.
+    Runs trained on another data set are left out, and so are data sets that no run was trained on. With several seeds a
+    point is the mean over them, and its bar their mean standard error.
     """
     of_metric = summary[summary["scorer"] + "/" + summary["metric"] == metric]
-    own = of_metric["trained_task"].isna() | (
-        (of_metric["trained_task"] == of_metric["task"]) & (of_metric["trained_sample_type"] == of_metric["sample_type"])
-    )
-    by_dataset = dict(groups(of_metric[own], EVALUATED))
+    runs_on_own = of_metric[on_own_data(of_metric)]
+    bases = of_metric[of_metric["run"] == BASE]
+    by_dataset = {
+        dataset: table for dataset, table in groups(pd.concat([bases, runs_on_own]), EVALUATED) if (table["run"] != BASE).any()
+    }
     figure, found = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}")
-    curves = list(dict(groups(of_metric[of_metric["run"] != BASE], CURVE)))
+    curves = list(dict(groups(runs_on_own, CURVE)))
     varying = [i for i in range(len(CURVE)) if len({curve[i] for curve in curves}) > 1] or [0, 1]
-    ticks = sorted({0, *map(int, of_metric["nb_samples"].dropna())})
+    ticks = sorted({0, *map(int, runs_on_own["nb_samples"])})
     for dataset, axis in found.items():
         table = by_dataset[dataset]
         for curve, runs in groups(table[table["run"] != BASE], CURVE):
-            base = table[(table["run"] == BASE) & (table[ASKED] == list(curve[-2:])).all(axis=1)]
+            base = table[(table["run"] == BASE) & (table[ASKED] == list(curve[-len(ASKED) :])).all(axis=1)]
             points = runs.groupby("nb_samples")[["mean", "standard_error"]].mean()
             x = [0] * len(base) + [int(n) for n in points.index]
             y = [*base["mean"], *points["mean"]]

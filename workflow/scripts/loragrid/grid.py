@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from loragrid.config import Block, Config
+from loragrid.config import EXTERNAL, Block, Config
 
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
@@ -49,13 +49,13 @@ def block_runs(block: Block) -> Iterator[Run]:
 
 
 class Evaluation(NamedTuple):
-    """One set of predictions: a run, or a base model, on one data set, asked in one way."""
+    """One set of predictions: by a run, a base model or somebody else, on one data set, asked in one way."""
 
     base_model: str
     task: str
     sample_type: str
     run: str
-    """Name of the run, or `BASE`."""
+    """Name of the run or of the external predictions, or `BASE`."""
     prompting: str = "zero_shot"
     prompt: str = "default"
     decoding: str = "greedy"
@@ -78,16 +78,67 @@ def parse_variant(name: str) -> tuple[str, str, str, str]:
     return run, prompting, prompt, decoding
 
 
+def evaluated_tasks(config: Config, block: Block, task: str, sample_type: str, prompt: str) -> list[str]:
+    """The tasks that the runs of a block for one task are evaluated on, this one first."""
+    if isinstance(block.evaluate_on, list):
+        others = block.evaluate_on
+    elif block.evaluate_on == "all":
+        known = config.tasks
+        others = [t for t in grid_tasks(config) if sample_type in known[t].sample_types and known[t].has_prompt(prompt)]
+    else:
+        others = []
+    return list(dict.fromkeys([task, *others]))
+
+
+def grid_tasks(config: Config) -> list[str]:
+    """The tasks that occur in the grid, to train for or to evaluate on."""
+    trained = [task for block in config.grid for task in block.tasks]
+    return trained + [task for block in config.grid if isinstance(block.evaluate_on, list) for task in block.evaluate_on]
+
+
 def expand_evaluations(config: Config) -> list[Evaluation]:
-    """What is predicted: each block's base models and runs, in each of its ways of asking. Base models come first."""
-    bases, runs = [], []
+    """What is predicted: each block's base models and runs, in each of its ways of asking.
+
+    Base models come before runs, and what a run is trained for before what it is evaluated on besides.
+    """
+    found: dict[tuple[bool, bool], list[Evaluation]] = {}
     for block in config.grid:
         for asked in product(block.promptings, block.prompt_variants, block.decodings):
-            for data in product(block.base_models, block.tasks, block.sample_types):
-                bases.append(Evaluation(*data, BASE, *asked))
-            for run in block_runs(block):
-                runs.append(Evaluation(run.base_model, run.task, run.sample_type, run.name, *asked))
-    return list(dict.fromkeys(bases + runs))
+            bases = [(*data, BASE) for data in product(block.base_models, block.tasks, block.sample_types)]
+            runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(block)]
+            for base_model, own_task, sample_type, name in bases + runs:
+                for task in evaluated_tasks(config, block, own_task, sample_type, asked[1]):
+                    one = Evaluation(base_model, task, sample_type, name, *asked)
+                    found.setdefault((name != BASE, task != own_task), []).append(one)
+    return list(dict.fromkeys(one for place in sorted(found) for one in found[place]))
+
+
+def expand_external(config: Config) -> dict[Evaluation, str]:
+    """What is predicted elsewhere, with the files."""
+    return {
+        Evaluation(external.base_model or EXTERNAL, file.task, file.sample_type, name): file.path
+        for name, external in config.external_predictions.items()
+        for file in external.files
+    }
+
+
+def misplaced_predictions(config: Config) -> Iterator[str]:
+    """One sentence for each file of external predictions that stands beside nothing of the grid."""
+    evaluations = set(expand_evaluations(config)) if config.external_predictions else set()
+    datasets = {(one.task, one.sample_type) for one in evaluations}
+    for name, external in config.external_predictions.items():
+        where = f"external_predictions.{name}"
+        if name == BASE:
+            yield f"{where}: this name is kept for the base models themselves."
+        for i, file in enumerate(external.files):
+            of_data = f"task '{file.task}', sample type '{file.sample_type}'"
+            if (file.task, file.sample_type) not in datasets:
+                yield f"{where}.files[{i}].task: the grid evaluates nothing on {of_data}."
+            elif external.base_model and Evaluation(external.base_model, file.task, file.sample_type, BASE) not in evaluations:
+                yield (
+                    f"{where}.base_model: the grid does not ask base model '{external.base_model}' on {of_data} (zero_shot, "
+                    "default prompt), so that there is nothing to compare with."
+                )
 
 
 def expand_grid(config: Config) -> list[Run]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from loragrid.grid import BASE
-from loragrid.tables import METRIC, mean_and_error
+from loragrid.tables import ASKED, METRIC, mean_and_error
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EVALUATION = ["task", "sample_type", "prompting", "prompt_variant", *METRIC]
+_EVALUATION = ["task", "sample_type", *ASKED, *METRIC]
 
 
 def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame) -> str:
@@ -25,7 +25,10 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
     """
     run, config = manifest["run"], manifest["config"]
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
-    evaluations = _evaluations(scores)
+    # What it was trained for comes first.
+    evaluations = sorted(
+        _evaluations(scores), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
+    )
     full = config["method"] == "full"
     metadata = ModelCardData(
         base_model=source.get("hub"),
@@ -62,7 +65,7 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
         "",
         "## Scores",
         "",
-        *_score_table(evaluations),
+        *_score_table(evaluations, f"{run['task']}/{run['sample_type']}"),
         "",
         "## Training",
         "",
@@ -103,14 +106,14 @@ def _eval_result(row: dict[str, Any]) -> EvalResult:
     return EvalResult(
         task_type="text-generation",
         dataset_type=dataset,
-        dataset_name=f"{dataset} ({row['prompting']}, prompt {row['prompt_variant']})",
+        dataset_name=f"{dataset} ({row['prompting']}, prompt {row['prompt_variant']}, {row['decoding']})",
         metric_type=metric,
         metric_name=metric,
         metric_value=round(row["mean"], 4),
     )
 
 
-def _score_table(evaluations: list[dict[str, Any]]) -> list[str]:
+def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
     if not evaluations:
         return ["None."]
     lines = ["Means over test examples ± standard error.", ""]
@@ -118,9 +121,11 @@ def _score_table(evaluations: list[dict[str, Any]]) -> list[str]:
     for row in evaluations:
         base = "–" if row["base"] is None else f"{row['base']:.3f}"
         lines.append(
-            f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']} | {row['scorer']}/{row['metric']} "
+            f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']}, {row['decoding']} | {row['scorer']}/{row['metric']} "
             f"| {base} | {row['mean']:.3f} ± {row['error']:.3f} | {row['n']} |"
         )
+    if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
+        lines += ["", f"It was trained for {target}; the other data sets show what carries over."]
     return lines
 
 

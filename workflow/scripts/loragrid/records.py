@@ -65,9 +65,11 @@ class Prediction(Record):
     id: str = Field(description="Id of the test example.")
     task: str = Field(description="Task that the model is evaluated on.")
     sample_type: str = Field(description="Sample type that the model is evaluated on.")
-    base_model: str = Field(description="Name of the base model.")
-    run: str = Field(description="Name of the run; `base` for the base model itself.")
-    trained_task: str | None = Field(None, description="Task that the run was trained on; null for `base`, as are the next six.")
+    base_model: str = Field(description="Name of the base model; `external` for external predictions that name none.")
+    run: str = Field(description="Name of the run, or of external predictions; `base` for the base model itself.")
+    trained_task: str | None = Field(
+        None, description="Task that the run was trained on; null for `base` and external predictions, as are the next six."
+    )
     trained_sample_type: str | None = Field(None, description="Sample type that the run was trained on.")
     mix: str | None = Field(None, description="Mix recipe.")
     nb_samples: int | None = Field(None, description="Examples of the target task in the mix.")
@@ -79,21 +81,25 @@ class Prediction(Record):
     decoding: str = Field("greedy", description="How the answer's tokens were chosen.")
     sample: int = Field(0, description="Which of several answers to the same prompt.")
     answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
-    prompt: str | list[str] = Field(description="The prompt as the model got it, special tokens included.")
+    prompt: str | list[str] = Field(
+        description="The prompt as the model got it, special tokens included; of external predictions as far as known."
+    )
     prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
     reference: str | list[str] = Field(description="The reference output, or several.")
-    queue_s: float | list[float] = Field(description="Seconds from the start of asking until it was its turn.")
-    compute_s: float | list[float] = Field(description="Seconds from then until the answer was there.")
-    runtime_s: float | list[float] = Field(
+    queue_s: float | list[float] | None = Field(
+        description="Seconds from the start of asking until it was its turn; null for external predictions, as are the next six."
+    )
+    compute_s: float | list[float] | None = Field(description="Seconds from then until the answer was there.")
+    runtime_s: float | list[float] | None = Field(
         description="Its share of the computing: seconds of what was answered together, divided by the batch size."
     )
-    prompt_tokens: int | list[int] = Field(description="Tokens of the prompt.")
-    new_tokens: int | list[int] = Field(description="Tokens generated, the end-of-turn token included.")
-    finish_reason: FinishReason | list[FinishReason] = Field(
+    prompt_tokens: int | list[int] | None = Field(description="Tokens of the prompt.")
+    new_tokens: int | list[int] | None = Field(description="Tokens generated, the end-of-turn token included.")
+    finish_reason: FinishReason | list[FinishReason] | None = Field(
         description="`stop`: the model ended its turn; `length`: it was cut off."
     )
-    batch_size: int | list[int] = Field(description="Prompts that were generated together.")
-    engine: str = Field(description="Inference engine.")
+    batch_size: int | list[int] | None = Field(description="Prompts that were generated together.")
+    engine: str = Field(description="Inference engine; `external` for external predictions.")
     engine_version: str = Field(description="Its version.")
 
     @property
@@ -121,6 +127,15 @@ class Score(Record):
     metric: str = Field(description="Name of the metric; a scorer may give several.")
     value: float | None = Field(description="The value; null if the scorer failed on this example.")
     status: str = Field("ok", description="`ok`, or what went wrong.")
+
+
+class Export(Record):
+    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each."""
+
+    instruction: str = Field(description="The instruction of the test example.")
+    input: str = Field(description="Its input.")
+    output: str | list[str] = Field(description="Its reference output, or several.")
+    prediction: str = Field(description="The answer.")
 
 
 RecordT = TypeVar("RecordT", bound=Record)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loragrid.config import Config
-from loragrid.records import Example, Prediction, Record, Score
+from loragrid.records import Example, Export, Prediction, Record, Score
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 CONFIGURATION = Path("docs/configuration.md")
@@ -49,6 +49,7 @@ def records_text() -> str:
         (Example, "results/datasets/<task>/<sample_type>/*.jsonl and results/mixes/**/*.jsonl"),
         (Prediction, "results/predictions/<task>/<sample_type>/<base_model>/<run or base>.jsonl"),
         (Score, "results/scores/<task>/<sample_type>/<base_model>/<run or base>/<scorer>.jsonl"),
+        (Export, "results/exports/<task>/<sample_type>/<base_model>/<run or base>.jsonl"),
     )
     lines = ["# Records", "", "One JSON object a line. All of them are checked when they are written and when they are read."]
     for record, files in records:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from loragrid.files import written_whole
 from loragrid.grid import BASE
 from loragrid.records import Example, iterate_records
-from loragrid.tables import EVALUATED, METRIC, MODEL, RUN, label_runs, run_labels
+from loragrid.tables import EVALUATED, KIND, METRIC, MODEL, RUN, label_runs, on_own_data, run_labels
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
@@ -42,12 +42,12 @@ def failure(log: str) -> str:
 
 
 def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """How many data sets and runs gained over their base model in the main metric.
+    """How many data sets and runs gained over their base model in the main metric, each run on its own data set.
 
     A data set counts as gained if the runs with the most training examples gain on average: nothing is picked by its
     test score. A gain is called clear if it is larger than two standard errors.
     """
-    rows = comparisons[comparisons["scorer"] + "/" + comparisons["metric"] == metric]
+    rows = comparisons[(comparisons["scorer"] + "/" + comparisons["metric"] == metric) & on_own_data(comparisons)]
     largest = rows[rows["nb_samples"] == rows.groupby(EVALUATED)["nb_samples"].transform("max")]
     gains = largest.groupby(EVALUATED)["mean_difference"].mean()
     return {
@@ -77,6 +77,25 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict
             rows.append({**dict(zip(EVALUATED, dataset, strict=True)), "cells": cells})
         tables.append({"metric": "/".join(map(str, key)), "columns": list(dict.fromkeys(ordered["label"])), "rows": rows})
     return tables
+
+
+def transfer_table(transfer: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """What carries over in one metric: a row per base model and kind of run, a column for each evaluated data set."""
+    of_metric = transfer[transfer["scorer"] + "/" + transfer["metric"] == metric]
+    trained = of_metric.assign(task=of_metric["trained_task"], sample_type=of_metric["trained_sample_type"], run="", seed=0)
+    rows = []
+    for _, group in of_metric.assign(label=label_runs(trained)).groupby(["base_model", *KIND], sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "base_model": first["base_model"],
+                "task": first["trained_task"],
+                "sample_type": first["trained_sample_type"],
+                "label": first["label"],
+                "cells": {(row["task"], row["sample_type"]): row for row in group.to_dict("records")},
+            }
+        )
+    return {"columns": list(dict.fromkeys(column for row in rows for column in row["cells"])), "rows": rows}
 
 
 def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[str, Any]]:
@@ -134,10 +153,15 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """The different combinations of commit, hardware and versions in the manifests, with how many files each made."""
+    """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
+
+    Those of external predictions are left out: where they were made is not known.
+    """
     counts: dict[str, int] = {}
     for path in manifests:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "hardware" not in manifest:
+            continue
         facts = {key: manifest[key] for key in ("git_commit", "hardware", "versions")}
         text = json.dumps(facts, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1
@@ -195,6 +219,7 @@ def write_report(
         headline=headline(comparisons, metric),
         state=state,
         results=result_tables(summary, comparisons),
+        transfer=transfer_table(pd.read_parquet(tables / "transfer.parquet"), metric),
         learning_curves=as_data_uri(figures / "learning_curves.svg"),
         loss_curves=as_data_uri(figures / "loss_curves.svg"),
         lengths_figure=as_data_uri(figures / "lengths.svg"),

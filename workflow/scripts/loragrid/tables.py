@@ -20,13 +20,17 @@ ASKED = ["prompting", "prompt_variant", "decoding"]
 MODEL = [*RUN, *ASKED]
 AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"]
 METRIC = ["scorer", "metric"]
+KIND = ["trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", *ASKED]
+"""What a run is trained on, how, and how it is asked: all but its base model and seed."""
 INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
+# Unknown for external predictions.
+MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int64", "batch_size": "Int64"}
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
     """One row per prompt, with the fields of its prediction; references are always lists."""
     rows = [part for path in paths for prediction in iterate_records(path, Prediction) for part in prediction.parts]
-    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS)
+    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS | MEASURED)
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -85,6 +89,25 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
     return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS)
 
 
+def on_own_data(table: pd.DataFrame) -> pd.Series:
+    """Which rows are about a run on the data set that it was trained on."""
+    return (table["trained_task"] == table["task"]) & (table["trained_sample_type"] == table["sample_type"])
+
+
+def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """One row per base model, kind of run, evaluated data set and metric, for kinds that are evaluated on foreign data too.
+
+    `mean_difference` to the base model and its `standard_error` are means over the `runs` of a kind, which differ in their
+    seeds alone. Runs share their test examples, so that the error does not shrink with their number.
+    """
+    of_kind = ["base_model", *KIND]
+    foreign = comparisons.loc[~on_own_data(comparisons), of_kind].drop_duplicates()
+    means = {name: (name, "mean") for name in ("mean_difference", "standard_error")}
+    # External predictions are of no kind: groupby() leaves them out.
+    grouped = comparisons.merge(foreign, on=of_kind).groupby([*of_kind, "task", "sample_type", *METRIC], sort=False)
+    return grouped.agg(runs=("run", "nunique"), n=("n", "max"), **means).reset_index()
+
+
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
     """The courses of all trainings, one row per run and step."""
     tables = []
@@ -125,13 +148,14 @@ def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Mapping[str
     """One row per model and data set: examples, tokens, seconds, the share of answers that were cut off, and what 1,000 examples cost.
 
     `generation_s` is the computing, shared out among what was answered together; `wait_s` and `answer_s` are how long a prompt waited
-    for its turn on average, and how long it then took until the answer was there.
+    for its turn on average, and how long it then took until the answer was there. What external predictions cost is not known; they
+    have no row.
 
     Args:
         prices: by base model, of an `hour` of computing, a `million_prompt_tokens` and a `million_new_tokens`.
     """
     rows = []
-    for key, group in predictions.groupby(MODEL, sort=False):
+    for key, group in predictions.dropna(subset="runtime_s").groupby(MODEL, sort=False):
         seconds, new_tokens = float(group["runtime_s"].sum()), int(group["new_tokens"].sum())
         cut = float((group["finish_reason"] == "length").mean())
         per_second = new_tokens / seconds if seconds else math.nan
@@ -160,7 +184,7 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
 def label_runs(runs: pd.DataFrame) -> list[str]:
     """A short name for each run: the axes in which the given runs differ; the number of samples always.
 
-    A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
+    External predictions have the name that they were given. A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
@@ -168,8 +192,8 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
     def label(run: pd.Series) -> str:
         how = [text.format(run[axis]) for axis, usual, text in asked if run[axis] != usual]
-        if run["run"] == BASE:
-            return ", ".join([BASE, *how])
+        if pd.isna(run["trained_task"]):
+            return ", ".join([run["run"], *how])
         parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *how]
         if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
             parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")

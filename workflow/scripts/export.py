@@ -1,0 +1,16 @@
+"""Write the predictions of one model on one data set for other tools."""
+
+from typing import TYPE_CHECKING
+
+from loragrid.exports import export, write_csv
+from loragrid.job import logged
+from loragrid.records import Example, Prediction, read_records, write_records
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+with logged(snakemake.log[0]):
+    predictions = read_records(snakemake.input.predictions, Prediction)
+    rows = list(export(predictions, read_records(snakemake.input.test, Example)))
+    write_records(snakemake.output.jsonl, rows)
+    write_csv(snakemake.output.csv, rows)
