@@ -67,7 +67,7 @@ def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends
     kills, prompts = 20, 50
 
     def one_at_a_time(config):
-        config["models"]["smollm2-135m"]["batch_size"] = 1
+        config["models"]["smollm2-135m"]["engine"] = {"type": "hf", "batch_tokens": 1}
         config["tasks"]["outcome"] |= {"subset": prompts, "max_new_tokens": 8}
 
     real_project.edit_config(one_at_a_time)
@@ -92,7 +92,8 @@ def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends
     assert f"going on after {len(finished)} of {prompts} prompts" in log.read_text()
     resumed = read_lines(file)
     assert {a["runtime_s"] for a in finished.values()} <= {answer["runtime_s"] for answer in resumed}
-    assert [a | {"runtime_s": 0} for a in resumed] == [a | {"runtime_s": 0} for a in uninterrupted]
+    no_times = {"queue_s": 0, "compute_s": 0, "runtime_s": 0}
+    assert [answer | no_times for answer in resumed] == [answer | no_times for answer in uninterrupted]
     assert not real_project.files(".state/predictions/*")
 
 

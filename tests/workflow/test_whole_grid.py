@@ -180,7 +180,10 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         (lambda c: c["configs"]["lora"].update(learning_rate=0.01), TRAINED),
         (lambda c: c["configs"].update(other={"rank": 2}), {}),
         (lambda c: c["models"].update(other=c["models"]["tiny"]), {}),
-        (lambda c: c["models"]["tiny"].update(batch_size=2), {"predict": 6, "score": 12, "describe_model": 4, "analyse": 1, "report": 1}),
+        (lambda c: c["models"]["tiny"].update(engine={"type": "hf", "batch_tokens": 9}), {}),
+        (lambda c: c["models"]["tiny"].update(price={"hour": 2}), {"analyse": 1, "report": 1}),
+        (lambda c: c["models"]["tiny"].update(generation={"stop": ["."]}), {"predict": 6, "score": 12, "describe_model": 4, "analyse": 1, "report": 1}),
+        (lambda c: c["models"]["tiny"].update(context_length=300), {"predict": 6, "check": 5, "score": 12, "describe_model": 4, "analyse": 1, "report": 1}),
         (lambda c: c["tasks"]["echo"].update(subset=3), {"predict": 3, "score": 6, "describe_model": 2, "analyse": 1, "report": 1}),
         (
             lambda c: c["tasks"]["echo"].update(instruction="Repeat."),
@@ -209,7 +212,7 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
         ),
     ],
     ids=[
-        "edited training config", "unused config", "unused model", "batch size", "subset", "instruction", "scorer setting", "title",
+        "edited training config", "unused config", "unused model", "speed of the engine", "price", "generation setting", "context length", "subset", "instruction", "scorer setting", "title",
         "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
         "evaluated on all tasks", "evaluated on a new task",
     ],
@@ -239,7 +242,7 @@ def test_new_time_stamps_comments_and_formatting_of_code_rerun_nothing(changeabl
 )
 def test_raised_version_reruns_its_stage_and_what_depends_on_it(changeable, rule, expected):
     path = changeable.folder / f"workflow/rules/{rule}.smk"
-    path.write_text(path.read_text().replace("version=1", "version=2", 1))
+    path.write_text(re.sub(r"version=\d+", "version=99", path.read_text(), count=1))
     assert changeable.planned() == expected
 
 
@@ -425,6 +428,68 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
     assert changeable.planned() == {"predict": 2, "score": 4, "describe_model": 1, "analyse": 1, "report": 1}
+
+
+def test_decodings_are_an_axis_and_several_answers_count_as_one_example(changeable):
+    def warm(config):
+        config["decodings"] = {"warm": {"temperature": 1.0, "top_k": 40, "samples": 3, "seed": 5}, "live": {"latency": True}}
+        config["grid"].append(config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "decodings": ["warm", "live"]})
+
+    changeable.edit_config(warm)
+    assert changeable.planned() == {"predict": 4, "score": 8, "describe_model": 1, "analyse": 1, "report": 1}
+    changeable.snakemake()
+    folder = changeable.folder / "results"
+    predictions = pd.read_parquet(folder / "tables/predictions.parquet")
+    sampled = predictions[predictions["decoding"] == "warm"]
+    assert sampled.groupby(["run", "id"])["sample"].apply(sorted).map(tuple).eq((0, 1, 2)).all()
+    assert sampled.groupby(["run", "id"])["prediction"].nunique().gt(1).any()
+    live = predictions[predictions["decoding"] == "live"].set_index(["run", "id"])
+    greedy = predictions[(predictions["decoding"] == "greedy") & (predictions["task"] == "echo")].set_index(["run", "id"])
+    assert set(live["batch_size"]) == {1}
+    assert set(greedy["batch_size"]) == {4}
+    assert (live["prediction"] == greedy.loc[live.index, "prediction"]).all()
+    scores = pd.read_csv(folder / "tables/scores.csv")
+    assert set(scores["n"]) == {4}
+    assert "n=4, warm" in (folder / "report.html").read_text()
+
+
+def test_base_model_answers_the_same_prompt_once_for_all_sample_types(changeable):
+    def another_sample_type(config):
+        config["tasks"]["shout"]["sample_types"]["low"] = {"output": "{{ word | lower }}"}
+        config["grid"].append({"base_models": ["tiny"], "tasks": ["shout"], "sample_types": ["low"]})
+
+    changeable.edit_config(another_sample_type)
+    plan = {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "describe_data": 1}
+    assert changeable.planned() == plan | {"predict": 1, "score": 2, "analyse": 1, "report": 1}
+    changeable.snakemake()
+    folder = changeable.folder / "results/predictions/shout"
+    first, second = (
+        {row["prompt"]: row for row in map(json.loads, (folder / sample_type / "tiny/base.jsonl").open())}
+        for sample_type in ("gold", "low")
+    )
+    assert first.keys() == second.keys()
+    for prompt, row in second.items():
+        assert row["reference"] == first[prompt]["reference"].lower()
+        same = ("prediction", "runtime_s", "queue_s", "new_tokens", "engine_version")
+        assert [row[field] for field in same] == [first[prompt][field] for field in same]
+    assert json.loads((folder / "low/tiny/base.manifest.json").read_text())["taken_over"] == 4
+    assert changeable.planned() == {}
+    (folder / "gold/tiny/base.jsonl").unlink()
+    assert changeable.planned()["predict"] == 2
+
+
+def test_check_that_fails_leaves_its_evidence(new_project, tiny_model):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    new_project.snakemake("adapters")
+    for adapter in new_project.files("adapters/*/*/*/*/adapter_model.safetensors"):
+        save_file({name: torch.zeros_like(weight) for name, weight in load_file(adapter).items()}, adapter)
+    result = new_project.snakemake("checks", check=False)
+    assert "does not pass: differs from base; the evidence is in results/checks/tiny/" in result.stderr
+    assert [path.name for path in new_project.files("checks/tiny/*.json") if ".failed." not in path.name] == ["base.json"]
+    evidence = json.loads(new_project.files("checks/tiny/*.failed.json")[0].read_text())
+    assert evidence["checks"]["differs from base"] == {"passed": False, "evidence": [0.0, 0.0]}
 
 
 def test_run_is_tested_on_a_task_that_it_was_not_trained_for(changeable):

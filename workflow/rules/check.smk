@@ -16,7 +16,7 @@ rule check:
         mem_mb=4000,
     params:
         version=2,
-        model=lambda wildcards: model_settings(wildcards.base_model) | {"engine": engine_settings(wildcards.base_model)},
+        model=lambda wildcards: asked_settings(wildcards.base_model),
         quantization=quantization,
         checks=CONFIG.checks.model_dump(),
     message:

@@ -148,13 +148,11 @@ def pretrained(name):
 
 
 def model_settings(base_model):
-    """Those settings of a base model that decide what it learns and says; the rarer ones only where they are used."""
+    """Those settings of a base model that decide what it learns and says."""
     model = CONFIG.models[base_model]
-    rare = {"context_length": model.context_length}
-    if model.chat_template:
-        rare["chat_template"] = Path(model.chat_template).read_text(encoding="utf-8")
-    always = with_template(model.model_dump(include={"dtype", "prompt_format", "system_prompt"}))
-    return always | {key: value for key, value in rare.items() if value is not None}
+    template = Path(model.chat_template).read_text(encoding="utf-8") if model.chat_template else None
+    settings = with_template(model.model_dump(include={"dtype", "prompt_format", "system_prompt"}))
+    return settings | ({"chat_template": template} if template else {})
 
 
 def with_template(settings):
@@ -166,14 +164,15 @@ def with_template(settings):
 def prediction_settings(wildcards):
     """Settings of a base model for prediction, as the prompt variant changes them."""
     variant = prompt_variant(wildcards).model_dump(include={"prompt_format", "system_prompt"}, exclude_none=True)
-    settings = model_settings(wildcards.base_model) | variant
-    return with_template(settings) | {"engine": engine_settings(wildcards.base_model)}
+    return with_template(asked_settings(wildcards.base_model) | variant)
 
 
-def engine_settings(base_model):
-    """Those settings of a base model's engine that decide what it says, not how fast."""
+def asked_settings(base_model):
+    """Settings of a base model that decide what it answers; those that decide how fast are left out."""
+    model = CONFIG.models[base_model]
     decisive = ("type", "model", "api", "send", "load_adapters", "settings")
-    return {key: value for key, value in CONFIG.models[base_model].engine.model_dump().items() if key in decisive}
+    engine = {key: value for key, value in model.engine.model_dump().items() if key in decisive}
+    return model_settings(base_model) | {"engine": engine, "context_length": model.context_length}
 
 
 def model_prices():

@@ -67,6 +67,7 @@ rule partial_report:
         tiers=lambda wildcards: tiers(),
         folder="results/partial",
         metric=CONFIG.main_metric,
+        prices=model_prices(),
         report=CONFIG.report.model_dump(include={"title", "examples"}),
     message:
         "Write results/partial/report.html"

@@ -1,6 +1,5 @@
 """Prove on a few examples that a model generates as promised."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +70,10 @@ with logged(snakemake.log[0]), ExitStack() as opened:
             expected = [one[0] for one in generate(of_hf, prompts, decoding)]
             checks["same text as hf"] = same_texts(answers, expected, strict=exact)
 
-    failed = [name for name, check in checks.items() if check["passed"] is False]
-    if failed:
-        print(json.dumps(checks, indent=2, ensure_ascii=False))
-        raise UserError(f"{snakemake.output[0]}: the model does not pass: {', '.join(failed)}; the evidence is in the log.")
-    write_json(snakemake.output[0], {"examples": [e.id for e in examples], "checks": checks})
+    found = {"examples": [example.id for example in examples], "checks": checks}
+    evidence = Path(snakemake.output[0]).with_suffix(".failed.json")
+    if failed := [check for check, outcome in checks.items() if outcome["passed"] is False]:
+        write_json(evidence, found)
+        raise UserError(f"{snakemake.output[0]}: the model does not pass: {', '.join(failed)}; the evidence is in {evidence}.")
+    write_json(snakemake.output[0], found)
+    evidence.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ with logged(snakemake.log[0]):
         present("adapters", "loss.csv"),
         present("adapters", "manifest.json"),
         snakemake.params.metric,
+        snakemake.params.prices,
         tables=folder / "tables",
         figures=folder / "figures",
     )
