@@ -56,7 +56,8 @@ def open_vllm(
         "adapters": {name: str(path) for name, path in adapters.items()},
     }
     process = subprocess.Popen(
-        [settings["engine"]["python"] or sys.executable, str(WORKER)],
+        # -P: the worker's folder has modules with the names of other packages' ones.
+        [settings["engine"]["python"] or sys.executable, "-P", str(WORKER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # Python would hand over an open log file only as the standard stream that it replaces.
