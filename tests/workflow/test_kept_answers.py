@@ -9,10 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import REPOSITORY
-
 RUN = "echo__gold__target_only__n4__lora__completion__seed1"
-SCRIPT = REPOSITORY / "workflow/scripts/predict.py"
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/predict.py"
 NB_EXAMPLES = 4
 
 

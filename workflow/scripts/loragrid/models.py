@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -16,10 +17,12 @@ NO_SHARDS = "10TB"
 def import_base_model(source: Path, destination: Path) -> None:
     """Convert the causal language model in `source`, a folder or a GGUF file, to the layout.
 
-    A GGUF file is dequantised and stored in bfloat16; other weights keep their type.
+    A GGUF file is dequantised and stored in bfloat16; other weights keep their type, those that are stored quantized in any other way too.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from loragrid.loading import stored_quantization
 
     if source.is_file():
         model = AutoModelForCausalLM.from_pretrained(
@@ -29,14 +32,34 @@ def import_base_model(source: Path, destination: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),
         ).to(torch.bfloat16)
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    elif stored_quantization(source):
+        model, tokenizer = None, AutoTokenizer.from_pretrained(source)
+        _copy_quantized(source, destination)
     else:
         model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(source)
     # Where a file came from is recorded in the manifest; a path of this machine has no place in the model.
-    model.config.name_or_path = ""
     tokenizer.name_or_path = ""
-    model.save_pretrained(destination, max_shard_size=NO_SHARDS)
+    if model is not None:
+        model.config.name_or_path = ""
+        model.save_pretrained(destination, max_shard_size=NO_SHARDS)
     tokenizer.save_pretrained(destination)
+
+
+def _copy_quantized(source: Path, destination: Path) -> None:
+    """Bring weights that are stored quantized into one file as they are: to load them can take a device or package of its own."""
+    from safetensors.torch import load_file, save_file
+
+    weights: dict[str, Any] = {}
+    for shard in sorted(source.glob("*.safetensors")):
+        weights |= load_file(shard)
+    if not weights:
+        raise UserError(f"{source}: there is no '*.safetensors' file; other formats can carry code and are not read.")
+    save_file(weights, destination / "model.safetensors", metadata={"format": "pt"})
+    for name in ("config.json", "generation_config.json"):
+        if (source / name).is_file():
+            settings = json.loads((source / name).read_text(encoding="utf-8"))
+            write_json(destination / name, {key: value for key, value in settings.items() if key != "_name_or_path"})
 
 
 def import_encoder(source: Path, destination: Path) -> None:

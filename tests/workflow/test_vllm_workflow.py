@@ -2,12 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
-
-PYTHON = REPOSITORY / ".venv-vllm" / "bin" / "python"
+PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="make test-vllm installs vLLM in .venv-vllm")
 
 
