@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+SLOW_S = 13
+"""Seconds that a slow server takes: more than any answer on a busy machine."""
 KEY = "a-key-that-must-never-be-written-anywhere"
 
 
@@ -83,7 +85,7 @@ class Gate:
                 forwarded = urllib.request.Request(self.behind + path, body, {"content-type": "application/json"})
                 self.reply(request, 200, json.load(urllib.request.urlopen(forwarded)))
             elif fault == "slow":
-                time.sleep(6)
+                time.sleep(SLOW_S)
             elif fault == "malformed":
                 self.send(request, 200, b'{"choices": [{"text": "half an ans')
             elif fault == "empty":

@@ -1,11 +1,19 @@
 """The engine `openai` against a real server, well and badly behaved."""
 
+import copy
+import time
+
+import httpx2
+import openai
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from loragrid.config import parse_engine
-from loragrid.engine_openai import open_openai, pause, request
+from loragrid.engine_openai import open_openai, pause, request, text_to_send
 from loragrid.errors import UserError
 from loragrid.inference import Decoding, Question, generate
+from loragrid.render import Request, make_renderer, render
+from servers import SLOW_S
 
 INPUTS = ("What is the capital of France?", "Name a colour.", "How many legs has a spider?", "Say hello.", "What is ice?")
 EIGHT = Decoding(max_new_tokens=8)
@@ -17,11 +25,11 @@ def prompts(make_prompts):
 
 
 def settings(**values):
-    return parse_engine({"type": "openai", "concurrency": 2, "retries": 2, "timeout_s": 5} | values)
+    return parse_engine({"type": "openai", "concurrency": 2, "retries": 2} | values)
 
 
 def ask(smollm2, prompts, journal=None, decoding=EIGHT, **values):
-    with open_openai("m", settings(model=str(smollm2), **values), None, None) as engine:
+    with open_openai("m", settings(model=str(smollm2), **values), None, None, "a job") as engine:
         return [one for [one] in generate(engine.answer, prompts, decoding, journal)]
 
 
@@ -41,7 +49,7 @@ def test_server_gives_the_same_texts_as_the_model_itself(gate, smollm2, prompts,
 @pytest.mark.parametrize("fault", ["429", "500", "503", "malformed", "empty", "dropped", "slow"])
 def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, smollm2, prompts, smollm2_answers, fault):
     gate.faults = [None, fault]
-    answers = ask(smollm2, prompts[:3])
+    answers = ask(smollm2, prompts[:3], timeout_s=SLOW_S - 1)
     assert [one.text for one in answers] == [one.text for [one] in generate(smollm2_answers, prompts[:3], EIGHT)]
     assert len(gate.requests) == 4
 
@@ -110,18 +118,68 @@ def test_only_settings_that_are_used_are_sent(prompts, make_prompts):
     sampled = Decoding(8, 2, temperature=0.5, top_p=0.9, top_k=5, repetition_penalty=1.1, stop=["."])
     more = {"temperature": 0.5, "seed": 5, "top_p": 0.9, "top_k": 5, "repetition_penalty": 1.1, "stop": ["."], "min_tokens": 2}
     assert sent(sampled) == usual | more
-    assert sent(EIGHT, settings={"max_tokens": None, "max_completion_tokens": 9, "user": "u"}) == {
-        **{key: value for key, value in usual.items() if key != "max_tokens"},
-        "max_completion_tokens": 9,
+    assert sent(EIGHT, settings={"temperature": None, "user": "u"}) == {
+        **{key: value for key, value in usual.items() if key != "temperature"},
         "user": "u",
     }
     ids = sent(EIGHT, send="token_ids")
     assert (ids["prompt"], ids["stop_token_ids"]) == (prompts[0].prompt_ids, [make_prompts.renderer.end_of_turn])
+    limited = sent(EIGHT, length_field="max_completion_tokens")
+    assert (limited["max_completion_tokens"], "max_tokens" in limited) == (8, False)
     chat = sent(EIGHT, api="chat")
     assert "prompt" not in chat
     assert chat["messages"] == [{"role": "user", "content": f"Answer in a few words.\n\n{INPUTS[0]}"}]
 
 
-def test_pauses_grow_unless_the_server_says_how_long():
-    assert [1 <= pause(ValueError(), attempt) / 2**attempt * 4 / 3 <= 5 / 3 for attempt in range(5)] == [True] * 5
-    assert pause(ValueError(), 20) <= 75
+def refused(headers):
+    response = httpx2.Response(429, headers=headers, request=httpx2.Request("POST", "http://here/v1"))
+    return openai.RateLimitError("too many", response=response, body=None)
+
+
+@pytest.mark.parametrize(("header", "expected"), [("7", 7), ("0", 0), ("9999", 300)])
+def test_pauses_are_as_long_as_the_server_says(header, expected):
+    assert pause(refused({"retry-after": header}), 1) == expected
+
+
+@pytest.mark.parametrize("header", [None, "-1", "nan", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_pauses_grow_where_the_server_does_not_say_how_long(header):
+    error = refused({"retry-after": header} if header else {})
+    assert [0.75 <= pause(error, attempt) / 2**attempt <= 1.25 for attempt in range(5)] == [True] * 5
+
+
+def test_job_that_fails_does_not_wait_for_the_patience_of_its_other_requests(gate, smollm2, prompts):
+    gate.faults, gate.then = ["404"], "dropped"
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"answered 404: .*Does the address end in /v1\?"):
+        ask(smollm2, prompts, concurrency=3, retries=9)
+    assert time.monotonic() - started < 20
+    assert len(gate.requests) < 9
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("OPENAI_BASE_URL", "localhost:8000/v1", "OPENAI_BASE_URL must hold the server's address, http"),
+        ("OPENAI_API_KEY", "kéy", "OPENAI_API_KEY holds what cannot be a key"),
+        ("OPENAI_API_KEY", "k\ney", "OPENAI_API_KEY holds what cannot be a key"),
+    ],
+)
+def test_address_or_key_that_cannot_be_right_is_said_at_once(gate, smollm2, prompts, monkeypatch, variable, value, sentence):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=sentence):
+        ask(smollm2, prompts)
+    assert not gate.requests
+
+
+def test_token_that_a_servers_tokenizer_adds_is_not_sent_with_a_text(tokenizer):
+    adding = copy.deepcopy(tokenizer)
+    adding.bos_token = "<|im_start|>"
+    beginning = ("<|im_start|>", adding.bos_token_id)
+    adding._tokenizer.post_processor = TemplateProcessing(single="<|im_start|> $A", special_tokens=[beginning])
+    renderer = make_renderer(adding)
+    rendered = render(renderer, Request("Say", "hello"), None, 99)
+    assert rendered.prompt.startswith("<|im_start|>system")
+    sent = text_to_send(rendered, renderer)
+    assert sent == rendered.prompt.removeprefix("<|im_start|>")
+    assert adding(sent).input_ids == rendered.prompt_ids != adding(rendered.prompt).input_ids
+    assert text_to_send(rendered, make_renderer(tokenizer)) == text_to_send(rendered, None) == rendered.prompt

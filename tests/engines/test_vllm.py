@@ -124,6 +124,21 @@ def test_a_slot_is_kept_free_beside_the_adapters(smollm2, adapters, make_prompts
     assert [lora_rank(rank) for rank in (1, 8, 9, 64)] == [8, 8, 16, 64]
 
 
+def test_vllm_that_dies_while_it_answers_is_said_in_a_sentence_and_keeps_what_it_answered(smollm2, make_prompts, tmp_path):
+    worker = tmp_path / "python"
+    answer = {"number": 0, "token_ids": [5], "text": "a", "finish_reason": "stop", "queue_s": 0, "compute_s": 1, "running": 1}
+    about, answered = json.dumps({"version": "1", "device": "cpu"}), json.dumps(answer)
+    worker.write_text(f"#!/bin/sh\nread model\necho '{about}'\nread order\necho '{answered}'\nprintf '{{\"number\": '\nexit 3\n")
+    worker.chmod(0o755)
+    settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": str(worker)})}
+    with (
+        pytest.raises(UserError, match="vLLM ended with exit status 3"),
+        open_vllm(smollm2, settings, {}, make_prompts.renderer, 512) as vllm,
+    ):
+        generate(vllm_engine(vllm, None, "float32").answer, make_prompts(*INPUTS), TWELVE, tmp_path / "journal.jsonl")
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 1
+
+
 def test_vllm_that_cannot_start_is_said_in_a_sentence(tmp_path, smollm2, make_prompts):
     settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": str(PYTHON), "settings": {"no_such": 1}})}
     with (
@@ -148,7 +163,11 @@ def test_server_loads_an_adapter_for_as_long_as_it_is_asked(
             engine_settings = parse_engine({"type": "openai", "model": "smollm2", "send": send, "load_adapters": True})
             for name in NAMES:
                 trained = adapters[name] / "adapter_model.safetensors" if name else None
-                with open_openai("m", engine_settings, trained, make_prompts.renderer) as engine:
+                other = open_openai("m", engine_settings, trained, make_prompts.renderer, "another job")
+                with open_openai("m", engine_settings, trained, make_prompts.renderer, "a job") as engine:
+                    # Another job with the same adapter ends in the meantime.
+                    with other:
+                        pass
                     answers = [one for [one] in generate(engine.answer, prompts, TWELVE)]
                 decode = make_prompts.renderer.tokenizer.decode
                 assert [one.text for one in answers] == [decode(ids, skip_special_tokens=True).strip() for ids in expected[name]]

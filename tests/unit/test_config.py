@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from loragrid import reference
-from loragrid.config import Config, located, missing_files, stated_rows
+from loragrid.config import Config, engine_of, located, missing_files, stated_rows
 from loragrid.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -76,6 +76,91 @@ def test_zero_samples_are_refused_where_nothing_would_be_left_to_train_on(raw):
 def test_name_that_cannot_be_a_folder_is_refused(raw):
     raw["models"]["my__model"] = raw["models"].pop("smollm2-135m")
     assert sentence(raw).startswith("models.my__model: 'my__model' is not a valid name; expected letters and digits")
+
+
+MODEL = "smollm2-135m"
+
+
+def model(**settings):
+    return lambda raw: raw["models"][MODEL].update(settings)
+
+
+def both(*changes):
+    return lambda raw: [change(raw) for change in changes]
+
+
+def hosted(raw):
+    raw["models"]["hosted"] = {"engine": {"type": "openai", "api": "chat"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (model(engine="vllm"), f"models.{MODEL}.engine: expected a mapping of keys to values, not 'vllm'."),
+        (model(engine={"type": "vlm"}), f"models.{MODEL}.engine.type: 'vlm' is unknown; expected one of hf, vllm, openai."),
+        (model(engine={"batch_tokens": 5}), f"models.{MODEL}.engine.type: this key is required but missing."),
+        (model(engine={"type": "hf", "concurrency": 3}), f"models.{MODEL}.engine.concurrency: unknown key; known: batch_tokens, type."),
+        (model(source="models/x"), f"models.{MODEL}.source: expected a mapping of keys to values, not 'models/x'."),
+        (lambda raw: raw["configs"].update(x=None), "configs.x: expected a mapping of keys to values, not None."),
+        (model(engine={"type": "openai"}), f"grid[0].base_models: runs of '{MODEL}' cannot be asked; its server would have to load them"),
+        (both(hosted, lambda raw: raw["grid"][0]["base_models"].append("hosted")), "grid[0].base_models: 'hosted' has no source, so that it cannot be trained"),
+        (lambda raw: raw["models"].update(h={"dtype": "auto"}), "models.h: source is missing; only a model behind a server with api: chat needs none."),
+        (both(hosted, lambda raw: raw["tasks"]["outcome"].update(cleaning={"tokenizer": "hosted", "min_tokens": 1})), "tasks.outcome.cleaning.tokenizer: 'hosted' has no source"),
+        (model(engine={"type": "vllm"}, quantization="4bit"), f"models.{MODEL}.quantization: with vLLM this goes into engine.settings."),
+        (both(model(engine={"type": "vllm"}), lambda raw: raw["configs"]["lora"].update(dora=True)), "grid[0].configs: 'lora' is no plain LoRA"),
+        (both(model(quantization="8bit"), lambda raw: raw["configs"].update(lora={"method": "full"})), "grid[0].configs: 'lora' trains all weights"),
+        (model(generation={"stop": "x"}), f"models.{MODEL}.generation.stop: input should be a valid list, not 'x'."),
+        (model(price={"hour": -1}), f"models.{MODEL}.price.hour: input should be greater than or equal to 0, not -1."),
+    ],
+)  # fmt: skip
+def test_model_that_cannot_be_asked_is_named(raw, change, expected):
+    change(raw)
+    assert sentence(raw).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"decodings": {"greedy": {"temperature": 1}}}, "decodings.greedy: this name is kept"),
+        ({"promptings": {"zero_shot": {"type": "few_shot", "k": 1}}}, "promptings.zero_shot: this name is kept"),
+        ({"decodings": {"w": {"top_p": 0.5}}}, "decodings.w: top_p, top_k and samples need a temperature above 0."),
+        ({"decodings": {"w": {"samples": 3}}}, "decodings.w: top_p, top_k and samples need a temperature above 0."),
+        ({"decodings": {"w": {"temperature": float("inf")}}}, "decodings.w.temperature: input should be a finite number, not inf."),
+        ({"decodings": {"w": {"min_new_tokens": 5, "max_new_tokens": 4}}}, "decodings.w: min_new_tokens is larger than max_new_tokens (4)."),
+    ],
+)  # fmt: skip
+def test_decoding_that_makes_no_sense_is_named(raw, change, expected):
+    assert sentence(raw | change).startswith(expected)
+
+
+def test_answers_cannot_be_shorter_than_their_shortest(raw):
+    raw["decodings"] = {"w": {"min_new_tokens": 50}}
+    raw["grid"][0].update(tasks=["outcome"], decodings=["w"])
+    assert sentence(raw) == (
+        f"grid[0].decodings: with 'w', answers of '{MODEL}' in task 'outcome' have at least 50 and at most 40 tokens."
+    )
+
+
+def test_decoding_goes_before_the_model_and_the_model_before_the_task(raw):
+    raw["decodings"] = {"warm": {"temperature": 1, "top_k": 5}, "short": {"max_new_tokens": 9}}
+    raw["models"][MODEL]["generation"] = {"max_new_tokens": 30, "top_p": 0.9, "top_k": 7, "stop": ["."]}
+    config = Config.from_mapping(raw)
+
+    def settings(name):
+        return config.decoding(name, "outcome", MODEL)
+
+    assert (settings("greedy")["temperature"], settings("greedy")["max_new_tokens"], settings("greedy")["stop"]) == (0, 30, ["."])
+    assert not settings("greedy").keys() & {"top_p", "top_k"}
+    assert (settings("warm")["top_k"], settings("warm")["top_p"]) == (5, 0.9)
+    assert settings("short")["max_new_tokens"] == 9
+    del raw["models"][MODEL]["generation"]
+    assert Config.from_mapping(raw).decoding("greedy", "outcome", MODEL)["max_new_tokens"] == 40
+
+
+def test_engine_of_a_model_is_found_though_its_name_is_written_as_a_number():
+    raw = {"models": {135: {"engine": {"type": "hf", "batch_tokens": 9}}, "other": {}}}
+    assert engine_of(raw, "135")["batch_tokens"] == 9
+    assert engine_of(raw, "other") == {"type": "hf", "batch_tokens": None}
 
 
 @pytest.mark.parametrize(

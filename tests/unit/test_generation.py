@@ -1,44 +1,55 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from loragrid.config import LoraTraining, PromptTuning
-from loragrid.generation import attends_from_cache, generate_together, make_choice
-from loragrid.inference import Decoding
+from loragrid.engine_hf import answer_with
+from loragrid.errors import UserError
+from loragrid.generation import COMPARED, attends_from_cache, generate_together, make_choice
+from loragrid.inference import Decoding, generate
 from loragrid.loading import load_base_model
 from loragrid.methods import make_trainable
+from loragrid.render import Rendered
 
 SHAPE = {
     "vocab_size": 300,
     "hidden_size": 32,
+    "n_embd": 32,
     "intermediate_size": 64,
+    "ffn_dim": 64,
     "num_hidden_layers": 2,
+    "n_layer": 2,
     "num_attention_heads": 4,
+    "n_head": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "initializer_range": 0.2,
+    "word_embed_proj_dim": 32,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "sliding_window": 5,
     "eos_token_id": 2,
     "pad_token_id": 2,
+    "bos_token_id": 1,
 }
-FAMILIES = {
-    "llama": {},
-    "qwen3": {},
-    "olmo2": {},
-    "mistral": {"sliding_window": 5},
-    "gemma3_text": {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
-    "gemma2": {"sliding_window": 5, "query_pre_attn_scalar": 8},
-    "mixtral": {"num_local_experts": 2},
-}
+"""Of a tiny model; each type takes what it knows."""
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
 PROMPTS = [[*BEGINNING, *range(20, 20 + n)] for n in (1, 9, 3, 3, 12)] + [[5, 6], [250]]
 
 
-def make_model(family):
-    from transformers import AutoConfig
-
+def make_model(kind, **more):
+    usual = CONFIG_MAPPING[kind]()
+    config = CONFIG_MAPPING[kind](**{name: value for name, value in SHAPE.items() if hasattr(usual, name)}, **more)
     torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **SHAPE, **FAMILIES[family])
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.2)
+    return model
 
 
 @pytest.fixture
@@ -63,13 +74,51 @@ def answers(model, prompts, decoding, ends=(2,), seeds=None, is_stopped=lambda i
     return [one.token_ids for one in found]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:5], PROMPTS[:1], [PROMPTS[1]] * 3], ids=["mixed", "shared", "one", "same"])
-def test_greedy_takes_the_most_likely_token_each_time_whatever_else_is_in_the_batch(family, prompts):
-    model = make_model(family)
-    expected = [by_hand(model, p, {2}, 9) for p in prompts]
-    assert answers(model, prompts, Decoding(9)) == expected
-    assert attends_from_cache(model) is (family != "gemma2")
+@pytest.mark.parametrize("kind", [*sorted(COMPARED), "gemma2"])
+def test_greedy_takes_the_most_likely_token_each_time_whatever_else_is_in_the_batch(kind):
+    model = make_model(kind)
+    assert attends_from_cache(model) is (kind != "gemma2")
+    for prompts in (PROMPTS, PROMPTS[:5], PROMPTS[:1]):
+        expected = [by_hand(model, p, {2}, 9) for p in prompts]
+        assert answers(model, prompts, Decoding(9)) == expected
+    assert len({tuple(ids) for ids in answers(model, PROMPTS, Decoding(9))}) > 3
+
+
+@pytest.mark.parametrize("prompts", [[PROMPTS[1]] * 3, [[5]], [[5], [5]], []], ids=["same", "one token", "same token", "none"])
+def test_prompts_may_be_the_same_short_or_none(model, prompts):
+    assert not prompts or answers(model, prompts, Decoding(4)) == [by_hand(model, p, {2}, 4) for p in prompts]
+    engine = answer_with(model, SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=2), end_of_turn=2), [2], 100)
+    assert list(engine([], Decoding(4), ())) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "rope"),
+    [
+        ("phi3", {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [9.0] * 4, "rope_theta": 1e4}),
+        ("llama", {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
+    ],
+)
+def test_models_whose_positions_depend_on_the_length_go_another_way(kind, rope):
+    more = {"original_max_position_embeddings": 16} if kind == "phi3" else {}
+    model = make_model(kind, rope_parameters=rope, max_position_embeddings=16 if kind == "llama" else 64, **more)
+    assert not attends_from_cache(model)
+
+
+def test_logits_that_are_no_numbers_end_in_a_sentence(model):
+    model.get_output_embeddings().weight.data[3] = torch.nan
+    for temperature in (0.0, 1.0):
+        with pytest.raises(UserError, match="the model's logits are not numbers"):
+            answers(model, PROMPTS, Decoding(4, temperature=temperature))
+
+
+def test_recurrent_models_are_asked_one_prompt_at_a_time():
+    model = make_model("rwkv", attention_hidden_size=32)
+    prompts = [Rendered(str(ids), ids, [], False) for ids in PROMPTS]
+    tokenizer = SimpleNamespace(pad_token_id=2, decode=lambda ids, **_: str(ids))
+    engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], 1000)
+    found = generate(engine, prompts, Decoding(5))
+    assert [one.token_ids for [one] in found] == [by_hand(model, p, {2}, 5) for p in PROMPTS]
+    assert {one.batch_size for [one] in found} == {1}
 
 
 def test_model_is_left_as_it_was(model):

@@ -168,6 +168,16 @@ def test_words_that_end_an_answer_are_not_part_of_it(engine, prompts):
     assert stopped.new_tokens < free.new_tokens
 
 
+def test_words_that_end_an_answer_do_not_end_one_that_is_too_short(engine, prompts):
+    [[free], *_] = generate(engine, prompts, SIX)
+    at_once = free.text[:1]
+    [[stopped], *_] = generate(engine, prompts, SIX._replace(stop=[at_once]))
+    assert stopped.text == ""
+    [[long_enough], *_] = generate(engine, prompts, SIX._replace(stop=[at_once], min_new_tokens=4))
+    assert long_enough.new_tokens >= 4
+    assert len(long_enough.text) > 3
+
+
 def test_batches_hold_as_many_tokens_as_they_may_the_longest_first():
     assert batches([3, 5, 3, 5, 5, 1], 10, of_one_length=False) == [[1, 3], [4, 0], [2, 5]]
     assert batches([3, 5, 3, 5, 5, 1], 10, of_one_length=True) == [[1, 3], [4], [0, 2], [5]]
@@ -186,7 +196,9 @@ def out_of_memory_above(model, rows, error):
 CPU_ERROR = RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory")
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), CPU_ERROR])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), CPU_ERROR, RuntimeError("MPS backend out of memory")]
+)
 def test_batches_are_halved_where_memory_runs_out_and_everything_is_answered_once(model, renderer, prompts, tmp_path, error):
     engine = answer_with(model, renderer, [2], 10_000)
     expected = generate(engine, prompts, SIX)

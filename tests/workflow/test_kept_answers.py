@@ -37,7 +37,9 @@ def job(finished, tmp_path, monkeypatch):
             test=f"{results}/datasets/echo/gold/test.jsonl",
             model=f"{results}/models/tiny/model.safetensors",
             tokenizer=f"{results}/models/tiny/tokenizer.json",
+            model_config=f"{results}/models/tiny/config.json",
             adapter=f"{results}/adapters/echo/gold/tiny/{RUN}/adapter_model.safetensors",
+            adapter_config=f"{results}/adapters/echo/gold/tiny/{RUN}/adapter_config.json",
         ),
         # To write the manifest below a file fails, when all answers are there.
         output=Named(
@@ -91,7 +93,17 @@ def edit_tokenizer(job):
         file.write("\n")
 
 
+def edit_json(path, **values):
+    with open(path) as file:
+        content = json.load(file)
+    with open(path, "w") as file:
+        json.dump(content | values, file)
+
+
 CHANGES = {
+    "adapter's settings": lambda job: edit_json(job.input["adapter_config"], lora_alpha=3),
+    "base model's settings": lambda job: edit_json(job.input["model_config"], rms_norm_eps=1e-3),
+    "end tokens": lambda job: edit_json("results/models/tiny/generation_config.json", eos_token_id=[2, 9]),
     "adapter's bytes": lambda job: edit_bytes(job.input["adapter"]),
     "base model's bytes": lambda job: edit_bytes(job.input["model"]),
     "tokenizer": edit_tokenizer,

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.config import parse_engine
+from loragrid.config import engine_of
 from loragrid.datasets import subset
 from loragrid.engines import context_length, open_engine
 from loragrid.errors import UserError
@@ -14,7 +14,7 @@ from loragrid.inference import Decoding, MadeBy, generate, known_answers, make_p
 from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
 from loragrid.records import Example, Prediction, read_records, write_records
-from loragrid.render import Rendered, load_renderer, render, render_conversation
+from loragrid.render import Rendered, end_tokens, load_renderer, render, render_conversation
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -23,7 +23,7 @@ with logged(snakemake.log[0]):
     started = time.perf_counter()
     name, trained, axes = snakemake.wildcards.base_model, snakemake.input.get("adapter"), snakemake.params.axes
     # How fast an engine is asked is no parameter of the job: to change it makes no result outdated.
-    settings = snakemake.params.model | {"engine": parse_engine(snakemake.config["models"][name].get("engine"))}
+    settings = snakemake.params.model | {"engine": engine_of(snakemake.config, name)}
     decoding = Decoding(**snakemake.params.decoding)
     folder = snakemake.input.get("model") and Path(snakemake.input.model).parent
     if settings["engine"]["type"] != "openai":
@@ -52,6 +52,10 @@ with logged(snakemake.log[0]):
         ]
         if None in rendered:
             raise UserError(f"{snakemake.input.test}: the prompt of {example.id} does not fit into the model's context.")
+        if renderer and any(one is not None and not one.prompt_ids for one in rendered):
+            raise UserError(
+                f"{snakemake.input.test}: the prompt of {example.id} has no tokens; check its fields and the template."
+            )
         prompts.append([one for one in rendered if one is not None])
     if cut := [e.id for e, of_example in zip(examples, prompts, strict=True) if any(p.truncated for p in of_example)]:
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
@@ -74,12 +78,24 @@ with logged(snakemake.log[0]):
     hardware = ("none", "none")
     if missing:
         with open_engine(
-            name, settings, folder, Path(trained) if trained else None, snakemake.params.quantization, renderer, snakemake.threads
+            name,
+            settings,
+            folder,
+            Path(trained) if trained else None,
+            snakemake.params.quantization,
+            renderer,
+            snakemake.threads,
+            job=snakemake.output.predictions,
         ) as engine:
+            configs = [snakemake.input.get(part) for part in ("model_config", "adapter_config")]
             identity = prediction_identity(
                 snakemake.output.predictions,
-                {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")},
-                settings | {"quantization": snakemake.params.quantization},
+                {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")}
+                | {"configs": [file_sha256(path) if path else None for path in configs]}
+                | {"ends": end_tokens(renderer, folder) if renderer and folder else []},
+                # The shape of batches changes the rounding; how patiently a server is asked changes nothing.
+                snakemake.params.model
+                | {"quantization": snakemake.params.quantization, "batch_tokens": settings["engine"].get("batch_tokens")},
                 decoding,
                 engine,
                 versions("torch", "transformers", "peft") | {"stage": snakemake.params.version},

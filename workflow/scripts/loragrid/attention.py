@@ -90,7 +90,7 @@ def attend_by_example(
         q, k, v = map(torch.cat, zip(shared, following, strict=True), repeat(2)) if _sections[0] else following
         result = _attend(q, k, v, scaling, dropout, sliding_window)
         attended.append(result[:, :, _sections[0] :] if attended else result)
-    return torch.cat(attended, dim=2).transpose(1, 2), None
+    return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
 
 
 def _attend(

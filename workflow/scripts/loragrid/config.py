@@ -43,7 +43,7 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values never change after loading."""
 
     # Names may be written as numbers.
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class PackageSource(Section):
@@ -72,8 +72,15 @@ class HubSource(Section):
     revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
 
 
+def _keys(value: Any) -> Iterable[str]:
+    """The keys that tell which kind of section a value is meant for."""
+    if isinstance(value, Mapping):
+        return value
+    return type(value).model_fields if isinstance(value, Section) else ()
+
+
 def _source_kind(value: Any) -> str:
-    keys = value if isinstance(value, Mapping) else type(value).model_fields
+    keys = _keys(value)
     return next((kind for kind in ("package", "hub") if kind in keys), "path") + "-source"
 
 
@@ -127,7 +134,9 @@ class OpenAiEngine(Section):
         "writes the prompt by itself, as hosted models demand.",
     )
     send: Literal["text", "token_ids"] = Field(
-        "text", description="With `completions`: prompts are sent as text, or as token ids, which vLLM and llama.cpp take."
+        "text",
+        description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which vLLM and llama.cpp "
+        "take; these leave no doubt.",
     )
     base_url_variable: EnvironmentVariable = Field(
         "OPENAI_BASE_URL", description="Environment variable with the server's address, which usually ends in `/v1`."
@@ -142,6 +151,9 @@ class OpenAiEngine(Section):
         ge=0,
         description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
     )
+    length_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="Field of a request that limits the answer; some hosted models know only the newer one."
+    )
     load_adapters: bool = Field(
         False,
         description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
@@ -153,10 +165,16 @@ class OpenAiEngine(Section):
 Engine = Annotated[HfEngine | VllmEngine | OpenAiEngine, Field(discriminator="type")]
 
 
-def parse_engine(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All settings of a model's engine, from what its configuration says."""
-    settings: dict[str, Any] = TypeAdapter(Engine).validate_python(values or {"type": "hf"}).model_dump()
+def parse_engine(values: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of an engine, from what its configuration says."""
+    settings: dict[str, Any] = TypeAdapter(Engine).validate_python(values).model_dump()
     return settings
+
+
+def engine_of(raw: Mapping[str, Any], base_model: str) -> dict[str, Any]:
+    """All settings of a model's engine, from the configuration as YAML gave it."""
+    models = {str(name): model for name, model in raw["models"].items()}
+    return parse_engine(models[base_model].get("engine") or {"type": "hf"})
 
 
 class Generation(Section):
@@ -179,6 +197,12 @@ class Generation(Section):
         description="Sample from the likeliest tokens that together have this probability (Holtzman et al. 2020).",
     )
     top_k: int | None = Field(None, ge=1, description="Sample from so many of the likeliest tokens.")
+
+    @model_validator(mode="after")
+    def _shortest_is_not_longer_than_longest(self) -> Self:
+        if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(f"min_new_tokens is larger than max_new_tokens ({self.max_new_tokens})")
+        return self
 
 
 class DecodingEntry(Generation):
@@ -355,7 +379,7 @@ class BuiltSource(Section):
 
 
 def _data_kind(value: Any) -> str:
-    keys = value if isinstance(value, Mapping) else type(value).model_fields
+    keys = _keys(value)
     return next((kind for kind in ("builder", "hub") if kind in keys), "files") + "-data"
 
 
@@ -629,7 +653,7 @@ class FullTraining(Training):
 
 
 def _method_kind(value: Any) -> str:
-    method = value.get("method", "lora") if isinstance(value, Mapping) else value.method
+    method = value.get("method", "lora") if isinstance(value, Mapping) else getattr(value, "method", "lora")
     return f"{method}-method"
 
 
@@ -854,6 +878,11 @@ class Checks(Section):
 
     examples: int = Field(2, ge=1, description="Test examples per model.")
     max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
+    compare_engines: bool = Field(
+        True,
+        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
+        "the same; for servers only if the model's `dtype` says float32.",
+    )
 
 
 class ReportSettings(Section):
@@ -1012,7 +1041,7 @@ def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int
         | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved", "hf", "vllm", "openai"}
     )
     for part in location:
-        if isinstance(raw, Mapping) and part not in raw and part in tags:
+        if part in tags and not (isinstance(raw, Mapping) and part in raw):
             continue
         yield part
         try:
@@ -1034,6 +1063,14 @@ def _sentence(raw: Mapping[str, Any], error: ErrorDetails) -> str:
         return f"{key}: this key is required but missing."
     if error["type"] == "string_pattern_mismatch" and str(error["ctx"]["pattern"]).startswith("^[A-Za-z0-9]+("):
         return f"{key}: '{error['input']}' is not a valid name; expected {NAME_RULE}."
+    if error["type"] == "union_tag_not_found":
+        return f"{key}.{str(error['ctx']['discriminator']).strip(chr(39))}: this key is required but missing."
+    if error["type"] == "union_tag_invalid":
+        context = error["ctx"]
+        named = f"{key}.{str(context['discriminator']).strip(chr(39))}"
+        return f"{named}: '{context['tag']}' is unknown; expected one of {str(context['expected_tags']).replace(chr(39), '')}."
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{key}: expected a mapping of keys to values, not {error['input']!r}."
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     value = error["input"]
@@ -1071,6 +1108,11 @@ def _broken_references(config: Config) -> Iterator[str]:
                     yield f"{where}.{key}: not a valid template: {problem}"
             if fields["source"] is not None and fields["source"] not in config.sources:
                 yield _unknown(f"{where}.source", "data source", fields["source"], config.sources)
+        for key, variant in task.prompt_variants.items():
+            if variant.instruction is not None and (problem := syntax_error(variant.instruction)):
+                yield f"tasks.{task_name}.prompt_variants.{key}.instruction: not a valid template: {problem}"
+        if (measuring := config.models.get(task.cleaning.tokenizer or "")) and measuring.source is None:
+            yield f"tasks.{task_name}.cleaning.tokenizer: '{task.cleaning.tokenizer}' has no source, and so no tokenizer."
         if task.cleaning.tokenizer is not None and task.cleaning.tokenizer not in config.models:
             yield _unknown(f"tasks.{task_name}.cleaning.tokenizer", "base model", task.cleaning.tokenizer, config.models)
         if task.cleaning.tokenizer is None and (task.cleaning.min_tokens or task.cleaning.max_tokens):
@@ -1078,6 +1120,14 @@ def _broken_references(config: Config) -> Iterator[str]:
     for name, prompting in config.promptings.items():
         if isinstance(prompting, Retrieved) and prompting.encoder not in config.encoders:
             yield _unknown(f"promptings.{name}.encoder", "encoder", prompting.encoder, config.encoders)
+    listed: list[tuple[str, Iterable[str], str]] = [
+        ("decodings", config.decodings, "greedy"),
+        ("promptings", config.promptings, "zero_shot"),
+        *((f"tasks.{name}.prompt_variants", task.prompt_variants, "default") for name, task in config.tasks.items()),
+    ]
+    for section, names, kept in listed:
+        if kept in names:
+            yield f"{section}.{kept}: this name is kept for what is there without being listed; choose another."
     for name, model in config.models.items():
         if isinstance(model.engine, VllmEngine) and model.quantization != "none":
             yield f"models.{name}.quantization: with vLLM this goes into engine.settings."
@@ -1140,6 +1190,15 @@ def _broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
                 yield from _lacks(config.tasks[task_name], task_name, block, f"{where}.evaluate_on", f"{where}.evaluate_on")
             else:
                 yield _unknown(f"{where}.evaluate_on", "task", task_name, config.tasks)
+    for task_name, base_model, name in product(
+        filter(config.tasks.__contains__, block.tasks), filter(config.models.__contains__, block.base_models), block.decodings
+    ):
+        settings = config.decoding(name, task_name, base_model)
+        if settings.get("min_new_tokens", 0) > settings["max_new_tokens"]:
+            yield (
+                f"{where}.decodings: with '{name}', answers of '{base_model}' in task '{task_name}' have at least "
+                f"{settings['min_new_tokens']} and at most {settings['max_new_tokens']} tokens."
+            )
     if block.configs:
         yield from _unasked_runs(config, where, block)
     for mix_name in filter(config.mixes.__contains__, block.mixes):

@@ -106,6 +106,14 @@ def keep_freed_memory() -> None:
         library.mallopt(mmap_max, 0)
 
 
+def free_cached_memory() -> None:
+    """Give the memory of freed tensors on a GPU back to it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
     """The configured type; for `auto` bfloat16 on a device with matrix instructions for it, else float32.
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
-from loragrid.devices import device_name, keep_freed_memory, type_name
+from loragrid.checks import Check, check_generation, differs_from_base, last_logits
+from loragrid.devices import device_name, free_cached_memory, keep_freed_memory, type_name
 from loragrid.errors import UserError
 from loragrid.generation import generate_together
 from loragrid.inference import Answer, Decoding, Engine, Generated, Question
 from loragrid.job import log
 from loragrid.loading import load_base_model, load_trained
 from loragrid.methods import learns_prompt
-from loragrid.render import Renderer, end_tokens
+from loragrid.render import Rendered, Renderer, end_tokens
 
 BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
 """Tokens that are worked on together, by the kind of device, where the configuration does not say."""
@@ -39,6 +40,31 @@ def open_hf(folder: Path, settings: dict[str, Any], trained: Path | None, quanti
     return Engine("hf", version("transformers"), answer, device_name(base.device), type_name(base.dtype))
 
 
+def check_with_hf(
+    folder: Path,
+    settings: dict[str, Any],
+    trained: Path | None,
+    quantization: str,
+    renderer: Renderer,
+    prompts: Sequence[Rendered],
+    decoding: Decoding,
+) -> tuple[dict[str, Check], list[Generated], bool]:
+    """Check a model with this engine, and give back what it takes on the device.
+
+    Returns:
+        The checks by name, the answers, and whether they are in float32.
+    """
+    base = load_base_model(folder, settings["dtype"], quantization)
+    exact = base.dtype == torch.float32 and quantization == "none"
+    base_logits = [last_logits(base, prompt.prompt_ids) for prompt in prompts] if trained else []
+    model, ends = load_trained(base, trained, settings["dtype"]), end_tokens(renderer, folder)
+    checks = {"differs from base": differs_from_base(model, base_logits, prompts)} if trained else {}
+    found, answers = check_generation(answer_with(model, renderer, ends, BATCH_TOKENS["cpu"]), prompts, decoding, ends, exact)
+    del base, model
+    free_cached_memory()
+    return checks | found, answers, exact
+
+
 def pad_token(renderer: Renderer) -> int:
     """Id that fills up batches. It is masked by length, so that any token will do."""
     pad = renderer.tokenizer.pad_token_id
@@ -52,12 +78,14 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     half as many tokens are worked on together from then on.
     """
     pad, of_one_length = pad_token(renderer), learns_prompt(model)
+    # Not all recurrent models know padding when they see it.
+    is_recurrent = bool(getattr(model, "_is_stateful", False))
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Generated]]:
         started, done, budget = perf_counter(), set(answered), batch_tokens
         lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
         # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
-        waiting = batches(lengths, budget, of_one_length, decoding.latency)
+        waiting = batches(lengths, budget, of_one_length, decoding.latency or is_recurrent)
         while waiting:
             batch = [i for i in waiting.pop(0) if i not in done]
             if not batch:
@@ -71,11 +99,11 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
                     raise UserError(f"memory runs out at one prompt of {lengths[batch[0]]} tokens, its answer counted.") from None
                 new = []
             if not new:
-                torch.cuda.empty_cache()
+                free_cached_memory()
                 budget = len(batch) * max(lengths[i] for i in batch) // 2
                 log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
                 left = [i for one in [batch, *waiting] for i in one if i not in done]
-                again = batches([lengths[i] for i in left], budget, of_one_length, decoding.latency)
+                again = batches([lengths[i] for i in left], budget, of_one_length, decoding.latency or is_recurrent)
                 waiting = [[left[i] for i in one] for one in again]
                 continue
             done.update(batch)
@@ -97,11 +125,13 @@ def _answer_batch(
 
     def text_of(ids: list[int]) -> tuple[str, bool]:
         text = tokenizer.decode(ids, skip_special_tokens=True)
-        stops = [place for stop in decoding.stop if (place := text.find(stop)) >= 0]
+        # No end is looked for in what has to be there.
+        least = len(tokenizer.decode(ids[: decoding.min_new_tokens], skip_special_tokens=True))
+        stops = [place for stop in decoding.stop if (place := text.find(stop, least)) >= 0]
         return (text[: min(stops)] if stops else text).strip(), bool(stops)
 
     def is_stopped(ids: list[int]) -> bool:
-        return bool(decoding.stop) and len(ids) >= decoding.min_new_tokens and text_of(ids)[1]
+        return bool(decoding.stop) and text_of(ids)[1]
 
     prompts, seeds = [q.prompt.prompt_ids for q in questions], [q.seed for q in questions]
     sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped)
@@ -126,8 +156,9 @@ def _answer_batch(
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    # On a CPU the allocator says so in words only.
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    # CPUs and Apple's GPUs say so in words only.
+    said = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alone: bool = False) -> list[list[int]]:

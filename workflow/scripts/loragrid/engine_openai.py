@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -16,16 +16,18 @@ from typing import Any
 import openai
 
 from loragrid.errors import UserError
-from loragrid.files import file_sha256
+from loragrid.files import file_sha256, fingerprint
 from loragrid.inference import Decoding, Engine, Generated, Question
 from loragrid.job import log
-from loragrid.render import Renderer
+from loragrid.render import Rendered, Renderer
 
-LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_S = 300.0
 
 
 @contextmanager
-def open_openai(name: str, settings: dict[str, Any], trained: Path | None, renderer: Renderer | None) -> Iterator[Engine]:
+def open_openai(
+    name: str, settings: dict[str, Any], trained: Path | None, renderer: Renderer | None, job: str
+) -> Iterator[Engine]:
     """Connect to the server that has a base model; with an adapter, which the server loads for as long as it is needed.
 
     Args:
@@ -33,24 +35,28 @@ def open_openai(name: str, settings: dict[str, Any], trained: Path | None, rende
         settings: those of its `engine`.
         trained: weights of the adapter; the server must find them under the same path.
         renderer: of the model, where its tokenizer is here.
+        job: tells this job from others, which may ask the same adapter at the same time.
     """
     client = connect(name, settings)
-    model = settings["model"] or name
+    model, stopping = settings["model"] or name, threading.Event()
     if trained is not None:
-        model = f"loragrid-{file_sha256(trained)[:16]}"
-        _send(client, settings, lambda: _load_adapter(client, model, trained.parent.absolute()))
+        model = f"loragrid-{fingerprint([file_sha256(trained), job])[:16]}"
+        _send(settings, stopping, lambda: _load_adapter(client, model, trained.parent.absolute()))
     try:
         with ThreadPoolExecutor(settings["concurrency"]) as pool:
 
             def answer(
                 questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
             ) -> Iterator[dict[int, Generated]]:
-                yield from _answer(client, model, settings, renderer, pool, questions, decoding, answered)
+                yield from _answer(client, model, settings, renderer, pool, stopping, questions, decoding, answered)
 
             yield Engine("openai", version("openai"), answer, "server", "as served")
     finally:
         if trained is not None:
-            client.post("/unload_lora_adapter", body={"lora_name": model}, cast_to=str)
+            try:
+                client.post("/unload_lora_adapter", body={"lora_name": model}, cast_to=str)
+            except openai.OpenAIError as error:
+                log.info("the adapter could not be unloaded: %s", explain(error, settings)[0])
 
 
 def connect(name: str, settings: dict[str, Any]) -> openai.OpenAI:
@@ -59,13 +65,17 @@ def connect(name: str, settings: dict[str, Any]) -> openai.OpenAI:
     Raises:
         UserError: where the environment does not say where the server is.
     """
-    url = os.environ.get(settings["base_url_variable"])
-    if not url:
+    url, key = (os.environ.get(settings[name], "").strip() for name in ("base_url_variable", "api_key_variable"))
+    if not key.isascii() or not key.isprintable():
         raise UserError(
-            f"models.{name}.engine: the environment variable {settings['base_url_variable']} must hold the server's address."
+            f"the environment variable {settings['api_key_variable']} holds what cannot be a key: use printable ASCII."
         )
-    key = os.environ.get(settings["api_key_variable"]) or "none"
-    return openai.OpenAI(base_url=url, api_key=key, timeout=settings["timeout_s"], max_retries=0)
+    if not url.startswith(("http://", "https://")):
+        raise UserError(
+            f"models.{name}.engine: the environment variable {settings['base_url_variable']} must hold the server's address, "
+            "http://… or https://…"
+        )
+    return openai.OpenAI(base_url=url, api_key=key or "none", timeout=settings["timeout_s"], max_retries=0)
 
 
 def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
@@ -83,32 +93,37 @@ def _answer(
     settings: dict[str, Any],
     renderer: Renderer | None,
     pool: ThreadPoolExecutor,
+    stopping: threading.Event,
     questions: Sequence[Question],
     decoding: Decoding,
     answered: Collection[int],
 ) -> Iterator[dict[int, Generated]]:
-    started, lock, failed = time.perf_counter(), threading.Lock(), threading.Event()
+    started, lock = time.perf_counter(), threading.Lock()
     in_flight = 0
     alone = threading.Semaphore(1 if decoding.latency else settings["concurrency"])
 
     def ask(question: Question) -> Generated | None:
         nonlocal in_flight
         with alone:
-            if failed.is_set():
+            if stopping.is_set():
                 return None
             with lock:
                 in_flight += 1
                 together = in_flight
             try:
                 fields = request(question, decoding, model, settings, renderer)
-                reply, began, ended = _send(client, settings, lambda: _completion(client, settings["api"], fields))
+                reply, began, ended = _send(settings, stopping, lambda: _completion(client, settings["api"], fields))
             except BaseException:
-                failed.set()
+                stopping.set()
                 raise
             finally:
                 with lock:
                     in_flight -= 1
-        return read_reply(reply, began - started, ended - began, together)
+        found = read_reply(reply, began - started, ended - began, together)
+        if renderer is not None and settings["api"] == "completions" and found.prompt_tokens != len(question.prompt.prompt_ids):
+            said = (found.prompt_tokens, len(question.prompt.prompt_ids))
+            log.info("the server counts %d tokens in a prompt that has %d here: does it add some? Try send: token_ids", *said)
+        return found
 
     asked = {pool.submit(ask, question): i for i, question in enumerate(questions) if i not in answered}
     problem: Exception | None = None
@@ -121,7 +136,7 @@ def _answer(
                 # What others have finished in the meantime is kept before the job ends.
                 problem = problem or error
     finally:
-        failed.set()
+        stopping.set()
     if problem:
         raise problem
 
@@ -130,7 +145,11 @@ def request(
     question: Question, decoding: Decoding, model: str, settings: dict[str, Any], renderer: Renderer | None
 ) -> dict[str, Any]:
     """The fields of a request; those beyond the API's own only where they are needed."""
-    fields: dict[str, Any] = {"model": model, "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
+    fields: dict[str, Any] = {
+        "model": model,
+        settings["length_field"]: decoding.max_new_tokens,
+        "temperature": decoding.temperature,
+    }
     if decoding.temperature:
         fields["seed"] = question.seed
     if decoding.top_p < 1:
@@ -146,12 +165,22 @@ def request(
     if settings["api"] == "chat":
         fields["messages"] = list(question.prompt.messages)
     elif settings["send"] == "text":
-        fields["prompt"] = question.prompt.prompt
+        fields["prompt"] = text_to_send(question.prompt, renderer)
     else:
         assert renderer is not None
         # What takes token ids takes the ids of end tokens as well.
         fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": [renderer.end_of_turn]}
     return {key: value for key, value in (fields | settings["settings"]).items() if value is not None}
+
+
+def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
+    """A prompt as text from which a server makes the same tokens: without the token at its beginning that a tokenizer adds by itself."""
+    beginning = renderer.tokenizer.bos_token if renderer is not None else None
+    if beginning and renderer is not None and prompt.prompt.startswith(beginning):
+        shorter = prompt.prompt.removeprefix(beginning)
+        if renderer.tokenizer(shorter).input_ids == prompt.prompt_ids:
+            return shorter
+    return prompt.prompt
 
 
 def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -174,12 +203,14 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     """
     try:
         choice, usage = reply["choices"][0], reply["usage"]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
+        text = (choice["message"]["content"] if "message" in choice else choice["text"]) or ""
+        if not isinstance(text, str):
+            raise ValueError("the reply's content is no text")
         tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"the reply lacks {error}") from None
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("the reply lacks an answer, or how many tokens it has") from None
     return Generated(
-        text=(text or "").strip(),
+        text=text.strip(),
         token_ids=[],
         prompt_tokens=tokens[0],
         new_tokens=tokens[1],
@@ -191,7 +222,7 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     )
 
 
-def _send(client: openai.OpenAI, settings: dict[str, Any], call: Any) -> tuple[Any, float, float]:
+def _send(settings: dict[str, Any], stopping: threading.Event, call: Callable[[], Any]) -> tuple[Any, float, float]:
     """What a call gives, with the times at which the successful attempt began and ended.
 
     What may pass (no connection, no answer in time, too many requests, an error of the server, a broken reply) is tried again.
@@ -207,11 +238,11 @@ def _send(client: openai.OpenAI, settings: dict[str, Any], call: Any) -> tuple[A
             sentence, passing = explain(error, settings)
             if not passing:
                 raise UserError(sentence) from None
-            if attempt == settings["retries"]:
+            if attempt == settings["retries"] or stopping.is_set():
                 raise UserError(f"{sentence} It was asked {attempt + 1} times.") from None
             wait = pause(error, attempt)
             log.info("%s Trying again in %.1f s.", sentence, wait)
-            time.sleep(wait)
+            stopping.wait(wait)
     raise AssertionError
 
 
@@ -219,9 +250,10 @@ def pause(error: Exception, attempt: int) -> float:
     """Seconds until the next attempt: as the server says, else twice as long each time, with some jitter."""
     headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
     try:
-        return min(float(headers["retry-after"]), LONGEST_WAIT_S)
+        asked = float(headers["retry-after"])
     except (KeyError, ValueError):
-        return min(2.0**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
+        asked = -1
+    return min(asked, LONGEST_WAIT_S) if asked >= 0 else min(2.0**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
 
 
 def explain(error: Exception, settings: dict[str, Any]) -> tuple[str, bool]:
@@ -240,5 +272,6 @@ def explain(error: Exception, settings: dict[str, Any]) -> tuple[str, bool]:
         case openai.APIStatusError():
             said = str(error.message).replace(os.environ.get(key) or "\0", "…")[:300]
             passing = error.status_code in (408, 409, 429) or error.status_code >= 500
-            return f"{where} answered {error.status_code}: {said}", passing
+            hint = " Does the address end in /v1?" if error.status_code == 404 else ""
+            return f"{where} answered {error.status_code}: {said}{hint}", passing
     return f"{where} sent a reply that cannot be read ({error}).", True

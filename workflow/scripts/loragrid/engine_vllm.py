@@ -55,9 +55,13 @@ def open_vllm(
         "arguments": arguments | settings["engine"]["settings"],
         "adapters": {name: str(path) for name, path in adapters.items()},
     }
+    ends = end_tokens(renderer, folder)
+    python = settings["engine"]["python"] or sys.executable
+    if not os.access(python, os.X_OK):
+        raise UserError(f"engine.python: '{python}' is no program.")
     process = subprocess.Popen(
         # -P: the worker's folder has modules with the names of other packages' ones.
-        [settings["engine"]["python"] or sys.executable, "-P", str(WORKER)],
+        [python, "-P", str(WORKER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # Python would hand over an open log file only as the standard stream that it replaces.
@@ -65,7 +69,6 @@ def open_vllm(
         encoding="utf-8",
         env=environment(),
     )
-    ends = end_tokens(renderer, folder)
 
     def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Generated]]:
         wanted = [{"ids": one.prompt.prompt_ids, "seed": one.seed, "adapter": adapter} for one, adapter in questions]
@@ -79,6 +82,9 @@ def open_vllm(
     try:
         about = _ask(process, job)
         yield Vllm(about["version"], about["device"], ask)
+    except BaseException:
+        process.terminate()
+        raise
     finally:
         assert process.stdin is not None
         with suppress(BrokenPipeError):
@@ -130,9 +136,11 @@ def _ask(process: subprocess.Popen[str], message: dict[str, Any]) -> dict[str, A
 def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
-    if not line.endswith("\n"):
-        raise UserError(f"vLLM ended with exit status {process.wait()}; what it said is in the log.")
-    found: dict[str, Any] = json.loads(line)
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        # Nothing, or half a line.
+        raise UserError(f"vLLM ended with exit status {process.wait()}; what it said is in the log.") from None
     return found
 
 

@@ -20,6 +20,7 @@ def open_engine(
     quantization: str,
     renderer: Renderer | None,
     threads: int,
+    job: str,
 ) -> Iterator[Engine]:
     """Make a base model, or what was trained on it, ready to be asked.
 
@@ -28,24 +29,27 @@ def open_engine(
         settings: of the model, its `engine` among them.
         folder: the imported base model; None where only a server has it, which then has no renderer either.
         trained: weights of an adapter, or of a whole model.
+        job: tells this job from others; the file that it makes.
     """
     engine = settings["engine"]
     if engine["type"] == "openai":
         from loragrid.engine_openai import open_openai
 
-        with open_openai(name, engine, trained, renderer) as opened:
+        with open_openai(name, engine, trained, renderer, job) as opened:
             yield opened
         return
     assert folder is not None
     assert renderer is not None
     if engine["type"] == "vllm":
+        from loragrid.devices import pick_device, pick_dtype, type_name
         from loragrid.engine_vllm import open_vllm, vllm_engine
 
         adapter = trained.parent if trained is not None and trained.name != "model.safetensors" else None
         whole = folder if trained is None or adapter is not None else trained.parent
         adapters = {} if adapter is None else {"trained": adapter}
-        with open_vllm(whole, settings, adapters, renderer, context_length(folder, settings)) as vllm:
-            yield vllm_engine(vllm, "trained" if adapters else None, settings["dtype"])
+        typed = settings | {"dtype": type_name(pick_dtype(settings["dtype"], pick_device()))}
+        with open_vllm(whole, typed, adapters, renderer, context_length(folder, settings)) as vllm:
+            yield vllm_engine(vllm, "trained" if adapters else None, typed["dtype"])
         return
     import torch
 

@@ -14,11 +14,54 @@ from typing import Any, NamedTuple
 
 import torch
 
+from loragrid.errors import UserError
 from loragrid.inference import Decoding
 from loragrid.methods import learns_prompt
 
 FROM_CACHE = "loragrid_from_cache"
 """Name of this implementation of attention, as transformers calls it."""
+
+COMPARED = frozenset(
+    [
+        "apertus",
+        "arcee",
+        "cohere",
+        "cohere2",
+        "ernie4_5",
+        "exaone4",
+        "gemma",
+        "gemma3_text",
+        "glm",
+        "glm4",
+        "gpt2",
+        "gpt_bigcode",
+        "gpt_neox",
+        "granite",
+        "granitemoe",
+        "helium",
+        "llama",
+        "ministral",
+        "ministral3",
+        "mistral",
+        "mixtral",
+        "nemotron",
+        "olmo",
+        "olmo2",
+        "olmo3",
+        "opt",
+        "persimmon",
+        "phi",
+        "phi3",
+        "qwen2",
+        "qwen2_moe",
+        "qwen3",
+        "qwen3_moe",
+        "seed_oss",
+        "smollm3",
+        "starcoder2",
+    ]
+)
+"""Model types whose answers from the cache were compared with those of their plain forward pass, token by token."""
 
 _ROW_TOKENS = 2048
 """Most tokens of a row of prompts, unless one alone has more."""
@@ -63,14 +106,13 @@ _current: list[_KeyValues] = []
 
 
 def attends_from_cache(model: Any) -> bool:
-    """Whether a model's attention can be computed here: it goes through transformers' interface, and sees all that is behind it."""
-    if learns_prompt(model):
-        return False
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ())
-    through = getattr(model, "_supports_attention_backend", False) and getattr(model, "_supports_sdpa", False)
-    capped = getattr(config, "attn_logit_softcapping", None)
-    return bool(through and not capped and kinds <= {"full_attention", "sliding_attention"})
+    """Whether a model's attention can be computed here, which not all models leave to transformers' interface.
+
+    It cannot where positions are encoded by the length of a sequence, as prompts of different lengths stand in one row.
+    """
+    config = model.config
+    by_length = any(f"'{kind}'" in str(getattr(config, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
+    return config.model_type in COMPARED and not by_length and not learns_prompt(model)
 
 
 def attend_from_cache(
@@ -105,7 +147,7 @@ def attend_from_cache(
             own = (query[:, :, start:stop], keys[row : row + 1, :, :end], values[row : row + 1, :, :end])
             attended.append(attend(*own, allowed, is_causal=allowed is None, scale=scaling, enable_gqa=True))
             start = stop
-        return torch.cat(attended, dim=2).transpose(1, 2), None
+        return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
 
     rows = torch.arange(cache.rows, device=query.device)
     keys[rows, :, cache.lengths], values[rows, :, cache.lengths] = key[:, :, 0], value[:, :, 0]
@@ -175,6 +217,10 @@ def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.G
         warpers += [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
 
     def choose(histories: torch.Tensor, logits: torch.Tensor, number: int) -> torch.Tensor:
+        if logits.isnan().any():
+            raise UserError(
+                "the model's logits are not numbers, as they are in too narrow a number type; try dtype: float32 or bfloat16."
+            )
         scores: torch.Tensor = penalty(histories, logits.float())
         if number < decoding.min_new_tokens:
             scores[:, list(ends)] = -torch.inf
@@ -285,7 +331,7 @@ def _common_length(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with; none where there is one prompt, and never the whole of one."""
     shortest = min(prompts, key=len)
     differing = (i for i, token in enumerate(shortest) if any(prompt[i] != token for prompt in prompts))
-    return min(next(differing, len(shortest)), len(shortest) - 1) if len(prompts) > 1 else 0
+    return max(0, min(next(differing, len(shortest)), len(shortest) - 1)) if len(prompts) > 1 else 0
 
 
 def _in_rows(lengths: Sequence[int]) -> list[list[int]]:
