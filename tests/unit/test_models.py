@@ -49,12 +49,12 @@ def test_quantized_weights_are_kept_as_they_are_and_name_the_package_that_they_n
         load_base_model(imported, "float32", "4bit")
 
 
-def test_model_that_bitsandbytes_quantized_answers_after_its_import(tiny_model, tmp_path):
+def test_model_that_bitsandbytes_quantized_answers_after_its_import(smollm2, tmp_path):
     pytest.importorskip("bitsandbytes", reason="make extras installs bitsandbytes")
-    quantized = load_base_model(tiny_model, "float32", "4bit")
+    quantized = load_base_model(smollm2, "float32", "4bit")
     quantized.save_pretrained(tmp_path / "quantized")
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(tiny_model / name, tmp_path / "quantized")
+        shutil.copy(smollm2 / name, tmp_path / "quantized")
     (tmp_path / "imported").mkdir()
     import_base_model(tmp_path / "quantized", tmp_path / "imported")
     ids = torch.tensor([[5, 6, 7]])
