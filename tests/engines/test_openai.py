@@ -183,3 +183,10 @@ def test_token_that_a_servers_tokenizer_adds_is_not_sent_with_a_text(tokenizer):
     assert sent == rendered.prompt.removeprefix("<|im_start|>")
     assert adding(sent).input_ids == rendered.prompt_ids != adding(rendered.prompt).input_ids
     assert text_to_send(rendered, make_renderer(tokenizer)) == text_to_send(rendered, None) == rendered.prompt
+
+
+def test_engine_can_be_asked_again(gate, smollm2, prompts):
+    with open_openai("m", settings(model=str(smollm2)), None, None, "a job") as engine:
+        first, second = (generate(engine.answer, prompts[:2], EIGHT) for _ in range(2))
+    assert [one.text for [one] in first] == [one.text for [one] in second]
+    assert len(gate.requests) == 4

@@ -4,10 +4,11 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+from loragrid.attention import COMPARED
 from loragrid.config import LoraTraining, PromptTuning
 from loragrid.engine_hf import answer_with
 from loragrid.errors import UserError
-from loragrid.generation import COMPARED, attends_from_cache, generate_together, make_choice
+from loragrid.generation import attends_from_cache, generate_together, make_choice
 from loragrid.inference import Decoding, generate
 from loragrid.loading import load_base_model
 from loragrid.methods import make_trainable

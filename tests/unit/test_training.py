@@ -199,6 +199,10 @@ def test_attention_of_its_own_keeps_a_model_from_packing(tiny_model):
     assert not keep_examples_apart(base, "auto", torch.device("cuda"))
     base.config.attn_logit_softcapping = 30.0
     assert not keep_examples_apart(base, "on", torch.device("cpu"))
+    base.config.attn_logit_softcapping = None
+    assert keep_examples_apart(base, "on", torch.device("cpu"))
+    base.config.model_type = "diffllama"
+    assert not keep_examples_apart(base, "on", torch.device("cpu"))
 
 
 def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):

@@ -12,6 +12,14 @@ import torch
 BY_EXAMPLE = "loragrid_by_example"
 """Name of this implementation of attention, as transformers calls it."""
 
+COMPARED = frozenset({
+    "apertus", "arcee", "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode",
+    "gpt_neox", "granite", "granitemoe", "helium", "llama", "ministral", "ministral3", "mistral", "mixtral", "nemotron", "olmo",
+    "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3",
+    "starcoder2",
+})  # fmt: skip
+"""Model types that leave all of their attention to transformers' interface, as a comparison of answers token by token showed."""
+
 _QUERIES = 128
 """Queries in a block of the backward pass."""
 
@@ -45,12 +53,21 @@ def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     flash = device.type == "cuda" and is_flash_attn_2_available()
     if packing == "off" or (packing == "auto" and device.type != "cpu" and not flash):
         return False
-    if getattr(model.config, "attn_logit_softcapping", None) or not model._supports_sdpa:
+    if getattr(model.config, "attn_logit_softcapping", None) or not model._supports_sdpa or not (flash or attends_plainly(model)):
         return False
     AttentionInterface.register(BY_EXAMPLE, attend_by_example)
     AttentionMaskInterface.register(BY_EXAMPLE, lambda *args, **kwargs: None)
     model.set_attn_implementation("flash_attention_2" if flash else BY_EXAMPLE)
     return True
+
+
+def attends_plainly(model: Any) -> bool:
+    """Whether a model's attention is nothing but that which is computed in its place here.
+
+    It is not where positions are encoded by the length of a sequence, as sequences of different lengths stand in one row.
+    """
+    rope = str(getattr(model.config, "rope_parameters", None))
+    return model.config.model_type in COMPARED and not any(f"'{kind}'" in rope for kind in ("dynamic", "longrope"))
 
 
 def can_share_beginnings(model: Any) -> bool:

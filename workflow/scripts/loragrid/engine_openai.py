@@ -38,17 +38,17 @@ def open_openai(
         job: tells this job from others, which may ask the same adapter at the same time.
     """
     client = connect(name, settings)
-    model, stopping = settings["model"] or name, threading.Event()
+    model = settings["model"] or name
     if trained is not None:
         model = f"loragrid-{fingerprint([file_sha256(trained), job])[:16]}"
-        _send(settings, stopping, lambda: _load_adapter(client, model, trained.parent.absolute()))
+        _send(settings, threading.Event(), lambda: _load_adapter(client, model, trained.parent.absolute()))
     try:
         with ThreadPoolExecutor(settings["concurrency"]) as pool:
 
             def answer(
                 questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
             ) -> Iterator[dict[int, Generated]]:
-                yield from _answer(client, model, settings, renderer, pool, stopping, questions, decoding, answered)
+                yield from _answer(client, model, settings, renderer, pool, questions, decoding, answered)
 
             yield Engine("openai", version("openai"), answer, "server", "as served")
     finally:
@@ -93,12 +93,11 @@ def _answer(
     settings: dict[str, Any],
     renderer: Renderer | None,
     pool: ThreadPoolExecutor,
-    stopping: threading.Event,
     questions: Sequence[Question],
     decoding: Decoding,
     answered: Collection[int],
 ) -> Iterator[dict[int, Generated]]:
-    started, lock = time.perf_counter(), threading.Lock()
+    started, lock, stopping = time.perf_counter(), threading.Lock(), threading.Event()
     in_flight = 0
     alone = threading.Semaphore(1 if decoding.latency else settings["concurrency"])
 

@@ -14,54 +14,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from loragrid.attention import attends_plainly
 from loragrid.errors import UserError
 from loragrid.inference import Decoding
 from loragrid.methods import learns_prompt
 
 FROM_CACHE = "loragrid_from_cache"
 """Name of this implementation of attention, as transformers calls it."""
-
-COMPARED = frozenset(
-    [
-        "apertus",
-        "arcee",
-        "cohere",
-        "cohere2",
-        "ernie4_5",
-        "exaone4",
-        "gemma",
-        "gemma3_text",
-        "glm",
-        "glm4",
-        "gpt2",
-        "gpt_bigcode",
-        "gpt_neox",
-        "granite",
-        "granitemoe",
-        "helium",
-        "llama",
-        "ministral",
-        "ministral3",
-        "mistral",
-        "mixtral",
-        "nemotron",
-        "olmo",
-        "olmo2",
-        "olmo3",
-        "opt",
-        "persimmon",
-        "phi",
-        "phi3",
-        "qwen2",
-        "qwen2_moe",
-        "qwen3",
-        "qwen3_moe",
-        "seed_oss",
-        "smollm3",
-        "starcoder2",
-    ]
-)
-"""Model types whose answers from the cache were compared with those of their plain forward pass, token by token."""
 
 _ROW_TOKENS = 2048
 """Most tokens of a row of prompts, unless one alone has more."""
@@ -106,13 +65,8 @@ _current: list[_KeyValues] = []
 
 
 def attends_from_cache(model: Any) -> bool:
-    """Whether a model's attention can be computed here, which not all models leave to transformers' interface.
-
-    It cannot where positions are encoded by the length of a sequence, as prompts of different lengths stand in one row.
-    """
-    config = model.config
-    by_length = any(f"'{kind}'" in str(getattr(config, "rope_parameters", None)) for kind in ("dynamic", "longrope"))
-    return config.model_type in COMPARED and not by_length and not learns_prompt(model)
+    """Whether a model's attention can be computed here: a learnt prompt needs places of its own."""
+    return attends_plainly(model) and not learns_prompt(model)
 
 
 def attend_from_cache(
