@@ -206,10 +206,15 @@ def pack(lengths: Sequence[int], beginnings: Sequence[list[int]], max_tokens: in
 
 def common_beginning(beginnings: Sequence[list[int]]) -> list[int]:
     """The token ids that all begin with; none where they are too few to be worth it."""
-    shortest = min(beginnings, key=len)
-    differing = (i for i, token in enumerate(shortest) if any(beginning[i] != token for beginning in beginnings))
-    number = next(differing, len(shortest))
-    return shortest[:number] if number >= LEAST_IN_COMMON else []
+    number = common_length(beginnings)
+    return beginnings[0][:number] if number >= LEAST_IN_COMMON else []
+
+
+def common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """How many token ids all begin with."""
+    shortest = min(sequences, key=len)
+    differing = (i for i, token in enumerate(shortest) if any(sequence[i] != token for sequence in sequences))
+    return next(differing, len(shortest))
 
 
 def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:

@@ -82,14 +82,20 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     is_recurrent = bool(getattr(model, "_is_stateful", False))
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Generated]]:
-        started, done, budget = perf_counter(), set(answered), batch_tokens
+        started, alone = perf_counter(), decoding.latency or is_recurrent
         lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
+
+        def plan(indices: Sequence[int], most_tokens: int) -> list[list[int]]:
+            found = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
+            return [[indices[i] for i in one] for one in found]
+
         # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
-        waiting = batches(lengths, budget, of_one_length, decoding.latency or is_recurrent)
+        waiting = plan(range(len(questions)), batch_tokens)
         while waiting:
-            batch = [i for i in waiting.pop(0) if i not in done]
+            batch = [i for i in waiting.pop(0) if i not in answered]
             if not batch:
                 continue
+            new: list[Generated] = []
             try:
                 new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started)
             except RuntimeError as error:
@@ -97,17 +103,14 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
                     raise
                 if len(batch) == 1:
                     raise UserError(f"memory runs out at one prompt of {lengths[batch[0]]} tokens, its answer counted.") from None
-                new = []
-            if not new:
-                free_cached_memory()
-                budget = len(batch) * max(lengths[i] for i in batch) // 2
-                log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
-                left = [i for one in [batch, *waiting] for i in one if i not in done]
-                again = batches([lengths[i] for i in left], budget, of_one_length, decoding.latency or is_recurrent)
-                waiting = [[left[i] for i in one] for one in again]
+            if new:
+                yield dict(zip(batch, new, strict=True))
                 continue
-            done.update(batch)
-            yield dict(zip(batch, new, strict=True))
+            # The memory of the attempt is free only here, behind the error.
+            free_cached_memory()
+            budget = len(batch) * max(lengths[i] for i in batch) // 2
+            log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
+            waiting = plan([*batch, *(i for one in waiting for i in one if i not in answered)], budget)
 
     return answer
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from loragrid.attention import attends_plainly
+from loragrid.batches import common_length
 from loragrid.errors import UserError
 from loragrid.inference import Decoding
 from loragrid.methods import learns_prompt
@@ -258,7 +259,8 @@ def _from_cache(
 
 def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValues) -> torch.Tensor:
     """Put prompts into the cache; the logits behind each, of shape (prompts, vocabulary)."""
-    shared = _common_length(prompts)
+    # The logits behind each prompt are those of its own last token.
+    shared = common_length([prompt[:-1] for prompt in prompts]) if len(prompts) > 1 else 0
     if shared:
         cache.arriving = [(0, 0, shared)]
         _forward(model, prompts[0][:shared], range(shared), [shared - 1])
@@ -279,13 +281,6 @@ def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: S
     row, at, keep = (torch.tensor(list(values), device=model.device) for values in (ids, positions, wanted))
     logits: torch.Tensor = model(input_ids=row[None], position_ids=at[None], use_cache=False, logits_to_keep=keep).logits[0]
     return logits
-
-
-def _common_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with; none where there is one prompt, and never the whole of one."""
-    shortest = min(prompts, key=len)
-    differing = (i for i, token in enumerate(shortest) if any(prompt[i] != token for prompt in prompts))
-    return max(0, min(next(differing, len(shortest)), len(shortest) - 1)) if len(prompts) > 1 else 0
 
 
 def _in_rows(lengths: Sequence[int]) -> list[list[int]]:
@@ -315,7 +310,6 @@ def _through_transformers(
     from transformers import GenerationConfig
 
     choice = make_choice(decoding, ends, draws)
-
     config = GenerationConfig(
         do_sample=False,
         num_beams=1,
