@@ -8,7 +8,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from loragrid.config import Config, PromptVariant, local_files, located, missing_files, mix_tasks, prompt_template, stated_rows
+from loragrid.config import (
+    Config,
+    PromptVariant,
+    local_files,
+    located,
+    missing_files,
+    mix_tasks,
+    prompt_template,
+    stated_rows,
+)
 from loragrid.errors import UserError
 from loragrid.grid import (
     BASE,
@@ -20,6 +29,9 @@ from loragrid.grid import (
     oversized_mixes,
     parse_variant,
 )
+from loragrid.rubrics import read_rubric
+from loragrid.scorer_settings import decisive_settings, model_of, scorer_files
+from loragrid.scorers import READ_EXAMPLES
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
@@ -56,6 +68,7 @@ def known_rows(config):
 CONFIG = load_config(config)
 RUNS = {(run.base_model, run.name): run for run in expand_grid(CONFIG)}
 EVALUATIONS = expand_evaluations(CONFIG)
+EVALUATED = frozenset(EVALUATIONS)
 # The sample type that each model is asked first, by everything else.
 FIRST_ASKED = {one._replace(sample_type=""): one.sample_type for one in reversed(EVALUATIONS)}
 EXTERNAL = expand_external(CONFIG)
@@ -86,7 +99,7 @@ def tiers():
     imported = [name for name in base_models if CONFIG.models[name].source]
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
     wanted = {
-        "models": (rules.import_model, [{"base_model": name} for name in imported + needed_encoders()]),
+        "models": (rules.import_model, [{"base_model": name} for name in dict.fromkeys(imported + needed_models())]),
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "mixes": (rules.make_mix, [mix_of(run) for run in RUNS.values()]),
@@ -101,7 +114,7 @@ def tiers():
         "model_cards": (rules.describe_full_model, full),
         "scores": (
             rules.score,
-            [target | {"scorer": name} for target in evaluated + elsewhere for name in CONFIG.tasks[target["task"]].scorers],
+            [target | {"scorer": name} for target in evaluated + elsewhere for name in scorers_of(target)],
         ),
     }
     found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
@@ -135,16 +148,17 @@ def mix_of(run):
     }
 
 
-def needed_encoders():
-    """Encoders that the grid's scorers and promptings use."""
+def needed_models():
+    """Models that the grid's scorers and promptings load, besides the base models that are asked."""
     scorers = (CONFIG.scorers[name] for task, _ in DATASETS for name in CONFIG.tasks[task].scorers)
     promptings = (CONFIG.prompting(evaluation.prompting) for evaluation in EVALUATIONS)
-    return list(dict.fromkeys(one.encoder for one in (*scorers, *promptings) if one.type in ("sbert", "retrieved")))
+    retrievers = (prompting.encoder for prompting in promptings if prompting.type == "retrieved")
+    return list(dict.fromkeys([*filter(None, map(model_of, scorers)), *retrievers]))
 
 
 def pretrained(name):
-    """The configuration entry of a base model or encoder."""
-    return CONFIG.models.get(name) or CONFIG.encoders[name]
+    """The configuration entry of a base model, encoder or reward model."""
+    return CONFIG.models.get(name) or CONFIG.encoders.get(name) or CONFIG.reward_models[name]
 
 
 def model_settings(base_model):
@@ -340,7 +354,7 @@ def scores_of_run(wildcards):
         rules.score.output[0].format(**(one._asdict() | {"run": run, "variant": one.variant, "scorer": scorer}))
         for one in own
         for run in (one.run, BASE)
-        for scorer in CONFIG.tasks[one.task].scorers
+        for scorer in scorers_of(one._asdict() | {"run": run})
     ]
 
 
@@ -412,10 +426,43 @@ def checked_data(wildcards):
     return rules.prepare_dataset.output.test.format(task=task, sample_type=sample_type)
 
 
-def encoder_files(wildcards):
-    """The encoder that a scorer needs, if any."""
+def scorers_of(target):
+    """The scorers of a prediction file; one that compares answers with those of the base model needs such."""
+    return [
+        name
+        for name in CONFIG.tasks[target["task"]].scorers
+        if not compares_with_base(CONFIG.scorers[name]) or base_answers(**target) is not None
+    ]
+
+
+def compares_with_base(scorer):
+    """Whether a scorer is a judge that compares answers with those of the base model."""
+    return scorer.type == "judge" and scorer.against == "base" and read_rubric(scorer.rubric).pairwise
+
+
+def base_answers(base_model, task, sample_type, run, prompting, prompt, decoding, **_):
+    """The base model's own predictions, asked alike, for those of a run or from elsewhere."""
+    base = Evaluation(base_model, task, sample_type, BASE, prompting, prompt, decoding)
+    if run == BASE or base not in EVALUATED:
+        return None
+    return rules.predict.output.predictions.format(**base._asdict(), variant=base.variant)
+
+
+def scorer_inputs(wildcards):
+    """What a scorer reads beside the predictions."""
     scorer = CONFIG.scorers[wildcards.scorer]
-    return {"encoder": rules.import_model.output.config.format(base_model=scorer.encoder)} if scorer.type == "sbert" else {}
+    files = {}
+    if model_of(scorer):
+        files["model"] = rules.import_model.output.config.format(base_model=model_of(scorer))
+    if scorer.type in READ_EXAMPLES:
+        files["test"] = rules.prepare_dataset.output.test.format(**wildcards)
+    if compares_with_base(scorer):
+        files["base"] = base_answers(**asked(wildcards)._asdict())
+    if paths := scorer_files(scorer).values():
+        files["files"] = [
+            str(file) for path in map(Path, paths) for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])
+        ]
+    return files
 
 
 def axes(wildcards):

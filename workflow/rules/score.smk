@@ -1,6 +1,6 @@
 rule score:
     input:
-        unpack(encoder_files),
+        unpack(scorer_inputs),
         predictions=rules.predict.output.predictions,
     output:
         "results/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.jsonl",
@@ -15,7 +15,8 @@ rule score:
         mem_mb=2000,
     params:
         version=1,
-        scorer=lambda wildcards: CONFIG.scorers[wildcards.scorer].model_dump(),
+        scorer=lambda wildcards: decisive_settings(CONFIG.scorers[wildcards.scorer]),
+        metrics=lambda wildcards: CONFIG.metrics_of(wildcards.scorer),
     message:
         "Score {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant} with {wildcards.scorer}"
     script:

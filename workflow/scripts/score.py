@@ -3,24 +3,30 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
-from loragrid.config import Scorer
-from loragrid.job import logged
-from loragrid.records import Prediction, read_records, write_records
-from loragrid.scorers import make_scorer, score
+from loragrid.job import log, logged
+from loragrid.records import Example, Prediction, read_records, write_records
+from loragrid.scorer_settings import scorer_of
+from loragrid.scorers import score_items
+from loragrid.scoring import items_of, score_rows, waiting_items
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    settings: Scorer = TypeAdapter(Scorer).validate_python(snakemake.params.scorer)
-    encoder = snakemake.input.get("encoder")
-    if encoder:
-        # Only encoders need torch, which takes seconds to import.
-        from loragrid.devices import lease_gpus
-
-        lease_gpus(snakemake.resources)
-    scorer = make_scorer(settings, Path(encoder).parent if encoder else None)
-    predictions = read_records(snakemake.input.predictions, Prediction)
-    write_records(snakemake.output[0], score(snakemake.wildcards.scorer, scorer, predictions))
+    name, given = snakemake.wildcards.scorer, snakemake.input
+    settings = scorer_of(snakemake.config, name)
+    examples = {example.id: example for example in read_records(given.test, Example)} if given.get("test") else None
+    place = Path(given.predictions).relative_to("results/predictions").with_suffix("")
+    items = items_of(read_records(given.predictions, Prediction), str(place), examples)
+    outcomes = score_items(
+        settings,
+        [item for of_prediction in items for item in of_prediction],
+        lambda: waiting_items(name, snakemake.config, bool(examples)),
+        model_folder=Path(given.model).parent if given.get("model") else None,
+        base=read_records(given.base, Prediction) if given.get("base") else None,
+        version=snakemake.params.version,
+        resources=snakemake.resources,
+        threads=snakemake.threads,
+    )
+    write_records(snakemake.output[0], score_rows(name, snakemake.params.metrics, items, outcomes))
+    log.info("%d answers scored", len(outcomes))

@@ -16,8 +16,6 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -30,20 +28,26 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from loragrid.errors import UserError
+from loragrid.rubrics import read_rubric
+from loragrid.scorer_settings import (
+    CORPUS_METRICS,
+    METRICS,
+    BertScoreScorer,
+    EvaluateScorer,
+    HumanScorer,
+    JudgeScorer,
+    PerplexityScorer,
+    RewardScorer,
+    SbertScorer,
+    Scorer,
+    metrics_of,
+    scorer_files,
+)
+from loragrid.sections import NAME_RULE, Name, Price, PythonFunction, Section, Server
 from loragrid.templates import syntax_error
 
-# Names become folder names and parts of run names, which are joined by two underscores.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
-NAME_RULE = "letters and digits, with single '.', '_' or '-' between them"
 PinnedPackage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values never change after loading."""
-
-    # Names may be written as numbers.
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class PackageSource(Section):
@@ -120,10 +124,7 @@ class VllmEngine(Section):
     )
 
 
-EnvironmentVariable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-class OpenAiEngine(Section):
+class OpenAiEngine(Server):
     """A server with an OpenAI-compatible API: vLLM, llama.cpp, Ollama, TGI, `transformers serve`, or a hosted one."""
 
     type: Literal["openai"] = Field(description="Chooses this engine.")
@@ -138,28 +139,11 @@ class OpenAiEngine(Section):
         description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which vLLM and llama.cpp "
         "take; these leave no doubt.",
     )
-    base_url_variable: EnvironmentVariable = Field(
-        "OPENAI_BASE_URL", description="Environment variable with the server's address, which usually ends in `/v1`."
-    )
-    api_key_variable: EnvironmentVariable = Field(
-        "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
-    )
-    concurrency: int = Field(8, ge=1, description="Most requests at a time, for each job.")
-    timeout_s: float = Field(120, gt=0, description="Seconds after which a request without an answer is given up.")
-    retries: int = Field(
-        5,
-        ge=0,
-        description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
-    )
-    length_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="Field of a request that limits the answer; some hosted models know only the newer one."
-    )
     load_adapters: bool = Field(
         False,
         description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
         "the same file system). Without it only base models can be asked.",
     )
-    settings: dict[str, Any] = Field(default={}, description="Further fields of each request.")
 
 
 Engine = Annotated[HfEngine | VllmEngine | OpenAiEngine, Field(discriminator="type")]
@@ -226,14 +210,6 @@ class DecodingEntry(Generation):
         return self
 
 
-class Price(Section):
-    """What a model costs, in whatever currency."""
-
-    hour: float = Field(0, ge=0, description="Price of an hour of computing.")
-    million_prompt_tokens: float = Field(0, ge=0, description="Price of a million tokens of prompts.")
-    million_new_tokens: float = Field(0, ge=0, description="Price of a million generated tokens.")
-
-
 class BaseModelEntry(Section):
     """A pretrained causal language model."""
 
@@ -289,8 +265,14 @@ class Encoder(Section):
     source: ModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
 
 
+class RewardModel(Section):
+    """A reward model: any sequence classifier in the layout of transformers, used by scorers."""
+
+    source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+
+
 class DataFile(Section):
-    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, plain or with `.gz` or `.bz2` behind it."""
+    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it."""
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
@@ -368,7 +350,7 @@ class HubDataset(Section):
 class BuiltSource(Section):
     """Raw data that a function of yours builds."""
 
-    builder: Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+    builder: PythonFunction = Field(
         description="The function, as `path.py:function`. It is called with `files` and `arguments` as keywords and gives the "
         "rows as mappings: a list, or a mapping of split (`train`, `validation`, `test`, `all`) to list."
     )
@@ -439,6 +421,9 @@ class PromptVariant(Section):
     system_prompt: str | None = Field(None, description="Another system message.")
 
 
+Baseline = Literal["majority", "rule", "copy", "first_sentence", "empty", "nearest"]
+
+
 class Task(Fields):
     """A kind of work: its data, its prompt and its scorers."""
 
@@ -451,6 +436,19 @@ class Task(Fields):
         "each",
         description="For examples with several prompts: `each` answer has its own reference, the one at its place in `outputs`, and a "
         "score is the mean over them; or the answers are `joined`, line by line, and scored as one.",
+    )
+    group_by: list[str] = Field(
+        default=[], description="Keys of the metadata by which results are shown in groups as well, for every scorer."
+    )
+    rule: str | None = Field(
+        None,
+        description="Template of an answer that a simple rule gives, over the example's `instruction`, `input` and `metadata`; a baseline.",
+    )
+    baselines: list[Baseline] | None = Field(
+        None,
+        description="Trivial baselines that are scored like models: the answer that is most frequent in training (`majority`; of a task with a "
+        "scorer of labels: with the most frequent label), the `rule`, a `copy` of the input, its `first_sentence`, an `empty` answer, the answer of the "
+        "`nearest` training example by the words of its question. By default all that apply.",
     )
     prompt_variants: dict[Name, PromptVariant] = Field(
         default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
@@ -695,33 +693,6 @@ UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
 """Sections of which a configuration takes one, and what tells them apart."""
 
 
-class RougeScorer(Section):
-    """ROUGE-1, ROUGE-2 and ROUGE-L F-measures (Lin 2004), by the `rouge-score` package."""
-
-    type: Literal["rouge"] = Field(description="Chooses this scorer.")
-    stemmer: bool = Field(True, description="Compare word stems (Porter) instead of words.")
-
-
-class ExactMatchScorer(Section):
-    """1 if the prediction equals the reference, else 0."""
-
-    type: Literal["exact_match"] = Field(description="Chooses this scorer.")
-    normalise: bool = Field(True, description="Ignore case, punctuation, articles and extra white space, as SQuAD does.")
-
-
-class SbertScorer(Section):
-    """Cosine similarity of sentence embeddings (Reimers & Gurevych 2019)."""
-
-    type: Literal["sbert"] = Field(description="Chooses this scorer.")
-    encoder: Name = Field(description="Name of the encoder, from `encoders`.")
-
-
-METRICS = {"rouge": ("rouge1", "rouge2", "rougeL"), "exact_match": ("exact_match",), "sbert": ("cosine",)}
-"""The metrics that each type of scorer gives."""
-
-Scorer = Annotated[RougeScorer | ExactMatchScorer | SbertScorer, Field(discriminator="type")]
-
-
 class ZeroShot(Section):
     """A prompt is the question alone."""
 
@@ -848,6 +819,46 @@ EXTERNAL = "external"
 """Stands where a base model's name would stand, for external predictions that name none."""
 
 
+BASELINE = "baseline"
+"""Stands where a base model's name would stand, for trivial baselines."""
+
+
+class Criterion(Section):
+    """What annotators are asked about each answer."""
+
+    question: str = Field(description="The question, as the sheet shows it.")
+    values: list[float] = Field(default=[0, 1], min_length=2, description="The ratings that can be chosen.")
+    level: Literal["nominal", "ordinal", "interval"] = Field(
+        "ordinal", description="What the distance between ratings means, for the agreement of annotators."
+    )
+
+
+class HumanEvaluation(Section):
+    """Sheets for people who rate answers without knowing whose they are, written by `snakemake human_sheets`."""
+
+    tasks: list[Name] = Field(min_length=1, description="Tasks of the grid whose answers are rated.")
+    sample_types: list[Name] | None = Field(None, description="Their sample types; by default all in the grid.")
+    base_models: list[Name] | None = Field(
+        None, description="Whose answers, and whose runs' answers; by default those of all base models."
+    )
+    runs: list[str] | None = Field(
+        None,
+        description="Names of runs, of external predictions, or `base`, as the files under `results/predictions/` have them; by default all.",
+    )
+    examples: int = Field(20, ge=1, description="Test examples of each data set; every chosen run's answers to them are rated.")
+    criteria: dict[Name, Criterion] = Field(min_length=1, description="What is asked about each answer.")
+    annotators: list[Name] = Field(min_length=1, description="Who fills a sheet.")
+    overlap: int = Field(0, ge=0, description="Examples of each data set that every annotator rates; the others are shared out.")
+    show_reference: bool = Field(False, description="Show the reference output as well.")
+    seed: int = Field(0, ge=0, description="Another seed shuffles and shares out in another way.")
+
+    @model_validator(mode="after")
+    def _overlap_is_part_of_the_examples(self) -> Self:
+        if self.overlap > self.examples:
+            raise ValueError(f"overlap is larger than examples ({self.examples})")
+        return self
+
+
 class HubUpload(Section):
     """Where `snakemake pushed` uploads trained models."""
 
@@ -900,6 +911,7 @@ class Config(Section):
 
     models: dict[Name, BaseModelEntry] = Field(min_length=1, description="Base models by name.")
     encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
+    reward_models: dict[Name, RewardModel] = Field(default={}, description="Reward models by name, for scorers.")
     sources: dict[Name, DataSource] = Field(min_length=1, description="Data sources by name.")
     tasks: dict[Name, Task] = Field(min_length=1, description="Tasks by name.")
     mixes: dict[Name, Mix] = Field(min_length=1, description="Mix recipes by name.")
@@ -925,6 +937,7 @@ class Config(Section):
     external_predictions: dict[Name, ExternalPredictions] = Field(
         default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
     )
+    human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
 
@@ -948,7 +961,15 @@ class Config(Section):
         """All metrics of the tasks' scorers, as `scorer/metric`."""
         used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
         known = [name for name in used if name in self.scorers]
-        return [f"{name}/{metric}" for name in known for metric in METRICS[self.scorers[name].type]]
+        return [
+            f"{name}/{metric}"
+            for name in known
+            for metric in (*self.metrics_of(name), *CORPUS_METRICS.get(self.scorers[name].type, ()))
+        ]
+
+    def metrics_of(self, scorer: str) -> tuple[str, ...]:
+        """The metrics that a scorer gives for each example."""
+        return metrics_of(self.scorers[scorer], {name: one.criteria for name, one in self.human_evaluations.items()})
 
     @property
     def main_metric(self) -> str:
@@ -1085,9 +1106,12 @@ def _broken_references(config: Config) -> Iterator[str]:
     """One sentence for each name that refers to nothing, and each combination that cannot exist."""
     for name in config.encoders.keys() & config.models.keys():
         yield f"encoders.{name}: a base model has this name already."
+    for name in config.reward_models.keys() & (config.models.keys() | config.encoders.keys()):
+        yield f"reward_models.{name}: another model has this name already."
     for name, scorer in config.scorers.items():
-        if isinstance(scorer, SbertScorer) and scorer.encoder not in config.encoders:
-            yield _unknown(f"scorers.{name}.encoder", "encoder", scorer.encoder, config.encoders)
+        yield from _broken_scorer(config, f"scorers.{name}", scorer)
+    for name, evaluation in config.human_evaluations.items():
+        yield from _broken_human_evaluation(config, f"human_evaluations.{name}", evaluation)
     for task_name, task in config.tasks.items():
         for scorer_name in task.scorers:
             if scorer_name not in config.scorers:
@@ -1108,6 +1132,14 @@ def _broken_references(config: Config) -> Iterator[str]:
                     yield f"{where}.{key}: not a valid template: {problem}"
             if fields["source"] is not None and fields["source"] not in config.sources:
                 yield _unknown(f"{where}.source", "data source", fields["source"], config.sources)
+        if task.rule is not None and (problem := syntax_error(task.rule)):
+            yield f"tasks.{task_name}.rule: not a valid template: {problem}"
+        if "rule" in (task.baselines or ()) and task.rule is None:
+            yield f"tasks.{task_name}.baselines: 'rule' needs the key 'rule'."
+        known_keys = {key for one in task.sample_types for key in task.fields(one)["metadata"] or ()}
+        for key in task.group_by:
+            if key not in known_keys:
+                yield _unknown(f"tasks.{task_name}.group_by", "key of the metadata", key, known_keys)
         for key, variant in task.prompt_variants.items():
             if variant.instruction is not None and (problem := syntax_error(variant.instruction)):
                 yield f"tasks.{task_name}.prompt_variants.{key}.instruction: not a valid template: {problem}"
@@ -1143,10 +1175,48 @@ def _broken_references(config: Config) -> Iterator[str]:
         yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
     for i, block in enumerate(config.grid):
         yield from _broken_block(config, f"grid[{i}]", block)
-    if EXTERNAL in config.models:
-        yield f"models.{EXTERNAL}: this name is kept for external predictions that have no base model."
+    for kept, what in ((EXTERNAL, "external predictions that have no base model"), (BASELINE, "trivial baselines")):
+        if kept in config.models:
+            yield f"models.{kept}: this name is kept for {what}."
     for name, external in config.external_predictions.items():
         yield from _broken_external(config, f"external_predictions.{name}", external)
+
+
+def _broken_scorer(config: Config, where: str, scorer: Scorer) -> Iterator[str]:
+    match scorer:
+        case SbertScorer() | BertScoreScorer() if scorer.encoder not in config.encoders:
+            yield _unknown(f"{where}.encoder", "encoder", scorer.encoder, config.encoders)
+        case RewardScorer() if scorer.model not in config.reward_models:
+            yield _unknown(f"{where}.model", "reward model", scorer.model, config.reward_models)
+        case PerplexityScorer() if scorer.model not in config.models:
+            yield _unknown(f"{where}.model", "base model", scorer.model, config.models)
+        case PerplexityScorer() if config.models[scorer.model].source is None:
+            yield f"{where}.model: '{scorer.model}' has no source, so that it cannot be loaded here."
+        case HumanScorer() if scorer.evaluation not in config.human_evaluations:
+            yield _unknown(f"{where}.evaluation", "human evaluation", scorer.evaluation, config.human_evaluations)
+        case EvaluateScorer() if "/" not in scorer.metric and not scorer.trust_remote_code:
+            yield (
+                f"{where}.metric: '{scorer.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: true, or "
+                "give a folder on this machine, with a '/' in its path."
+            )
+        case JudgeScorer():
+            try:
+                read_rubric(scorer.rubric)
+            except UserError as error:
+                yield f"{where}.rubric: {error}"
+
+
+def _broken_human_evaluation(config: Config, where: str, evaluation: HumanEvaluation) -> Iterator[str]:
+    for name in evaluation.tasks:
+        if name not in config.tasks:
+            yield _unknown(f"{where}.tasks", "task", name, config.tasks)
+    known = {name for task in evaluation.tasks if task in config.tasks for name in config.tasks[task].sample_types}
+    for name in evaluation.sample_types or ():
+        if name not in known:
+            yield _unknown(f"{where}.sample_types", "sample type", name, known)
+    for name in evaluation.base_models or ():
+        if name not in config.models:
+            yield _unknown(f"{where}.base_models", "base model", name, config.models)
 
 
 def _broken_external(config: Config, where: str, external: ExternalPredictions) -> Iterator[str]:
@@ -1294,7 +1364,8 @@ def missing_files(config: Config) -> Iterator[str]:
             yield f"{key}.prompt_format: there is no '{template}'; {_nearest(prompt_format, known)}"
         elif template is not None and (problem := syntax_error(template.read_text(encoding="utf-8"))):
             yield f"{key}.prompt_format: '{template}' is not a valid template: {problem}"
-    for section, entries in (("models", config.models), ("encoders", config.encoders)):
+    pretrained = (("models", config.models), ("encoders", config.encoders), ("reward_models", config.reward_models))
+    for section, entries in pretrained:
         for name, entry in entries.items():
             if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
                 yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
@@ -1313,6 +1384,10 @@ def missing_files(config: Config) -> Iterator[str]:
         for i, predicted in enumerate(external.files):
             if not Path(predicted.path).is_file():
                 yield f"external_predictions.{name}.files[{i}].path: '{predicted.path}' does not exist."
+    for name, scorer in config.scorers.items():
+        for key, path in scorer_files(scorer).items():
+            if not Path(path).exists():
+                yield f"scorers.{name}.{key}: '{path}' does not exist."
     for name, source in config.sources.items():
         for key, path in local_files(source).items():
             if not Path(path).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -13,10 +14,13 @@ def read_journal(path: Path) -> dict[str, Any]:
     """All finished entries by key; a last line that was not written to its end is cut off."""
     if not path.exists():
         return {}
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    with open(path, "r+b") as file:
+        # Several jobs may share a journal; what one of them is writing just now is no end that is missing.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
     found: dict[str, Any] = {}
     for line in content[:whole].splitlines():
         found |= json.loads(line)
@@ -27,6 +31,7 @@ def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
     """Add entries that belong together: all of them survive whatever happens next, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(entries, ensure_ascii=False).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())

@@ -127,6 +127,14 @@ class Score(Record):
     metric: str = Field(description="Name of the metric; a scorer may give several.")
     value: float | None = Field(description="The value; null if the scorer failed on this example.")
     status: str = Field("ok", description="`ok`, or what went wrong.")
+    detail: str | None = Field(
+        None,
+        description="What the scorer found in the answer: a label, a verdict, a judge's words; in the first metric's row, as are the next two.",
+    )
+    parts: dict[str, float] = Field(
+        default={}, description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator`."
+    )
+    usage: dict[str, int] = Field(default={}, description="What a judge used: `calls`, `prompt_tokens`, `new_tokens`.")
 
 
 class Export(Record):

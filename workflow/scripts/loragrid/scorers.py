@@ -1,116 +1,93 @@
-"""Scorers: predictions and references become numbers, one row per example and metric."""
+"""The registry of scorers: what each type of configuration entry stands for."""
 
 from __future__ import annotations
 
-import math
-import re
-import string
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from loragrid.config import ExactMatchScorer, RougeScorer, SbertScorer, Scorer
-from loragrid.records import Prediction, Score
+from loragrid.files import file_sha256, fingerprint
+from loragrid.job import versions
+from loragrid.records import Prediction
+from loragrid.scorer_settings import ExactMatchScorer, RougeScorer, SbertScorer, Scorer, decisive_settings, scorer_files
+from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
 
-Metrics = dict[str, float]
-
-
-class ScorerFunction(Protocol):
-    """Takes the predictions and, for each, its references; gives the metrics of each, in the same order."""
-
-    def __call__(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[Metrics]: ...
+READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
+"""Types that read the test examples too."""
 
 
-def score(name: str, scorer: ScorerFunction, predictions: Sequence[Prediction]) -> list[Score]:
-    """Rows for every prediction and metric; a value that is not finite becomes a row with a status.
+def score_items(
+    settings: Scorer,
+    items: Sequence[Item],
+    waiting: Callable[[], Iterable[Item]],
+    model_folder: Path | None,
+    base: Sequence[Prediction] | None,
+    version: int,
+    resources: Mapping[str, Any],
+    threads: int,
+) -> Sequence[Outcome]:
+    """The outcomes of all items.
 
-    Of several answers that have a reference each, the row is their mean; joined answers are scored as one text.
+    Args:
+        waiting: answers in other files that wait for the same scorer.
+        model_folder: where the model is that the scorer loads.
+        base: what the base model answers, for scorers that compare with it.
+        version: of the stage.
+        resources, threads: of the job.
     """
-    texts, references, owners = [], [], []
-    for i, prediction in enumerate(predictions):
-        parts = prediction.parts
-        if prediction.answers == "joined":
-            parts = [parts[0] | {"prediction": "\n".join(part["prediction"] for part in parts)}]
-        texts += [part["prediction"] for part in parts]
-        references += [part["reference"] for part in parts]
-        owners += [i] * len(parts)
-    of_prediction: list[list[Metrics]] = [[] for _ in predictions]
-    for owner, metrics in zip(owners, scorer(texts, references), strict=True):
-        of_prediction[owner].append(metrics)
-    rows = []
-    for prediction, scored in zip(predictions, of_prediction, strict=True):
-        for metric in scored[0]:
-            value = sum(metrics[metric] for metrics in scored) / len(scored)
-            finite = math.isfinite(value)
-            status = "ok" if finite else f"failed: the value is {value}"
-            of_answer = {"id": prediction.id, "sample": prediction.sample, "scorer": name, "metric": metric}
-            rows.append(Score(**of_answer, value=value if finite else None, status=status))
-    return rows
+    if model_folder is None:
+        return make_scorer(settings, base)(items)
+
+    scorer: ScorerFunction | None = None
+
+    def start(items: Sequence[Item]) -> Sequence[Outcome]:
+        nonlocal scorer
+        if scorer is None:
+            # To import torch takes seconds.
+            import torch
+
+            from loragrid.devices import lease_gpus
+
+            lease_gpus(resources)
+            torch.set_num_threads(threads)
+            scorer = make_model_scorer(settings, model_folder)
+        return scorer(items)
+
+    return scored_once(items, waiting, start, store_of(settings, model_folder, version))
 
 
-def make_scorer(settings: Scorer, encoder_folder: Path | None) -> ScorerFunction:
-    """The scorer that a configuration entry describes."""
+def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
+    """Where the values of a scorer that loads a model are kept."""
+    model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    files = {key: file_sha256(path) for key, path in scorer_files(settings).items()}
+    identity = [decisive_settings(settings), model, files, versions("torch", "transformers"), version]
+    return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
+
+
+def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFunction:
+    """The scorer that a configuration entry describes, of those that load no model.
+
+    Args:
+        base: what the base model answers, for scorers that compare with it.
+    """
     match settings:
         case RougeScorer():
+            from loragrid.scorer_overlap import rouge
+
             return rouge(settings.stemmer)
         case ExactMatchScorer():
+            from loragrid.scorer_overlap import exact_match
+
             return exact_match(settings.normalise)
+    raise NotImplementedError(settings.type)
+
+
+def make_model_scorer(settings: Scorer, model_folder: Path) -> ScorerFunction:
+    """The scorer that a configuration entry describes, of those that load a model."""
+    match settings:
         case SbertScorer():
-            assert encoder_folder is not None
-            return sbert(encoder_folder)
+            from loragrid.scorer_embeddings import sbert
 
-
-def best_of(metrics: Iterable[Metrics]) -> Metrics:
-    """For several references, the highest value of each metric."""
-    best: Metrics = {}
-    for one in metrics:
-        best = {name: max(value, best.get(name, value)) for name, value in one.items()}
-    return best
-
-
-def rouge(stemmer: bool) -> ScorerFunction:
-    """ROUGE-1, ROUGE-2 and ROUGE-L F-measures (Lin 2004), between 0 and 1, as the `rouge-score` package defines them."""
-    from rouge_score.rouge_scorer import RougeScorer as Rouge
-
-    scorer = Rouge(["rouge1", "rouge2", "rougeL"], use_stemmer=stemmer)
-
-    def compare(prediction: str, reference: str) -> Metrics:
-        return {name: value.fmeasure for name, value in scorer.score(reference, prediction).items()}
-
-    return lambda predictions, references: [
-        best_of(compare(p, r) for r in rs) for p, rs in zip(predictions, references, strict=True)
-    ]
-
-
-def normalise_answer(text: str) -> str:
-    """Lower case without punctuation, articles and extra white space (Rajpurkar et al. 2016, SQuAD)."""
-    text = "".join(character for character in text.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
-
-
-def exact_match(normalise: bool) -> ScorerFunction:
-    """1 where the prediction equals a reference, else 0."""
-    prepare: Callable[[str], str] = normalise_answer if normalise else str
-    return lambda predictions, references: [
-        {"exact_match": float(prepare(p) in {prepare(r) for r in rs})} for p, rs in zip(predictions, references, strict=True)
-    ]
-
-
-def sbert(encoder_folder: Path) -> ScorerFunction:
-    """Cosine similarity of sentence embeddings, between -1 and 1 (Reimers & Gurevych 2019, arXiv:1908.10084).
-
-    Each distinct text is embedded once.
-    """
-
-    def compare(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[Metrics]:
-        from sentence_transformers import SentenceTransformer
-
-        encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
-        texts = sorted({*predictions, *(r for rs in references for r in rs)})
-        embeddings = encoder.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=True)
-        vector = dict(zip(texts, embeddings, strict=True))
-        return [
-            best_of({"cosine": float(vector[p] @ vector[r])} for r in rs) for p, rs in zip(predictions, references, strict=True)
-        ]
-
-    return compare
+            return sbert(model_folder)
+    raise NotImplementedError(settings.type)
