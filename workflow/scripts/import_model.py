@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.files import folder_written_whole
 from loragrid.job import circumstances, logged, versions
-from loragrid.models import download_from_hub, import_base_model, import_encoder, write_model_manifest
+from loragrid.models import download_from_hub, import_base_model, import_encoder, import_reward_model, write_model_manifest
 from loragrid.packages import extract, verify_sha256
 
 if TYPE_CHECKING:
@@ -22,11 +22,15 @@ with logged(snakemake.log[0]), tempfile.TemporaryDirectory() as unpacked:
         path = download_from_hub(source["hub"], source["revision"])
     else:
         path = Path(source["path"])
-    verify_sha256(path, source.get("sha256"), f"models or encoders.{name}.source")
+    verify_sha256(path, source.get("sha256"), f"source of model {name}")
 
     with folder_written_whole(Path(snakemake.output.config).parent) as folder:
-        import_one = import_encoder if snakemake.params.is_encoder else import_base_model
-        import_one(path, folder)
+        if snakemake.params.is_encoder:
+            import_encoder(path, folder)
+        elif name in map(str, snakemake.config.get("reward_models", ())):
+            import_reward_model(path, folder)
+        else:
+            import_base_model(path, folder)
         write_model_manifest(
             folder,
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -135,6 +135,10 @@ def _cut_into_steps(order: Sequence[int], lengths: Sequence[int], config: Traini
     return steps
 
 
+ENCODER_FORWARD_COST = 64
+"""What a forward pass without gradients costs by itself, in tokens."""
+
+
 def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cost: int) -> list[list[int]]:
     """Divide examples among forward passes so that padding and passes together cost least.
 
@@ -152,10 +156,9 @@ def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cos
     cheapest: list[tuple[int, int]] = [(0, 0)]  # for the first n examples: cost, and where the last pass starts
     for end in range(1, len(order) + 1):
         longest = lengths[order[end - 1]]
+        most = max(1, max_tokens // max(1, longest))
         options = [
-            (cheapest[start][0] + (end - start) * longest + forward_cost, start)
-            for start in range(end)
-            if end - start == 1 or (end - start) * longest <= max_tokens
+            (cheapest[start][0] + (end - start) * longest + forward_cost, start) for start in range(max(0, end - most), end)
         ]
         cheapest.append(min(options))
     passes, end = [], len(order)
@@ -215,6 +218,21 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
     shortest = min(sequences, key=len)
     differing = (i for i, token in enumerate(shortest) if any(sequence[i] != token for sequence in sequences))
     return next(differing, len(shortest))
+
+
+def padded(
+    sequences: Sequence[Sequence[int]], pad: int, max_tokens: int
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Token ids in batches of similar length: the indices of the sequences, their ids padded on the right, and the attention mask.
+
+    Both tensors have the shape (sequences of the batch, longest).
+    """
+    lengths = [len(ids) for ids in sequences]
+    for indices in cut_into_forward_passes(lengths, max_tokens, forward_cost=ENCODER_FORWARD_COST):
+        longest = max(lengths[i] for i in indices)
+        ids = torch.tensor([[*sequences[i], *[pad] * (longest - lengths[i])] for i in indices])
+        mask = torch.tensor([[1] * lengths[i] + [0] * (longest - lengths[i]) for i in indices])
+        yield indices, ids, mask
 
 
 def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:

@@ -76,6 +76,17 @@ def import_encoder(source: Path, destination: Path) -> None:
     shutil.copytree(source, destination, ignore=unwanted, dirs_exist_ok=True)
 
 
+def import_reward_model(source: Path, destination: Path) -> None:
+    """Bring a sequence classifier, a folder in the layout of transformers, into the layout; its weights keep their type."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(source, dtype="auto", use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model.config.name_or_path = tokenizer.name_or_path = ""
+    model.save_pretrained(destination, max_shard_size=NO_SHARDS)
+    tokenizer.save_pretrained(destination)
+
+
 def download_from_hub(repository: str, revision: str) -> Path:
     """Fetch a model repository of the Hugging Face hub into the hub's cache, safetensors weights only.
 

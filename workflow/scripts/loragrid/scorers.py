@@ -10,7 +10,17 @@ from typing import Any
 from loragrid.files import file_sha256, fingerprint
 from loragrid.job import versions
 from loragrid.records import Prediction
-from loragrid.scorer_settings import ExactMatchScorer, RougeScorer, SbertScorer, Scorer, decisive_settings, scorer_files
+from loragrid.scorer_settings import (
+    BertScoreScorer,
+    ExactMatchScorer,
+    PerplexityScorer,
+    RewardScorer,
+    RougeScorer,
+    SbertScorer,
+    Scorer,
+    decisive_settings,
+    scorer_files,
+)
 from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
@@ -90,4 +100,17 @@ def make_model_scorer(settings: Scorer, model_folder: Path) -> ScorerFunction:
             from loragrid.scorer_embeddings import sbert
 
             return sbert(model_folder)
+        case BertScoreScorer():
+            from loragrid.scorer_embeddings import bertscore, read_baseline
+
+            baseline = read_baseline(settings.baseline, settings.layer) if settings.baseline else None
+            return bertscore(model_folder, settings.layer, baseline)
+        case RewardScorer():
+            from loragrid.scorer_models import reward
+
+            return reward(model_folder, settings.label)
+        case PerplexityScorer():
+            from loragrid.scorer_models import perplexity
+
+            return perplexity(model_folder, settings.dtype)
     raise NotImplementedError(settings.type)
