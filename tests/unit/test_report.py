@@ -58,7 +58,8 @@ def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
     write_records(path, [Prediction(id="1", run="base", prediction="<script>alert(1)</script>{{ 7 * 7 }}", **common)])
     score = tmp_path / "scores/t/s/m/base/r.jsonl"
     write_records(score, [Score(id="1", scorer="r", metric="x", value=0.25)])
-    analyse([path], [score], [], [], "r/x", {}, tmp_path / "tables", tmp_path / "figures")
+    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "types": {"r": "rouge"}, "group_by": {}, "levels": {}}
+    analyse([path], [score], [], [], [], known, tmp_path / "tables", tmp_path / "figures")
     describe_data([], [], [], [], [], tmp_path / "tables", tmp_path / "figures")
     settings = {"title": "A & B", "examples": 1}
     write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [], [])

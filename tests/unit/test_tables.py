@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from loragrid.records import ACCOUNT, Prediction, Score, write_records
+from loragrid.records import ACCOUNT, Example, Prediction, Score, write_records
 from loragrid.tables import (
     ASKED,
     AXES,
@@ -12,13 +13,17 @@ from loragrid.tables import (
     label_runs,
     mean_and_error,
     prediction_costs,
+    read_groups,
     read_predictions,
     read_scores,
+    scoring_costs,
     summarise,
+    summarise_groups,
     summarise_transfer,
     write_table,
 )
 
+TYPES = {"r": "rouge"}
 PRICES = {"m": {"hour": 7.2, "million_prompt_tokens": 10.0, "million_new_tokens": 100.0}}
 
 
@@ -64,7 +69,7 @@ def test_standard_error_is_that_of_the_mean():
 
 
 def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denominator(predictions, scores):
-    summary = summarise(read_scores(scores), read_predictions(predictions)).set_index("run")
+    summary = summarise(read_scores(scores), read_predictions(predictions), TYPES).set_index("run")
     assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 0]
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
     assert summary.loc["t__s__x", "nb_samples"] == 8
@@ -73,9 +78,8 @@ def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denomin
 
 def test_comparison_is_paired_by_example(predictions, scores):
     table = read_scores(scores)
-    [row] = compare_with_base(table.sample(frac=1, random_state=0), summarise(table, read_predictions(predictions))).to_dict(
-        "records"
-    )
+    summary = summarise(table, read_predictions(predictions), TYPES)
+    [row] = compare_with_base(table.sample(frac=1, random_state=0), summary, TYPES).to_dict("records")
     assert (row["run"], row["base_mean"], row["mean_difference"]) == ("t__s__x", 0.5, 0.0)
     assert (row["better"], row["equal"], row["worse"]) == (1, 1, 1)
     assert row["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
@@ -102,12 +106,97 @@ def test_several_answers_to_an_example_count_as_their_mean(tmp_path):
         write_records(tmp_path / f"scores/t/s/m/{run}~zero_shot~default~warm/r.jsonl", rows)
     table = read_scores(sorted((tmp_path / "scores").rglob("*.jsonl")))
     axes = pd.DataFrame([{**dict.fromkeys(AXES), **row} for row in table[MODEL].drop_duplicates().to_dict("records")])
-    summary = summarise(table, axes).set_index("run")
+    summary = summarise(table, axes, TYPES).set_index("run")
     assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.75, 2, 0]
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 2, 1]
     assert summary.loc["base", "standard_error"] == pytest.approx(0.25)
-    [row] = compare_with_base(table, summarise(table, axes)).to_dict("records")
+    [row] = compare_with_base(table, summarise(table, axes, TYPES), TYPES).to_dict("records")
     assert (row["n"], row["mean_difference"], row["better"], row["worse"]) == (2, -0.25, 1, 1)
+
+
+def labelled(run, wrong, group=None):
+    """Score rows of a classifier of 20 examples, half of them of each label, that is wrong on some."""
+    rows = []
+    for i in range(20):
+        expected, other = ("yes", "no") if i % 2 else ("no", "yes")
+        read = other if i in wrong else expected
+        parts = {f"tp/{read}": 1.0} if read == expected else {f"fp/{read}": 1.0, f"fn/{expected}": 1.0}
+        of = dict(zip(MODEL, ("m", "t", "s", run, "zero_shot", "default", "greedy"), strict=True))
+        score = Score(id=str(i), scorer="l", metric="accuracy", value=float(read == expected), parts=parts)
+        rows.append(of | score.model_dump())
+    return rows
+
+
+def only_axes(table):
+    return pd.DataFrame([{**dict.fromkeys(AXES), **row} for row in table[MODEL].drop_duplicates().to_dict("records")])
+
+
+def test_metric_over_all_examples_has_a_row_with_the_error_of_the_jackknife():
+    from sklearn.metrics import f1_score
+
+    table = pd.DataFrame(labelled("base", {0, 2, 4, 5}))
+    summary = summarise(table, only_axes(table), {"l": "label"}).set_index("metric")
+    expected = ["yes" if i % 2 else "no" for i in range(20)]
+    read = [("no" if one == "yes" else "yes") if i in {0, 2, 4, 5} else one for i, one in enumerate(expected)]
+
+    def macro(without):
+        kept = [i for i in range(20) if i != without]
+        return f1_score([expected[i] for i in kept], [read[i] for i in kept], average="macro")
+
+    assert summary.loc["macro_f1", "mean"] == pytest.approx(f1_score(expected, read, average="macro"))
+    each = np.array([macro(i) for i in range(20)])
+    assert summary.loc["macro_f1", "standard_error"] == pytest.approx(math.sqrt(19 / 20 * ((each - each.mean()) ** 2).sum()))
+    assert summary.loc["macro_f1", ["n", "nb_failed"]].tolist() == [20, 0]
+    assert summary.loc["accuracy", "mean"] == 0.8
+
+
+def test_metric_over_all_examples_is_compared_with_that_of_the_base_model():
+    table = pd.DataFrame(labelled("base", {0, 1, 2, 3}) + labelled("t__s__x", {0, 1}))
+    summary = summarise(table, only_axes(table), {"l": "label"})
+    compared = compare_with_base(table, summary, {"l": "label"}).set_index("metric")
+    means = summary[summary["metric"] == "macro_f1"].set_index("run")["mean"]
+    row = compared.loc["macro_f1"]
+    assert row["mean_difference"] == pytest.approx(means["t__s__x"] - means["base"])
+    # The pairs differ in two examples only, which leaves less doubt than two means by themselves.
+    assert 0 < row["standard_error"] < summary["standard_error"].max()
+    assert pd.isna(row["better"])
+    assert compared.loc["accuracy", "better"] == 2
+
+
+def test_results_are_summarised_by_group_of_examples(tmp_path):
+    examples = [
+        Example(id=str(i), task="t", sample_type="s", instruction="", input="x", output="y", metadata={"kind": "ab"[i >= 15]})
+        for i in range(20)
+    ]
+    write_records(tmp_path / "t/s/test.jsonl", examples)
+    table = pd.DataFrame(labelled("base", {0, 1, 2}))
+    groups = read_groups([tmp_path / "t/s/test.jsonl"], {"t": ["kind"]})
+    found = summarise_groups(table, groups, only_axes(table), {"l": "label"})
+    rows = {(row["group"], row["metric"]): row for row in found.to_dict("records")}
+    assert (rows["a", "accuracy"]["mean"], rows["a", "accuracy"]["n"]) == (12 / 15, 15)
+    assert (rows["b", "accuracy"]["mean"], rows["b", "macro_f1"]["mean"]) == (1.0, 1.0)
+    assert len(read_groups([tmp_path / "t/s/test.jsonl"], {})) == 0
+
+
+def test_failed_score_without_a_worst_value_is_left_out_of_the_mean():
+    of = dict(zip(MODEL, ("m", "t", "s", "base", "zero_shot", "default", "greedy"), strict=True))
+    values = [("1", 30.0, "ok"), ("2", None, "failed: no tokens"), ("3", 50.0, "ok")]
+    table = pd.DataFrame(
+        [of | Score(id=i, scorer="p", metric="perplexity", value=v, status=s).model_dump() for i, v, s in values]
+    )
+    [row] = summarise(table, only_axes(table), {"p": "perplexity"}).to_dict("records")
+    assert (row["mean"], row["n"], row["nb_failed"]) == (40.0, 2, 1)
+
+
+def test_costs_of_a_judge_are_added_up():
+    of = dict(zip(MODEL, ("m", "t", "s", "base", "zero_shot", "default", "greedy"), strict=True))
+    usage = {"calls": 2, "prompt_tokens": 100, "new_tokens": 10}
+    rows = [of | Score(id=i, scorer="j", metric="x", value=1.0, usage=usage).model_dump() for i in "12"]
+    prices = {"j": {"million_prompt_tokens": 1.0, "million_new_tokens": 10.0}}
+    [row] = scoring_costs(pd.DataFrame(rows), prices).to_dict("records")
+    assert (row["calls"], row["prompt_tokens"], row["new_tokens"]) == (4, 200, 20)
+    assert row["cost"] == pytest.approx(0.0004)
+    assert scoring_costs(pd.DataFrame(rows), {})["cost"].isna().all()
 
 
 @pytest.fixture
@@ -125,12 +214,12 @@ def with_external(tmp_path, predictions, scores):
 
 def test_external_predictions_are_summarised_and_compared_like_runs(with_external):
     predictions, scores = read_predictions(with_external[0]), read_scores(with_external[1])
-    summary = summarise(scores, predictions)
+    summary = summarise(scores, predictions, TYPES)
     theirs = summary[summary["run"] == "theirs"].set_index("base_model")
     assert theirs["mean"].to_dict() == {"m": 0.75, "external": 0.75}
     assert theirs["nb_samples"].isna().all()
     assert sorted(label_runs(summary)) == ["base", "n=8", "theirs", "theirs"]
-    compared = compare_with_base(scores, summary).set_index(["base_model", "run"])
+    compared = compare_with_base(scores, summary, TYPES).set_index(["base_model", "run"])
     assert compared["mean_difference"].to_dict() == {("m", "t__s__x"): 0.0, ("m", "theirs"): 0.25}
     assert len(summarise_transfer(compared.reset_index())) == 0
 
@@ -143,7 +232,7 @@ def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(wit
 
 
 def test_tables_survive_both_formats(tmp_path, predictions, scores):
-    summary = summarise(read_scores(scores), read_predictions(predictions))
+    summary = summarise(read_scores(scores), read_predictions(predictions), TYPES)
     write_table(summary, tmp_path / "a.csv", tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), summary)
     assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()

@@ -65,6 +65,7 @@ def tiny_experiment(model: Path) -> dict:
         "input": "{{ word }}",
         "sample_types": {"gold": {"output": "{{ word | upper }}"}},
         "scorers": ["rouge", "exact_match"],
+        "baselines": [],
         "max_new_tokens": 6,
         "subset": 4,
     }

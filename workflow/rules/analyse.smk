@@ -4,11 +4,14 @@ rule analyse:
         scores=tier("scores"),
         losses=tier("adapters", "loss.csv"),
         manifests=tier("adapters", "manifest.json"),
+        tests=tier("datasets", "test.jsonl"),
     output:
         scores="results/tables/scores.csv",
         scores_parquet="results/tables/scores.parquet",
         comparisons="results/tables/comparisons.csv",
         comparisons_parquet="results/tables/comparisons.parquet",
+        groups="results/tables/groups.csv",
+        groups_parquet="results/tables/groups.parquet",
         transfer="results/tables/transfer.csv",
         transfer_parquet="results/tables/transfer.parquet",
         predictions="results/tables/predictions.parquet",
@@ -16,6 +19,7 @@ rule analyse:
         losses_parquet="results/tables/losses.parquet",
         training_costs="results/tables/training_costs.csv",
         prediction_costs="results/tables/prediction_costs.csv",
+        scoring_costs="results/tables/scoring_costs.csv",
         learning_curves="results/figures/learning_curves.svg",
         learning_curves_png="results/figures/learning_curves.png",
         loss_curves="results/figures/loss_curves.svg",
@@ -30,9 +34,8 @@ rule analyse:
     resources:
         mem_mb=2000,
     params:
-        version=2,
-        metric=CONFIG.main_metric,
-        prices=model_prices(),
+        version=3,
+        settings=analysis_settings(),
     message:
         "Make tables and figures"
     script:

@@ -9,6 +9,9 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from loragrid.config import (
+    BASELINE,
+    BASELINES,
+    LEARNING_BASELINES,
     Config,
     PromptVariant,
     local_files,
@@ -22,6 +25,7 @@ from loragrid.errors import UserError
 from loragrid.grid import (
     BASE,
     Evaluation,
+    expand_baselines,
     expand_evaluations,
     expand_external,
     expand_grid,
@@ -77,6 +81,8 @@ EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 # Those that a run is trained on come first.
 DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
 
+TRIVIAL = expand_baselines(CONFIG, DATASETS)
+
 
 def tier(name, ending=""):
     """Input function: every file of a tier that the grid asks for, or those with a certain ending."""
@@ -95,6 +101,7 @@ def tiers():
     full = [trained_on(run) for run in RUNS.values() if is_full(run)]
     evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
     elsewhere = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EXTERNAL]
+    trivial = [evaluation._asdict() | {"variant": ""} for evaluation in TRIVIAL]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
     imported = [name for name in base_models if CONFIG.models[name].source]
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
@@ -109,18 +116,19 @@ def tiers():
         "demonstrations": (rules.select_demonstrations, demonstrated),
         "predictions": (rules.predict, evaluated),
         "predictions_imported": (rules.import_predictions, elsewhere),
+        "predictions_trivial": (rules.predict_baseline, trivial),
         "checks": (rules.check, [{"base_model": name, "run": BASE} for name in base_models] + runs),
         "cards": (rules.describe_model, [run for run in runs if run not in full]),
         "model_cards": (rules.describe_full_model, full),
         "scores": (
             rules.score,
-            [target | {"scorer": name} for target in evaluated + elsewhere for name in scorers_of(target)],
+            [target | {"scorer": name} for target in evaluated + elsewhere + trivial for name in scorers_of(target)],
         ),
     }
     found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
     found["adapters"] += found.pop("models_trained")
     found["cards"] += found.pop("model_cards")
-    found["predictions"] += found.pop("predictions_imported")
+    found["predictions"] += found.pop("predictions_imported") + found.pop("predictions_trivial")
     return found
 
 
@@ -189,9 +197,22 @@ def asked_settings(base_model):
     return model_settings(base_model) | {"engine": engine, "context_length": model.context_length}
 
 
-def model_prices():
-    """What base models cost, as far as the configuration says."""
-    return {name: model.price.model_dump() for name, model in CONFIG.models.items() if model.price}
+def analysis_settings():
+    """What the tables need to know of the configuration beside the results."""
+    scorers = {name: CONFIG.scorers[name] for task, _ in DATASETS for name in CONFIG.tasks[task].scorers}
+    judges = {name: scorer for name, scorer in scorers.items() if scorer.type == "judge" and scorer.price}
+    rated = {name: scorer for name, scorer in scorers.items() if scorer.type == "human"}
+    return {
+        "metric": CONFIG.main_metric,
+        "prices": {name: model.price.model_dump() for name, model in CONFIG.models.items() if model.price},
+        "judge_prices": {name: scorer.price.model_dump() for name, scorer in judges.items()},
+        "types": {name: scorer.type for name, scorer in scorers.items()},
+        "group_by": {task: CONFIG.tasks[task].group_by for task, _ in DATASETS if CONFIG.tasks[task].group_by},
+        "levels": {
+            name: {key: one.level for key, one in CONFIG.human_evaluations[scorer.evaluation].criteria.items()}
+            for name, scorer in rated.items()
+        },
+    }
 
 
 def asked(wildcards):
@@ -481,6 +502,19 @@ def axes(wildcards):
         return evaluated
     trained = {key: value for key, value in run._asdict().items() if key not in evaluated}
     return evaluated | {"trained_task": run.task, "trained_sample_type": run.sample_type} | trained
+
+
+def baseline_files(wildcards):
+    """The training examples, for a baseline that needs them."""
+    if wildcards.run not in LEARNING_BASELINES:
+        return {}
+    return {"train": rules.prepare_dataset.output.train.format(**wildcards)}
+
+
+def label_scorers(wildcards):
+    """The settings of the task's scorers that read labels, for the baseline that needs them."""
+    scorers = [CONFIG.scorers[name] for name in CONFIG.tasks[wildcards.task].scorers] if wildcards.run == "majority" else []
+    return [scorer.model_dump() for scorer in scorers if scorer.type in ("label", "true_false")]
 
 
 def external_file(wildcards):

@@ -11,6 +11,7 @@ rule import_predictions:
         "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl"
     wildcard_constraints:
         run=EXTERNAL_NAME,
+        base_model=rf"(?!{BASELINE}/){NAME}",
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -43,7 +43,7 @@ rule report:
     resources:
         mem_mb=2000,
     params:
-        version=1,
+        version=2,
         tiers=TIERS,
         metric=CONFIG.main_metric,
         report=CONFIG.report.model_dump(include={"title", "examples"}),
@@ -66,8 +66,8 @@ rule partial_report:
         version=1,
         tiers=lambda wildcards: tiers(),
         folder="results/partial",
+        settings=analysis_settings(),
         metric=CONFIG.main_metric,
-        prices=model_prices(),
         report=CONFIG.report.model_dump(include={"title", "examples"}),
     message:
         "Write results/partial/report.html"

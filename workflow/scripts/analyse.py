@@ -15,8 +15,8 @@ with logged(snakemake.log[0]):
         snakemake.input.scores,
         snakemake.input.losses,
         snakemake.input.manifests,
-        snakemake.params.metric,
-        snakemake.params.prices,
+        snakemake.input.tests,
+        snakemake.params.settings,
         tables=Path(snakemake.output.scores).parent,
         figures=Path(snakemake.output.learning_curves).parent,
     )

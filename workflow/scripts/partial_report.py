@@ -21,8 +21,8 @@ with logged(snakemake.log[0]):
         present("scores", ".jsonl"),
         present("adapters", "loss.csv"),
         present("adapters", "manifest.json"),
-        snakemake.params.metric,
-        snakemake.params.prices,
+        present("datasets", "test.jsonl"),
+        snakemake.params.settings,
         tables=folder / "tables",
         figures=folder / "figures",
     )

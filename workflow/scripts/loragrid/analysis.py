@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,12 +14,15 @@ from loragrid.statistics import count_examples, count_mixes, example_lengths, su
 from loragrid.tables import (
     compare_with_base,
     prediction_costs,
+    read_groups,
     read_losses,
     read_predictions,
     read_scores,
     read_training_costs,
     run_labels,
+    scoring_costs,
     summarise,
+    summarise_groups,
     summarise_transfer,
     write_table,
 )
@@ -29,8 +33,8 @@ def analyse(
     scores: Sequence[str | Path],
     losses: Sequence[str | Path],
     manifests: Sequence[str | Path],
-    metric: str,
-    prices: Mapping[str, Mapping[str, float]],
+    tests: Sequence[str | Path],
+    settings: Mapping[str, Any],
     tables: Path,
     figures: Path,
 ) -> None:
@@ -38,26 +42,31 @@ def analyse(
 
     Args:
         manifests: manifests of the trainings.
-        metric: the metric of the learning curves, as `scorer/metric`.
-        prices: as in `prediction_costs`.
+        tests: test sets.
+        settings: the `metric` of the learning curves, as `scorer/metric`; the `prices` of base models and of judges (`judge_prices`); the `types`
+            of scorers; the keys to `group_by`, by task; and the `levels` of criteria, by scorer of human ratings.
         tables, figures: folders to write to.
     """
     prediction_table = read_predictions(predictions)
     score_table = read_scores(scores)
     log.info("%d predictions, %d scores", len(prediction_table), len(score_table))
-    summary = summarise(score_table, prediction_table)
+    types = settings["types"]
+    summary = summarise(score_table, prediction_table, types)
+    groups = summarise_groups(score_table, read_groups(tests, settings["group_by"]), prediction_table, types)
     course = read_losses(losses)
     labels = run_labels(prediction_table)
 
     write_table(summary, tables / "scores.csv", tables / "scores.parquet")
-    comparisons = compare_with_base(score_table, summary)
+    write_table(groups, tables / "groups.csv", tables / "groups.parquet")
+    comparisons = compare_with_base(score_table, summary, types)
     write_table(comparisons, tables / "comparisons.csv", tables / "comparisons.parquet")
     write_table(summarise_transfer(comparisons), tables / "transfer.csv", tables / "transfer.parquet")
     write_table(prediction_table, tables / "predictions.parquet")
     write_table(course, tables / "losses.csv", tables / "losses.parquet")
     write_table(read_training_costs(manifests), tables / "training_costs.csv")
-    write_table(prediction_costs(prediction_table, prices), tables / "prediction_costs.csv")
-    save_figure(learning_curves(summary, metric), figures / "learning_curves.svg", figures / "learning_curves.png")
+    write_table(prediction_costs(prediction_table, settings["prices"]), tables / "prediction_costs.csv")
+    write_table(scoring_costs(score_table, settings["judge_prices"]), tables / "scoring_costs.csv")
+    save_figure(learning_curves(summary, settings["metric"]), figures / "learning_curves.svg", figures / "learning_curves.png")
     save_figure(loss_curves(course, labels), figures / "loss_curves.svg", figures / "loss_curves.png")
 
 

@@ -422,6 +422,9 @@ class PromptVariant(Section):
 
 
 Baseline = Literal["majority", "rule", "copy", "first_sentence", "empty", "nearest"]
+BASELINES: tuple[str, ...] = get_args(Baseline)
+LEARNING_BASELINES = ("majority", "nearest")
+"""Those that need training examples."""
 
 
 class Task(Fields):
@@ -975,6 +978,16 @@ class Config(Section):
     def main_metric(self) -> str:
         """The metric of the figures and of the report's summary."""
         return self.report.metric or self.metrics[0]
+
+    def baselines(self, task: str, sample_type: str) -> list[str]:
+        """The trivial baselines of a data set."""
+        of_task = self.tasks[task]
+        if of_task.baselines is not None:
+            return list(of_task.baselines)
+        source = self.sources[of_task.fields(sample_type)["source"]]
+        learns = isinstance(source, BuiltSource) or bool(source.splits.train or source.splits.all)
+        inapplicable = {*(() if of_task.rule else ("rule",)), *(() if learns else LEARNING_BASELINES)}
+        return [name for name in BASELINES if name not in inapplicable]
 
     def prompting(self, name: str) -> ZeroShot | FewShot | Retrieved:
         """A way of asking by name."""

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from loragrid.config import BASELINE
 from loragrid.files import written_whole
 from loragrid.grid import BASE
 from loragrid.tables import ASKED, EVALUATED, on_own_data
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DATASET = EVALUATED[1:]
 CURVE = ["mix", "config", "loss_computation", *ASKED]
 
 # The same figure has the same bytes.
@@ -63,7 +65,7 @@ def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
 
 
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
-    """Mean of a metric, with its standard error, over the number of training examples; the base model stands at 0.
+    """Mean of a metric, with its standard error, over the number of training examples; the base model stands at 0, the best trivial baseline is a line.
 
     Runs trained on another data set are left out, and so are data sets that no run was trained on. With several seeds a
     point is the mean over them, and its bar their mean standard error.
@@ -89,6 +91,9 @@ def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
             colour = COLOURS[curves.index(curve) % len(COLOURS)]
             label = ", ".join(curve[i] for i in varying)
             axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
+        baselines = of_metric[(of_metric["base_model"] == BASELINE) & (of_metric[DATASET] == list(dataset[1:])).all(axis=1)]
+        if len(baselines):
+            axis.axhline(baselines["mean"].max(), color="#777777", linestyle=":", linewidth=1.2, label="best trivial baseline")
         axis.set_xticks(ticks)
     add_legend(figure, found)
     return figure

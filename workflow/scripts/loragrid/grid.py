@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import NamedTuple
 
-from loragrid.config import EXTERNAL, Block, Config
+from loragrid.config import BASELINE, EXTERNAL, Block, Config
 
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
@@ -120,6 +120,11 @@ def expand_external(config: Config) -> dict[Evaluation, str]:
         for name, external in config.external_predictions.items()
         for file in external.files
     }
+
+
+def expand_baselines(config: Config, datasets: Iterable[tuple[str, str]]) -> list[Evaluation]:
+    """The trivial baselines of all data sets, which are given by task and sample type."""
+    return [Evaluation(BASELINE, *data, name) for data in datasets for name in config.baselines(*data)]
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:

@@ -65,8 +65,12 @@ class Prediction(Record):
     id: str = Field(description="Id of the test example.")
     task: str = Field(description="Task that the model is evaluated on.")
     sample_type: str = Field(description="Sample type that the model is evaluated on.")
-    base_model: str = Field(description="Name of the base model; `external` for external predictions that name none.")
-    run: str = Field(description="Name of the run, or of external predictions; `base` for the base model itself.")
+    base_model: str = Field(
+        description="Name of the base model; `external` for external predictions that name none, `baseline` for trivial baselines."
+    )
+    run: str = Field(
+        description="Name of the run, or of external predictions, or of a trivial baseline; `base` for the base model itself."
+    )
     trained_task: str | None = Field(
         None, description="Task that the run was trained on; null for `base` and external predictions, as are the next six."
     )
@@ -99,7 +103,7 @@ class Prediction(Record):
         description="`stop`: the model ended its turn; `length`: it was cut off."
     )
     batch_size: int | list[int] | None = Field(description="Prompts that were generated together.")
-    engine: str = Field(description="Inference engine; `external` for external predictions.")
+    engine: str = Field(description="Inference engine; `external` or `baseline` where none was asked.")
     engine_version: str = Field(description="Its version.")
 
     @property
@@ -112,7 +116,7 @@ class Prediction(Record):
         listed = ("prompt", "prediction", *ACCOUNT)
         return [
             fields
-            | {name: fields[name][i] for name in listed}
+            | {name: None if fields[name] is None else fields[name][i] for name in listed}
             | {"reference": [references[i]] if self.answers == "each" else references}
             for i in range(len(fields["prompt"]))
         ]

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from loragrid.config import BASELINE, EXTERNAL
 from loragrid.files import written_whole
 from loragrid.grid import BASE
 from loragrid.records import Example, iterate_records
-from loragrid.tables import EVALUATED, KIND, METRIC, MODEL, RUN, label_runs, on_own_data, run_labels
+from loragrid.tables import EVALUATED, GROUP, KIND, METRIC, MODEL, RUN, label_runs, on_own_data, run_labels
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
@@ -59,23 +60,47 @@ def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
     }
 
 
-def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
-    """For each metric a table: a row per base model and data set, a column for the base and for each kind of run."""
+def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """The data sets on which a trivial baseline is as good as every model in a metric: the baseline and its mean, and the best model's mean."""
+    found = []
+    of_metric = summary[summary["scorer"] + "/" + summary["metric"] == metric]
+    for (task, sample_type), group in of_metric.groupby(["task", "sample_type"], sort=False):
+        baselines, models = group[group["base_model"] == BASELINE], group[group["base_model"] != BASELINE]
+        if len(baselines) and len(models) and baselines["mean"].max() >= models["mean"].max():
+            best = baselines.loc[[baselines["mean"].idxmax()]]
+            means = {"mean": float(best["mean"].iloc[0]), "best_model": float(models["mean"].max())}
+            found.append({"task": task, "sample_type": sample_type, "baseline": label_runs(best)[0]} | means)
+    return found
+
+
+def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame, by: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """For each metric a table: a row per base model and data set, a column for the base and for each kind of run.
+
+    Trivial baselines, and external predictions without a base model, stand in the rows of all base models.
+
+    Args:
+        by: further columns that divide the data sets, as groups of examples do.
+    """
     labelled = summary.assign(label=label_runs(summary))
     gains = comparisons.set_index([*MODEL, *METRIC])[["mean_difference", "standard_error"]]
     tables = []
     for key, of_metric in labelled.groupby(METRIC, sort=False):
-        ordered = of_metric.sort_values("run", key=lambda run: run != BASE, kind="stable")
+        kinds = zip(of_metric["base_model"], of_metric["run"], strict=True)
+        order = of_metric.assign(place=[{BASELINE: 3, EXTERNAL: 2}.get(model, int(run != BASE)) for model, run in kinds])
         rows = []
-        for dataset, group in of_metric.groupby(EVALUATED, sort=False):
-            cells: dict[str, dict[str, Any]] = {}
-            for row in group.to_dict("records"):
-                cell = {name: row[name] for name in ("mean", "standard_error", "n", "nb_failed")}
-                if (found := (*(row[name] for name in MODEL), *key)) in gains.index:
-                    cell["gain"], cell["gain_error"] = gains.loc[found]
-                cells[row["label"]] = cell
-            rows.append({**dict(zip(EVALUATED, dataset, strict=True)), "cells": cells})
-        tables.append({"metric": "/".join(map(str, key)), "columns": list(dict.fromkeys(ordered["label"])), "rows": rows})
+        for dataset, group in of_metric.groupby(["task", "sample_type", *by], sort=False):
+            shared = group["base_model"].isin([BASELINE, EXTERNAL])
+            for base_model in group.loc[~shared, "base_model"].unique() if (~shared).any() else [""]:
+                cells: dict[str, dict[str, Any]] = {}
+                for row in group[shared | (group["base_model"] == base_model)].to_dict("records"):
+                    cell = {name: row[name] for name in ("mean", "standard_error", "n", "nb_failed")}
+                    if not by and (found := (*(row[name] for name in MODEL), *key)) in gains.index:
+                        cell["gain"], cell["gain_error"] = gains.loc[found]
+                    cells[row["label"]] = cell
+                of = dict(zip(["task", "sample_type", *by], dataset, strict=True))
+                rows.append({"base_model": base_model, **of, "cells": cells})
+        columns = list(dict.fromkeys(order.sort_values("place", kind="stable")["label"]))
+        tables.append({"metric": "/".join(map(str, key)), "columns": columns, "rows": rows})
     return tables
 
 
@@ -99,8 +124,9 @@ def transfer_table(transfer: pd.DataFrame, metric: str) -> dict[str, Any]:
 
 
 def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[str, Any]]:
-    """For each base model and data set the first test examples with all answers to them, side by side."""
-    labelled = predictions.assign(label=label_runs(predictions))
+    """For each base model and data set the first test examples with all models' answers to them, side by side."""
+    by_models = predictions[predictions["base_model"] != BASELINE]
+    labelled = by_models.assign(label=label_runs(by_models))
     found = []
     for dataset, group in labelled.groupby(EVALUATED, sort=False):
         ids = list(dict.fromkeys(group["id"]))[:nb_examples]
@@ -217,8 +243,10 @@ def write_report(
         title=settings["title"],
         metric=metric,
         headline=headline(comparisons, metric),
+        strong_baselines=strong_baselines(summary, metric),
         state=state,
         results=result_tables(summary, comparisons),
+        groups=result_tables(pd.read_parquet(tables / "groups.parquet"), comparisons, GROUP),
         transfer=transfer_table(pd.read_parquet(tables / "transfer.parquet"), metric),
         learning_curves=as_data_uri(figures / "learning_curves.svg"),
         loss_curves=as_data_uri(figures / "loss_curves.svg"),
@@ -229,6 +257,7 @@ def write_report(
         examples=example_answers(predictions, settings["examples"]),
         training_costs=costs("training_costs.csv", RUN, run_labels(predictions)),
         prediction_costs=costs("prediction_costs.csv", MODEL, of_models),
+        scoring_costs=costs("scoring_costs.csv", MODEL, of_models),
         checks=read_checks(checks),
         leaking=leaking,
         circumstances=circumstances_of(manifests),

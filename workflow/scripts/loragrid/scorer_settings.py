@@ -297,6 +297,10 @@ CORPUS_METRICS: dict[str, tuple[str, ...]] = {
 """The metrics that each type of scorer gives over all examples together."""
 
 
+UNBOUNDED = ("reward", "perplexity")
+"""Types whose values have no worst one: a failed score cannot count as that, and is left out of means."""
+
+
 def parse_scorer(values: Mapping[str, Any]) -> Scorer:
     """A scorer from its configuration."""
     scorer: Scorer = TypeAdapter(Scorer).validate_python(values)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from loragrid.config import BASELINE
+from loragrid.corpus import corpus_metrics
 from loragrid.files import written_whole
 from loragrid.grid import BASE, USUAL, parse_variant
-from loragrid.records import Prediction, Score, iterate_records
+from loragrid.records import Example, Prediction, Score, iterate_records
+from loragrid.scorer_settings import CORPUS_METRICS, UNBOUNDED
+from loragrid.scoring import add_up
 
 EVALUATED = ["base_model", "task", "sample_type"]
 """A base model and the data set that it, or a run of it, is evaluated on."""
@@ -20,6 +26,9 @@ ASKED = ["prompting", "prompt_variant", "decoding"]
 MODEL = [*RUN, *ASKED]
 AXES = [*MODEL, "trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"]
 METRIC = ["scorer", "metric"]
+GROUP = ["key", "group"]
+"""A key of the examples' metadata and its value."""
+SIGNS = ["better", "equal", "worse"]
 KIND = ["trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", *ASKED]
 """What a run is trained on, how, and how it is asked: all but its base model and seed."""
 INTEGERS = {"nb_samples": "Int64", "seed": "Int64"}
@@ -48,34 +57,111 @@ def mean_and_error(values: pd.Series) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def summarise(scores: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per model, data set and metric: `mean`, `n`, `nb_failed` and `standard_error`.
+def counted(scores: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
+    """Scores as they count in means: a failed one as 0, or not at all where a scorer's values have no worst one."""
+    unbounded = scores["scorer"].map(types).isin(UNBOUNDED)
+    return scores.assign(value=scores["value"].where(scores["value"].notna() | unbounded, 0.0)).dropna(subset="value")
 
-    A failed score stays in the denominator and counts as 0. Of several answers to an example the mean counts.
+
+class Corpus(NamedTuple):
+    """Metrics over all examples together, that all but one example give, and all of them."""
+
+    of_all: dict[str, float]
+    without_one: dict[str, np.ndarray]
+
+
+def over_all(parts: pd.Series, scorer_type: str) -> Corpus:
+    """The metrics that a scorer gives over all examples together.
+
+    Args:
+        parts: the counts of each example.
+    """
+    counts = pd.DataFrame(parts.tolist()).fillna(0.0)
+    names, total, rows = list(counts.columns), counts.sum().to_numpy(), counts.to_numpy()
+    of_all = corpus_metrics(scorer_type, dict(zip(names, total, strict=True)))
+    each = [corpus_metrics(scorer_type, dict(zip(names, total - row, strict=True))) for row in rows]
+    return Corpus(of_all, {metric: np.array([one[metric] for one in each]) for metric in of_all})
+
+
+def jackknife_error(without_one: np.ndarray) -> float:
+    """Standard error of a statistic from its values without one example each (Efron & Stein 1981)."""
+    n = len(without_one)
+    return float(np.sqrt((n - 1) / n * ((without_one - without_one.mean()) ** 2).sum())) if n > 1 else math.nan
+
+
+def corpora(scores: pd.DataFrame, by: Sequence[str], types: Mapping[str, str]) -> Iterator[tuple[tuple[Any, ...], pd.Series]]:
+    """For each group of scores that metrics over all examples are made of: its key, and the counts of each example by id."""
+    counts = scores[scores["parts"].map(bool) & scores["scorer"].map(types).isin(CORPUS_METRICS)]
+    for key, group in counts.groupby(list(by), sort=False):
+        yield key, group.groupby("id", sort=False)["parts"].agg(add_up)
+
+
+def summarise_by(scores: pd.DataFrame, by: Sequence[str], types: Mapping[str, str]) -> pd.DataFrame:
+    """One row for each group and metric: `mean`, `n`, `nb_failed` and `standard_error`.
+
+    Of several answers to an example the mean counts. Metrics over all examples together stand in `mean` as well, with the standard error of the
+    jackknife.
+
+    Args:
+        by: the columns that make a group.
+        types: of the scorers, by name.
     """
     rows = []
-    for key, group in scores.groupby([*MODEL, *METRIC], sort=False):
-        of_examples = group["value"].fillna(0.0).groupby(group["id"]).mean()
+    failed = scores["value"].isna().groupby([scores[name] for name in (*by, *METRIC)], sort=False).sum().to_dict()
+    for key, group in counted(scores, types).groupby([*by, *METRIC], sort=False):
+        of_examples = group["value"].groupby(group["id"]).mean()
         mean, error = mean_and_error(of_examples)
-        rows.append((*key, mean, len(of_examples), int(group["value"].isna().sum()), error))
-    summary = pd.DataFrame(rows, columns=[*MODEL, *METRIC, "mean", "n", "nb_failed", "standard_error"])
+        rows.append((*key, mean, len(of_examples), int(failed[key]), error))
+    for key, parts in corpora(scores, [*by, "scorer"], types):
+        corpus = over_all(parts, types[str(key[-1])])
+        for metric, value in corpus.of_all.items():
+            rows.append((*key, metric, value, len(parts), 0, jackknife_error(corpus.without_one[metric])))
+    return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "standard_error"])
+
+
+def summarise(scores: pd.DataFrame, predictions: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
+    """`summarise_by` model and data set, with all axes."""
     axes = predictions[AXES].drop_duplicates(MODEL)
-    return axes.merge(summary, on=MODEL).astype(INTEGERS)
+    return axes.merge(summarise_by(scores, MODEL, types), on=MODEL).astype(INTEGERS)
 
 
-def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """One row per test example and key of its metadata by which its task groups results.
+
+    Args:
+        tests: test sets, as `<task>/<sample_type>/test.jsonl`.
+        keys: of the metadata, by task.
+    """
+    rows = []
+    for path in map(Path, tests):
+        task, sample_type = path.parts[-3:-1]
+        for example in iterate_records(path, Example) if keys.get(task) else ():
+            rows += [(task, sample_type, example.id, key, example.metadata.get(key, "")) for key in keys[task]]
+    return pd.DataFrame(rows, columns=["task", "sample_type", "id", *GROUP])
+
+
+def summarise_groups(
+    scores: pd.DataFrame, groups: pd.DataFrame, predictions: pd.DataFrame, types: Mapping[str, str]
+) -> pd.DataFrame:
+    """`summarise_by` model, data set and group of examples, with all axes."""
+    axes = predictions[AXES].drop_duplicates(MODEL)
+    grouped = summarise_by(scores.merge(groups, on=["task", "sample_type", "id"]), [*MODEL, *GROUP], types)
+    return axes.merge(grouped, on=MODEL).astype(INTEGERS)
+
+
+def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
     """One row per run, data set and metric: the run's score minus its base model's, asked alike, on the same examples.
 
     `mean_difference` and its `standard_error` are those of the paired differences; `better`, `equal` and `worse` count
-    the examples.
+    the examples. A metric over all examples together has no differences of examples; its error is that of the jackknife.
     """
     keys = [*EVALUATED, *ASKED, *METRIC, "id"]
-    of_answers = scores.assign(value=scores["value"].fillna(0.0)).groupby([*MODEL, *METRIC, "id"], sort=False)
+    of_answers = counted(scores, types).groupby([*MODEL, *METRIC, "id"], sort=False)
     values = of_answers["value"].mean().reset_index()
     of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
     pairs = values[values["run"] != BASE].merge(of_base, on=keys)
     pairs["difference"] = pairs["value"] - pairs["base_value"]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for key, group in pairs.groupby([*MODEL, *METRIC], sort=False):
         mean, error = mean_and_error(group["difference"])
         signs = [
@@ -84,9 +170,39 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
             int((group["difference"] < 0).sum()),
         ]
         rows.append((*key, float(group["base_value"].mean()), mean, error, len(group), *signs))
-    columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", "better", "equal", "worse"]
+    counts = dict(corpora(scores, [*MODEL, "scorer"], types))
+    for key, parts in counts.items():
+        of_key = dict(zip([*MODEL, "scorer"], key, strict=True))
+        base_parts = counts.get(tuple((of_key | {"run": BASE}).values()))
+        if of_key["run"] == BASE or base_parts is None:
+            continue
+        both = parts.index.intersection(base_parts.index)
+        own, base = (over_all(one.loc[both], types[str(of_key["scorer"])]) for one in (parts, base_parts))
+        for metric, value in own.of_all.items():
+            error = jackknife_error(own.without_one[metric] - base.without_one[metric])
+            difference = value - base.of_all[metric]
+            rows.append((*key, metric, base.of_all[metric], difference, error, len(both), None, None, None))
+    columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", *SIGNS]
     axes = summary[AXES].drop_duplicates(MODEL)
-    return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS)
+    return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS | dict.fromkeys(SIGNS, "Int64"))
+
+
+def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """One row per model, data set and judge: calls, tokens, and what they cost.
+
+    Args:
+        prices: of a `million_prompt_tokens` and a `million_new_tokens`, by scorer.
+    """
+    used = scores[scores["usage"].map(bool)]
+    rows = []
+    for key, group in used.groupby([*MODEL, "scorer"], sort=False):
+        usage, price = add_up(group["usage"]), prices.get(str(key[-1]))
+        tokens = [int(usage.get(name, 0)) for name in ("prompt_tokens", "new_tokens")]
+        cost = math.nan
+        if price:
+            cost = (tokens[0] * price["million_prompt_tokens"] + tokens[1] * price["million_new_tokens"]) / 1e6
+        rows.append((*key, int(usage.get("calls", 0)), *tokens, cost))
+    return pd.DataFrame(rows, columns=[*MODEL, "scorer", "calls", "prompt_tokens", "new_tokens", "cost"])
 
 
 def on_own_data(table: pd.DataFrame) -> pd.Series:
@@ -184,7 +300,7 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
 def label_runs(runs: pd.DataFrame) -> list[str]:
     """A short name for each run: the axes in which the given runs differ; the number of samples always.
 
-    External predictions have the name that they were given. A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
+    External predictions have the name that they were given, trivial baselines say what they are. A run that is asked in another way than usual, or was trained on another data set than it is evaluated on, says so.
     """
     axes: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
     varying = [(axis, text) for axis, text in axes if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
@@ -192,6 +308,8 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
     def label(run: pd.Series) -> str:
         how = [text.format(run[axis]) for axis, usual, text in asked if run[axis] != usual]
+        if run.get("base_model") == BASELINE:
+            return f"{run['run'].replace('_', ' ')} (baseline)"
         if pd.isna(run["trained_task"]):
             return ", ".join([run["run"], *how])
         parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *how]
