@@ -65,7 +65,14 @@ def test_rule_that_does_not_fit_names_the_example(tests):
 
 def test_example_with_several_prompts_has_an_answer_to_each():
     example = Example(
-        id="1", task="t", sample_type="s", instruction="Do.", input="", output=["r", "s"], prompts=["One here. Two.", "C."], answers="each"
+        id="1",
+        task="t",
+        sample_type="s",
+        instruction="Do.",
+        input="",
+        output=["r", "s"],
+        prompts=["One here. Two.", "C."],
+        answers="each",
     )
     answers = answer("first_sentence", [example], [], None, str)
     prediction = baseline_prediction({"task": "t", "sample_type": "s", "run": "x", "base_model": "baseline"}, example, answers[0])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from loragrid.rubrics import read_rubric
+from loragrid.scorer_labels import mentions_of
 from loragrid.sections import Name, Price, PythonFunction, Section, Server
 
 Tokenizer = Literal["default", "unicode"]
@@ -74,6 +75,11 @@ class LabelScorer(Section):
         "first",
         description="`first`: the label that is mentioned first, as a whole word, counts; `whole`: an answer must be a label.",
     )
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        mentions_of(self.labels)
+        return self
 
 
 class NumberScorer(Section):

@@ -12,12 +12,22 @@ from loragrid.job import versions
 from loragrid.records import Prediction
 from loragrid.scorer_settings import (
     BertScoreScorer,
+    BleuScorer,
+    ChrfScorer,
     ExactMatchScorer,
+    LabelScorer,
+    LengthScorer,
+    NumberScorer,
     PerplexityScorer,
+    RefusalScorer,
     RewardScorer,
     RougeScorer,
     SbertScorer,
     Scorer,
+    SpansScorer,
+    SquadScorer,
+    TokenF1Scorer,
+    TrueFalseScorer,
     decisive_settings,
     scorer_files,
 )
@@ -85,11 +95,51 @@ def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFu
         case RougeScorer():
             from loragrid.scorer_overlap import rouge
 
-            return rouge(settings.stemmer)
+            return rouge(settings.stemmer, settings.tokenizer, settings.split_sentences)
+        case BleuScorer():
+            from loragrid.scorer_overlap import bleu
+
+            return bleu(settings.tokenize, settings.lowercase)
+        case ChrfScorer():
+            from loragrid.scorer_overlap import chrf
+
+            return chrf(settings.word_order)
         case ExactMatchScorer():
             from loragrid.scorer_overlap import exact_match
 
             return exact_match(settings.normalise)
+        case SquadScorer():
+            from loragrid.scorer_overlap import squad
+
+            return squad
+        case TokenF1Scorer():
+            from loragrid.scorer_overlap import token_f1
+
+            return token_f1
+        case LabelScorer():
+            from loragrid.scorer_labels import label
+
+            return label(settings.labels, settings.read)
+        case TrueFalseScorer():
+            from loragrid.scorer_labels import true_false
+
+            return true_false(settings.cut)
+        case RefusalScorer():
+            from loragrid.scorer_refusal import refusal
+
+            return refusal(settings.phrases)
+        case NumberScorer():
+            from loragrid.scorer_numbers import number
+
+            return number(settings.read, settings.tolerance)
+        case LengthScorer():
+            from loragrid.scorer_numbers import length
+
+            return length
+        case SpansScorer():
+            from loragrid.scorer_spans import spans
+
+            return spans(settings.format, settings.case)
     raise NotImplementedError(settings.type)
 
 
