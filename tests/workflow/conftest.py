@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ class Project:
         change(config)
         path.write_text(yaml.safe_dump(config, sort_keys=False))
 
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Undo what happens in the block: the project comes back as it was, with its time stamps."""
+        backup = self.folder.parent / "backup"
+        shutil.copytree(self.folder, backup, symlinks=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(self.folder)
+            backup.rename(self.folder)
+
     def files(self, pattern: str) -> list[Path]:
         return sorted(self.folder.glob(f"results/{pattern}"))
 
@@ -63,6 +75,7 @@ def tiny_experiment(model: Path) -> dict:
     task = {
         "source": "words",
         "input": "{{ word }}",
+        "metadata": {"initial": "{{ word[0] }}"},
         "sample_types": {"gold": {"output": "{{ word | upper }}"}},
         "scorers": ["rouge", "exact_match"],
         "baselines": [],
@@ -115,6 +128,13 @@ def make_tiny_project(folder: Path, model: Path) -> Project:
         (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(tiny_experiment(model), sort_keys=False))
     return project
+
+
+@pytest.fixture
+def changeable(finished) -> Iterator[Project]:
+    """The tiny experiment, run to its report, as it was before each test."""
+    with finished.restored():
+        yield finished
 
 
 @pytest.fixture(scope="session")

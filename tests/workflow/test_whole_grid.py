@@ -1,6 +1,5 @@
 """The whole workflow on a tiny random model: what is there in the end, and what runs again when something changes."""
 
-import contextlib
 import json
 import os
 import re
@@ -31,27 +30,9 @@ EVERYTHING = {
 TRAINED = {"train": 4, "predict": 4, "check": 4, "score": 8, "describe_model": 4, "analyse": 1, "report": 1}
 
 
-@contextlib.contextmanager
-def restored(project):
-    """Undo what a test deletes or edits: the project comes back as it was, with its time stamps."""
-    backup = project.folder.parent / "backup"
-    shutil.copytree(project.folder, backup, symlinks=True)
-    try:
-        yield project
-    finally:
-        shutil.rmtree(project.folder)
-        backup.rename(project.folder)
-
-
 def unpredicted(path):
     """External predictions for a task that the grid does not evaluate on."""
     return {"theirs": {"files": [{"path": path, "task": "whisper", "sample_type": "gold"}]}}
-
-
-@pytest.fixture
-def changeable(finished):
-    with restored(finished) as project:
-        yield project
 
 
 def test_empty_project_plans_the_whole_grid(new_project):
@@ -66,13 +47,13 @@ def test_finished_grid_has_nothing_to_do(finished):
 def test_report_shows_the_numbers_of_the_tables(finished):
     html = (finished.folder / "results/report.html").read_text()
     scores = pd.read_csv(finished.folder / "results/tables/scores.csv")
-    assert len(scores) == 6 * 4
+    assert len(scores) == 6 * 5
     assert set(scores["n"]) == {4}
     shown = scores[(scores["scorer"] == "rouge") & (scores["metric"] == "rouge1")]
     for row in shown.itertuples():
         assert f"{row.mean:.3f} <span" in html
     comparisons = pd.read_csv(finished.folder / "results/tables/comparisons.csv")
-    assert len(comparisons) == 4 * 4
+    assert len(comparisons) == 4 * 5
     for row in comparisons[comparisons["metric"] == "rouge1"].itertuples():
         assert f"{row.mean_difference:.3f} ± {row.standard_error:.3f}" in html
     assert not re.search(r'(src|href)="https?:', html)
@@ -669,9 +650,9 @@ def test_every_kind_of_training_goes_through_the_whole_grid(new_project):
     assert len(pd.read_csv(results / "tables/training_costs.csv")) == 4
 
     # Editing what a training continues reruns both.
-    with restored(new_project) as project:
-        project.edit_config(lambda c: c["configs"]["lora"].update(rank=2))
-        assert project.planned("adapters") == {"adapters": 1, "train": 2}
+    with new_project.restored():
+        new_project.edit_config(lambda c: c["configs"]["lora"].update(rank=2))
+        assert new_project.planned("adapters") == {"adapters": 1, "train": 2}
 
     result = new_project.snakemake("--keep-going", "merged", check=False)
     assert "a learnt prompt is not a change of weights; there is nothing to merge" in result.stderr
