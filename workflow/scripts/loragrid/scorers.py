@@ -10,7 +10,16 @@ from typing import Any
 from loragrid.files import file_sha256, fingerprint
 from loragrid.job import versions
 from loragrid.records import Prediction
-from loragrid.scorer_settings import ExactMatchScorer, RougeScorer, SbertScorer, Scorer, decisive_settings, scorer_files
+from loragrid.scorer_settings import (
+    ExactMatchScorer,
+    HumanScorer,
+    RatingsScorer,
+    RougeScorer,
+    SbertScorer,
+    Scorer,
+    decisive_settings,
+    scorer_files,
+)
 from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
@@ -23,6 +32,7 @@ def score_items(
     waiting: Callable[[], Iterable[Item]],
     model_folder: Path | None,
     base: Sequence[Prediction] | None,
+    human_evaluation: Mapping[str, Any] | None,
     version: int,
     resources: Mapping[str, Any],
     threads: int,
@@ -33,11 +43,12 @@ def score_items(
         waiting: answers in other files that wait for the same scorer.
         model_folder: where the model is that the scorer loads.
         base: what the base model answers, for scorers that compare with it.
+        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
         version: of the stage.
         resources, threads: of the job.
     """
     if model_folder is None:
-        return make_scorer(settings, base)(items)
+        return make_scorer(settings, base, human_evaluation)(items)
 
     scorer: ScorerFunction | None = None
 
@@ -65,11 +76,14 @@ def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
     return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
 
 
-def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFunction:
+def make_scorer(
+    settings: Scorer, base: Sequence[Prediction] | None, human_evaluation: Mapping[str, Any] | None
+) -> ScorerFunction:
     """The scorer that a configuration entry describes, of those that load no model.
 
     Args:
         base: what the base model answers, for scorers that compare with it.
+        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
     """
     match settings:
         case RougeScorer():
@@ -80,6 +94,14 @@ def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFu
             from loragrid.scorer_overlap import exact_match
 
             return exact_match(settings.normalise)
+        case HumanScorer() if human_evaluation is not None:
+            from loragrid.scorer_human import human
+
+            return human(settings.evaluation, **human_evaluation, sheets=settings.sheets)
+        case RatingsScorer():
+            from loragrid.scorer_human import ratings
+
+            return ratings(settings.file, settings.criteria)
     raise NotImplementedError(settings.type)
 
 
