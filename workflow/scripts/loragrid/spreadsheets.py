@@ -53,7 +53,8 @@ def fitted(text: str) -> str:
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]], encoding: str = "utf-8") -> None:
     """Write rows of texts as CSV without formulas, whole or not at all."""
     with written_whole(path) as temporary, open(temporary, "w", encoding=encoding, newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # Left to itself, it does not quote a carriage return, behind which a reader would begin a row.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(header)
         writer.writerows([guarded(text) for text in row] for row in rows)
 
