@@ -146,8 +146,8 @@ def test_two_sheets_of_one_annotator_are_refused(filled):
 
 def configured(**scorer):
     return {
-        "mixes": {},
-        "configs": {},
+        "mixes": {"all": {"recipe": "target_only"}},
+        "configs": {"lora": {"rank": 4}},
         "models": {"m": {"source": {"path": "x"}}},
         "sources": {"s": {"splits": {"train": {"path": "a.jsonl"}, "test": {"path": "a.jsonl"}}}},
         "tasks": {"t": {"source": "s", "instruction": "i", "sample_types": {"g": {"output": "o"}}, "scorers": ["people"]}},
