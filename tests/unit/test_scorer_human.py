@@ -161,6 +161,8 @@ def test_only_what_decides_on_the_ratings_is_told_of_the_evaluation():
     config = Config.from_mapping(configured())
     assert config.human_evaluation_of("people") == {"human_evaluation": {"seed": 3, "criteria": {"good": [0, 1]}}}
     assert config.metrics_of("people") == ("good", "mean")
+    # A default that is spelled out is the same setting: nothing is rated again.
+    assert [type(value) for value in config.human_evaluations["e"].criteria["good"].values] == [float, float]
 
 
 @pytest.mark.parametrize("path", ["results/human_sheets/e/anna.csv", "./results/x.xlsx"])

@@ -827,7 +827,9 @@ class Criterion(Section):
     """What annotators are asked about each answer."""
 
     question: str = Field(description="The question, as the sheet shows it.")
-    values: list[float] = Field(default=[0, 1], min_length=2, description="The ratings that can be chosen.")
+    values: list[float] = Field(
+        default=[0, 1], min_length=2, validate_default=True, description="The ratings that can be chosen."
+    )
     level: Literal["nominal", "ordinal", "interval"] = Field(
         "ordinal", description="What the distance between ratings means, for the agreement of annotators."
     )
