@@ -19,6 +19,8 @@ wildcard_constraints:
     mix_seed=r"\d+",
     run=rf"{NAME}(?:__{NAME})*",
     prompting=NAME,
+    evaluation=NAME,
+    annotator=NAME,
     variant=rf"(?:~{NAME}~{NAME}(?:~{NAME})?)?",
     package=r"[^/]+==[^/]+",
     kind=r"whl|tar\.gz",
@@ -39,6 +41,7 @@ include: "workflow/rules/check.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/describe_model.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/human_sheet.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
@@ -118,6 +121,13 @@ rule exports:
         exported_predictions,
     message:
         "All predictions are exported to results/exports"
+
+
+rule human_sheets:
+    input:
+        annotators_sheets,
+    message:
+        "The sheets of all annotators are in results/human_sheets; save filled ones elsewhere"
 
 
 rule merged:

@@ -55,3 +55,11 @@ def test_csv_has_the_same_columns_and_lists_as_json(rows, tmp_path):
     assert [tuple(row) for row in found] == [
         tuple(json.dumps(value) if isinstance(value, list) else value for value in row) for row in EXPECTED
     ]
+
+
+def test_csv_holds_no_formula(make_example, tmp_path):
+    example = make_example("a", output="=1+1")
+    write_csv(tmp_path / "x.csv", export([predicted(example, '=HYPERLINK("http://x")')], [example]))
+    with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
+        _, found = csv.reader(file)
+    assert found == ["Answer.", "question a", "'=1+1", '\'=HYPERLINK("http://x")']

@@ -131,3 +131,19 @@ def test_failures_and_answers_without_a_score_come_back_from_the_store(tmp_path)
 def test_of_several_references_the_best_counts():
     [outcome] = each(lambda p, r: {"m": float(p == r), "n": len(r)})([Item("1", "b", ("a", "b", "cc"))])
     assert outcome.metrics == {"m": 1.0, "n": 2}
+
+
+def test_metric_that_nobody_was_asked_for_has_no_row():
+    outcomes = [Scored({"b": 1.0}, "said", {"n": 1}, left_out={"a"}), Scored({"a": 0.0, "b": 0.0})]
+    rows = rows_of(lambda items: outcomes, ("a", "b"), prediction("1", "p", "r"), prediction("2", "p", "r"))
+    assert [(row.id, row.metric, row.status, row.detail, row.parts) for row in rows] == [
+        ("1", "b", "ok", "said", {"n": 1}),
+        ("2", "a", "ok", None, {}),
+        ("2", "b", "ok", None, {}),
+    ]
+
+
+def test_of_several_answers_those_count_that_have_the_metric():
+    outcomes = [Scored({"a": 1.0}, left_out={"b"}), Scored({"a": 0.0, "b": 0.5})]
+    rows = rows_of(lambda items: outcomes, ("a", "b"), prediction_to_prompts("1", ["x", "y"], ["r", "s"], "each"))
+    assert [(row.metric, row.value) for row in rows] == [("a", 0.5), ("b", 0.5)]

@@ -33,6 +33,7 @@ from loragrid.grid import (
     oversized_mixes,
     parse_variant,
 )
+from loragrid.human_sheets import choose
 from loragrid.rubrics import read_rubric
 from loragrid.scorer_settings import decisive_settings, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
@@ -394,6 +395,42 @@ def exported_predictions(wildcards):
     """The exports of all predictions, those made elsewhere included."""
     evaluated = [one._asdict() | {"variant": one.variant} for one in (*EVALUATIONS, *EXTERNAL)]
     return [pattern.format(**one) for one in evaluated for pattern in rules.export.output]
+
+
+def rated_predictions(name):
+    """The predictions whose answers a human evaluation has rated."""
+    try:
+        return choose(name, CONFIG.human_evaluations[name], [*EVALUATIONS, *EXTERNAL])
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def rated_files(wildcards):
+    """The predictions that an annotator's sheet draws from, and the test sets that they answer."""
+    evaluation = CONFIG.human_evaluations.get(wildcards.evaluation)
+    if evaluation is None or wildcards.annotator not in evaluation.annotators:
+        raise WorkflowError(
+            f"human_evaluations: '{wildcards.evaluation}' with annotator '{wildcards.annotator}' is not configured."
+        )
+    rated = [one._asdict() | {"variant": one.variant} for one in rated_predictions(wildcards.evaluation)]
+    return {
+        "predictions": [rules.predict.output.predictions.format(**one) for one in rated],
+        "tests": list(dict.fromkeys(rules.prepare_dataset.output.test.format(**one) for one in rated)),
+    }
+
+
+def annotators_sheets(wildcards):
+    """The sheets of all annotators of all human evaluations."""
+    if not CONFIG.human_evaluations:
+        raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
+    for name in CONFIG.human_evaluations:
+        rated_predictions(name)
+    return [
+        pattern.format(evaluation=name, annotator=annotator)
+        for name, evaluation in CONFIG.human_evaluations.items()
+        for annotator in evaluation.annotators
+        for pattern in rules.human_sheet.output
+    ]
 
 
 def pushed_files(wildcards):

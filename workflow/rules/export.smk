@@ -15,7 +15,7 @@ rule export:
     resources:
         mem_mb=1000,
     params:
-        version=1,
+        version=2,
     message:
         "Export {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:

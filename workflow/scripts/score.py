@@ -24,6 +24,7 @@ with logged(snakemake.log[0]):
         lambda: waiting_items(name, snakemake.config, bool(examples)),
         model_folder=Path(given.model).parent if given.get("model") else None,
         base=read_records(given.base, Prediction) if given.get("base") else None,
+        human_evaluation=snakemake.params.scorer.get("human_evaluation"),
         version=snakemake.params.version,
         resources=snakemake.resources,
         threads=snakemake.threads,

@@ -830,7 +830,9 @@ class Criterion(Section):
     """What annotators are asked about each answer."""
 
     question: str = Field(description="The question, as the sheet shows it.")
-    values: list[float] = Field(default=[0, 1], min_length=2, description="The ratings that can be chosen.")
+    values: list[float] = Field(
+        default=[0, 1], min_length=2, validate_default=True, description="The ratings that can be chosen."
+    )
     level: Literal["nominal", "ordinal", "interval"] = Field(
         "ordinal", description="What the distance between ratings means, for the agreement of annotators."
     )
@@ -840,12 +842,13 @@ class HumanEvaluation(Section):
     """Sheets for people who rate answers without knowing whose they are, written by `snakemake human_sheets`."""
 
     tasks: list[Name] = Field(min_length=1, description="Tasks of the grid whose answers are rated.")
-    sample_types: list[Name] | None = Field(None, description="Their sample types; by default all in the grid.")
+    sample_types: list[Name] | None = Field(None, min_length=1, description="Their sample types; by default all in the grid.")
     base_models: list[Name] | None = Field(
-        None, description="Whose answers, and whose runs' answers; by default those of all base models."
+        None, min_length=1, description="Whose answers, and whose runs' answers; by default those of all base models."
     )
     runs: list[str] | None = Field(
         None,
+        min_length=1,
         description="Names of runs, of external predictions, or `base`, as the files under `results/predictions/` have them; by default all.",
     )
     examples: int = Field(20, ge=1, description="Test examples of each data set; every chosen run's answers to them are rated.")
@@ -859,6 +862,14 @@ class HumanEvaluation(Section):
     def _overlap_is_part_of_the_examples(self) -> Self:
         if self.overlap > self.examples:
             raise ValueError(f"overlap is larger than examples ({self.examples})")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        if taken := self.criteria.keys() & {"id", "question", "reference", "answer", "comment", "mean"}:
+            raise ValueError(f"a criterion cannot be called '{min(taken)}': a column of the sheet or a metric has this name")
+        if len(set(self.annotators)) < len(self.annotators):
+            raise ValueError("an annotator is listed twice")
         return self
 
 
@@ -973,6 +984,15 @@ class Config(Section):
     def metrics_of(self, scorer: str) -> tuple[str, ...]:
         """The metrics that a scorer gives for each example."""
         return metrics_of(self.scorers[scorer], {name: one.criteria for name, one in self.human_evaluations.items()})
+
+    def human_evaluation_of(self, scorer: str) -> dict[str, Any]:
+        """What of a human evaluation decides on the scores from its sheets; nothing for other scorers."""
+        settings = self.scorers[scorer]
+        if not isinstance(settings, HumanScorer):
+            return {}
+        evaluation = self.human_evaluations[settings.evaluation]
+        criteria = {name: criterion.values for name, criterion in evaluation.criteria.items()}
+        return {"human_evaluation": {"seed": evaluation.seed, "criteria": criteria}}
 
     @property
     def main_metric(self) -> str:
@@ -1207,6 +1227,10 @@ def _broken_scorer(config: Config, where: str, scorer: Scorer) -> Iterator[str]:
             yield f"{where}.model: '{scorer.model}' has no source, so that it cannot be loaded here."
         case HumanScorer() if scorer.evaluation not in config.human_evaluations:
             yield _unknown(f"{where}.evaluation", "human evaluation", scorer.evaluation, config.human_evaluations)
+        case HumanScorer():
+            for i, path in enumerate(scorer.sheets):
+                if Path(path).parts[:1] == ("results",):
+                    yield f"{where}.sheets[{i}]: '{path}' is in results/, where the workflow writes blank sheets; give a copy outside of it."
         case EvaluateScorer() if "/" not in scorer.metric and not scorer.trust_remote_code:
             yield (
                 f"{where}.metric: '{scorer.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: true, or "

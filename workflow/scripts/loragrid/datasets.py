@@ -205,6 +205,11 @@ def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:
     return is_near
 
 
+def by_hash(examples: Iterable[Example]) -> list[Example]:
+    """The examples in the order of the hashes of their questions, which is the same for all sample types."""
+    return sorted(examples, key=lambda example: (content_hash(prompt_key(example)), example.id))
+
+
 def subset(examples: Iterable[Example], size: int | None) -> list[Example]:
     """The `size` examples with the smallest hash of their question, in the data's order; all of them if size is None.
 
@@ -212,5 +217,5 @@ def subset(examples: Iterable[Example], size: int | None) -> list[Example]:
     contains a smaller one.
     """
     examples = list(examples)
-    chosen = {e.id for e in sorted(examples, key=lambda e: (content_hash(prompt_key(e)), e.id))[:size]}
+    chosen = {e.id for e in by_hash(examples)[:size]}
     return [example for example in examples if example.id in chosen]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from loragrid.files import written_whole
+from loragrid import spreadsheets
 from loragrid.records import Example, Export, Prediction
 
 
@@ -21,10 +20,7 @@ def export(predictions: Iterable[Prediction], test: Iterable[Example]) -> Iterat
 
 
 def write_csv(path: str | Path, rows: Iterable[Export]) -> None:
-    """Write the rows as CSV, lists as JSON text, whole or not at all."""
-    with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Export.model_fields), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            fields = row.model_dump()
-            writer.writerow({k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in fields.items()})
+    """Write the rows as CSV, lists as JSON text, whole or not at all. No text is left that a spreadsheet would take for a formula."""
+    cells = (row.model_dump().values() for row in rows)
+    texts = ([cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False) for cell in row] for row in cells)
+    spreadsheets.write_csv(path, list(Export.model_fields), texts)

@@ -136,13 +136,16 @@ class Score(Record):
         description="What the scorer found in the answer: a label, a verdict, a judge's words; in the first metric's row, as are the next two.",
     )
     parts: dict[str, float] = Field(
-        default={}, description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator`."
+        default={},
+        description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator/row of the sheet`.",
     )
     usage: dict[str, int] = Field(default={}, description="What a judge used: `calls`, `prompt_tokens`, `new_tokens`.")
 
 
 class Export(Record):
-    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each."""
+    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each. In a CSV file beside it,
+    texts that a spreadsheet would take for formulas have an apostrophe in front.
+    """
 
     instruction: str = Field(description="The instruction of the test example.")
     input: str = Field(description="Its input.")

@@ -234,13 +234,19 @@ class HumanScorer(Section):
 class RatingsScorer(Section):
     """Ratings in a plain file without header: index, query, answer and one column for each criterion; a metric for each, and their `mean`.
 
-    A rating holds for the prediction that answers the same query with the same text, as far as the text was shown. Commas in query and answer need no
-    quotes: a row is read from its right end.
+    A rating holds for the prediction that answers the same query (the input of the test example) with the same text, as far as it was shown: whole, or
+    up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
     """
 
     type: Literal["ratings"] = Field(description="Chooses this scorer.")
     file: str = Field(description="The file, CSV.")
     criteria: list[Name] = Field(min_length=1, description="What the columns at the right are, in their order.")
+
+    @model_validator(mode="after")
+    def _mean_is_taken(self) -> Self:
+        if "mean" in self.criteria or len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("criteria must have names of their own, other than 'mean'")
+        return self
 
 
 Scorer = Annotated[

@@ -15,10 +15,12 @@ from loragrid.scorer_settings import (
     BleuScorer,
     ChrfScorer,
     ExactMatchScorer,
+    HumanScorer,
     LabelScorer,
     LengthScorer,
     NumberScorer,
     PerplexityScorer,
+    RatingsScorer,
     RefusalScorer,
     RewardScorer,
     RougeScorer,
@@ -43,6 +45,7 @@ def score_items(
     waiting: Callable[[], Iterable[Item]],
     model_folder: Path | None,
     base: Sequence[Prediction] | None,
+    human_evaluation: Mapping[str, Any] | None,
     version: int,
     resources: Mapping[str, Any],
     threads: int,
@@ -53,11 +56,12 @@ def score_items(
         waiting: answers in other files that wait for the same scorer.
         model_folder: where the model is that the scorer loads.
         base: what the base model answers, for scorers that compare with it.
+        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
         version: of the stage.
         resources, threads: of the job.
     """
     if model_folder is None:
-        return make_scorer(settings, base)(items)
+        return make_scorer(settings, base, human_evaluation)(items)
 
     scorer: ScorerFunction | None = None
 
@@ -85,11 +89,14 @@ def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
     return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
 
 
-def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFunction:
+def make_scorer(
+    settings: Scorer, base: Sequence[Prediction] | None, human_evaluation: Mapping[str, Any] | None
+) -> ScorerFunction:
     """The scorer that a configuration entry describes, of those that load no model.
 
     Args:
         base: what the base model answers, for scorers that compare with it.
+        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
     """
     match settings:
         case RougeScorer():
@@ -140,6 +147,14 @@ def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFu
             from loragrid.scorer_spans import spans
 
             return spans(settings.format, settings.case)
+        case HumanScorer() if human_evaluation is not None:
+            from loragrid.scorer_human import human
+
+            return human(settings.evaluation, **human_evaluation, sheets=settings.sheets)
+        case RatingsScorer():
+            from loragrid.scorer_human import ratings
+
+            return ratings(settings.file, settings.criteria)
     raise NotImplementedError(settings.type)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,9 +48,11 @@ class Scored(NamedTuple):
     detail: str | None = None
     """What it found in the answer, for the reader: a label, a verdict, a judge's words."""
     parts: Mapping[str, float] = {}
-    """Counts from which a metric over all examples is made, or the ratings of each annotator, as `criterion/annotator`."""
+    """Counts from which a metric over all examples is made, or the ratings of each annotator, as `criterion/annotator/row of the sheet`."""
     usage: Mapping[str, int] = {}
     """What it cost: `calls`, `prompt_tokens` and `new_tokens` of a judge."""
+    left_out: Collection[str] = ()
+    """Metrics that nobody was asked for: one that is missing otherwise is a failure."""
 
 
 class Failed(NamedTuple):
@@ -129,7 +131,7 @@ def score_rows(
 ) -> Iterator[Score]:
     """Rows for every prediction and metric; a value that is missing or not finite becomes a row with a status.
 
-    Of several answers that have a reference each, the row is their mean.
+    Of several answers that have a reference each, the row is their mean. A metric that is left out of all of them gets no row.
 
     Args:
         metrics: those that the scorer gives.
@@ -143,8 +145,9 @@ def score_rows(
             continue
         failure = next((outcome for outcome in found if isinstance(outcome, Failed)), None)
         scored = [outcome for outcome in found if isinstance(outcome, Scored)]
-        for i, metric in enumerate(metrics):
-            values = [outcome.metrics.get(metric, math.nan) for outcome in scored]
+        given = [metric for metric in metrics if failure or any(metric not in outcome.left_out for outcome in scored)]
+        for i, metric in enumerate(given):
+            values = [outcome.metrics.get(metric, math.nan) for outcome in scored if metric not in outcome.left_out]
             value = sum(values) / len(values) if values and not failure else math.nan
             reason = failure.reason if failure else f"the value is {value}"
             yield Score(
