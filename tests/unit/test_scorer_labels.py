@@ -29,7 +29,7 @@ needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the gen
         ({"yes": ["positive"], "no": ["negative"]}, "No.", "no"),
         (["toxic", "neutral"], "non-toxic, so neutral", "neutral"),
         (["t", "f"], "don't: f", "f"),
-        (["1", "2", "5"], "4.5 of 5", "5"),
+        (["1", "2", "5"], "4.5 is 1", "1"),
         (["1", "2", "5"], "1, maybe 2", "1"),
         (["-1", "0", "1"], "I give -1", "-1"),
         (["C", "C++"], "c++ it is", "C++"),

@@ -62,7 +62,7 @@ def test_number_that_is_marked_as_the_answer_counts(read):
 
 @pytest.mark.parametrize(
     ("prediction", "tolerance", "expected"),
-    [("110", 0.1, 1), ("90", 0.1, 1), ("110.1", 0.1, 0), ("100.0", 0, 1), ("100.01", 0, 0), ("none", 1, 0)],
+    [("130", 0.3, 1), ("70", 0.3, 1), ("130.1", 0.3, 0), ("100.0", 0, 1), ("100.01", 0, 0), ("none", 1, 0)],
 )
 def test_numbers_match_within_the_tolerance(prediction, tolerance, expected):
     assert metrics(number("last", tolerance), item(prediction, "100")) == [{"number_match": expected}]

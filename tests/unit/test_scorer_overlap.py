@@ -100,12 +100,34 @@ def test_chrf_is_that_of_sacrebleu_for_each_example_and_over_all(papers, word_or
     assert corpus_metrics("chrf", add_up(one.parts for one in outcomes)) == pytest.approx({"corpus_chrf": over_all}, rel=1e-9)
 
 
-@pytest.mark.parametrize("texts", [("", "word"), ("(hi) a", "(hi) b"), ("x", "x"), ("a", "abcdefgh"), ("猫。", "猫 。")])
-def test_chrf_of_short_texts_is_that_of_sacrebleu(texts):
+SHORT = [
+    item(*texts)
+    for texts in (("", "word"), ("(hi) a", "(hi) b"), ("x", "x"), ("abcdefgh", "a"), ("猫。", "猫 。"), ("a b c", "a b d"))
+]
+
+
+def test_bleu_of_short_texts_is_that_of_sacrebleu():
+    import sacrebleu
+
+    outcomes = bleu("13a", False)(SHORT)
+    expected = [sacrebleu.sentence_bleu(one.prediction, one.references).score for one in SHORT]
+    assert [one.metrics["bleu"] for one in outcomes] == pytest.approx(expected, rel=1e-9)
+    # No four words are in common.
+    longer = [*SHORT, item("a b c d", "a b c e")]
+    parts = add_up(one.parts for one in bleu("13a", False)(longer))
+    over_all = sacrebleu.corpus_bleu([one.prediction for one in longer], [[one.references[0] for one in longer]]).score
+    assert over_all > 0
+    assert corpus_metrics("bleu", parts) == pytest.approx({"corpus_bleu": over_all}, rel=1e-9)
+
+
+def test_chrf_of_short_texts_is_that_of_sacrebleu():
     from sacrebleu.metrics.chrf import CHRF
 
-    expected = CHRF(word_order=2).sentence_score(texts[0], [texts[1]]).score
-    assert metrics(chrf(2), item(*texts))[0]["chrf"] == pytest.approx(expected, rel=1e-9)
+    package, outcomes = CHRF(word_order=2), chrf(2)(SHORT)
+    expected = [package.sentence_score(one.prediction, one.references).score for one in SHORT]
+    assert [one.metrics["chrf"] for one in outcomes] == pytest.approx(expected, rel=1e-9)
+    over_all = package.corpus_score([one.prediction for one in SHORT], [[one.references[0] for one in SHORT]]).score
+    assert corpus_metrics("chrf", add_up(one.parts for one in outcomes)) == pytest.approx({"corpus_chrf": over_all}, rel=1e-9)
 
 
 @pytest.mark.parametrize(("normalise", "expected"), [(True, 1.0), (False, 0.0)])

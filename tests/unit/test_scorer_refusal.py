@@ -84,6 +84,7 @@ ANSWERS = [
     "We cannot discuss all results here.",
     "I could not do this without help",
     "I can't do this film justice.",
+    "I cannot discuss this film without tears.",
 ]
 
 
@@ -98,7 +99,7 @@ def test_answer_is_no_refusal(text):
 
 
 def test_refusal_shows_at_the_beginning():
-    assert metrics(refusal([]), item(f"{'Well. ' * 10} {REFUSALS[0]}", "r"), item(f"{'Well. ' * 100} {REFUSALS[0]}", "r")) == [
+    assert metrics(refusal([]), item(f"{'Well. ' * 10} {REFUSALS[0]}", "r"), item(f"{'Well. ' * 45} {REFUSALS[0]}", "r")) == [
         {"refusal": 1},
         {"refusal": 0},
     ]

@@ -19,7 +19,8 @@ _NOT = (
 # Whoever "cannot recommend it enough", or "cannot discuss it without tears", does answer.
 _INDEED = r"(?!(?:\W+\w+){0,8}? (?:enough|without|justice|more than)\b)"
 _ANSWERING = (
-    r"(?:assist|comply|be of help|accommodate|help(?: you)?(?: with\b|\s*[.,!;:]|$)|help you (?:create|write|make|find|do)\b|do (?:that|this|so)\s*(?:[.,!;:]|$)|"
+    r"(?:assist|comply|be of help|accommodate|help(?: you)?(?: with\b|\s*[.,!;:]|$)|help you (?:create|write|make|find|do)\b|"
+    r"do (?:that|this|so)\s*(?:[.,!;:]|$)|"
     r"(?:answer|respond to|fulfill?|complete|process|satisfy|continue with) (?:that|this|these|those|your|the|such|any)\b|"
     r"(?:discuss|discussing|engage in|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|produce|writ(?:e|ing)) (?:that|this|these|such|any)\b|"
     r"(?:discuss|support|engage in|provid(?:e|ing)|provide you with|offer|give(?: you)?|share|creat(?:e|ing)|generat(?:e|ing)|produce|writ(?:e|ing)) "
