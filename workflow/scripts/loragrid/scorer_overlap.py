@@ -67,9 +67,9 @@ def bleu(tokenize: str, lowercase: bool) -> ScorerFunction:
 
 
 def chrf(word_order: int) -> ScorerFunction:
-    """The score chrF (Popović 2015), 0 to 100: F2 over n-grams of 1 to 6 characters; with `word_order` also of as many words (chrF++, Popović 2017).
+    """The score chrF (Popović 2015), 0 to 100, as `sacrebleu` has it: F2 over n-grams of 1 to 6 characters.
 
-    It agrees with `sacrebleu`. Of several references the best counts, also for chrF over all examples.
+    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts, also for chrF over all examples.
     """
 
     def score_one(item: Item) -> Scored:

@@ -126,22 +126,22 @@ def sentences(text: str) -> list[str]:
         if end[0][0] == ".":
             before = text[max(start, end.start() - _LONGEST_ABBREVIATION) : end.start()]
             after = text[end.end() : end.end() + _LONGEST_ABBREVIATION].lstrip()
-            if _is_abbreviation(before, after) or (has_capitals and after[:1].islower()):
+            if _goes_on(before, after) or (has_capitals and after[:1].islower()):
                 continue
         found.append(text[start : end.end()])
         start = end.end()
     return [sentence for part in (*found, text[start:]) if (sentence := part.strip())]
 
 
-def _is_abbreviation(before: str, after: str) -> bool:
-    """Whether the full stop between two texts, in one sentence or at its end, belongs to an abbreviation, initial or item number."""
-    if not before or before[-1].isspace():
-        return False
-    *earlier, last = before.split()
+def _goes_on(before: str, after: str) -> bool:
+    """Whether a sentence goes on behind the full stop between two texts: the stop belongs to an abbreviation, initial or item number."""
+    *earlier, last = before.split() or [""]
     last = last.lstrip("([\"'“‘")
     word = last.lower()
-    if word in BEFORE_ANYTHING or (word in BEFORE_NUMBERS and re.match(r"[\d(\[]", after)):
+    if after[:1] in tuple(",;:)]") or word in BEFORE_ANYTHING or (word in BEFORE_NUMBERS and re.match(r"[\d(\[]", after)):
         return True
+    if not word or before[-1].isspace():
+        return False
     is_item = word.isdecimal() and len(word) < 3 and not earlier
     is_initial = len(word) == 1 and last.isupper()
     is_dotted = re.fullmatch(r"[^\W\d_](\.[^\W\d_])+", word) is not None and word not in ("a.m", "p.m")
