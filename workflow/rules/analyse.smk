@@ -19,6 +19,7 @@ rule analyse:
         losses_parquet="results/tables/losses.parquet",
         training_costs="results/tables/training_costs.csv",
         prediction_costs="results/tables/prediction_costs.csv",
+        agreement="results/tables/agreement.csv",
         scoring_costs="results/tables/scoring_costs.csv",
         learning_curves="results/figures/learning_curves.svg",
         learning_curves_png="results/figures/learning_curves.png",

@@ -12,6 +12,7 @@ from loragrid.figures import learning_curves, length_histograms, loss_curves, sa
 from loragrid.job import log
 from loragrid.statistics import count_examples, count_mixes, example_lengths, summarise_lengths
 from loragrid.tables import (
+    annotator_agreement,
     compare_with_base,
     prediction_costs,
     read_groups,
@@ -65,6 +66,7 @@ def analyse(
     write_table(course, tables / "losses.csv", tables / "losses.parquet")
     write_table(read_training_costs(manifests), tables / "training_costs.csv")
     write_table(prediction_costs(prediction_table, settings["prices"]), tables / "prediction_costs.csv")
+    write_table(annotator_agreement(score_table, settings["levels"]), tables / "agreement.csv")
     write_table(scoring_costs(score_table, settings["judge_prices"]), tables / "scoring_costs.csv")
     save_figure(learning_curves(summary, settings["metric"]), figures / "learning_curves.svg", figures / "learning_curves.png")
     save_figure(loss_curves(course, labels), figures / "loss_curves.svg", figures / "loss_curves.png")

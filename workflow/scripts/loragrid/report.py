@@ -257,6 +257,7 @@ def write_report(
         examples=example_answers(predictions, settings["examples"]),
         training_costs=costs("training_costs.csv", RUN, run_labels(predictions)),
         prediction_costs=costs("prediction_costs.csv", MODEL, of_models),
+        agreement=pd.read_csv(tables / "agreement.csv").to_dict("records"),
         scoring_costs=costs("scoring_costs.csv", MODEL, of_models),
         checks=read_checks(checks),
         leaking=leaking,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from loragrid.agreement import Agreement, Level, agreement, ratings_of
 from loragrid.config import BASELINE
 from loragrid.corpus import corpus_metrics
 from loragrid.files import written_whole
@@ -185,6 +186,20 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, types: Mappin
     columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", *SIGNS]
     axes = summary[AXES].drop_duplicates(MODEL)
     return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS | dict.fromkeys(SIGNS, "Int64"))
+
+
+def annotator_agreement(scores: pd.DataFrame, levels: Mapping[str, Mapping[str, Level]]) -> pd.DataFrame:
+    """One row per scorer of human ratings and criterion: how far the annotators agree.
+
+    Args:
+        levels: of the criteria, by scorer.
+    """
+    rows = [
+        {"scorer": scorer, **one._asdict()}
+        for scorer, of_criteria in levels.items()
+        for one in agreement(ratings_of(scores[scores["scorer"] == scorer]), of_criteria)
+    ]
+    return pd.DataFrame(rows, columns=["scorer", *Agreement._fields])
 
 
 def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
