@@ -1,7 +1,5 @@
 """What holds for every scorer that loads no model."""
 
-import time
-
 import pytest
 
 from answers import item
@@ -43,13 +41,11 @@ TEXTS = ["", " \n\t", "…", "Кошка спит.", "猫在睡觉。", "الق�
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: "-".join(map(str, one.values())))
-def test_every_answer_has_every_metric_at_once(settings):
-    scorer = make_scorer(parse_scorer(settings), None)
+def test_every_answer_has_every_metric(settings):
+    scorer = make_scorer(parse_scorer(settings), None, None)
     type_ = settings["type"]
     reference = REFERENCE.get(type_, "The cat is true. It sleeps on the mat.")
     for text in TEXTS:
-        start = time.process_time()
         [outcome] = scorer([item(text, reference, "no reference", input="Ada Lovelace")])
         assert tuple(outcome.metrics) == METRICS[type_]
-        assert time.process_time() - start < 1, repr(text[:10])
         assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == CORPUS_METRICS.get(type_, ())
