@@ -10,14 +10,23 @@ from typing import Any
 from loragrid.files import file_sha256, fingerprint
 from loragrid.job import versions
 from loragrid.records import Prediction
-from loragrid.scorer_settings import ExactMatchScorer, RougeScorer, SbertScorer, Scorer, decisive_settings, scorer_files
-from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
+from loragrid.scorer_settings import (
+    ExactMatchScorer,
+    JudgeScorer,
+    RougeScorer,
+    SbertScorer,
+    Scorer,
+    decisive_settings,
+    scorer_files,
+)
+from loragrid.scoring import Item, Outcome, ScorerFunction, items_of, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
 """Types that read the test examples too."""
 
 
 def score_items(
+    name: str,
     settings: Scorer,
     items: Sequence[Item],
     waiting: Callable[[], Iterable[Item]],
@@ -30,6 +39,7 @@ def score_items(
     """The outcomes of all items.
 
     Args:
+        name: of the scorer in the configuration.
         waiting: answers in other files that wait for the same scorer.
         model_folder: where the model is that the scorer loads.
         base: what the base model answers, for scorers that compare with it.
@@ -37,7 +47,7 @@ def score_items(
         resources, threads: of the job.
     """
     if model_folder is None:
-        return make_scorer(settings, base)(items)
+        return make_scorer(name, settings, base)(items)
 
     scorer: ScorerFunction | None = None
 
@@ -65,10 +75,11 @@ def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
     return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
 
 
-def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFunction:
+def make_scorer(name: str, settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFunction:
     """The scorer that a configuration entry describes, of those that load no model.
 
     Args:
+        name: of the scorer in the configuration.
         base: what the base model answers, for scorers that compare with it.
     """
     match settings:
@@ -80,6 +91,13 @@ def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFu
             from loragrid.scorer_overlap import exact_match
 
             return exact_match(settings.normalise)
+        case JudgeScorer():
+            from loragrid.scorer_judge import judge, judge_store, place_of
+
+            answers = None
+            if base is not None:
+                answers = {place_of(item): item.prediction for of_prediction in items_of(base) for item in of_prediction}
+            return judge(name, settings, answers, judge_store(settings))
     raise NotImplementedError(settings.type)
 
 
