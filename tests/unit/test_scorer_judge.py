@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from answers import item
+from loragrid import rubrics
 from loragrid.judgements import UnreadableError, form_in_words, read_scores, read_verdict, response_format
 from loragrid.rubrics import Range, Rubric, read_rubric
 from loragrid.scorer_judge import (
@@ -343,6 +344,15 @@ def test_answers_are_kept_for_all_judges_that_are_asked_the_same():
     assert decisive_settings(settings()) == decisive_settings(paid(budget=3, **hurried))
     for other in ({"model": "n"}, {"temperature": 1}, {"max_new_tokens": 5}, {"rubric": "pairwise"}, {"settings": {"seed": 1}}):
         assert judge_store(settings(**other)) != judge_store(settings())
+
+
+def test_other_derived_metrics_are_made_of_the_answers_that_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(rubrics, "FOLDER", tmp_path)
+    for name, more in (("one", "derived: {half: a / 2}"), ("two", "derived: {double: a * 2}"), ("three", "system: Be kind.")):
+        (tmp_path / f"{name}.yaml").write_text(f"prompt: x\nscores: {{a: {{minimum: 0, maximum: 1}}}}\n{more}")
+    one, two, three = (settings(rubric=name) for name in ("one", "two", "three"))
+    assert decisive_settings(one) != decisive_settings(two)
+    assert judge_store(one) == judge_store(two) != judge_store(three)
 
 
 @pytest.mark.parametrize(
