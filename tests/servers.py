@@ -45,14 +45,25 @@ def running_server(command: list[str], port: int, log: Path, environment: dict[s
         process.wait(timeout=60)
 
 
+def saying(content: str | None, finish_reason: str = "stop", usage: tuple[int, int] | None = (100, 10), **fields: str) -> dict:
+    """A reply with a certain answer, whatever the server would have said."""
+    counts = {"prompt_tokens": usage[0], "completion_tokens": usage[1]} if usage else None
+    return {"choices": [{"message": {"content": content, **fields}, "finish_reason": finish_reason}], "usage": counts}
+
+
+def refusing(status: int, message: str) -> dict:
+    """A reply with an error."""
+    return {"status": status, "error": {"message": message}}
+
+
 class Gate:
     """A server that hands requests on to another one, and misbehaves as it is told."""
 
     def __init__(self, address: str) -> None:
         self.behind = address
-        self.faults: list[str | None] = []
-        """What happens to the next requests; afterwards `then` does."""
-        self.then: str | None = None
+        self.faults: list[str | dict | None] = []
+        """What happens to the next requests; afterwards `then` does. A mapping is sent as the reply, with its `status`."""
+        self.then: str | dict | None = None
         self.requests: list[dict] = []
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -84,6 +95,8 @@ class Gate:
                 path = request.path.removeprefix("/v1")
                 forwarded = urllib.request.Request(self.behind + path, body, {"content-type": "application/json"})
                 self.reply(request, 200, json.load(urllib.request.urlopen(forwarded)))
+            elif isinstance(fault, dict):
+                self.reply(request, fault.get("status", 200), {key: value for key, value in fault.items() if key != "status"})
             elif fault == "slow":
                 time.sleep(SLOW_S)
             elif fault == "malformed":

@@ -9,10 +9,11 @@ import pytest
 from tokenizers.processors import TemplateProcessing
 
 from loragrid.config import parse_engine
-from loragrid.engine_openai import open_openai, pause, request, text_to_send
+from loragrid.engine_openai import open_openai, request, text_to_send
 from loragrid.errors import UserError
 from loragrid.inference import Decoding, Question, generate
 from loragrid.render import Request, make_renderer, render
+from loragrid.server import pause
 from servers import SLOW_S
 
 INPUTS = ("What is the capital of France?", "Name a colour.", "How many legs has a spider?", "Say hello.", "What is ice?")
@@ -70,7 +71,7 @@ def test_fault_that_stays_ends_in_a_sentence_and_keeps_what_was_finished(
     gate, smollm2, prompts, smollm2_answers, tmp_path, fault, sentence
 ):
     gate.faults, gate.then = [None, None], fault
-    with pytest.raises(UserError, match=f"the server in OPENAI_BASE_URL {sentence}"):
+    with pytest.raises(UserError, match=f"^models.m.engine: the server in OPENAI_BASE_URL {sentence}"):
         ask(smollm2, prompts, tmp_path / "journal.jsonl", concurrency=1, retries=1)
     assert len(gate.requests) == (3 if fault.startswith("40") else 4)
     gate.then = None
@@ -82,7 +83,7 @@ def test_fault_that_stays_ends_in_a_sentence_and_keeps_what_was_finished(
 
 def test_wrong_key_is_refused_at_once_and_not_repeated_to_anyone(gate, smollm2, prompts, monkeypatch, capfd):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
-    with pytest.raises(UserError, match=r"refuses the key in OPENAI_API_KEY \(401\)") as error:
+    with pytest.raises(UserError, match=r"^models.m.engine: .* refuses the key in OPENAI_API_KEY \(401\)") as error:
         ask(smollm2, prompts, concurrency=1)
     assert len(gate.requests) == 1
     assert "sk-wrong" not in str(error.value) + "".join(capfd.readouterr())
@@ -91,7 +92,9 @@ def test_wrong_key_is_refused_at_once_and_not_repeated_to_anyone(gate, smollm2, 
 def test_server_that_is_down_is_named_by_its_variable(gate, smollm2, prompts, monkeypatch):
     gate.server.shutdown()
     gate.server.server_close()
-    with pytest.raises(UserError, match=r"the server in OPENAI_BASE_URL cannot be reached\. It was asked 2 times\."):
+    with pytest.raises(
+        UserError, match=r"^models.m.engine: the server in OPENAI_BASE_URL cannot be reached\. It was asked 2 times\."
+    ):
         ask(smollm2, prompts, retries=1)
     monkeypatch.delenv("OPENAI_BASE_URL")
     with pytest.raises(UserError, match="OPENAI_BASE_URL must hold the server's address"):
@@ -166,7 +169,7 @@ def test_job_that_fails_does_not_wait_for_the_patience_of_its_other_requests(gat
 )
 def test_address_or_key_that_cannot_be_right_is_said_at_once(gate, smollm2, prompts, monkeypatch, variable, value, sentence):
     monkeypatch.setenv(variable, value)
-    with pytest.raises(UserError, match=sentence):
+    with pytest.raises(UserError, match=f"^models.m.engine: the environment variable {sentence}"):
         ask(smollm2, prompts)
     assert not gate.requests
 

@@ -19,6 +19,7 @@ with logged(snakemake.log[0]):
     place = Path(given.predictions).relative_to("results/predictions").with_suffix("")
     items = items_of(read_records(given.predictions, Prediction), str(place), examples)
     outcomes = score_items(
+        name,
         settings,
         [item for of_prediction in items for item in of_prediction],
         lambda: waiting_items(name, snakemake.config, bool(examples)),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,13 +13,11 @@ from typing import Any
 
 import openai
 
-from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint
 from loragrid.inference import Decoding, Engine, Generated, Question
 from loragrid.job import log
 from loragrid.render import Rendered, Renderer
-
-LONGEST_WAIT_S = 300.0
+from loragrid.server import Connection, connect, explain, send
 
 
 @contextmanager
@@ -37,45 +33,26 @@ def open_openai(
         renderer: of the model, where its tokenizer is here.
         job: tells this job from others, which may ask the same adapter at the same time.
     """
-    client = connect(name, settings)
+    server = connect(f"models.{name}.engine", settings)
     model = settings["model"] or name
     if trained is not None:
         model = f"loragrid-{fingerprint([file_sha256(trained), job])[:16]}"
-        _send(settings, threading.Event(), lambda: _load_adapter(client, model, trained.parent.absolute()))
+        send(server, threading.Event(), lambda: _load_adapter(server.client, model, trained.parent.absolute()))
     try:
         with ThreadPoolExecutor(settings["concurrency"]) as pool:
 
             def answer(
                 questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
             ) -> Iterator[dict[int, Generated]]:
-                yield from _answer(client, model, settings, renderer, pool, questions, decoding, answered)
+                yield from _answer(server, model, settings, renderer, pool, questions, decoding, answered)
 
             yield Engine("openai", version("openai"), answer, "server", "as served")
     finally:
         if trained is not None:
             try:
-                client.post("/unload_lora_adapter", body={"lora_name": model}, cast_to=str)
+                server.client.post("/unload_lora_adapter", body={"lora_name": model}, cast_to=str)
             except openai.OpenAIError as error:
-                log.info("the adapter could not be unloaded: %s", explain(error, settings)[0])
-
-
-def connect(name: str, settings: dict[str, Any]) -> openai.OpenAI:
-    """A client of the server that the environment names.
-
-    Raises:
-        UserError: where the environment does not say where the server is.
-    """
-    url, key = (os.environ.get(settings[name], "").strip() for name in ("base_url_variable", "api_key_variable"))
-    if not key.isascii() or not key.isprintable():
-        raise UserError(
-            f"the environment variable {settings['api_key_variable']} holds what cannot be a key: use printable ASCII."
-        )
-    if not url.startswith(("http://", "https://")):
-        raise UserError(
-            f"models.{name}.engine: the environment variable {settings['base_url_variable']} must hold the server's address, "
-            "http://… or https://…"
-        )
-    return openai.OpenAI(base_url=url, api_key=key or "none", timeout=settings["timeout_s"], max_retries=0)
+                log.info("the adapter could not be unloaded: %s", explain(server, error)[0])
 
 
 def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
@@ -88,7 +65,7 @@ def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
 
 
 def _answer(
-    client: openai.OpenAI,
+    server: Connection,
     model: str,
     settings: dict[str, Any],
     renderer: Renderer | None,
@@ -111,7 +88,7 @@ def _answer(
                 together = in_flight
             try:
                 fields = request(question, decoding, model, settings, renderer)
-                reply, began, ended = _send(settings, stopping, lambda: _completion(client, settings["api"], fields))
+                reply, began, ended = send(server, stopping, lambda: _completion(server.client, settings["api"], fields))
             except BaseException:
                 stopping.set()
                 raise
@@ -182,13 +159,15 @@ def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
     return prompt.prompt
 
 
-def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> dict[str, Any]:
+def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
+    """The server's reply, with the times at which it was asked and at which it had answered."""
     path = "/chat/completions" if api == "chat" else "/completions"
+    began = time.perf_counter()
     reply = client.post(path, body=fields, cast_to=object)
     if not isinstance(reply, dict):
         raise ValueError("the reply is not a JSON object")
     read_reply(reply, 0, 0, 1)
-    return reply
+    return reply, began, time.perf_counter()
 
 
 def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_flight: int) -> Generated:
@@ -219,58 +198,3 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
         runtime_s=round(compute_s / in_flight, 6),
         batch_size=in_flight,
     )
-
-
-def _send(settings: dict[str, Any], stopping: threading.Event, call: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What a call gives, with the times at which the successful attempt began and ended.
-
-    What may pass (no connection, no answer in time, too many requests, an error of the server, a broken reply) is tried again.
-
-    Raises:
-        UserError: with what is wrong, once that is clear.
-    """
-    for attempt in range(settings["retries"] + 1):
-        began = time.perf_counter()
-        try:
-            return call(), began, time.perf_counter()
-        except (openai.OpenAIError, ValueError) as error:
-            sentence, passing = explain(error, settings)
-            if not passing:
-                raise UserError(sentence) from None
-            if attempt == settings["retries"] or stopping.is_set():
-                raise UserError(f"{sentence} It was asked {attempt + 1} times.") from None
-            wait = pause(error, attempt)
-            log.info("%s Trying again in %.1f s.", sentence, wait)
-            stopping.wait(wait)
-    raise AssertionError
-
-
-def pause(error: Exception, attempt: int) -> float:
-    """Seconds until the next attempt: as the server says, else twice as long each time, with some jitter."""
-    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    try:
-        asked = float(headers["retry-after"])
-    except (KeyError, ValueError):
-        asked = -1
-    return min(asked, LONGEST_WAIT_S) if asked >= 0 else min(2.0**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
-
-
-def explain(error: Exception, settings: dict[str, Any]) -> tuple[str, bool]:
-    """A sentence about what went wrong, and whether it may pass.
-
-    A key never gets into it, not even in part, as servers quote it in what they say.
-    """
-    where, key = f"the server in {settings['base_url_variable']}", settings["api_key_variable"]
-    match error:
-        case openai.APITimeoutError():
-            return f"{where} did not answer within {settings['timeout_s']:g} s.", True
-        case openai.APIConnectionError():
-            return f"{where} cannot be reached.", True
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return f"{where} refuses the key in {key} ({error.status_code}).", False
-        case openai.APIStatusError():
-            said = str(error.message).replace(os.environ.get(key) or "\0", "…")[:300]
-            passing = error.status_code in (408, 409, 429) or error.status_code >= 500
-            hint = " Does the address end in /v1?" if error.status_code == 404 else ""
-            return f"{where} answered {error.status_code}: {said}{hint}", passing
-    return f"{where} sent a reply that cannot be read ({error}).", True

@@ -139,7 +139,11 @@ class Score(Record):
         default={},
         description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator/row of the sheet`.",
     )
-    usage: dict[str, int] = Field(default={}, description="What a judge used: `calls`, `prompt_tokens`, `new_tokens`.")
+    usage: dict[str, int] = Field(
+        default={},
+        description="What a judge used when it was asked: `calls`, `prompt_tokens`, `new_tokens`; where answers in a file share a judgement, only the "
+        "first has it.",
+    )
 
 
 class Export(Record):

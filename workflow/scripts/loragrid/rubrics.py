@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from loragrid.errors import UserError
 from loragrid.sections import Name, Section
-from loragrid.templates import syntax_error
+from loragrid.templates import evaluate_expression, syntax_error
 
 FOLDER = Path("data/prompts/judges")
 
@@ -22,12 +24,25 @@ class Range(Section):
     maximum: float = Field(description="The best.")
     description: str = Field("", description="What it says, for the judge.")
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if self.minimum >= self.maximum:
+            raise ValueError("expected minimum < maximum")
+        return self
+
 
 class Rubric(Section):
-    """What a judge is asked. Templates are given `instruction`, `input`, `reference`, and `prediction`; pairwise ones `first` and `second` instead of the latter two."""
+    """What a judge is asked.
+
+    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them) and `prediction`;
+    pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts can contain: what stands between two
+    marks is text to judge, whatever it says.
+    """
 
     system: str | None = Field(None, description="System message.")
-    prompt: str = Field(description="Template of the message.")
+    prompt: str = Field(
+        description="Template of the message. What form the judge's answer is to have is said at its end, by itself, from the scores below."
+    )
     scores: dict[Name, Range] = Field(default={}, description="The numbers that it gives.")
     derived: dict[Name, str] = Field(default={}, description="Further metrics: expressions over these numbers.")
     pairwise: bool = Field(
@@ -43,12 +58,35 @@ class Rubric(Section):
         for key, template in templates.items():
             if problem := syntax_error(template):
                 raise ValueError(f"{key} is not a valid template: {problem}")
+        if both := self.scores.keys() & self.derived.keys():
+            raise ValueError(f"'{min(both)}' is a score and derived as well")
+        best = {name: range_.maximum for name, range_ in self.scores.items()}
+        for key, expression in self.derived.items():
+            try:
+                derive(expression, best)
+            except UserError as error:
+                raise ValueError(f"derived.{key}: {error}") from None
         return self
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that it gives."""
         return ("win",) if self.pairwise else (*self.scores, *self.derived)
+
+
+def derive(expression: str, scores: Mapping[str, float]) -> float:
+    """The value of an expression over scores; NaN where it has none, as in a division by zero.
+
+    Raises:
+        UserError: where it names what is no score, or gives no number.
+    """
+    try:
+        value = evaluate_expression(expression, scores)
+    except ArithmeticError:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise UserError(f"'{expression}' gives no number.")
+    return float(value)
 
 
 @cache

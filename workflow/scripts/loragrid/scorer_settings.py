@@ -165,12 +165,20 @@ class PerplexityScorer(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Number type, as in `models`.")
 
 
+NO_FURTHER_FIELDS = frozenset(
+    ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format", "n", "best_of", "stream")
+)
+
+
 class JudgeScorer(Server):
     """A language model as judge, behind any server with an OpenAI-compatible API. Its rubric says what it is asked and what it gives."""
 
     type: Literal["judge"] = Field(description="Chooses this scorer.")
     rubric: Name = Field(description="Name of a file under `data/prompts/judges/`, without `.yaml`.")
     model: str = Field(description="The judge's name on the server.")
+    concurrency: int = Field(
+        8, ge=1, description="Most requests at a time, of all jobs together: only one job at a time asks a judge."
+    )
     against: Literal["reference", "base"] = Field(
         "reference",
         description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked alike.",
@@ -181,18 +189,30 @@ class JudgeScorer(Server):
         "auto",
         description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes is read tolerantly.",
     )
-    requests_per_minute: float | None = Field(None, gt=0, description="Most requests a minute; by default as fast as it goes.")
-    price: Price | None = Field(None, description="What the judge costs.")
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="Most requests a minute, evenly spaced; by default as fast as it goes."
+    )
+    price: Price | None = Field(None, description="What the judge costs, by its tokens.")
     budget: float | None = Field(
         None,
         gt=0,
-        description="Most that all answers of this judge may cost, by its `price`; before it is exceeded, the job ends.",
+        description="Most that all answers of this judge may cost, by its `price`, those of earlier runs included; before it could be exceeded, the job "
+        "ends. A request without an answer counts with the most that it can have cost: a token for each byte of it (and 256 for what a server adds), "
+        "and `max_new_tokens`; so does an answer whose tokens the server does not count.",
     )
 
     @model_validator(mode="after")
-    def _budget_has_a_price(self) -> Self:
-        if self.budget is not None and self.price is None:
-            raise ValueError("budget needs a price")
+    def _is_sound(self) -> Self:
+        if self.budget is not None and (
+            self.price is None or not (self.price.million_prompt_tokens or self.price.million_new_tokens)
+        ):
+            raise ValueError("budget needs a price of tokens")
+        if self.price is not None and self.price.hour:
+            raise ValueError("price.hour: a judge is paid by its tokens")
+        if given := self.settings.keys() & NO_FURTHER_FIELDS:
+            raise ValueError(
+                f"settings.{min(given)}: this field of a request is not to be set; a judge has keys of its own for what it needs"
+            )
         return self
 
 

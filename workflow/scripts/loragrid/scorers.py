@@ -14,8 +14,11 @@ from loragrid.scorer_settings import (
     BertScoreScorer,
     BleuScorer,
     ChrfScorer,
+    CustomScorer,
+    EvaluateScorer,
     ExactMatchScorer,
     HumanScorer,
+    JudgeScorer,
     LabelScorer,
     LengthScorer,
     NumberScorer,
@@ -33,13 +36,14 @@ from loragrid.scorer_settings import (
     decisive_settings,
     scorer_files,
 )
-from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
+from loragrid.scoring import Item, Outcome, ScorerFunction, items_of, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
 """Types that read the test examples too."""
 
 
 def score_items(
+    name: str,
     settings: Scorer,
     items: Sequence[Item],
     waiting: Callable[[], Iterable[Item]],
@@ -53,6 +57,7 @@ def score_items(
     """The outcomes of all items.
 
     Args:
+        name: of the scorer in the configuration.
         waiting: answers in other files that wait for the same scorer.
         model_folder: where the model is that the scorer loads.
         base: what the base model answers, for scorers that compare with it.
@@ -61,7 +66,7 @@ def score_items(
         resources, threads: of the job.
     """
     if model_folder is None:
-        return make_scorer(settings, base, human_evaluation)(items)
+        return make_scorer(name, settings, base, human_evaluation)(items)
 
     scorer: ScorerFunction | None = None
 
@@ -90,11 +95,12 @@ def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
 
 
 def make_scorer(
-    settings: Scorer, base: Sequence[Prediction] | None, human_evaluation: Mapping[str, Any] | None
+    name: str, settings: Scorer, base: Sequence[Prediction] | None, human_evaluation: Mapping[str, Any] | None
 ) -> ScorerFunction:
     """The scorer that a configuration entry describes, of those that load no model.
 
     Args:
+        name: of the scorer in the configuration.
         base: what the base model answers, for scorers that compare with it.
         human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
     """
@@ -147,6 +153,21 @@ def make_scorer(
             from loragrid.scorer_spans import spans
 
             return spans(settings.format, settings.case)
+        case JudgeScorer():
+            from loragrid.scorer_judge import judge, judge_store, place_of
+
+            answers = None
+            if base is not None:
+                answers = {place_of(item): item.prediction for of_prediction in items_of(base) for item in of_prediction}
+            return judge(name, settings, answers, judge_store(settings))
+        case EvaluateScorer():
+            from loragrid.scorer_evaluate import evaluate_metric
+
+            return evaluate_metric(settings)
+        case CustomScorer():
+            from loragrid.scorer_custom import custom
+
+            return custom(settings.function, settings.metrics, settings.arguments)
         case HumanScorer() if human_evaluation is not None:
             from loragrid.scorer_human import human
 
