@@ -10,7 +10,16 @@ from typing import Any
 from loragrid.files import file_sha256, fingerprint
 from loragrid.job import versions
 from loragrid.records import Prediction
-from loragrid.scorer_settings import ExactMatchScorer, RougeScorer, SbertScorer, Scorer, decisive_settings, scorer_files
+from loragrid.scorer_settings import (
+    CustomScorer,
+    EvaluateScorer,
+    ExactMatchScorer,
+    RougeScorer,
+    SbertScorer,
+    Scorer,
+    decisive_settings,
+    scorer_files,
+)
 from loragrid.scoring import Item, Outcome, ScorerFunction, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
@@ -80,6 +89,14 @@ def make_scorer(settings: Scorer, base: Sequence[Prediction] | None) -> ScorerFu
             from loragrid.scorer_overlap import exact_match
 
             return exact_match(settings.normalise)
+        case EvaluateScorer():
+            from loragrid.scorer_evaluate import evaluate_metric
+
+            return evaluate_metric(settings)
+        case CustomScorer():
+            from loragrid.scorer_custom import custom
+
+            return custom(settings.function, settings.metrics, settings.arguments)
     raise NotImplementedError(settings.type)
 
 
