@@ -219,6 +219,7 @@ def write_report(
         headline=headline(comparisons, metric),
         state=state,
         results=result_tables(summary, comparisons),
+        compared=not comparisons.empty,
         transfer=transfer_table(pd.read_parquet(tables / "transfer.parquet"), metric),
         learning_curves=as_data_uri(figures / "learning_curves.svg"),
         loss_curves=as_data_uri(figures / "loss_curves.svg"),
