@@ -272,7 +272,10 @@ class RewardModel(Section):
 
 
 class DataFile(Section):
-    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it."""
+    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it.
+
+    In tagged text a line that begins with `<SOME TAG>` starts the field `some_tag`; the first tag of the file starts each block, which is a row.
+    """
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
