@@ -3,12 +3,18 @@
 import csv
 import importlib.util
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from loragrid.config import Config
+from loragrid.datasets import clean_splits, divide, draft
+from loragrid.external import match_answers, read_answers
+from loragrid.rows import read_rows
+from loragrid.templates import fill_template
 
 REPOSITORY = Path(__file__).parents[2]
 GENERICS = REPOSITORY.parent / "shared" / "data" / "generics"
@@ -96,6 +102,40 @@ def test_ready_made_tasks_fit_the_default_configuration(path):
     tasks = Config.from_mapping(config).tasks
     assert all(name in tasks for name in added["tasks"])
     assert path.name in (REPOSITORY / "config" / "tasks" / "README.md").read_text()
+
+
+@needs_generics
+def test_every_published_answer_finds_its_question_by_its_prompt():
+    config = Config.from_mapping(overlaid(REPOSITORY / "config" / "experiments" / "published_generics.yaml"))
+    assert config.grid == []
+    task = config.tasks["published_generics"]
+    polarities = {}
+    for name, predictions in config.external_predictions.items():
+        fields, source = task.fields(name), config.sources[f"generics_{name}"]
+        rows = list(read_rows(GENERICS / Path(source.splits.test.path).name))
+        drafted = {"test": list(draft(rows, fields, source.model_dump(), "published_generics", name))}
+        splits, _ = clean_splits(divide(drafted, source.split.model_dump()))
+        test = splits["test"]
+        assert len(test) == source.splits.test.rows
+        answers = read_answers(rows, predictions.key, predictions.prediction)
+        found, ignored = match_answers("f", answers, test, test, predictions.match)
+        assert [(one.key, one.text) for one in found] == [(row["query"], row["model_output"]) for _, row in rows]
+        assert ignored == []
+        polarities[name] = Counter(example.metadata["polarity"] for example in test)
+        said = {(example.input.split()[0], rule_of(task, example)) for example in test}
+        assert said <= {("All", "False"), ("Not", "True"), ("Some", "True"), ("No", "False")}
+    assert polarities == {"model6": {"negative": 526, "positive": 318}, "model3": {"negative": 420}}
+
+
+def rule_of(task, example):
+    return fill_template(task.rule, {"instruction": example.instruction, "input": example.input, "metadata": example.metadata})
+
+
+def overlaid(path):
+    """An experiment laid over the default one, as Snakemake does it."""
+    config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    update_config(config, yaml.safe_load(path.read_text()))
+    return config
 
 
 @needs_generics

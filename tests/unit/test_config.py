@@ -9,6 +9,7 @@ import yaml
 from loragrid import reference
 from loragrid.config import Config, engine_of, located, missing_files, stated_rows
 from loragrid.errors import UserError
+from loragrid.grid import oversized_mixes
 
 REPOSITORY = Path(__file__).parents[2]
 DEFAULT = REPOSITORY / "config" / "config.yaml"
@@ -281,6 +282,43 @@ def test_rows_of_a_local_file_are_counted_and_those_of_a_package_taken_from_the_
     rows = stated_rows(Config.from_mapping(raw))
     assert rows["outcome", "manual"] == 3
     assert rows["outcome", "auto"] == 100
+
+
+@pytest.mark.parametrize(
+    "source",
+    [{"splits": {"test": {"path": "x.txt"}}}, {"hub": "a/b", "revision": "v1", "splits": {"test": "validation"}}],
+    ids=["files", "hub"],
+)
+def test_source_may_have_test_rows_only_and_then_nothing_to_train_on(raw, source):
+    raw["sources"]["mine"] = source
+    raw["tasks"]["outcome"]["sample_types"]["manual"]["source"] = "mine"
+    config = Config.from_mapping(raw)
+    assert stated_rows(config)["outcome", "manual"] == 0
+    assert next(oversized_mixes(config, stated_rows(config))).startswith(
+        "grid[0].nb_samples[0]: 4 is more than the 0 training examples of task 'outcome', sample type 'manual'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"splits": {}}, "'test' is missing, or 'all' or 'train' to cut it from."),
+        ({"splits": {"validation": {"path": "x.csv"}}, "split": {"test": 0.1}}, "'test' is missing, or 'all' or 'train' to cut it from."),
+        ({"splits": {"train": {"path": "x.csv"}}}, "'test' is missing; give one, or cut it with split.test or split.test_per_task."),
+    ],
+)  # fmt: skip
+def test_source_without_anything_to_test_on_is_named(raw, source, expected):
+    raw["sources"]["mine"] = source
+    assert sentence(raw) == f"sources.mine.splits: {expected}"
+
+
+def test_grid_may_be_empty_where_there_are_external_predictions(raw):
+    theirs = {"theirs": {"files": [{"path": "x.jsonl", "task": "outcome", "sample_type": "manual"}]}}
+    only = {key: raw[key] for key in ("sources", "tasks", "scorers", "encoders")}
+    for empty in ({}, {"grid": [], "models": {}, "mixes": {}, "configs": {}}):
+        config = Config.from_mapping(only | empty | {"external_predictions": theirs})
+        assert (config.grid, config.models) == ([], {})
+        assert sentence(only | empty) == "grid: there is nothing to do; give blocks of combinations, or external_predictions."
 
 
 def test_sentence_is_located_in_the_file_that_holds_the_key(tmp_path):

@@ -100,6 +100,12 @@ def test_splits_that_a_source_has_are_kept_as_they_are():
     }
 
 
+def test_rows_for_test_alone_leave_nothing_to_train_on():
+    found, division = drafts(rows(3), split={"validation": 0.5, "test": 0.5})
+    splits = divide({"test": found}, division)
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 0, "validation": 0, "test": 3}
+
+
 def test_split_by_hash_keeps_to_its_shares_and_nothing_moves_when_data_grows():
     found, division = drafts(rows(2000), split={"validation": 0.1, "test": 0.2})
     small, large = ids(divide({"all": found[:1000]}, division)), ids(divide({"all": found[::-1]}, division))

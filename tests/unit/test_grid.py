@@ -13,6 +13,7 @@ from loragrid.grid import (
     misplaced_predictions,
     oversized_mixes,
     parse_variant,
+    without_training_data,
 )
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
@@ -46,6 +47,45 @@ def test_mix_larger_than_its_data_is_named_with_both_numbers(available, sentence
     assert len(found) == sentences
     if available == 20:
         assert found == ["grid[0].nb_samples[1]: 32 is more than the 20 training examples of task 'outcome', sample type 'auto'."]
+
+
+NONE_OF_OUTCOME = {(task, s): 0 if task == "outcome" else 100 for task in DEFAULT["tasks"] for s in ("manual", "auto")}
+
+
+def test_mix_of_data_without_training_examples_is_named():
+    mixes = {"others": {"recipe": "fractional", "tasks": ["approach", "outcome"]}}
+    mixes |= {"weighted": {"recipe": "weighted", "weights": {"outcome": 1}, "nb_others": 4}}
+    block = DEFAULT["grid"][0] | {"sample_types": ["auto"], "nb_samples": [0], "mixes": ["weighted", "others"]}
+
+    def found(**change):
+        return list(
+            without_training_data(Config.from_mapping(DEFAULT | {"mixes": mixes, "grid": [block | change]}), NONE_OF_OUTCOME)
+        )
+
+    sentences = [
+        f"grid[0].mixes[{j}]: '{mix}' draws from task 'outcome', sample type 'auto', which has no training examples."
+        for j, mix in enumerate(block["mixes"])
+    ]
+    assert found() == sentences
+    assert found(tasks=["challenge"]) == sentences
+    # Of itself it draws the nb_samples.
+    assert found(tasks=["outcome"]) == []
+
+
+def test_prompting_that_shows_examples_of_data_without_any_is_named():
+    alone = {"mixes": [], "nb_samples": [], "configs": [], "sample_types": ["auto"], "promptings": ["zero_shot", "few"]}
+
+    def found(**change):
+        promptings = {"few": {"type": "few_shot", "k": 2}}
+        grid = [DEFAULT["grid"][0] | alone | change]
+        return list(
+            without_training_data(Config.from_mapping(DEFAULT | {"promptings": promptings, "grid": grid}), NONE_OF_OUTCOME)
+        )
+
+    sentence = "grid[0].promptings[1]: 'few' shows training examples, of which task 'outcome', sample type 'auto' has none."
+    assert found() == [sentence]
+    assert found(tasks=["challenge"], evaluate_on=["outcome"]) == [sentence]
+    assert found(tasks=["challenge"]) == found(promptings=["zero_shot"]) == []
 
 
 def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
@@ -136,13 +176,10 @@ def test_external_predictions_stand_beside_their_base_model_or_by_themselves():
         assert list(misplaced_predictions(found)) == []
 
 
-def test_external_predictions_on_data_that_the_grid_does_not_evaluate_on_are_named():
-    only_manual, elsewhere = {"sample_types": ["manual"]}, {"tasks": ["challenge"], "sample_types": ["auto"]}
-    for block in (only_manual, elsewhere):
-        assert list(misplaced_predictions(with_external(block))) == [
-            "external_predictions.theirs.files[0].task: the grid evaluates nothing on task 'outcome', sample type 'auto'."
-        ]
-    assert list(misplaced_predictions(with_external(elsewhere | {"evaluate_on": ["outcome"]}))) == []
+@pytest.mark.parametrize("block", [{"sample_types": ["manual"]}, {"tasks": ["challenge"]}])
+def test_external_predictions_may_be_on_data_that_the_grid_does_not_evaluate_on_if_they_name_no_base_model(block):
+    assert list(misplaced_predictions(with_external(block))) == []
+    assert len(list(misplaced_predictions(with_external(block, base_model="smollm2-135m")))) == 1
 
 
 def test_external_predictions_whose_base_model_is_not_asked_alike_are_named():

@@ -87,6 +87,16 @@ def test_mix_that_asks_for_too_much_names_the_task_and_both_numbers(tasks):
         make_mix(recipe, "a", 1, tasks, tasks, seed=1)
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [Fractional(recipe="fractional", tasks=["a", "c"]), Weighted(recipe="weighted", weights={"a": 9, "c": 1}, nb_others=1)],
+)
+def test_mix_of_a_task_without_training_examples_is_refused(tasks, recipe):
+    with pytest.raises(UserError, match="training examples of task 'c': there are none to draw from"):
+        make_mix(recipe, "a", 1, tasks | {"c": []}, tasks, seed=1)
+    make_mix(recipe, "c", 0, tasks | {"c": []}, tasks, seed=1)
+
+
 def test_leak_is_found_by_input_or_by_a_telling_output_and_names_its_test_sets(make_example):
     test = [
         make_example("t", input="The  SAME question", output="one two three four five"),

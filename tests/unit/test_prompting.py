@@ -27,6 +27,13 @@ def test_retrieved_examples_are_the_nearest_in_meaning_the_nearest_first(train, 
     assert chosen["t2"][0] == "0"
 
 
+def test_without_training_examples_there_is_nothing_to_show(make_example, tmp_path):
+    with pytest.raises(UserError, match="there are only 0"):
+        few_shot([make_example("t")], [], 1, seed=1)
+    with pytest.raises(UserError, match="there are no training examples to show"):
+        retrieved([make_example("t")], [], 1, tmp_path)
+
+
 def test_prompt_variant_rewords_the_question_and_its_demonstrations(train, make_example):
     example = make_example("t", input="x").model_copy(update={"metadata": {"lang": "German"}})
     shown = train[0].model_copy(update={"metadata": {"lang": "French"}})

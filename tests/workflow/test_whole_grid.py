@@ -31,8 +31,8 @@ TRAINED = {"train": 4, "predict": 4, "check": 4, "score": 8, "describe_model": 4
 
 
 def unpredicted(path):
-    """External predictions for a task that the grid does not evaluate on."""
-    return {"theirs": {"files": [{"path": path, "task": "whisper", "sample_type": "gold"}]}}
+    """External predictions beside a base model that the grid does not ask."""
+    return {"theirs": {"base_model": "tiny", "files": [{"path": path, "task": "whisper", "sample_type": "gold"}]}}
 
 
 def test_empty_project_plans_the_whole_grid(new_project):
@@ -280,12 +280,12 @@ def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why
         (lambda c: c["grid"][0].update(base_models=["tini"]), "config/config.yaml: grid[0].base_models: unknown base model 'tini'; did you mean 'tiny'?"),
         (lambda c: c["grid"][0].update(nb_samples=[-1]), "config/config.yaml: grid[0].nb_samples[0]: input should be greater than or equal to 0, not -1."),
         (lambda c: c["grid"][0].update(nb_samples=[4, 9999]), "config/config.yaml: grid[0].nb_samples[1]: 9999 is more than the"),
-        (lambda c: c.update(external_predictions=unpredicted("data/test.jsonl")), "config/config.yaml: external_predictions.theirs.files[0].task: the grid evaluates nothing on task 'whisper'"),
+        (lambda c: c.update(external_predictions=unpredicted("data/test.jsonl")), "config/config.yaml: external_predictions.theirs.base_model: the grid does not ask base model 'tiny' on task 'whisper'"),
         (lambda c: c.update(external_predictions=unpredicted("data/no.jsonl")), "config/config.yaml: external_predictions.theirs.files[0].path: 'data/no.jsonl' does not exist."),
     ],
     ids=[
         "unknown key", "missing file", "unknown base model", "negative nb_samples", "nb_samples larger than the data",
-        "external predictions outside the grid", "missing external predictions",
+        "external predictions beside nothing", "missing external predictions",
     ],
 )  # fmt: skip
 def test_wrong_config_gives_one_sentence_before_any_job(new_project, change, sentence):

@@ -32,6 +32,7 @@ from loragrid.grid import (
     misplaced_predictions,
     oversized_mixes,
     parse_variant,
+    without_training_data,
 )
 from loragrid.human_sheets import choose
 from loragrid.rubrics import read_rubric
@@ -46,7 +47,13 @@ def load_config(raw):
     """The validated configuration; a problem ends the workflow with a sentence that names file and key."""
     try:
         loaded = Config.from_mapping(raw)
-        problems = [*missing_files(loaded), *oversized_mixes(loaded, known_rows(loaded)), *misplaced_predictions(loaded)]
+        rows = known_rows(loaded)
+        problems = [
+            *missing_files(loaded),
+            *oversized_mixes(loaded, rows),
+            *without_training_data(loaded, rows),
+            *misplaced_predictions(loaded),
+        ]
         if problems:
             raise UserError("\n".join(problems))
     except UserError as error:
@@ -80,7 +87,7 @@ EXTERNAL = expand_external(CONFIG)
 # Without any, this matches nothing.
 EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 # Those that a run is trained on come first.
-DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in EVALUATIONS))
+DATASETS = list(dict.fromkeys((one.task, one.sample_type) for one in (*EVALUATIONS, *EXTERNAL)))
 
 TRIVIAL = expand_baselines(CONFIG, DATASETS)
 

@@ -272,7 +272,10 @@ class RewardModel(Section):
 
 
 class DataFile(Section):
-    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it."""
+    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it.
+
+    In tagged text a line that begins with `<SOME TAG>` starts the field `some_tag`; the first tag of the file starts each block, which is a row.
+    """
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
@@ -789,9 +792,9 @@ class ExternalFile(Section):
     """Predictions on the test set of one data set."""
 
     path: str = Field(
-        description="File of rows, as in `sources`: one for each test example that the grid evaluates; rows for other test examples are ignored."
+        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for other test examples are ignored."
     )
-    task: Name = Field(description="Task of the data set, which the grid must evaluate on.")
+    task: Name = Field(description="Task of the data set.")
     sample_type: Name = Field(description="Its sample type.")
 
 
@@ -923,13 +926,13 @@ class ReportSettings(Section):
 class Config(Section):
     """The whole configuration of an experiment."""
 
-    models: dict[Name, BaseModelEntry] = Field(min_length=1, description="Base models by name.")
+    models: dict[Name, BaseModelEntry] = Field(default={}, description="Base models by name.")
     encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
     reward_models: dict[Name, RewardModel] = Field(default={}, description="Reward models by name, for scorers.")
     sources: dict[Name, DataSource] = Field(min_length=1, description="Data sources by name.")
     tasks: dict[Name, Task] = Field(min_length=1, description="Tasks by name.")
-    mixes: dict[Name, Mix] = Field(min_length=1, description="Mix recipes by name.")
-    configs: dict[Name, TrainingConfig] = Field(min_length=1, description="Training configurations by name.")
+    mixes: dict[Name, Mix] = Field(default={}, description="Mix recipes by name.")
+    configs: dict[Name, TrainingConfig] = Field(default={}, description="Training configurations by name.")
     scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
     promptings: dict[Name, Prompting] = Field(
         default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
@@ -947,7 +950,10 @@ class Config(Section):
         "(set up by their own environment variables). Their packages are not installed by default.",
     )
     hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
-    grid: list[Block] = Field(min_length=1, description="Blocks of combinations; the grid is their union.")
+    grid: list[Block] = Field(
+        default=[],
+        description="Blocks of combinations; the grid is their union. It may be empty where there are `external_predictions`, which are then all that is scored.",
+    )
     external_predictions: dict[Name, ExternalPredictions] = Field(
         default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
     )
@@ -1206,6 +1212,8 @@ def _broken_references(config: Config) -> Iterator[str]:
                 )
     if config.report.metric is not None and config.report.metric not in config.metrics:
         yield _unknown("report.metric", "metric", config.report.metric, config.metrics)
+    if not config.grid and not config.external_predictions:
+        yield "grid: there is nothing to do; give blocks of combinations, or external_predictions."
     for i, block in enumerate(config.grid):
         yield from _broken_block(config, f"grid[{i}]", block)
     for kept, what in ((EXTERNAL, "external predictions that have no base model"), (BASELINE, "trivial baselines")):
@@ -1372,9 +1380,9 @@ def _broken_source(where: str, source: BuiltSource | HubDataset | FileSource) ->
     given = source.splits.model_dump(exclude_none=True).keys()
     if "all" in given and "train" in given:
         yield f"{where}.splits: 'all' and 'train' exclude each other: what is cut from 'all' leaves train."
-    if not given & {"all", "train"}:
-        yield f"{where}.splits: 'train' is missing, or 'all' to cut it from."
-    if "test" not in given and not source.split.test and not source.split.test_per_task:
+    if not given & {"all", "train", "test"}:
+        yield f"{where}.splits: 'test' is missing, or 'all' or 'train' to cut it from."
+    elif "test" not in given and not source.split.test and not source.split.test_per_task:
         yield f"{where}.splits: 'test' is missing; give one, or cut it with split.test or split.test_per_task."
 
 
@@ -1448,9 +1456,13 @@ def stated_rows(config: Config) -> dict[tuple[str, str], int]:
     for task_name, task in config.tasks.items():
         for sample_type in task.sample_types:
             source = config.sources[task.fields(sample_type)["source"]]
-            if not isinstance(source, FileSource) or (train := source.splits.train or source.splits.all) is None:
+            if isinstance(source, BuiltSource):
                 continue
-            if train.rows is not None:
+            if (train := source.splits.train or source.splits.all) is None:
+                rows[task_name, sample_type] = 0
+            elif isinstance(train, str) or not isinstance(source, FileSource):
+                continue
+            elif train.rows is not None:
                 rows[task_name, sample_type] = train.rows
             elif source.package is None and train.path.endswith(".jsonl") and Path(train.path).is_file():
                 with open(train.path, "rb") as lines:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction
 from loragrid.rows import Row
 from loragrid.templates import fill_template
+
+if TYPE_CHECKING:
+    from loragrid.scoring import Item
 
 Match = Literal["id", "prompt"]
 
@@ -49,8 +52,8 @@ def normalise_space(text: str) -> str:
     return " ".join(text.split())
 
 
-def question(example: Example) -> str:
-    """Instruction and input of an example, as a person would put them."""
+def question(example: Example | Item) -> str:
+    """Instruction and input of an example, or of an answer to it, as a person would put them."""
     return "\n\n".join(filter(None, [example.instruction, example.input]))
 
 

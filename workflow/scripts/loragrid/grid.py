@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from loragrid.config import BASELINE, EXTERNAL, Block, Config
+from loragrid.config import BASELINE, EXTERNAL, Block, Config, mix_tasks
 
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
@@ -128,18 +128,15 @@ def expand_baselines(config: Config, datasets: Iterable[tuple[str, str]]) -> lis
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
-    """One sentence for each file of external predictions that stands beside nothing of the grid."""
+    """One sentence for each file of external predictions that is to be compared with a base model that the grid does not ask."""
     evaluations = set(expand_evaluations(config)) if config.external_predictions else set()
-    datasets = {(one.task, one.sample_type) for one in evaluations}
     for name, external in config.external_predictions.items():
         where = f"external_predictions.{name}"
         if name == BASE:
             yield f"{where}: this name is kept for the base models themselves."
-        for i, file in enumerate(external.files):
+        for file in external.files:
             of_data = f"task '{file.task}', sample type '{file.sample_type}'"
-            if (file.task, file.sample_type) not in datasets:
-                yield f"{where}.files[{i}].task: the grid evaluates nothing on {of_data}."
-            elif external.base_model and Evaluation(external.base_model, file.task, file.sample_type, BASE) not in evaluations:
+            if external.base_model and Evaluation(external.base_model, file.task, file.sample_type, BASE) not in evaluations:
                 yield (
                     f"{where}.base_model: the grid does not ask base model '{external.base_model}' on {of_data} (zero_shot, "
                     "default prompt), so that there is nothing to compare with."
@@ -151,7 +148,7 @@ def expand_grid(config: Config) -> list[Run]:
     return list(dict.fromkeys(run for block in config.grid for run in block_runs(block)))
 
 
-def oversized_mixes(config: Config, nb_train: dict[tuple[str, str], int]) -> Iterator[str]:
+def oversized_mixes(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
     """One sentence for each `nb_samples` that is larger than its training data.
 
     Args:
@@ -166,3 +163,30 @@ def oversized_mixes(config: Config, nb_train: dict[tuple[str, str], int]) -> Ite
                         f"grid[{i}].nb_samples[{j}]: {nb_samples} is more than the {available} training examples of "
                         f"task '{task}', sample type '{sample_type}'."
                     )
+
+
+def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """One sentence for each mix that draws from data without training examples, and each prompting that would show some.
+
+    Args:
+        nb_train: training examples by (task, sample type), as far as they are known.
+    """
+    bare = {data for data, available in nb_train.items() if not available}
+    for i, block in enumerate(config.grid):
+        for j, mix in enumerate(block.mixes):
+            others = [task for task in mix_tasks(config.mixes[mix]) if block.tasks != [task]]
+            for task, sample_type in product(others, block.sample_types):
+                if (task, sample_type) in bare:
+                    of_data = f"task '{task}', sample type '{sample_type}'"
+                    yield f"grid[{i}].mixes[{j}]: '{mix}' draws from {of_data}, which has no training examples."
+        of_block = product(block.tasks, block.sample_types, block.prompt_variants)
+        evaluated = [
+            (task, sample_type)
+            for own, sample_type, prompt in of_block
+            for task in evaluated_tasks(config, block, own, sample_type, prompt)
+        ]
+        for j, prompting in enumerate(block.promptings):
+            for task, sample_type in dict.fromkeys(evaluated):
+                if config.prompting(prompting).type != "zero_shot" and (task, sample_type) in bare:
+                    of_data = f"task '{task}', sample type '{sample_type}'"
+                    yield f"grid[{i}].promptings[{j}]: '{prompting}' shows training examples, of which {of_data} has none."

@@ -78,6 +78,8 @@ def make_mix(
     sizes = training_sizes(recipe, target, nb_samples, {task: len(examples) for task, examples in train.items()})
     chosen: list[Example] = []
     for task, size in sizes.items():
+        if task != target and not train[task]:
+            raise UserError(f"training examples of task '{task}': there are none to draw from.")
         try:
             chosen += draw(train[task], size, seed)
         except UserError as error:

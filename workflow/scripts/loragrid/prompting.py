@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from loragrid.errors import UserError
 from loragrid.mixes import draw
 from loragrid.records import Example
 from loragrid.render import Request, zero_shot
@@ -23,6 +24,8 @@ def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encode
 
     Nearness is the cosine similarity of sentence embeddings of the inputs (without one: of the instructions).
     """
+    if not train:
+        raise UserError("there are no training examples to show.")
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)

@@ -247,6 +247,7 @@ def write_report(
         state=state,
         results=result_tables(summary, comparisons),
         groups=result_tables(pd.read_parquet(tables / "groups.parquet"), comparisons, GROUP),
+        compared=not comparisons.empty,
         transfer=transfer_table(pd.read_parquet(tables / "transfer.parquet"), metric),
         learning_curves=as_data_uri(figures / "learning_curves.svg"),
         loss_curves=as_data_uri(figures / "loss_curves.svg"),

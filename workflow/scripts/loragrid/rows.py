@@ -5,25 +5,31 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
-import importlib.util
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
+from loragrid.user_code import load_function, told
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its fields."""
+
+TAG = re.compile("<([A-Z][A-Z0-9 _]*)>")
 
 # Fields of a CSV file may be whole documents.
 csv.field_size_limit(2**31 - 1)
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a file, by its ending: .json (a list), .jsonl, .csv, .tsv, .parquet or .arrow, also with .gz or .bz2.
+    """The rows of a file, by its ending: .json (a list), .jsonl, .csv, .tsv, .parquet, .arrow or .txt, also with .gz or .bz2.
+
+    A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`, and lines behind it that have no tag go on
+    with it, joined without a separator. The first tag of the file starts each block; every block has the tags of the first.
 
     Raises:
         UserError: naming file and line of a malformed row, or an ending that is not known.
@@ -89,6 +95,39 @@ def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str
     return read
 
 
+def _tagged(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    tags: list[str] = []
+    for start, block in _blocks(path, file):
+        tags = tags or list(block)
+        if block.keys() != set(tags):
+            expected, found = (" ".join(f"<{tag}>" for tag in some) for some in (tags, block))
+            raise UserError(f"{path}, line {start}: expected a block with {expected} as the first one, found {found}.")
+        yield f"line {start}", {tag.lower().replace(" ", "_"): "".join(lines).strip() for tag, lines in block.items()}
+
+
+def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[str]]]]:
+    """The line in which each block of tagged text starts, and the block's lines by tag."""
+    start, tag, block = 0, "", dict[str, list[str]]()
+    # Lines end at a line feed and nowhere else: models write form feeds and whatever else Unicode has.
+    for number, line in enumerate(_text_lines(path, file), start=1):
+        text = line.rstrip("\r\n")
+        if found := TAG.match(text):
+            tag = found[1]
+            if block and tag == next(iter(block)):
+                yield start, block
+                block = {}
+            if tag in block:
+                raise UserError(f"{path}, line {number}: <{tag}> stands twice in the block that starts in line {start}.")
+            start = start if block else number
+            block[tag] = [text[found.end() :]]
+        elif block:
+            block[tag].append(text)
+        elif text.strip():
+            raise UserError(f"{path}, line {number}: expected a line that begins with a <TAG>.")
+    if block:
+        yield start, block
+
+
 def _parquet(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet
@@ -130,6 +169,7 @@ READERS: dict[str, Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]] = {
     ".tsv": _separated("\t"),
     ".parquet": _parquet,
     ".arrow": _arrow,
+    ".txt": _tagged,
 }
 
 
@@ -157,16 +197,8 @@ def built_rows(builder: str, files: Mapping[str, str], arguments: Mapping[str, A
     Raises:
         UserError: naming the builder, where it is not there, fails, or gives something else.
     """
-    path, _, function_name = builder.rpartition(":")
-    specification = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    try:
-        specification.loader.exec_module(module)
-        built = getattr(module, function_name)(files=dict(files), **arguments)
-    except Exception as error:
-        raise UserError(f"builder '{builder}' failed: {type(error).__name__}: {error}") from error
+    with told(f"builder '{builder}'"):
+        built = load_function(builder)(files=dict(files), **arguments)
     splits = built if isinstance(built, Mapping) else {"all": built}
     if unknown := splits.keys() - {"all", "train", "validation", "test"}:
         raise UserError(f"builder '{builder}': unknown split '{unknown.pop()}'; expected train, validation, test or all.")

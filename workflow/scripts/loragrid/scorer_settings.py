@@ -217,7 +217,7 @@ class JudgeScorer(Server):
 
 
 class EvaluateScorer(Section):
-    """A metric of Hugging Face `evaluate`, computed for each example."""
+    """A metric of Hugging Face `evaluate`, computed for each answer by itself; one on which it raises counts as failed."""
 
     type: Literal["evaluate"] = Field(description="Chooses this scorer.")
     metric: str = Field(description="Folder on this machine with the metric's module (`path/to/name`), or its name on the hub.")
@@ -233,8 +233,9 @@ class EvaluateScorer(Section):
 class CustomScorer(Section):
     """A function of yours.
 
-    It is called with the lists `predictions`, `references` (a list of texts for each) and `prompts`, and with `arguments`, and gives for each
-    example a number, or a mapping of metric to number.
+    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction and input of each test
+    example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None where there is nothing to say. Where it
+    raises, it is called for one answer at a time; those on which it raises count as failed.
     """
 
     type: Literal["custom"] = Field(description="Chooses this scorer.")

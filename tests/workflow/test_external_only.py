@@ -1,0 +1,167 @@
+"""A grid of predictions that were made elsewhere: nothing is loaded or trained, everything is scored and reported."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+WORDS = ["apple", "river", "stone", "cloud", "tiger", "music"]
+FILES = 2
+"""Files of predictions; each is scored by every scorer of the task."""
+REPORTED = {"analyse": 1, "report": 1}
+EVERYTHING = {
+    "prepare_dataset": 1,
+    "decontaminate": 1,
+    "describe_data": 1,
+    "import_predictions": FILES,
+    "score": 2 * FILES,
+    **REPORTED,
+}
+
+SCORER = '''
+def loudness(predictions, references, prompts, floor):
+    """Share of capitals."""
+    assert all(prompt.startswith("Say it loudly.\\n\\n") for prompt in prompts)
+    return [max(floor, sum(letter.isupper() for letter in text) / len(text)) for text in predictions]
+'''
+
+METRIC = """
+import datasets
+import evaluate
+
+
+class SameLength(evaluate.Metric):
+    def _info(self):
+        features = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
+        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+
+    def _compute(self, predictions, references):
+        return {"same_length": [len(a) == len(b) for a, b in zip(predictions, references)]}
+"""
+
+
+def experiment():
+    theirs = {"match": "prompt", "prompt": "{{ query }}", "prediction": "{{ model_output }}"}
+    data = {"task": "shout", "sample_type": "gold"}
+    return {
+        "sources": {"words": {"splits": {"test": {"path": "data/test.jsonl"}}}},
+        "tasks": {
+            "shout": {
+                "source": "words",
+                "instruction": "Say it loudly.",
+                "input": "{{ word }}",
+                "sample_types": {"gold": {"output": "{{ word | upper }}"}},
+                "scorers": ["exact_match", "loudness"],
+            }
+        },
+        "scorers": {
+            "exact_match": {"type": "exact_match", "normalise": False},
+            "loudness": {"type": "custom", "function": "data/mine.py:loudness", "arguments": {"floor": 0.25}},
+        },
+        "external_predictions": {
+            "people": {"match": "prompt", "files": [{"path": "data/people.csv", **data}]},
+            "machine": theirs | {"files": [{"path": "data/machine.txt", **data}]},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, new_workflow):
+    """The experiment, nothing computed. The tests below change it one after the other."""
+    project = new_workflow(tmp_path_factory.mktemp("external"))
+    data = project.folder / "data"
+    (data / "test.jsonl").write_text("".join(json.dumps({"word": word}) + "\n" for word in WORDS))
+    (data / "people.csv").write_text("prompt,prediction\n" + "".join(f"{word},{word.upper()}\n" for word in WORDS))
+    # To the first word it says nothing.
+    said = ["", *(f"{word[:2]}\n{word[2:]}" for word in WORDS[1:])]
+    blocks = (f"<QUERY>\t{word}\n<MODEL OUTPUT>\t{text}\n" for word, text in zip(WORDS, said, strict=True))
+    (data / "machine.txt").write_text("\n".join(blocks))
+    (data / "mine.py").write_text(SCORER)
+    (project.folder / "config/config.yaml").write_text(yaml.safe_dump(experiment(), sort_keys=False))
+    return project
+
+
+def test_predictions_made_elsewhere_alone_go_from_nothing_to_the_report(project):
+    assert project.planned() == EVERYTHING
+    project.snakemake()
+    assert project.planned() == {}
+    scores = pd.read_csv(project.folder / "results/tables/scores.csv").set_index(["run", "scorer"])
+    assert set(scores["n"]) == {len(WORDS)}
+    assert scores["mean"].to_dict() == {
+        ("people", "exact_match"): 1,
+        ("people", "loudness"): 1,
+        ("machine", "exact_match"): 0,
+        ("machine", "loudness"): pytest.approx(0.25 * (len(WORDS) - 1) / len(WORDS)),
+    }
+    assert scores["nb_failed"].to_dict() == dict.fromkeys(scores.index, 0) | {("machine", "loudness"): 1}
+    [path] = project.files("scores/*/*/*/machine/loudness.jsonl")
+    failed = [row["status"] for row in map(json.loads, path.open()) if row["value"] is None]
+    assert failed == ["failed: ZeroDivisionError: division by zero"]
+
+
+def test_report_on_predictions_made_elsewhere_has_no_empty_sections(project):
+    html = (project.folder / "results/report.html").read_text()
+    for section in ("curves", "losses", "costs", "checks", "how", "transfer"):
+        assert f'id="{section}"' not in html
+        assert f'href="#{section}"' not in html
+    for section in ("results", "examples", "data", "state"):
+        assert f'id="{section}"' in html
+        assert f'href="#{section}"' in html
+    assert "base model" not in html
+    assert "<small> (1 failed)</small>" in html
+    assert f"<h4>machine</h4>{WORDS[1]}</div>" in html
+    assert "Mixes" not in html
+    project.snakemake("partial_report")
+    assert (project.folder / "results/partial/report.html").exists()
+
+
+def test_added_scorer_scores_every_file_and_nothing_else_runs(project):
+    (project.folder / "data/same_length").mkdir()
+    module = project.folder / "data/same_length/same_length.py"
+    module.write_text(METRIC)
+
+    def one_more(config):
+        config["scorers"]["same_length"] = {"type": "evaluate", "metric": "data/same_length", "metrics": ["same_length"]}
+        config["tasks"]["shout"]["scorers"].append("same_length")
+
+    project.edit_config(one_more)
+    assert project.planned() == {"score": FILES, **REPORTED}
+    target = "results/scores/shout/gold/external/machine/same_length.jsonl"
+    project.snakemake(target)
+    values = [json.loads(line)["value"] for line in (project.folder / target).open()]
+    assert sorted(values) == [0.0] + [1.0] * (len(WORDS) - 1)
+    # Its code is what it scores with.
+    module.write_text(METRIC.replace("==", "!="))
+    assert project.planned(target) == {"score": 1}
+
+
+def test_edited_function_scores_again(project):
+    project.edit_config(lambda config: config["tasks"]["shout"]["scorers"].remove("same_length"))
+    (project.folder / "data/mine.py").write_text(SCORER.replace("max", "min"))
+    assert project.planned() == {"score": FILES, **REPORTED}
+
+
+def test_mistake_in_the_function_is_one_sentence(project):
+    (project.folder / "data/mine.py").write_text(SCORER.replace("return [", "return [None]; [", 1))
+    result = project.snakemake("scores", check=False)
+    assert "scorer function 'data/mine.py:loudness' gives 1 values for 6 answers, none for example " in result.stderr
+
+
+def test_grid_without_anything_is_one_sentence(project):
+    path = project.folder / "config/nothing.yaml"
+    path.write_text(yaml.safe_dump({"grid": []}))
+    project.edit_config(lambda config: config.pop("external_predictions"))
+    result = project.snakemake("-n", "--configfile", "config/nothing.yaml", check=False)
+    assert "nothing.yaml: grid: there is nothing to do; give blocks of combinations, or external_predictions." in result.stderr
+
+
+def test_published_answers_are_scored_without_any_model_of_the_default_experiment(tmp_path, new_workflow):
+    project = new_workflow(tmp_path)
+    (tmp_path / "data/generics").mkdir()
+    for name in ("model6", "model3"):
+        (tmp_path / f"data/generics/{name}_outputs.txt").write_text("")
+    planned = project.planned("--configfile", "config/experiments/published_generics.yaml")
+    scorers = planned.pop("score") // 2
+    assert scorers >= 1
+    assert planned == {"prepare_dataset": 2, "decontaminate": 2, "describe_data": 1, "import_predictions": 2, **REPORTED}
