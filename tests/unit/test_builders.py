@@ -95,7 +95,7 @@ def test_wordnet_statements_are_true_of_a_hypernym_and_false_of_a_stranger(tmp_p
 def test_ready_made_tasks_fit_the_default_configuration(path):
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
     added = yaml.safe_load(path.read_text())
-    assert set(added) <= {"sources", "tasks"}
+    assert set(added) <= {"sources", "tasks", "scorers"}
     for section, entries in added.items():
         assert config[section].keys().isdisjoint(entries)
         config[section] |= entries

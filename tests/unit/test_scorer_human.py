@@ -281,3 +281,11 @@ def test_published_ratings_are_not_given_to_another_models_answers():
     assert list(shown) == ["Not all ocelots have stripes."]
     [(theirs, ours)] = shown.values()
     assert normalise_space(theirs.partition(".")[0]) == normalise_space(ours.partition(".")[0])
+
+
+@needs_generics
+def test_ratings_of_named_runs_are_given_to_no_other():
+    file, criteria = str(GENERICS / "model6_human_evaluation.csv"), ["factual", "justifies"]
+    items = [one._replace(model="t/s/external/model6") for one in published("model6_outputs.txt")]
+    assert None not in ratings(file, criteria, ["model6"])(items)
+    assert set(ratings(file, criteria, ["model6"])([one._replace(model="t/s/external/model3") for one in items])) == {None}

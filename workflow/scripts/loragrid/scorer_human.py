@@ -7,11 +7,12 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.external import normalise_space
+from loragrid.grid import parse_variant
 from loragrid.human_sheets import COMMENT, ID, row_id, seal
 from loragrid.job import log
 from loragrid.scoring import Item, Outcome, Scored, ScorerFunction
@@ -125,12 +126,12 @@ class Rating(NamedTuple):
     values: Sequence[float | None]
 
 
-def ratings(path: str, criteria: Sequence[str]) -> ScorerFunction:
+def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = None) -> ScorerFunction:
     """For each criterion the mean of an answer's ratings in a plain file, and the `mean` over all criteria.
 
     A rating holds for an answer to the same input (without one: instruction) if the text in the file is the whole answer, or the answer up to its
     first `.`, that included; white space is normalised, case counts. Whose answer it is, is not said in such a file: two models that say the same
-    have the same rating.
+    have the same rating, unless the rated `runs` are named.
 
     Raises:
         UserError: naming file and line of a row that cannot be read, or not in a single way.
@@ -138,7 +139,11 @@ def ratings(path: str, criteria: Sequence[str]) -> ScorerFunction:
     rows = read_ratings(path, len(criteria))
 
     def score(items: Sequence[Item]) -> list[Outcome]:
-        shown = [{(_query(item), text) for text in _shown(item.prediction)} for item in items]
+        rated = [runs is None or parse_variant(PurePosixPath(item.model).name)[0] in runs for item in items]
+        shown = [
+            {(_query(item), text) for text in _shown(item.prediction)} if is_rated else set()
+            for item, is_rated in zip(items, rated, strict=True)
+        ]
         asked = {key for keys in shown for key in keys}
         found: dict[tuple[str, str], list[Rating]] = {}
         for row in rows:

@@ -262,6 +262,11 @@ class RatingsScorer(Section):
     type: Literal["ratings"] = Field(description="Chooses this scorer.")
     file: str = Field(description="The file, CSV.")
     criteria: list[Name] = Field(min_length=1, description="What the columns at the right are, in their order.")
+    runs: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default those of all that say the same.",
+    )
 
     @model_validator(mode="after")
     def _mean_is_taken(self) -> Self:

@@ -175,7 +175,7 @@ def make_scorer(
         case RatingsScorer():
             from loragrid.scorer_human import ratings
 
-            return ratings(settings.file, settings.criteria)
+            return ratings(settings.file, settings.criteria, settings.runs)
     raise NotImplementedError(settings.type)
 
 
