@@ -192,6 +192,13 @@ def test_pairs_are_judged_in_both_orders(gate, ask):
     assert len(gate.requests) == 6
 
 
+def test_pair_of_which_one_order_is_not_taken_fails_and_tells_what_the_other_cost(gate, ask):
+    gate.faults = [saying("first"), refusing(413, "too long")]
+    [outcome] = ask([item("a", "b")], rubric="pairwise")
+    assert "answered 413" in outcome.reason
+    assert outcome.usage == {"calls": 1, "prompt_tokens": 100, "new_tokens": 10}
+
+
 def priced(**values):
     # A token of a prompt costs 1, a new one 2.
     return {"price": {"million_prompt_tokens": 1e6, "million_new_tokens": 2e6}} | values

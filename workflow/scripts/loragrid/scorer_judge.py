@@ -101,18 +101,16 @@ def judge(name: str, settings: JudgeScorer, base: Mapping[Place, str] | None, st
                 outcomes.append(case)
                 continue
             keys = [key_of(messages) for messages in case]
-            if refused := [declined[key] for key in keys if key in declined]:
-                outcomes.append(Failed(refused[0]))
-                continue
-            said = [known[key] for key in keys]
-            new = [known[key] for key in keys if key not in counted]
+            new = [known[key] for key in keys if key in known and key not in counted]
             counted |= set(keys)
             usage = {
                 "calls": len(new),
                 "prompt_tokens": sum(one.prompt_tokens for one in new),
                 "new_tokens": sum(one.new_tokens for one in new),
             }
-            outcomes.append(outcome_of(rubric, said)._replace(usage=usage))
+            refused = [declined[key] for key in keys if key in declined]
+            outcome = Failed(refused[0]) if refused else outcome_of(rubric, [known[key] for key in keys])
+            outcomes.append(outcome._replace(usage=usage))
         return outcomes
 
     return score
