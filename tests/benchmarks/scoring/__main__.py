@@ -1,7 +1,7 @@
 """How quickly scorers with a model score a grid, beside other ways: `.venv/bin/python tests/benchmarks/scoring`.
 
-Prints a Markdown table to stdout and what it is doing to stderr. Every contender runs in a process of its own, one after another, on the
-same prediction files over the same references. Model and data are fetched once and kept in `.cache/`.
+Prints a Markdown table to stdout and what it is doing to stderr. Every prediction file is scored in a process of its own, one after another; all
+have the same references. Model and data are fetched once and kept in `.cache/`.
 """
 
 import json
@@ -32,18 +32,11 @@ def parse_arguments() -> Namespace:
     parser.add_argument("--files", type=int, default=20, metavar="N", help="default: %(default)s")
     parser.add_argument("--references", type=int, default=100, metavar="N", help="default and most: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="default: %(default)s")
-    parser.add_argument(
-        "--rounds",
-        type=int,
-        default=2,
-        metavar="N",
-        help="each contender counts with the best of so many rounds (default: %(default)s)",
-    )
     return parser.parse_args()
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """What the worker tells of one job, with the seconds that it takes beside the scoring (`startup_s`)."""
+    """What the worker tells of one file, with the seconds from its start to its end (`whole_s`)."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
     environment |= {
         "PYTHONPATH": f"{ROOT}/workflow/scripts:{ROOT}/tests",
@@ -56,40 +49,36 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         subprocess.run(command, input=json.dumps(job), text=True, env=environment, check=True, stdout=sys.stderr)
         whole = time.perf_counter() - started
         found: dict[str, Any] = json.loads(Path(result.name).read_text())
-    print(f"  {job['contender']}: {found['scoring_s']:.1f} of {whole:.1f} s", file=sys.stderr, flush=True)
-    return found | {"startup_s": whole - found["scoring_s"]}
+    return found | {"whole_s": whole}
+
+
+def run_all(contender: str, options: Namespace) -> dict[str, Any]:
+    """A contender's seconds of scoring and of everything, added up over all prediction files, and the values of all predictions."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = {"contender": contender, "store": f"{folder}/store.jsonl"}
+        job |= {"files": options.files, "references": options.references, "threads": options.threads}
+        parts = [run(job | {"file": file}) for file in range(options.files)]
+    scoring, whole = (sum(part[key] for part in parts) for key in ("scoring_s", "whole_s"))
+    print(f"  {contender}: {scoring:.1f} of {whole:.1f} s", file=sys.stderr, flush=True)
+    return {"scoring_s": scoring, "whole_s": whole, "values": [value for part in parts for value in part["values"]]}
 
 
 def main() -> None:
     """Run the comparison."""
     options = parse_arguments()
-    common = {"files": options.files, "references": options.references, "threads": options.threads}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*TITLES, "known")}
-    for turn in range(options.rounds):
-        for name in found if turn % 2 == 0 else reversed(found):
-            found[name].append(run(common | {"contender": name}))
-    best = {name: min(rounds, key=lambda one: one["scoring_s"]) for name, rounds in found.items()}
-    startup = {name: min(one["startup_s"] for one in rounds) for name, rounds in found.items()}
-
     print(
         f"{options.files} prediction files over the same {options.references} references, all-MiniLM-L6-v2, {options.threads} threads\n"
     )
-    print("| contender | scoring s | × | start-up s | with a process for each file: s | × | largest difference |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    usual: tuple[str, float] = ("", 0.0)
+    print("| contender | a process for each file: s | × | of which scoring: s | × | largest difference |")
+    print("|---|---:|---:|---:|---:|---:|")
+    usual: dict[str, Any] = {}
     for name, title in TITLES.items():
-        one = best[name]
-        whole = one["scoring_s"] + options.files * startup[name]
-        if name.endswith("ours"):
-            # All but the first find their values in the store, and load nothing.
-            whole = one["scoring_s"] + startup[name] + (options.files - 1) * startup["known"]
-        if name.endswith("one_by_one"):
-            usual = name, whole
-        pairs = zip(one["values"], best[usual[0]]["values"], strict=True)
-        difference = max(abs(a - b) for own, other in pairs for a, b in zip(own, other, strict=True))
-        times = best[usual[0]]["scoring_s"] / one["scoring_s"], usual[1] / whole
-        numbers = [f"{one['scoring_s']:.1f}", f"{times[0]:.1f}", f"{startup[name]:.1f}", f"{whole:.0f}", f"{times[1]:.1f}"]
-        print(f"| {title} | {' | '.join(numbers)} | {difference:.0e} |")
+        found = run_all(name, options)
+        usual = found if name.endswith("one_by_one") else usual
+        difference = max(abs(a - b) for a, b in zip(found["values"], usual["values"], strict=True))
+        whole, scoring = found["whole_s"], found["scoring_s"]
+        numbers = [f"{whole:.0f}", f"{usual['whole_s'] / whole:.1f}", f"{scoring:.1f}", f"{usual['scoring_s'] / scoring:.1f}"]
+        print(f"| {title} | {' | '.join(numbers)} | {difference:.0e} |", flush=True)
 
 
 main()

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from loragrid.batches import padded
+from loragrid.batches import ENCODER_FORWARD_COST, cut_into_forward_passes, padded
 from loragrid.devices import pick_device
 from loragrid.errors import UserError
 from loragrid.scoring import Item, Outcome, Scored, ScorerFunction, best_of
@@ -33,9 +33,14 @@ def sbert(encoder_folder: Path) -> ScorerFunction:
 
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)
-        # The encoder sorts them by length before it cuts them into batches.
-        embeddings = encoder.encode(texts, normalize_embeddings=True, convert_to_numpy=True)
-        vector = dict(zip(texts, embeddings, strict=True))
+        mask = encoder.preprocess(texts).get("attention_mask")
+        lengths = [len(text) for text in texts] if mask is None else mask.sum(1).tolist()
+        vector: dict[str, Any] = {}
+        # Texts of the same length need no padding; the library only sorts them by their characters.
+        for indices in cut_into_forward_passes(lengths, BATCH_TOKENS[pick_device().type], ENCODER_FORWARD_COST):
+            batch = [texts[i] for i in indices]
+            embeddings = encoder.encode(batch, batch_size=len(batch), normalize_embeddings=True, show_progress_bar=False)
+            vector |= zip(batch, embeddings, strict=True)
         return [
             Scored(best_of({"cosine": float(vector[item.prediction] @ vector[r])} for r in item.references)) for item in items
         ]
