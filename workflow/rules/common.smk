@@ -492,12 +492,16 @@ def checked_data(wildcards):
 
 
 def scorers_of(target):
-    """The scorers of a prediction file; one that compares answers with those of the base model needs such."""
-    return [
-        name
-        for name in CONFIG.tasks[target["task"]].scorers
-        if not compares_with_base(CONFIG.scorers[name]) or base_answers(**target) is not None
-    ]
+    """The scorers of a prediction file."""
+    return [name for name in CONFIG.tasks[target["task"]].scorers if scores(CONFIG.scorers[name], target)]
+
+
+def scores(scorer, target):
+    """Whether a scorer scores a prediction file: a judge may leave out baselines, or need answers of the base model to compare with."""
+    if scorer.type != "judge":
+        return True
+    left_out = target["base_model"] == BASELINE and not scorer.baselines
+    return not left_out and (not compares_with_base(scorer) or base_answers(**target) is not None)
 
 
 def compares_with_base(scorer):

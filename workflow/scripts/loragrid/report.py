@@ -17,6 +17,7 @@ from loragrid.grid import BASE
 from loragrid.records import Example, iterate_records
 from loragrid.tables import EVALUATED, GROUP, KIND, METRIC, MODEL, RUN, label_runs, on_own_data, run_labels
 
+MOST_GROUPS = 30
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 
 Target = tuple[str, str]
@@ -102,6 +103,11 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame, by: Sequence
         columns = list(dict.fromkeys(order.sort_values("place", kind="stable")["label"]))
         tables.append({"metric": "/".join(map(str, key)), "columns": columns, "rows": rows})
     return tables
+
+
+def few_groups(groups: pd.DataFrame) -> pd.DataFrame:
+    """The rows of keys that have few enough values for a reader."""
+    return groups[groups.groupby(["task", "sample_type", "key"])["group"].transform("nunique") <= MOST_GROUPS]
 
 
 def transfer_table(transfer: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -246,7 +252,7 @@ def write_report(
         strong_baselines=strong_baselines(summary, metric),
         state=state,
         results=result_tables(summary, comparisons),
-        groups=result_tables(pd.read_parquet(tables / "groups.parquet"), comparisons, GROUP),
+        groups=result_tables(few_groups(pd.read_parquet(tables / "groups.parquet")), comparisons, GROUP),
         compared=not comparisons.empty,
         transfer=transfer_table(pd.read_parquet(tables / "transfer.parquet"), metric),
         learning_curves=as_data_uri(figures / "learning_curves.svg"),

@@ -183,6 +183,7 @@ class JudgeScorer(Server):
         "reference",
         description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked alike.",
     )
+    baselines: bool = Field(True, description="Judge the trivial baselines as well.")
     temperature: float | None = Field(0, ge=0, description="Null leaves it out of the request, for models that refuse it.")
     max_new_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
     structured: Literal["auto", "json_schema", "off"] = Field(
