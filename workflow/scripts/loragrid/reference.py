@@ -9,6 +9,7 @@ from typing import Any
 
 from loragrid.config import Config
 from loragrid.records import Example, Export, Prediction, Record, Score
+from loragrid.rubrics import Rubric
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 CONFIGURATION = Path("docs/configuration.md")
@@ -26,7 +27,8 @@ def schema_text() -> str:
 def configuration_text() -> str:
     """The reference of all configuration keys, as Markdown."""
     schema = Config.model_json_schema()
-    definitions = schema.pop("$defs")
+    rubric = Rubric.model_json_schema()
+    definitions = schema.pop("$defs") | {"Rubric": rubric} | rubric.pop("$defs")
     lines = [
         "# Configuration",
         "",
@@ -37,6 +39,8 @@ def configuration_text() -> str:
         "folder names.",
         "",
         "A second file is laid over the default with `snakemake --configfile FILE`: mappings are merged, lists replaced.",
+        "",
+        "A [rubric](#rubric) of a judge is a file of its own under `data/prompts/judges/`.",
     ]
     for name, definition in [("the file", schema), *definitions.items()]:
         lines += ["", f"## {name}", "", *definition["description"].splitlines(), "", *key_table(definition, definitions)]
