@@ -273,6 +273,15 @@ def test_reply_is_read_with_its_tokens_or_with_the_most_that_they_can_be():
             read_reply(junk, Tokens(99, 9))
 
 
+def test_half_a_character_in_a_reply_neither_loses_it_nor_has_it_asked_again(tmp_path):
+    reply = {"choices": [{"message": {"content": "7 \ud83d"}, "finish_reason": "length"}], "usage": None}
+    judgement = read_reply(reply, Tokens(9, 9))
+    assert judgement.text == "7 ?"
+    ledger = Ledger(tmp_path / "s.jsonl", settings())
+    ledger.close(ledger.enter(Tokens(9, 9), threading.Event()), Tokens(9, 9), Tokens(1, 1), {"k": judgement})
+    assert Ledger(tmp_path / "s.jsonl", settings()).judgements == {"k": judgement}
+
+
 def test_requests_start_evenly_spaced():
     assert next_start(last=100, now=100.2, per_minute=60) == 101
     assert next_start(last=100, now=100.2, per_minute=120) == 100.5
@@ -320,6 +329,28 @@ def test_request_waits_for_those_in_flight_which_may_cost_less_than_they_could(t
     waiting.join(5)
     assert not waiting.is_alive()
     assert ledger.total == (70, 12)
+
+
+def test_waiting_requests_end_where_an_answer_cannot_be_kept(tmp_path, monkeypatch):
+    ledger, stopping = Ledger(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
+    bound = Tokens(60, 10)
+    first = ledger.enter(bound, stopping)
+
+    def wait():
+        with pytest.raises(OverBudgetError):
+            ledger.enter(bound, stopping)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("loragrid.scorer_judge.append_to_journal", full)
+    with pytest.raises(OSError, match="no space"):
+        ledger.close(first, bound, Tokens(10, 2), {"k": said("7")})
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_request_whose_answer_never_came_counts_for_later_runs_too(tmp_path):

@@ -239,6 +239,8 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         raise ValueError("the reply lacks an answer") from None
     if not isinstance(content, str | None) or not isinstance(refusal, str | None):
         raise ValueError("the reply's content is no text")
+    # A server that cuts an answer off may leave half a character, which no file can hold.
+    text = (refusal or content or "").encode(errors="replace").decode()
     usage = reply.get("usage") or {}
     try:
         tokens = Tokens(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
@@ -246,7 +248,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         tokens = bound
     cut_off = choice.get("finish_reason") == "length"
     return Judgement(
-        refusal or content or "",
+        text,
         bool(refusal) or choice.get("finish_reason") == "content_filter",
         cut_off,
         tokens.prompt,
@@ -287,12 +289,15 @@ class Ledger:
     def close(self, entry: str, bound: Tokens, spent: Tokens, new: Mapping[str, Judgement]) -> None:
         """Close an entry with what the request did cost, and what came of it, if anything."""
         with self.changed:
-            if spent != bound or new:
-                append_to_journal(self.store, {key: one._asdict() for key, one in new.items()} | {entry: None})
-            self.judgements |= new
-            self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
-            self.in_flight -= 1
-            self.changed.notify_all()
+            try:
+                if spent != bound or new:
+                    append_to_journal(self.store, {key: one._asdict() for key, one in new.items()} | {entry: None})
+                self.judgements |= new
+                self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
+            finally:
+                # Others wait for this, also where the disk is full.
+                self.in_flight -= 1
+                self.changed.notify_all()
 
     def _with(self, more: Tokens) -> Tokens:
         return Tokens(self.total.prompt + more.prompt, self.total.new + more.new)
