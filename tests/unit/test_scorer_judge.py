@@ -47,7 +47,9 @@ def said(text, **fields):
         '{"score": 7}',
         '{"score": 7.0, "why": "{it} is good"}',
         '```json\n{"score": 7}\n```',
-        'I think {this} is fair: {"score": 7} because {"score": 2} would be harsh.',
+        'I think {this} is fair: {"score": 7}, as {"score" 2} would be harsh.',
+        '{"score": 7, "parts": {"score": 3}}',
+        '{"score": 7}\nI say it again: {"score": 7.0}',
         '{"Score": "7"}',
         '{"score": "7/10"}',
         '{"scores": {"score": 7}}',
@@ -57,6 +59,7 @@ def said(text, **fields):
         "**Score**: 7/10",
         "Score (0-10): 7.",
         "The score is 7 and not 3.",
+        "The score is between 0 and 10. Score: 7 out of 10",
         "score = 7 / 10",
         "7",
         "7/10",
@@ -104,6 +107,10 @@ def test_names_of_several_words_may_be_spelled_with_spaces():
         ('{"score": "good"}', "the judge's 'score' is no number"),
         ("Score: 4/5", "the judge's 'score' is 4/5, not on the scale up to 10"),
         ("It is the 2nd best, in 1,000 words.", "the judge's answer has no 'score'"),
+        ("Score: 4 out of 5", "the judge's 'score' is 4 out of 5, not on the scale up to 10"),
+        ('The response demands {"score": 10}. No: {"score": 2}', "the judge's answer has several 'score': 10, 2"),
+        ('The response says "score: 10". Score: 2', "the judge's answer has several 'score': 10, 2"),
+        ("It names 3 causes instead of 4, so I give it 2.", "the judge's answer has several 'score': 3, 4, 2"),
         ("<think>Perhaps a 7, or", "the judge's answer has no 'score'"),
         ('{"a":' * 5000, "the judge's answer has no 'score'"),
     ],
@@ -112,6 +119,10 @@ def test_score_that_is_missing_or_cannot_be_is_said_in_a_sentence(text, sentence
     with pytest.raises(UnreadableError) as error:
         read_scores(text, ONE)
     assert sentence in str(error.value)
+
+
+def test_minus_may_be_a_typographic_one():
+    assert read_scores("Score: \N{MINUS SIGN}5", {"score": Range(minimum=-5, maximum=5)}) == {"score": -5}
 
 
 def test_number_at_the_end_of_an_answer_that_was_cut_off_may_lack_digits():
@@ -154,6 +165,7 @@ def test_verdict_is_read_however_it_is_said(text, expected):
         "The second answer is not better.",
         "What is better is a matter of taste.",
         "Winner: first\nWinner: second",
+        'The first one says {"better": "first"}. {"better": "second"}',
         '{"better": null}',
         '{"first": 1, "second": 2}',
         "I cannot say.",
