@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm import tqdm
 
 from loragrid.errors import UserError
-from loragrid.files import fingerprint
+from loragrid.files import fingerprint, storable
 from loragrid.job import log
 from loragrid.journal import append_to_journal, read_journal
 from loragrid.judgements import UnreadableError, form_in_words, read_scores, read_verdict, response_format
@@ -239,8 +239,6 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         raise ValueError("the reply lacks an answer") from None
     if not isinstance(content, str | None) or not isinstance(refusal, str | None):
         raise ValueError("the reply's content is no text")
-    # A server that cuts an answer off may leave half a character, which no file can hold.
-    text = (refusal or content or "").encode(errors="replace").decode()
     usage = reply.get("usage") or {}
     try:
         tokens = Tokens(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
@@ -248,7 +246,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         tokens = bound
     cut_off = choice.get("finish_reason") == "length"
     return Judgement(
-        text,
+        storable(refusal or content or ""),
         bool(refusal) or choice.get("finish_reason") == "content_filter",
         cut_off,
         tokens.prompt,
