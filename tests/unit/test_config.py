@@ -384,3 +384,25 @@ def test_conda_environments_pin_the_versions_of_the_lock_file():
     for path in (REPOSITORY / "envs").glob("*.yaml"):
         pinned = yaml.safe_load(path.read_text())["dependencies"][-1]["pip"]
         assert {p: lock[p.partition("==")[0]] for p in pinned} == {p: p.partition("==")[2] for p in pinned}, path
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([True, False], "expected texts; in YAML true, false, yes and no are none unless they stand in quotes"),
+        ({True: ["right"], "b": []}, "expected texts"),
+        ("a", "expected a list of labels, or a mapping of each to the list of its synonyms, not 'a'"),
+        ({"a": "x", "b": "y"}, "expected a list of labels, or a mapping of each to the list of its synonyms"),
+    ],
+)
+def test_labels_that_are_none_are_told_in_one_sentence(raw, labels, expected):
+    raw["scorers"]["lab"] = {"type": "label", "labels": labels}
+    assert sentence(raw).startswith(f"scorers.lab.labels: {expected}")
+    assert "\n" not in sentence(raw)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_examples_of_the_documentation_are_yaml(page):
+    blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+    assert blocks
+    assert all(isinstance(yaml.safe_load(block), dict) for block in blocks)

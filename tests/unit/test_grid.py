@@ -13,6 +13,7 @@ from loragrid.grid import (
     misplaced_predictions,
     oversized_mixes,
     parse_variant,
+    ratings_of_nobody,
     without_training_data,
 )
 
@@ -193,3 +194,15 @@ def test_name_of_the_base_models_is_refused_for_external_predictions():
     config = with_external({})
     config = config.model_copy(update={"external_predictions": {"base": config.external_predictions["theirs"]}})
     assert list(misplaced_predictions(config)) == ["external_predictions.base: this name is kept for the base models themselves."]
+
+
+def test_ratings_of_answers_that_nobody_gives_are_named():
+    runs = ["base", "copy", expand_grid(config({}))[0].name, "typo"]
+    scorers = {"people": {"type": "ratings", "file": "r.csv", "criteria": ["good"], "runs": runs}}
+    for used, expected in (
+        (["people"], ["scorers.people.runs[3]: 'typo' is neither a run of the grid nor the name of external predictions."]),
+        (["rouge"], []),
+    ):
+        tasks = {name: task | {"scorers": used} for name, task in DEFAULT["tasks"].items()}
+        raw = DEFAULT | {"scorers": DEFAULT["scorers"] | scorers, "tasks": tasks, "report": {}}
+        assert list(ratings_of_nobody(Config.from_mapping(raw))) == expected

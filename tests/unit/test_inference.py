@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from loragrid.engine_hf import answer_with, batches
+from loragrid.engine_openai import read_reply
 from loragrid.errors import UserError
 from loragrid.inference import (
     Decoding,
@@ -251,3 +252,9 @@ def test_answers_to_the_same_prompts_are_taken_over_from_a_prediction_file(engin
     assert known.keys() == answered.keys()
     for prompt, answers in answered.items():
         assert known[prompt] == (made_by, [one._replace(token_ids=[]) for one in answers])
+
+
+@pytest.mark.parametrize("choice", [{"text": "half \ud83d"}, {"message": {"content": "half \ud83d"}}])
+def test_answer_of_a_server_that_ends_in_half_a_character_can_be_kept(choice):
+    reply = {"choices": [choice | {"finish_reason": "length"}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    assert read_reply(reply, queue_s=0, compute_s=1, in_flight=1).text == "half ?"

@@ -171,6 +171,11 @@ def test_blank_sheets_of_the_workflow_are_not_read_as_filled_ones(path):
         Config.from_mapping(configured(sheets=[path]))
 
 
+def test_sheet_that_is_named_after_no_annotator_is_refused():
+    with pytest.raises(UserError, match=r"scorers\.people\.sheets\[0\]: unknown annotator 'anna \(1\)'; did you mean 'anna'"):
+        Config.from_mapping(configured(sheets=["sheets/anna (1).csv"]))
+
+
 # Ratings in a plain file.
 
 

@@ -47,7 +47,9 @@ def said(text, **fields):
         '{"score": 7}',
         '{"score": 7.0, "why": "{it} is good"}',
         '```json\n{"score": 7}\n```',
-        'I think {this} is fair: {"score": 7} because {"score": 2} would be harsh.',
+        'I think {this} is fair: {"score": 7}, as {"score" 2} would be harsh.',
+        '{"score": 7, "parts": {"score": 3}}',
+        '{"score": 7}\nI say it again: {"score": 7.0}',
         '{"Score": "7"}',
         '{"score": "7/10"}',
         '{"scores": {"score": 7}}',
@@ -57,6 +59,7 @@ def said(text, **fields):
         "**Score**: 7/10",
         "Score (0-10): 7.",
         "The score is 7 and not 3.",
+        "The score is between 0 and 10. Score: 7 out of 10",
         "score = 7 / 10",
         "7",
         "7/10",
@@ -104,6 +107,10 @@ def test_names_of_several_words_may_be_spelled_with_spaces():
         ('{"score": "good"}', "the judge's 'score' is no number"),
         ("Score: 4/5", "the judge's 'score' is 4/5, not on the scale up to 10"),
         ("It is the 2nd best, in 1,000 words.", "the judge's answer has no 'score'"),
+        ("Score: 4 out of 5", "the judge's 'score' is 4 out of 5, not on the scale up to 10"),
+        ('The response demands {"score": 10}. No: {"score": 2}', "the judge's answer has several 'score': 10, 2"),
+        ('The response says "score: 10". Score: 2', "the judge's answer has several 'score': 10, 2"),
+        ("It names 3 causes instead of 4, so I give it 2.", "the judge's answer has several 'score': 3, 4, 2"),
         ("<think>Perhaps a 7, or", "the judge's answer has no 'score'"),
         ('{"a":' * 5000, "the judge's answer has no 'score'"),
     ],
@@ -112,6 +119,10 @@ def test_score_that_is_missing_or_cannot_be_is_said_in_a_sentence(text, sentence
     with pytest.raises(UnreadableError) as error:
         read_scores(text, ONE)
     assert sentence in str(error.value)
+
+
+def test_minus_may_be_a_typographic_one():
+    assert read_scores("Score: \N{MINUS SIGN}5", {"score": Range(minimum=-5, maximum=5)}) == {"score": -5}
 
 
 def test_number_at_the_end_of_an_answer_that_was_cut_off_may_lack_digits():
@@ -154,6 +165,7 @@ def test_verdict_is_read_however_it_is_said(text, expected):
         "The second answer is not better.",
         "What is better is a matter of taste.",
         "Winner: first\nWinner: second",
+        'The first one says {"better": "first"}. {"better": "second"}',
         '{"better": null}',
         '{"first": 1, "second": 2}',
         "I cannot say.",
@@ -273,6 +285,15 @@ def test_reply_is_read_with_its_tokens_or_with_the_most_that_they_can_be():
             read_reply(junk, Tokens(99, 9))
 
 
+def test_half_a_character_in_a_reply_neither_loses_it_nor_has_it_asked_again(tmp_path):
+    reply = {"choices": [{"message": {"content": "7 \ud83d"}, "finish_reason": "length"}], "usage": None}
+    judgement = read_reply(reply, Tokens(9, 9))
+    assert judgement.text == "7 ?"
+    ledger = Ledger(tmp_path / "s.jsonl", settings())
+    ledger.close(ledger.enter(Tokens(9, 9), threading.Event()), Tokens(9, 9), Tokens(1, 1), {"k": judgement})
+    assert Ledger(tmp_path / "s.jsonl", settings()).judgements == {"k": judgement}
+
+
 def test_requests_start_evenly_spaced():
     assert next_start(last=100, now=100.2, per_minute=60) == 101
     assert next_start(last=100, now=100.2, per_minute=120) == 100.5
@@ -320,6 +341,28 @@ def test_request_waits_for_those_in_flight_which_may_cost_less_than_they_could(t
     waiting.join(5)
     assert not waiting.is_alive()
     assert ledger.total == (70, 12)
+
+
+def test_waiting_requests_end_where_an_answer_cannot_be_kept(tmp_path, monkeypatch):
+    ledger, stopping = Ledger(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
+    bound = Tokens(60, 10)
+    first = ledger.enter(bound, stopping)
+
+    def wait():
+        with pytest.raises(OverBudgetError):
+            ledger.enter(bound, stopping)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("loragrid.scorer_judge.append_to_journal", full)
+    with pytest.raises(OSError, match="no space"):
+        ledger.close(first, bound, Tokens(10, 2), {"k": said("7")})
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_request_whose_answer_never_came_counts_for_later_runs_too(tmp_path):

@@ -238,6 +238,13 @@ def test_tables_survive_both_formats(tmp_path, predictions, scores):
     assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()
 
 
+def test_no_text_of_a_table_is_a_formula_in_its_csv_file(tmp_path):
+    table = pd.DataFrame({"group": ["=1+1", "plain", None], "mean": [-0.5, 1.0, 2.0], "n": [-1, 2, 3]})
+    write_table(table, tmp_path / "a.csv", tmp_path / "a.parquet")
+    assert (tmp_path / "a.csv").read_text() == "group,mean,n\n'=1+1,-0.5,-1\nplain,1.0,2\n,2.0,3\n"
+    assert pd.read_parquet(tmp_path / "a.parquet")["group"][0] == "=1+1"
+
+
 def test_transfer_is_a_mean_over_seeds_of_the_kinds_that_are_tested_on_foreign_data():
     kind = {"base_model": "m", "trained_task": "t", "trained_sample_type": "s", "mix": "x", "nb_samples": 8, "config": "lora"}
     kind |= {

@@ -32,6 +32,7 @@ from loragrid.grid import (
     misplaced_predictions,
     oversized_mixes,
     parse_variant,
+    ratings_of_nobody,
     without_training_data,
 )
 from loragrid.human_sheets import choose
@@ -53,6 +54,7 @@ def load_config(raw):
             *oversized_mixes(loaded, rows),
             *without_training_data(loaded, rows),
             *misplaced_predictions(loaded),
+            *ratings_of_nobody(loaded),
         ]
         if problems:
             raise UserError("\n".join(problems))

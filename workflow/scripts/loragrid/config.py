@@ -1236,7 +1236,10 @@ def _broken_scorer(config: Config, where: str, scorer: Scorer) -> Iterator[str]:
         case HumanScorer() if scorer.evaluation not in config.human_evaluations:
             yield _unknown(f"{where}.evaluation", "human evaluation", scorer.evaluation, config.human_evaluations)
         case HumanScorer():
+            annotators = config.human_evaluations[scorer.evaluation].annotators
             for i, path in enumerate(scorer.sheets):
+                if Path(path).stem not in annotators:
+                    yield _unknown(f"{where}.sheets[{i}]", "annotator", Path(path).stem, annotators)
                 if Path(path).parts[:1] == ("results",):
                     yield f"{where}.sheets[{i}]: '{path}' is in results/, where the workflow writes blank sheets; give a copy outside of it."
         case EvaluateScorer() if "/" not in scorer.metric and not scorer.trust_remote_code:

@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from loragrid.files import file_sha256, fingerprint
+from loragrid.files import file_sha256, fingerprint, storable
 from loragrid.inference import Decoding, Engine, Generated, Question
 from loragrid.job import log
 from loragrid.render import Rendered, Renderer
@@ -188,7 +188,7 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     except (KeyError, IndexError, TypeError):
         raise ValueError("the reply lacks an answer, or how many tokens it has") from None
     return Generated(
-        text=text.strip(),
+        text=storable(text).strip(),
         token_ids=[],
         prompt_tokens=tokens[0],
         new_tokens=tokens[1],

@@ -68,3 +68,8 @@ def tree_sha256(path: str | Path) -> str:
 def fingerprint(value: Any) -> str:
     """SHA-256 of plain data, independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def storable(text: str) -> str:
+    """A text as a file can hold it: with `?` for halves of characters, which a server may leave where it cuts an answer off."""
+    return text.encode(errors="replace").decode()

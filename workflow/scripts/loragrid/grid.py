@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from loragrid.config import BASELINE, EXTERNAL, Block, Config, mix_tasks
+from loragrid.config import BASELINE, BASELINES, EXTERNAL, Block, Config, mix_tasks
+from loragrid.scorer_settings import RatingsScorer
 
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
@@ -141,6 +142,21 @@ def misplaced_predictions(config: Config) -> Iterator[str]:
                     f"{where}.base_model: the grid does not ask base model '{external.base_model}' on {of_data} (zero_shot, "
                     "default prompt), so that there is nothing to compare with."
                 )
+
+
+def ratings_of_nobody(config: Config) -> Iterator[str]:
+    """One sentence for each name among the rated `runs` of a scorer whose answers nobody gives."""
+    used = {name for task in config.tasks.values() for name in task.scorers}
+    named = {
+        name: one.runs for name, one in config.scorers.items() if isinstance(one, RatingsScorer) and one.runs and name in used
+    }
+    known = {BASE, *BASELINES, *config.external_predictions}
+    if any(run not in known for runs in named.values() for run in runs):
+        known |= {evaluation.run for evaluation in expand_evaluations(config)}
+    for name, runs in named.items():
+        for i, run in enumerate(runs):
+            if run not in known:
+                yield f"scorers.{name}.runs[{i}]: '{run}' is neither a run of the grid nor the name of external predictions."
 
 
 def expand_grid(config: Config) -> list[Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from loragrid.rubrics import Range, Rubric
@@ -12,8 +12,8 @@ from loragrid.rubrics import Range, Rubric
 Verdict = Literal["first", "second", "tie"]
 
 NUMBER = r"(?<![\w.,])[-+]?(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)(?!\w|[.,]\d)"
-SCORE = re.compile(rf"({NUMBER})(?:\s*/\s*({NUMBER}))?")
-"""A number, perhaps with the best one behind a slash."""
+SCORE = re.compile(rf"({NUMBER})(?:\s*(?:/|\bout\s+of\b)\s*({NUMBER}))?")
+"""A number, perhaps with the best one behind a slash or `out of`."""
 
 VERDICTS: dict[str, Verdict] = {
     **dict.fromkeys(("first", "1", "a"), "first"),
@@ -65,25 +65,31 @@ def response_format(rubric: Rubric) -> dict[str, Any]:
 
 
 def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -> dict[str, float]:
-    """The numbers in a judge's answer: of the first JSON object that has them, else after their names; a single one may stand alone.
+    """The numbers in a judge's answer: of the JSON object that has them, else after their names; a single one may stand alone.
+
+    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not read at all.
 
     Args:
         cut_off: the answer ended because it was too long; a number at its very end may lack digits.
 
     Raises:
-        UnreadableError: where a number is missing, or outside its range.
+        UnreadableError: where a number is missing, is said to be this and that, or is outside its range.
     """
     said = without_thoughts(text)
-    objects = [_by_plain_name(found) for found in json_objects(said)]
-    whole = next((found for found in objects if all(_plain(name) in found for name in ranges)), {})
+    whole = list(json_objects(said, lambda found: all(_plain(name) in found for name in ranges)))
     read: dict[str, float] = {}
     for name, range_ in ranges.items():
-        value = whole[_plain(name)] if whole else _after_name(said, name, cut_off)
-        if value is None and not whole:
-            value = _first_number(said, range_, cut_off) if len(ranges) == 1 else None
-            if value is None:
-                raise UnreadableError(f"the judge's answer has no '{name}'")
-        number = _as_number(name, value, range_)
+        values: list[Any] = [found[_plain(name)] for found in whole] or _after_name(said, name, cut_off)
+        if not values and len(ranges) == 1:
+            values = _numbers(said, range_, cut_off)
+        if not values:
+            raise UnreadableError(f"the judge's answer has no '{name}'")
+        numbers = dict.fromkeys(_as_number(name, value, range_) for value in values)
+        if len(numbers) > 1:
+            raise UnreadableError(
+                f"the judge's answer has several '{name}': {', '.join(f'{number:g}' for number in list(numbers)[:5])}"
+            )
+        [number] = numbers
         if not range_.minimum <= number <= range_.maximum:
             raise UnreadableError(f"the judge's '{name}' is {number:g}, outside {range_.minimum:g} to {range_.maximum:g}")
         read[name] = number
@@ -97,63 +103,69 @@ def read_verdict(text: str) -> Verdict:
         UnreadableError: where it does not say so, or not clearly.
     """
     said = without_thoughts(text)
-    for found in map(_by_plain_name, json_objects(said)):
-        for name in ("better", "best", "winner", "verdict", "preferred", "choice", "answer"):
-            value = found.get(name)
-            if isinstance(value, str | int) and (match := ALONE.match(str(value).upper())):
-                return VERDICTS[match[1].casefold()]
-    if match := ALONE.match(said.upper()):
-        return VERDICTS[match[1].casefold()]
-    for pattern in AMONG_WORDS:
-        verdicts = {VERDICTS[match[1].casefold()] for match in pattern.finditer(said)}
-        if len(verdicts) == 1:
-            return verdicts.pop()
+    objects = {_verdict_of(found) for found in json_objects(said, lambda found: _verdict_of(found) is not None)}
+    if len(objects) == 1 and (verdict := objects.pop()):
+        return verdict
+    if not objects:
+        if match := ALONE.match(said.upper()):
+            return VERDICTS[match[1].casefold()]
+        for pattern in AMONG_WORDS:
+            verdicts = {VERDICTS[match[1].casefold()] for match in pattern.finditer(said)}
+            if len(verdicts) == 1:
+                return verdicts.pop()
     raise UnreadableError("the judge's answer does not say which is better")
 
 
+def _verdict_of(found: Mapping[str, Any]) -> Verdict | None:
+    for name in ("better", "best", "winner", "verdict", "preferred", "choice", "answer"):
+        value = found.get(name)
+        if isinstance(value, str | int) and (match := ALONE.match(str(value).upper())):
+            return VERDICTS[match[1].casefold()]
+    return None
+
+
 def without_thoughts(text: str) -> str:
-    """A judge's answer without what it thought aloud between `<think>` and `</think>` before."""
-    return re.sub(r"(?s)<think>.*", "", text.rpartition("</think>")[2]).strip()
+    """A judge's answer without what it thought aloud between `<think>` and `</think>` before; a minus is a minus."""
+    return re.sub(r"(?s)<think>.*", "", text.rpartition("</think>")[2]).strip().replace("\N{MINUS SIGN}", "-")
 
 
-def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """All JSON objects in a text, in their order, each before those inside it."""
+def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    """Those JSON objects in a text that are wanted, in their order, by the plain names of their keys; none that is inside another one of them."""
     decoder = json.JSONDecoder()
+    end = 0
     for match in re.finditer("{", text):
+        if match.start() < end:
+            continue
         try:
-            value, _ = decoder.raw_decode(text, match.start())
+            value, stop = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        yield value
+        found = {_plain(name): one for name, one in value.items()}
+        if wanted(found):
+            end = stop
+            yield found
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_.-]", "", name).casefold()
 
 
-def _by_plain_name(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {_plain(name): value for name, value in values.items()}
-
-
-def _after_name(text: str, name: str, cut_off: bool) -> str | None:
+def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
     spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
     pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
-    for match in re.finditer(pattern, text):
-        if found := SCORE.match(text, match.end()):
-            return _unless_cut(text, found, cut_off)
-    return None
+    matches = [SCORE.match(text, match.end()) for match in re.finditer(pattern, text)]
+    return [found[0] for found in matches if found and not _may_lack_digits(text, found, cut_off)]
 
 
-def _first_number(text: str, range_: Range, cut_off: bool) -> str | None:
+def _numbers(text: str, range_: Range, cut_off: bool) -> list[str]:
     # "On a scale from 0 to 10" is no score.
     scale = rf"(?<![\w.]){range_.minimum:g}\s*(?:to|and|-|–|—|\.\.\.?|…)\s*{range_.maximum:g}(?!\w)"
     text = re.sub(scale, " ", text)
-    found = SCORE.search(text)
-    return _unless_cut(text, found, cut_off) if found else None
+    return [found[0] for found in SCORE.finditer(text) if not _may_lack_digits(text, found, cut_off)]
 
 
-def _unless_cut(text: str, found: re.Match[str], cut_off: bool) -> str | None:
-    return None if cut_off and found.end() == len(text) else found[0]
+def _may_lack_digits(text: str, found: re.Match[str], cut_off: bool) -> bool:
+    return cut_off and found.end() == len(text)
 
 
 def _as_number(name: str, value: Any, range_: Range) -> float:

@@ -64,18 +64,30 @@ def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 
 def _jsonl(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     for number, value in parse_json_lines(path, _text_lines(path, file)):
-        yield f"line {number}", value
+        yield f"line {number}", _of_whole_characters(path, f"line {number}", value)
 
 
 def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     try:
         rows = json.load(file)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}).") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno}).") from None
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
     for number, row in enumerate(rows, start=1):
-        yield f"entry {number}", row
+        yield f"entry {number}", _of_whole_characters(path, f"entry {number}", row)
+
+
+def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
+    """A value of JSON, which may spell halves of characters that no file of ours can hold; cutting texts off leaves them."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UserError(f"{path}, {where}: '\\u{ord(half):04x}' is half a character; expected text.") from None
+    return value
 
 
 def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm import tqdm
 
 from loragrid.errors import UserError
-from loragrid.files import fingerprint
+from loragrid.files import fingerprint, storable
 from loragrid.job import log
 from loragrid.journal import append_to_journal, read_journal
 from loragrid.judgements import UnreadableError, form_in_words, read_scores, read_verdict, response_format
@@ -246,7 +246,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         tokens = bound
     cut_off = choice.get("finish_reason") == "length"
     return Judgement(
-        refusal or content or "",
+        storable(refusal or content or ""),
         bool(refusal) or choice.get("finish_reason") == "content_filter",
         cut_off,
         tokens.prompt,
@@ -287,12 +287,15 @@ class Ledger:
     def close(self, entry: str, bound: Tokens, spent: Tokens, new: Mapping[str, Judgement]) -> None:
         """Close an entry with what the request did cost, and what came of it, if anything."""
         with self.changed:
-            if spent != bound or new:
-                append_to_journal(self.store, {key: one._asdict() for key, one in new.items()} | {entry: None})
-            self.judgements |= new
-            self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
-            self.in_flight -= 1
-            self.changed.notify_all()
+            try:
+                if spent != bound or new:
+                    append_to_journal(self.store, {key: one._asdict() for key, one in new.items()} | {entry: None})
+                self.judgements |= new
+                self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
+            finally:
+                # Others wait for this, also where the disk is full.
+                self.in_flight -= 1
+                self.changed.notify_all()
 
     def _with(self, more: Tokens) -> Tokens:
         return Tokens(self.total.prompt + more.prompt, self.total.new + more.new)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, field_validator, model_validator
 
 from loragrid.rubrics import read_rubric
 from loragrid.scorer_labels import mentions_of
@@ -75,6 +76,16 @@ class LabelScorer(Section):
         "first",
         description="`first`: the label that is mentioned first, as a whole word, counts; `whole`: an answer must be a label.",
     )
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _are_texts(cls, labels: Any) -> Any:
+        synonyms = list(labels.values()) if isinstance(labels, Mapping) else []
+        if not isinstance(labels, Mapping | list) or not all(isinstance(one, list) for one in synonyms):
+            raise ValueError("expected a list of labels, or a mapping of each to the list of its synonyms")
+        if any(isinstance(one, bool) for one in (*labels, *chain.from_iterable(synonyms))):
+            raise ValueError("expected texts; in YAML true, false, yes and no are none unless they stand in quotes")
+        return labels
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:

@@ -19,6 +19,7 @@ from loragrid.grid import BASE, USUAL, parse_variant
 from loragrid.records import Example, Prediction, Score, iterate_records
 from loragrid.scorer_settings import CORPUS_METRICS, UNBOUNDED
 from loragrid.scoring import add_up
+from loragrid.spreadsheets import guarded
 
 EVALUATED = ["base_model", "task", "sample_type"]
 """A base model and the data set that it, or a run of it, is evaluated on."""
@@ -303,11 +304,12 @@ def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Mapping[str
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
-    """Write a table as CSV or Parquet, by the ending of each path, whole or not at all."""
+    """Write a table as CSV or Parquet, by the ending of each path, whole or not at all. No text in a CSV file is a spreadsheet's formula."""
     for path in map(Path, paths):
         with written_whole(path) as temporary:
             if path.suffix == ".csv":
-                table.to_csv(temporary, index=False, lineterminator="\n")
+                texts = table.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+                texts.to_csv(temporary, index=False, lineterminator="\n")
             else:
                 table.to_parquet(temporary, index=False)
 
