@@ -1,11 +1,14 @@
 """A grid of predictions that were made elsewhere: nothing is loaded or trained, everything is scored and reported."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+GENERICS = Path(__file__).parents[3] / "shared" / "data" / "generics"
 WORDS = ["apple", "river", "stone", "cloud", "tiger", "music"]
 FILES = 2
 """Files of predictions; each is scored by every scorer of the task."""
@@ -53,6 +56,7 @@ def experiment():
                 "input": "{{ word }}",
                 "sample_types": {"gold": {"output": "{{ word | upper }}"}},
                 "scorers": ["exact_match", "loudness"],
+                "baselines": [],
             }
         },
         "scorers": {
@@ -156,12 +160,28 @@ def test_grid_without_anything_is_one_sentence(project):
     assert "nothing.yaml: grid: there is nothing to do; give blocks of combinations, or external_predictions." in result.stderr
 
 
-def test_published_answers_are_scored_without_any_model_of_the_default_experiment(tmp_path, new_workflow):
+@pytest.mark.skipif(not GENERICS.is_dir(), reason="the published generics are not beside the repository (../shared/data)")
+def test_published_answers_have_their_published_scores(tmp_path, new_workflow):
     project = new_workflow(tmp_path)
-    (tmp_path / "data/generics").mkdir()
-    for name in ("model6", "model3"):
-        (tmp_path / f"data/generics/{name}_outputs.txt").write_text("")
-    planned = project.planned("--configfile", "config/experiments/published_generics.yaml")
-    scorers = planned.pop("score") // 2
-    assert scorers >= 1
-    assert planned == {"prepare_dataset": 2, "decontaminate": 2, "describe_data": 1, "import_predictions": 2, **REPORTED}
+    shutil.copytree(GENERICS, tmp_path / "data/generics")
+    project.snakemake("--configfile", "config/experiments/published_generics.yaml")
+    tables = project.folder / "results/tables"
+    scores = pd.read_csv(tables / "scores.csv").set_index(["sample_type", "run", "scorer", "metric"])["mean"]
+    for model, cut, uncut in (("model6", 834 / 844, 820 / 844), ("model3", 419 / 420, 416 / 420)):
+        assert scores[model, model, "true_false", "accuracy"] == pytest.approx(cut)
+        assert scores[model, model, "true_false_uncut", "accuracy"] == pytest.approx(uncut)
+        assert scores[model, "rule", "true_false", "accuracy"] == 1.0
+    assert scores["model6", "model6", "true_false", "tie"] == pytest.approx(2 / 844)
+    assert scores["model6", "model6", "people", "mean"] == pytest.approx(0.919431, abs=5e-7)
+
+    groups = pd.read_csv(tables / "groups.csv").set_index(["run", "scorer", "metric", "group"])["mean"]
+    by_polarity = groups["model6"].round(6)
+    assert by_polarity["true_false", "accuracy"].to_dict() == {
+        "negative": round(523 / 526, 6),
+        "positive": round(311 / 318, 6),
+    }
+    assert by_polarity["people", "factual"].to_dict() == {"negative": 0.823194, "positive": 0.977987}
+    assert by_polarity["people", "justifies"].to_dict() == {"negative": 0.958175, "positive": 0.955975}
+
+    html = (project.folder / "results/report.html").read_text()
+    assert "published_generics model6: rule scores 1.000, the best model 0.988" in html

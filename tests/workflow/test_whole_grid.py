@@ -403,7 +403,7 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
         )
         assert row["prompt"].count("### Instruction:\nAgain: Say it again.") == 4
     scores = pd.read_csv(folder / "tables/scores.csv")
-    assert len(scores) == (6 + 4) * 4
+    assert len(scores) == (6 + 4) * 5
     comparisons = pd.read_csv(folder / "tables/comparisons.csv")
     assert len(comparisons) == (4 + 2) * 4
     path = changeable.folder / "data/prompts/alpaca.jinja"
