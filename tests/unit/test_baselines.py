@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from loragrid.baselines import answer, baseline_prediction, label_of_task, most_frequent, nearest
@@ -42,6 +44,15 @@ def test_nearest_is_the_one_that_shares_the_rarest_words():
     among = ["the cat sat on the mat", "the dog sat on the rug", "a zebra ran"]
     assert nearest(["my zebra", "my dog", "nothing in common"], among) == [2, 1, 0]
     assert nearest(["x"], ["", ""]) == [0]
+
+
+def test_nearest_of_many_texts_needs_little_memory():
+    among = [f"the w{i}" for i in range(4_000)]
+    tracemalloc.start()
+    found = nearest([f"the w{i}" for i in reversed(range(2_000))], among)
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
+    assert found == list(reversed(range(2_000)))
 
 
 def test_majority_is_the_most_frequent_output_of_the_most_frequent_label():
