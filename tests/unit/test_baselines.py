@@ -59,6 +59,9 @@ def test_majority_is_the_most_frequent_output_of_the_most_frequent_label():
     outputs = ["False, a.", "True, x.", "True, y.", "False, b.", "True, z.", "False, a.", "True, x."]
     assert most_frequent(outputs, label_of_task([RougeScorer(type="rouge"), TrueFalseScorer(type="true_false")])) == "True, x."
     assert most_frequent(outputs, label_of_task([])) == "False, a."
+    read = label_of_task([LabelScorer(type="label", labels=["yes", "no"])])
+    assert most_frequent(["hm", "well", "so", "yes", "no", "yes"], read) == "yes"
+    assert most_frequent(["hm", "well", "well"], read) == "well"
     reader = label_of_task([LabelScorer(type="label", labels={"good": ["fine"], "bad": []})])
     assert most_frequent(["bad one", "good", "it is fine", "bad one", "fine"], reader) == "good"
 

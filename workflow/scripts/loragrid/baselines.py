@@ -66,9 +66,9 @@ def _by_rule(rule: str, part: Example) -> str:
 
 
 def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str:
-    """An output with the most frequent label: the most frequent such output, of several the first."""
+    """An output with the most frequent label: the most frequent such output, of several the first. No label is none of them."""
     labels = [label_of(output) for output in outputs]
-    [(label, _)] = Counter(labels).most_common(1)
+    [(label, _)] = Counter(filter(None, labels) if any(labels) else labels).most_common(1)
     [(output, _)] = Counter(o for o, of_output in zip(outputs, labels, strict=True) if of_output == label).most_common(1)
     return output
 
