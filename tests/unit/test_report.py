@@ -3,6 +3,7 @@ import json
 import pandas as pd
 
 from loragrid.analysis import analyse, describe_data
+from loragrid.grid import parse_variant
 from loragrid.records import Prediction, Score, write_records
 from loragrid.report import circumstances_of, grid_state, headline, leaking_mixes, number, write_report
 
@@ -54,7 +55,9 @@ def report_on(folder, scored, answer="yes"):
     predictions, scores = [], []
     for task, base_model, run, scorer in scored:
         predictions.append(folder / f"predictions/{task}/s/{base_model}/{run}.jsonl")
-        prediction = Prediction(id="1", task=task, base_model=base_model, run=run, prediction=answer, **common)
+        name, prompting, prompt, decoding = parse_variant(run)
+        asked = {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
+        prediction = Prediction(id="1", task=task, base_model=base_model, run=name, prediction=answer, **common, **asked)
         write_records(predictions[-1], [prediction])
         scores.append(folder / f"scores/{task}/s/{base_model}/{run}/{scorer}.jsonl")
         write_records(scores[-1], [Score(id="1", scorer=scorer, metric="x", value=0.25)])
@@ -73,6 +76,13 @@ def test_several_base_models_are_named_also_where_the_first_metric_is_about_one(
     )
     for row in ("t<small>s · m", "u<small>s · m", "u<small>s · n", "v<small>s<"):
         assert f'<th scope="row">{row}' in html
+
+
+def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):
+    html = report_on(tmp_path, [("null", "3", "base~zero_shot~1", "r"), ("null", "3", "base~zero_shot~2", "r")])
+    costs = html[html.index('id="costs"') :]
+    for prompt in ("1", "2"):
+        assert f'<th scope="row">null<small>s</small></th><td>base, prompt {prompt}</td>' in costs
 
 
 def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
