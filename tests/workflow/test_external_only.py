@@ -53,6 +53,7 @@ def experiment():
                 "input": "{{ word }}",
                 "sample_types": {"gold": {"output": "{{ word | upper }}"}},
                 "scorers": ["exact_match", "loudness"],
+                "baselines": [],
             }
         },
         "scorers": {
@@ -159,9 +160,10 @@ def test_grid_without_anything_is_one_sentence(project):
 def test_published_answers_are_scored_without_any_model_of_the_default_experiment(tmp_path, new_workflow):
     project = new_workflow(tmp_path)
     (tmp_path / "data/generics").mkdir()
-    for name in ("model6", "model3"):
-        (tmp_path / f"data/generics/{name}_outputs.txt").write_text("")
+    for name in ("model6_outputs.txt", "model3_outputs.txt", "model6_human_evaluation.csv"):
+        (tmp_path / "data/generics" / name).write_text("")
     planned = project.planned("--configfile", "config/experiments/published_generics.yaml")
-    scorers = planned.pop("score") // 2
-    assert scorers >= 1
+    baselines = planned.pop("predict_baseline")
+    assert baselines >= 2
+    assert planned.pop("score") % (2 + baselines) == 0
     assert planned == {"prepare_dataset": 2, "decontaminate": 2, "describe_data": 1, "import_predictions": 2, **REPORTED}
