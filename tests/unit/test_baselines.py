@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 from loragrid.baselines import answer, baseline_prediction, label_of_task, most_frequent, nearest
@@ -44,10 +46,22 @@ def test_nearest_is_the_one_that_shares_the_rarest_words():
     assert nearest(["x"], ["", ""]) == [0]
 
 
+def test_nearest_of_many_texts_needs_little_memory():
+    among = [f"the w{i}" for i in range(4_000)]
+    tracemalloc.start()
+    found = nearest([f"the w{i}" for i in reversed(range(2_000))], among)
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
+    assert found == list(reversed(range(2_000)))
+
+
 def test_majority_is_the_most_frequent_output_of_the_most_frequent_label():
     outputs = ["False, a.", "True, x.", "True, y.", "False, b.", "True, z.", "False, a.", "True, x."]
     assert most_frequent(outputs, label_of_task([RougeScorer(type="rouge"), TrueFalseScorer(type="true_false")])) == "True, x."
     assert most_frequent(outputs, label_of_task([])) == "False, a."
+    read = label_of_task([LabelScorer(type="label", labels=["yes", "no"])])
+    assert most_frequent(["hm", "well", "so", "yes", "no", "yes"], read) == "yes"
+    assert most_frequent(["hm", "well", "well"], read) == "well"
     reader = label_of_task([LabelScorer(type="label", labels={"good": ["fine"], "bad": []})])
     assert most_frequent(["bad one", "good", "it is fine", "bad one", "fine"], reader) == "good"
 

@@ -19,3 +19,15 @@ def test_line_torn_anywhere_is_ignored_and_the_next_one_is_not_lost(tmp_path):
         assert read_journal(journal) == {"a": 1}
         append_to_journal(journal, {"c": 3})
         assert read_journal(journal) == {"a": 1, "c": 3}
+
+
+def test_line_that_another_job_left_torn_does_not_break_the_next_one(tmp_path):
+    journal = tmp_path / "a.jsonl"
+    append_to_journal(journal, {"a": 1})
+    with open(journal, "ab") as file:
+        file.write(b'{"b": {"x')
+    append_to_journal(journal, {"c": 3})
+    assert read_journal(journal) == {"a": 1, "c": 3}
+    journal.write_bytes(b'{"b')
+    append_to_journal(journal, {"c": 3})
+    assert read_journal(journal) == {"c": 3}

@@ -3,6 +3,7 @@ import json
 import pandas as pd
 
 from loragrid.analysis import analyse, describe_data
+from loragrid.grid import parse_variant
 from loragrid.records import Prediction, Score, write_records
 from loragrid.report import circumstances_of, grid_state, headline, leaking_mixes, number, write_report
 
@@ -35,18 +36,15 @@ def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
     assert headline(pd.DataFrame(rows), "r/x") == expected
 
 
-def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
+def report_on(folder, scored, answer="yes"):
+    """The report, called "A & B", on one answer of each task, base model and run, with the scorer of each."""
     common = {
-        "task": "t",
         "sample_type": "s",
-        "base_model": "m",
         "prompt": "</pre><b>",
         "reference": "ref",
         "runtime_s": 1.0,
         "queue_s": 0.0,
         "compute_s": 1.0,
-    }
-    common |= {
         "prompt_tokens": 3,
         "new_tokens": 4,
         "finish_reason": "stop",
@@ -54,16 +52,41 @@ def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
         "engine": "e",
         "engine_version": "1",
     }
-    path = tmp_path / "predictions/t/s/m/base.jsonl"
-    write_records(path, [Prediction(id="1", run="base", prediction="<script>alert(1)</script>{{ 7 * 7 }}", **common)])
-    score = tmp_path / "scores/t/s/m/base/r.jsonl"
-    write_records(score, [Score(id="1", scorer="r", metric="x", value=0.25)])
-    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "types": {"r": "rouge"}, "group_by": {}, "levels": {}}
-    analyse([path], [score], [], [], [], known, tmp_path / "tables", tmp_path / "figures")
-    describe_data([], [], [], [], [], tmp_path / "tables", tmp_path / "figures")
-    settings = {"title": "A & B", "examples": 1}
-    write_report(tmp_path / "r.html", settings, "r/x", grid_state({}), tmp_path / "tables", tmp_path / "figures", [], [], [])
-    html = (tmp_path / "r.html").read_text()
+    predictions, scores = [], []
+    for task, base_model, run, scorer in scored:
+        predictions.append(folder / f"predictions/{task}/s/{base_model}/{run}.jsonl")
+        name, prompting, prompt, decoding = parse_variant(run)
+        asked = {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
+        prediction = Prediction(id="1", task=task, base_model=base_model, run=name, prediction=answer, **common, **asked)
+        write_records(predictions[-1], [prediction])
+        scores.append(folder / f"scores/{task}/s/{base_model}/{run}/{scorer}.jsonl")
+        write_records(scores[-1], [Score(id="1", scorer=scorer, metric="x", value=0.25)])
+    types = {scorer: "rouge" for *_, scorer in scored}
+    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "types": types, "group_by": {}, "levels": {}}
+    tables, figures = folder / "tables", folder / "figures"
+    analyse(predictions, scores, [], [], [], known, tables, figures)
+    describe_data([], [], [], [], [], tables, figures)
+    write_report(folder / "r.html", {"title": "A & B", "examples": 1}, "r/x", grid_state({}), tables, figures, [], [], [])
+    return (folder / "r.html").read_text()
+
+
+def test_several_base_models_are_named_also_where_the_first_metric_is_about_one(tmp_path):
+    html = report_on(
+        tmp_path, [("t", "m", "base", "r"), ("u", "m", "base", "q"), ("u", "n", "base", "q"), ("v", "external", "x", "q")]
+    )
+    for row in ("t<small>s · m", "u<small>s · m", "u<small>s · n", "v<small>s<"):
+        assert f'<th scope="row">{row}' in html
+
+
+def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):
+    html = report_on(tmp_path, [("null", "3", "base~zero_shot~1", "r"), ("null", "3", "base~zero_shot~2", "r")])
+    costs = html[html.index('id="costs"') :]
+    for prompt in ("1", "2"):
+        assert f'<th scope="row">null<small>s</small></th><td>base, prompt {prompt}</td>' in costs
+
+
+def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
+    html = report_on(tmp_path, [("t", "m", "base", "r")], "<script>alert(1)</script>{{ 7 * 7 }}")
     assert "<script>" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;{{ 7 * 7 }}" in html
     assert "&lt;/pre&gt;&lt;b&gt;" in html

@@ -186,6 +186,17 @@ def test_failed_score_without_a_worst_value_is_left_out_of_the_mean():
     )
     [row] = summarise(table, only_axes(table), {"p": "perplexity"}).to_dict("records")
     assert (row["mean"], row["n"], row["nb_failed"]) == (40.0, 2, 1)
+    [row] = summarise(table[table["value"].isna()], only_axes(table), {"p": "perplexity"}).to_dict("records")
+    assert math.isnan(row["mean"])
+    assert (row["n"], row["nb_failed"]) == (0, 1)
+
+
+def test_metric_over_all_examples_says_how_many_have_failed():
+    table = pd.DataFrame(labelled("base", {0, 2}))
+    of = table[MODEL].iloc[0].to_dict()
+    lost = [of | Score(id="x", scorer="l", metric="accuracy", value=None, status="failed: no label").model_dump()]
+    summary = summarise(pd.concat([table, pd.DataFrame(lost)], ignore_index=True), only_axes(table), {"l": "label"})
+    assert summary.set_index("metric")[["n", "nb_failed"]].to_numpy().tolist() == [[21, 1], [20, 1]]
 
 
 def test_costs_of_a_judge_are_added_up():

@@ -35,7 +35,7 @@ rule analyse:
     resources:
         mem_mb=2000,
     params:
-        version=3,
+        version=4,
         settings=analysis_settings(),
     message:
         "Make tables and figures"

@@ -389,6 +389,11 @@ def scores_of_run(wildcards):
     ]
 
 
+def scorer_types_of_run(wildcards, input):
+    """The types of the scorers that a run was scored with, by name."""
+    return {name: CONFIG.scorers[name].type for name in sorted({Path(file).stem for file in input.scores})}
+
+
 def card_file(wildcards):
     """The model card of a run."""
     card = rules.describe_full_model.output if is_full(find_run(wildcards)) else rules.describe_model.output

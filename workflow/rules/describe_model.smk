@@ -14,8 +14,9 @@ rule describe_model:
     resources:
         mem_mb=1000,
     params:
-        version=1,
+        version=2,
         source=lambda wildcards: CONFIG.models[wildcards.base_model].source.model_dump(),
+        types=scorer_types_of_run,
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"
     script:

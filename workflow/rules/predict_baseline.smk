@@ -16,7 +16,7 @@ rule predict_baseline:
     resources:
         mem_mb=1000,
     params:
-        version=1,
+        version=2,
         rule=lambda wildcards: CONFIG.tasks[wildcards.task].rule if wildcards.run == "rule" else None,
         label_scorers=label_scorers,
         subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,

@@ -13,6 +13,9 @@ from loragrid.scorer_settings import LabelScorer, Scorer, TrueFalseScorer
 from loragrid.templates import fill_template
 from loragrid.words import sentences
 
+NEAREST_BLOCK = 128
+"""Texts that are compared with all others at a time."""
+
 
 def answer(
     name: str, tests: Sequence[Example], train: Sequence[Example], rule: str | None, label_of: Callable[[str], str]
@@ -63,9 +66,9 @@ def _by_rule(rule: str, part: Example) -> str:
 
 
 def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str:
-    """An output with the most frequent label: the most frequent such output, of several the first."""
+    """An output with the most frequent label: the most frequent such output, of several the first. No label is none of them."""
     labels = [label_of(output) for output in outputs]
-    [(label, _)] = Counter(labels).most_common(1)
+    [(label, _)] = Counter(filter(None, labels) if any(labels) else labels).most_common(1)
     [(output, _)] = Counter(o for o, of_output in zip(outputs, labels, strict=True) if of_output == label).most_common(1)
     return output
 
@@ -81,8 +84,10 @@ def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
     except ValueError:
         # There is not a single word.
         return [0] * len(texts)
-    similarity = vectorizer.transform(texts) @ known.T
-    return [int(row.argmax()) for row in similarity]
+    asked = vectorizer.transform(texts)
+    # All similarities at once would be nearly as many numbers as there are pairs of texts.
+    blocks = (asked[i : i + NEAREST_BLOCK] @ known.T for i in range(0, len(texts), NEAREST_BLOCK))
+    return [int(row.argmax()) for block in blocks for row in block]
 
 
 def label_of_task(scorers: Sequence[Scorer]) -> Callable[[str], str]:

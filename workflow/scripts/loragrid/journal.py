@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def read_journal(path: Path) -> dict[str, Any]:
@@ -15,14 +15,11 @@ def read_journal(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     with open(path, "r+b") as file:
-        # Several jobs may share a journal; what one of them is writing just now is no end that is missing.
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _cut_torn_end(file)
+        file.seek(0)
         content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(path, whole)
     found: dict[str, Any] = {}
-    for line in content[:whole].splitlines():
+    for line in content.splitlines():
         found |= json.loads(line)
     return found
 
@@ -30,8 +27,20 @@ def read_journal(path: Path) -> dict[str, Any]:
 def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
     """Add entries that belong together: all of them survive whatever happens next, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with open(path, "a+b") as file:
+        # What another job left unfinished when it died would make one broken line with this one.
+        _cut_torn_end(file)
         file.write(json.dumps(entries, ensure_ascii=False).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_torn_end(file: IO[bytes]) -> None:
+    """Lock a journal until it is closed, and cut off a last line that was not written to its end."""
+    # Several jobs may share a journal; what one of them is writing just now is no end that is missing.
+    fcntl.flock(file, fcntl.LOCK_EX)
+    if size := file.seek(0, os.SEEK_END):
+        file.seek(size - 1)
+        if file.read() != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from loragrid.grid import BASE
-from loragrid.tables import ASKED, METRIC, mean_and_error
+from loragrid.tables import ASKED, METRIC, summarise_by
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EVALUATION = ["task", "sample_type", *ASKED, *METRIC]
+_ASKED = ["task", "sample_type", *ASKED]
 
 
-def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame) -> str:
+def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame, types: Mapping[str, str]) -> str:
     """The README.md of a trained model: metadata for a hub, then text.
 
     Args:
         manifest: of its training.
         source: where its base model comes from, as configured.
         scores: its own and its base model's, a row per prediction and metric.
+        types: of the scorers, by name.
     """
     run, config = manifest["run"], manifest["config"]
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
     # What it was trained for comes first.
     evaluations = sorted(
-        _evaluations(scores), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
+        _evaluations(scores, types), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
     )
     full = config["method"] == "full"
     metadata = ModelCardData(
@@ -88,16 +90,13 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
     return "\n".join(lines) + "\n"
 
 
-def _evaluations(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per data set, way of asking and metric: mean, standard error and n, and the base model's mean. A failed score counts as 0."""
-    values = scores.assign(value=scores["value"].fillna(0.0))
-    of_base = values[values["run"] == BASE].groupby(_EVALUATION)["value"].mean().to_dict()
-    rows = []
-    for key, group in values[values["run"] != BASE].groupby(_EVALUATION, sort=False):
-        mean, error = mean_and_error(group["value"])
-        row = dict(zip(_EVALUATION, key, strict=True)) | {"mean": mean, "error": error, "n": len(group)}
-        rows.append(row | {"base": of_base.get(key)})
-    return rows
+def _evaluations(scores: pd.DataFrame, types: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One row per data set, way of asking and metric that has a mean: as in the tables, with the base model's mean beside it."""
+    summary = summarise_by(scores, [*_ASKED, "run"], types).dropna(subset="mean")
+    is_base, keys = summary["run"] == BASE, [*_ASKED, *METRIC]
+    of_base = summary[is_base].set_index(keys)["mean"].to_dict()
+    rows: list[dict[Any, Any]] = summary[~is_base].to_dict("records")
+    return [row | {"base": of_base.get(tuple(row[key] for key in keys))} for row in rows]
 
 
 def _eval_result(row: dict[str, Any]) -> EvalResult:
@@ -122,7 +121,7 @@ def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
         base = "–" if row["base"] is None else f"{row['base']:.3f}"
         lines.append(
             f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']}, {row['decoding']} | {row['scorer']}/{row['metric']} "
-            f"| {base} | {row['mean']:.3f} ± {row['error']:.3f} | {row['n']} |"
+            f"| {base} | {row['mean']:.3f} ± {row['standard_error']:.3f} | {row['n']} |"
         )
     if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
         lines += ["", f"It was trained for {target}; the other data sets show what carries over."]

@@ -237,7 +237,8 @@ def write_report(
     of_models = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
 
     def costs(name: str, keys: Sequence[str], labels: Mapping[tuple[str, ...], str]) -> list[dict[str, Any]]:
-        table = pd.read_csv(tables / name)
+        # A name may look like a number, or like none at all.
+        table = pd.read_csv(tables / name, dtype=dict.fromkeys([*keys, "scorer"], str), keep_default_na=False, na_values=[""])
         named = [labels.get(key, key[3]) for key in table[list(keys)].itertuples(index=False, name=None)]
         return [{str(key): value for key, value in row.items()} for row in table.assign(label=named).to_dict("records")]
 
@@ -259,12 +260,12 @@ def write_report(
         loss_curves=as_data_uri(figures / "loss_curves.svg"),
         lengths_figure=as_data_uri(figures / "lengths.svg"),
         data_sets=pd.read_csv(tables / "data_sets.csv", keep_default_na=False).to_dict("records"),
-        mixes=pd.read_csv(tables / "mixes.csv").to_dict("records"),
+        mixes=pd.read_csv(tables / "mixes.csv", keep_default_na=False).to_dict("records"),
         lengths=pd.read_csv(tables / "lengths.csv", keep_default_na=False).to_dict("records"),
         examples=example_answers(predictions, settings["examples"]),
         training_costs=costs("training_costs.csv", RUN, run_labels(predictions)),
         prediction_costs=costs("prediction_costs.csv", MODEL, of_models),
-        agreement=pd.read_csv(tables / "agreement.csv").to_dict("records"),
+        agreement=pd.read_csv(tables / "agreement.csv", keep_default_na=False, na_values=[""]).to_dict("records"),
         scoring_costs=costs("scoring_costs.csv", MODEL, of_models),
         checks=read_checks(checks),
         leaking=leaking,

@@ -55,8 +55,8 @@ def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def mean_and_error(values: pd.Series) -> tuple[float, float]:
-    """Mean and standard error of the mean (sample standard deviation over the root of n); the error of one value is NaN."""
-    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+    """Mean and standard error of the mean (sample standard deviation over the root of n); the error of one value is NaN, and the mean of none."""
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values) or 1)
 
 
 def counted(scores: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
@@ -102,22 +102,29 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], types: Mapping[str, st
     """One row for each group and metric: `mean`, `n`, `nb_failed` and `standard_error`.
 
     Of several answers to an example the mean counts. Metrics over all examples together stand in `mean` as well, with the standard error of the
-    jackknife.
+    jackknife; scores that failed have no counts and are left out of them.
 
     Args:
         by: the columns that make a group.
         types: of the scorers, by name.
     """
     rows = []
-    failed = scores["value"].isna().groupby([scores[name] for name in (*by, *METRIC)], sort=False).sum().to_dict()
-    for key, group in counted(scores, types).groupby([*by, *METRIC], sort=False):
+    missing = scores["value"].isna().groupby([scores[name] for name in (*by, *METRIC)], sort=False)
+    failed: Mapping[Any, Any] = missing.sum().to_dict()
+    counting = counted(scores, types)
+    found: Mapping[Any, pd.DataFrame] = dict(iter(counting.groupby([*by, *METRIC], sort=False)))
+    for key, nb_failed in failed.items():
+        # Where all have failed and none counts, that is what there is to say.
+        group = found.get(key, counting.iloc[:0])
         of_examples = group["value"].groupby(group["id"]).mean()
         mean, error = mean_and_error(of_examples)
-        rows.append((*key, mean, len(of_examples), int(failed[key]), error))
+        rows.append((*key, mean, len(of_examples), int(nb_failed), error))
+    # Where a scorer fails, all of its metrics do.
+    of_scorers = {key[:-1]: int(nb_failed) for key, nb_failed in failed.items()}
     for key, parts in corpora(scores, [*by, "scorer"], types):
         corpus = over_all(parts, types[str(key[-1])])
         for metric, value in corpus.of_all.items():
-            rows.append((*key, metric, value, len(parts), 0, jackknife_error(corpus.without_one[metric])))
+            rows.append((*key, metric, value, len(parts), of_scorers[key], jackknife_error(corpus.without_one[metric])))
     return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "standard_error"])
 
 
