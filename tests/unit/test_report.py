@@ -1,11 +1,12 @@
 import json
 
 import pandas as pd
+import pytest
 
 from loragrid.analysis import analyse, describe_data
 from loragrid.grid import parse_variant
 from loragrid.records import Prediction, Score, write_records
-from loragrid.report import circumstances_of, grid_state, headline, leaking_mixes, number, write_report
+from loragrid.report import circumstances_of, grid_state, headline, leaking_mixes, number, strong_baselines, write_report
 
 
 def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_path):
@@ -22,6 +23,7 @@ def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_pat
 
 def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
     row = {"base_model": "m", "sample_type": "s", "trained_sample_type": "s", "scorer": "r", "metric": "x", "standard_error": 0.1}
+    row |= {"lower_is_better": False}
     rows = [
         row | {"trained_task": "a", "task": "a", "nb_samples": 8, "mean_difference": 0.9},
         row | {"trained_task": "a", "task": "a", "nb_samples": 32, "mean_difference": -0.1},
@@ -61,8 +63,8 @@ def report_on(folder, scored, answer="yes"):
         write_records(predictions[-1], [prediction])
         scores.append(folder / f"scores/{task}/s/{base_model}/{run}/{scorer}.jsonl")
         write_records(scores[-1], [Score(id="1", scorer=scorer, metric="x", value=0.25)])
-    types = {scorer: "rouge" for *_, scorer in scored}
-    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "types": types, "group_by": {}, "levels": {}}
+    kinds = {scorer: {"type": "rouge", "lower_is_better": [], "worst": {}} for *_, scorer in scored}
+    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": kinds, "group_by": {}, "levels": {}}
     tables, figures = folder / "tables", folder / "figures"
     analyse(predictions, scores, [], [], [], known, tables, figures)
     describe_data([], [], [], [], [], tables, figures)
@@ -83,6 +85,19 @@ def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):
     costs = html[html.index('id="costs"') :]
     for prompt in ("1", "2"):
         assert f'<th scope="row">null<small>s</small></th><td>base, prompt {prompt}</td>' in costs
+
+
+@pytest.mark.parametrize(("lower", "strong"), [(False, "copy (baseline)"), (True, "empty (baseline)")])
+def test_baseline_that_is_as_good_as_every_model_is_named(lower, strong):
+    of = {"task": "t", "sample_type": "s", "trained_task": None, "scorer": "r", "metric": "x", "lower_is_better": lower}
+    of |= {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
+    of |= dict.fromkeys(("trained_sample_type", "mix", "config", "loss_computation", "seed", "nb_samples"))
+    means = {("m", "base"): 0.5, ("m", "other"): 0.3, ("baseline", "copy"): 0.5, ("baseline", "empty"): 0.1}
+    rows = [of | {"base_model": model, "run": run, "mean": mean} for (model, run), mean in means.items()]
+    [found] = strong_baselines(pd.DataFrame(rows), "r/x")
+    assert found["baseline"] == strong
+    assert found["best_model"] == (0.3 if lower else 0.5)
+    assert strong_baselines(pd.DataFrame(rows[:2]), "r/x") == []
 
 
 def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):

@@ -42,7 +42,7 @@ TEXTS = ["", " \n\t", "…", "Кошка спит.", "猫在睡觉。", "الق�
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: "-".join(map(str, one.values())))
 def test_every_answer_has_every_metric(settings):
-    scorer = make_scorer(parse_scorer(settings), None, None)
+    scorer = make_scorer("name", parse_scorer(settings), None, None)
     type_ = settings["type"]
     reference = REFERENCE.get(type_, "The cat is true. It sleeps on the mat.")
     for text in TEXTS:

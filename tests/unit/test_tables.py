@@ -23,7 +23,9 @@ from loragrid.tables import (
     write_table,
 )
 
-TYPES = {"r": "rouge"}
+KINDS = {"r": {"type": "rouge", "lower_is_better": [], "worst": {}}}
+LABEL = {"l": {"type": "label", "lower_is_better": ["undecided"], "worst": {"undecided": None}}}
+PERPLEXITY = {"p": {"type": "perplexity", "lower_is_better": ["perplexity"], "worst": {"perplexity": None}}}
 PRICES = {"m": {"hour": 7.2, "million_prompt_tokens": 10.0, "million_new_tokens": 100.0}}
 
 
@@ -69,7 +71,7 @@ def test_standard_error_is_that_of_the_mean():
 
 
 def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denominator(predictions, scores):
-    summary = summarise(read_scores(scores), read_predictions(predictions), TYPES).set_index("run")
+    summary = summarise(read_scores(scores), read_predictions(predictions), KINDS).set_index("run")
     assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 0]
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
     assert summary.loc["t__s__x", "nb_samples"] == 8
@@ -78,8 +80,8 @@ def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denomin
 
 def test_comparison_is_paired_by_example(predictions, scores):
     table = read_scores(scores)
-    summary = summarise(table, read_predictions(predictions), TYPES)
-    [row] = compare_with_base(table.sample(frac=1, random_state=0), summary, TYPES).to_dict("records")
+    summary = summarise(table, read_predictions(predictions), KINDS)
+    [row] = compare_with_base(table.sample(frac=1, random_state=0), summary, KINDS).to_dict("records")
     assert (row["run"], row["base_mean"], row["mean_difference"]) == ("t__s__x", 0.5, 0.0)
     assert (row["better"], row["equal"], row["worse"]) == (1, 1, 1)
     assert row["standard_error"] == pytest.approx(0.5 / math.sqrt(3))
@@ -106,11 +108,11 @@ def test_several_answers_to_an_example_count_as_their_mean(tmp_path):
         write_records(tmp_path / f"scores/t/s/m/{run}~zero_shot~default~warm/r.jsonl", rows)
     table = read_scores(sorted((tmp_path / "scores").rglob("*.jsonl")))
     axes = pd.DataFrame([{**dict.fromkeys(AXES), **row} for row in table[MODEL].drop_duplicates().to_dict("records")])
-    summary = summarise(table, axes, TYPES).set_index("run")
+    summary = summarise(table, axes, KINDS).set_index("run")
     assert summary.loc["base", ["mean", "n", "nb_failed"]].tolist() == [0.75, 2, 0]
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 2, 1]
     assert summary.loc["base", "standard_error"] == pytest.approx(0.25)
-    [row] = compare_with_base(table, summarise(table, axes, TYPES), TYPES).to_dict("records")
+    [row] = compare_with_base(table, summarise(table, axes, KINDS), KINDS).to_dict("records")
     assert (row["n"], row["mean_difference"], row["better"], row["worse"]) == (2, -0.25, 1, 1)
 
 
@@ -135,7 +137,7 @@ def test_metric_over_all_examples_has_a_row_with_the_error_of_the_jackknife():
     from sklearn.metrics import f1_score
 
     table = pd.DataFrame(labelled("base", {0, 2, 4, 5}))
-    summary = summarise(table, only_axes(table), {"l": "label"}).set_index("metric")
+    summary = summarise(table, only_axes(table), LABEL).set_index("metric")
     expected = ["yes" if i % 2 else "no" for i in range(20)]
     read = [("no" if one == "yes" else "yes") if i in {0, 2, 4, 5} else one for i, one in enumerate(expected)]
 
@@ -152,8 +154,8 @@ def test_metric_over_all_examples_has_a_row_with_the_error_of_the_jackknife():
 
 def test_metric_over_all_examples_is_compared_with_that_of_the_base_model():
     table = pd.DataFrame(labelled("base", {0, 1, 2, 3}) + labelled("t__s__x", {0, 1}))
-    summary = summarise(table, only_axes(table), {"l": "label"})
-    compared = compare_with_base(table, summary, {"l": "label"}).set_index("metric")
+    summary = summarise(table, only_axes(table), LABEL)
+    compared = compare_with_base(table, summary, LABEL).set_index("metric")
     means = summary[summary["metric"] == "macro_f1"].set_index("run")["mean"]
     row = compared.loc["macro_f1"]
     assert row["mean_difference"] == pytest.approx(means["t__s__x"] - means["base"])
@@ -171,7 +173,7 @@ def test_results_are_summarised_by_group_of_examples(tmp_path):
     write_records(tmp_path / "t/s/test.jsonl", examples)
     table = pd.DataFrame(labelled("base", {0, 1, 2}))
     groups = read_groups([tmp_path / "t/s/test.jsonl"], {"t": ["kind"]})
-    found = summarise_groups(table, groups, only_axes(table), {"l": "label"})
+    found = summarise_groups(table, groups, only_axes(table), LABEL)
     rows = {(row["group"], row["metric"]): row for row in found.to_dict("records")}
     assert (rows["a", "accuracy"]["mean"], rows["a", "accuracy"]["n"]) == (12 / 15, 15)
     assert (rows["b", "accuracy"]["mean"], rows["b", "macro_f1"]["mean"]) == (1.0, 1.0)
@@ -184,9 +186,9 @@ def test_failed_score_without_a_worst_value_is_left_out_of_the_mean():
     table = pd.DataFrame(
         [of | Score(id=i, scorer="p", metric="perplexity", value=v, status=s).model_dump() for i, v, s in values]
     )
-    [row] = summarise(table, only_axes(table), {"p": "perplexity"}).to_dict("records")
+    [row] = summarise(table, only_axes(table), PERPLEXITY).to_dict("records")
     assert (row["mean"], row["n"], row["nb_failed"]) == (40.0, 2, 1)
-    [row] = summarise(table[table["value"].isna()], only_axes(table), {"p": "perplexity"}).to_dict("records")
+    [row] = summarise(table[table["value"].isna()], only_axes(table), PERPLEXITY).to_dict("records")
     assert math.isnan(row["mean"])
     assert (row["n"], row["nb_failed"]) == (0, 1)
 
@@ -195,8 +197,33 @@ def test_metric_over_all_examples_says_how_many_have_failed():
     table = pd.DataFrame(labelled("base", {0, 2}))
     of = table[MODEL].iloc[0].to_dict()
     lost = [of | Score(id="x", scorer="l", metric="accuracy", value=None, status="failed: no label").model_dump()]
-    summary = summarise(pd.concat([table, pd.DataFrame(lost)], ignore_index=True), only_axes(table), {"l": "label"})
+    summary = summarise(pd.concat([table, pd.DataFrame(lost)], ignore_index=True), only_axes(table), LABEL)
     assert summary.set_index("metric")[["n", "nb_failed"]].to_numpy().tolist() == [[21, 1], [20, 1]]
+
+
+def scored(run, values, metric):
+    of = dict(zip(MODEL, ("m", "t", "s", run, "zero_shot", "default", "greedy"), strict=True))
+    return [
+        of | Score(id=str(i), scorer="x", metric=metric, value=v, status="ok" if v is not None else "failed: why").model_dump()
+        for i, v in enumerate(values)
+    ]
+
+
+def test_where_less_is_better_a_decrease_counts_as_better():
+    kinds = {"x": {"type": "custom", "lower_is_better": ["errors"], "worst": {"errors": None}}}
+    table = pd.DataFrame(scored("base", [4.0, 2.0, 1.0], "errors") + scored("t__s__x", [1.0, 3.0, 0.0], "errors"))
+    summary = summarise(table, only_axes(table), kinds)
+    assert summary["lower_is_better"].all()
+    [row] = compare_with_base(table, summary, kinds).to_dict("records")
+    assert (row["better"], row["equal"], row["worse"]) == (2, 0, 1)
+    assert row["mean_difference"] == -1.0
+
+
+def test_failed_score_counts_as_the_worst_value_of_its_metric_and_says_why():
+    kinds = {"x": {"type": "judge", "lower_is_better": [], "worst": {"score": 1.0}}}
+    table = pd.DataFrame(scored("base", [5.0, None, 3.0], "score"))
+    [row] = summarise(table, only_axes(table), kinds).to_dict("records")
+    assert (row["mean"], row["n"], row["nb_failed"], row["failure"]) == (3.0, 3, 1, "failed: why")
 
 
 def test_costs_of_a_judge_are_added_up():
@@ -225,12 +252,12 @@ def with_external(tmp_path, predictions, scores):
 
 def test_external_predictions_are_summarised_and_compared_like_runs(with_external):
     predictions, scores = read_predictions(with_external[0]), read_scores(with_external[1])
-    summary = summarise(scores, predictions, TYPES)
+    summary = summarise(scores, predictions, KINDS)
     theirs = summary[summary["run"] == "theirs"].set_index("base_model")
     assert theirs["mean"].to_dict() == {"m": 0.75, "external": 0.75}
     assert theirs["nb_samples"].isna().all()
     assert sorted(label_runs(summary)) == ["base", "n=8", "theirs", "theirs"]
-    compared = compare_with_base(scores, summary, TYPES).set_index(["base_model", "run"])
+    compared = compare_with_base(scores, summary, KINDS).set_index(["base_model", "run"])
     assert compared["mean_difference"].to_dict() == {("m", "t__s__x"): 0.0, ("m", "theirs"): 0.25}
     assert len(summarise_transfer(compared.reset_index())) == 0
 
@@ -243,7 +270,7 @@ def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(wit
 
 
 def test_tables_survive_both_formats(tmp_path, predictions, scores):
-    summary = summarise(read_scores(scores), read_predictions(predictions), TYPES)
+    summary = summarise(read_scores(scores), read_predictions(predictions), KINDS)
     write_table(summary, tmp_path / "a.csv", tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), summary)
     assert pd.read_csv(tmp_path / "a.csv")["mean"].tolist() == summary["mean"].tolist()
@@ -266,7 +293,7 @@ def test_transfer_is_a_mean_over_seeds_of_the_kinds_that_are_tested_on_foreign_d
         "scorer": "r",
         "metric": "y",
     }
-    kind |= {"sample_type": "s", "n": 5}
+    kind |= {"sample_type": "s", "n": 5, "lower_is_better": False}
     rows = [
         kind | {"task": task, "run": f"seed{seed}", "mean_difference": difference, "standard_error": error}
         for task, seed, difference, error in (("t", 1, 0.1, 0.2), ("t", 2, 0.3, 0.2), ("u", 1, -0.1, 0.4), ("u", 2, -0.3, 0.2))

@@ -33,7 +33,8 @@ rule analyse:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        # Tables are about ten times as large in memory as their files.
+        mem_mb=lambda wildcards, input: 2000 + int(10 * input.size_mb),
     params:
         version=4,
         settings=analysis_settings(),

@@ -37,7 +37,7 @@ from loragrid.grid import (
 )
 from loragrid.human_sheets import choose
 from loragrid.rubrics import read_rubric
-from loragrid.scorer_settings import decisive_settings, model_of, scorer_files
+from loragrid.scorer_settings import decisive_settings, kind_of, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
@@ -216,7 +216,7 @@ def analysis_settings():
         "metric": CONFIG.main_metric,
         "prices": {name: model.price.model_dump() for name, model in CONFIG.models.items() if model.price},
         "judge_prices": {name: scorer.price.model_dump() for name, scorer in judges.items()},
-        "types": {name: scorer.type for name, scorer in scorers.items()},
+        "kinds": {name: kind_of(scorer) for name, scorer in scorers.items()},
         "group_by": {task: CONFIG.tasks[task].group_by for task, _ in DATASETS if CONFIG.tasks[task].group_by},
         "levels": {
             name: {key: one.level for key, one in CONFIG.human_evaluations[scorer.evaluation].criteria.items()}
@@ -389,9 +389,9 @@ def scores_of_run(wildcards):
     ]
 
 
-def scorer_types_of_run(wildcards, input):
-    """The types of the scorers that a run was scored with, by name."""
-    return {name: CONFIG.scorers[name].type for name in sorted({Path(file).stem for file in input.scores})}
+def scorer_kinds_of_run(wildcards, input):
+    """What is to be known of the scorers that a run was scored with, by name."""
+    return {name: kind_of(CONFIG.scorers[name]) for name in sorted({Path(file).stem for file in input.scores})}
 
 
 def card_file(wildcards):
@@ -569,7 +569,7 @@ def baseline_files(wildcards):
 def label_scorers(wildcards):
     """The settings of the task's scorers that read labels, for the baseline that needs them."""
     scorers = [CONFIG.scorers[name] for name in CONFIG.tasks[wildcards.task].scorers] if wildcards.run == "majority" else []
-    return [scorer.model_dump() for scorer in scorers if scorer.type in ("label", "true_false")]
+    return [scorer.model_dump() for scorer in scorers if scorer.type in ("label", "true_false")][:1]
 
 
 def external_file(wildcards):

@@ -16,7 +16,7 @@ rule describe_model:
     params:
         version=2,
         source=lambda wildcards: CONFIG.models[wildcards.base_model].source.model_dump(),
-        types=scorer_types_of_run,
+        kinds=scorer_kinds_of_run,
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"
     script:

@@ -16,4 +16,4 @@ with logged(snakemake.log[0]):
     manifest = json.loads(Path(snakemake.input.manifest).read_text(encoding="utf-8"))
     scores = read_scores(snakemake.input.scores)
     with written_whole(snakemake.output[0]) as temporary:
-        temporary.write_text(model_card(manifest, snakemake.params.source, scores, snakemake.params.types), encoding="utf-8")
+        temporary.write_text(model_card(manifest, snakemake.params.source, scores, snakemake.params.kinds), encoding="utf-8")

@@ -44,22 +44,22 @@ def analyse(
     Args:
         manifests: manifests of the trainings.
         tests: test sets.
-        settings: the `metric` of the learning curves, as `scorer/metric`; the `prices` of base models and of judges (`judge_prices`); the `types`
+        settings: the `metric` of the learning curves, as `scorer/metric`; the `prices` of base models and of judges (`judge_prices`); the `kinds`
             of scorers; the keys to `group_by`, by task; and the `levels` of criteria, by scorer of human ratings.
         tables, figures: folders to write to.
     """
     prediction_table = read_predictions(predictions)
     score_table = read_scores(scores)
     log.info("%d predictions, %d scores", len(prediction_table), len(score_table))
-    types = settings["types"]
-    summary = summarise(score_table, prediction_table, types)
-    groups = summarise_groups(score_table, read_groups(tests, settings["group_by"]), prediction_table, types)
+    kinds = settings["kinds"]
+    summary = summarise(score_table, prediction_table, kinds)
+    groups = summarise_groups(score_table, read_groups(tests, settings["group_by"]), prediction_table, kinds)
     course = read_losses(losses)
     labels = run_labels(prediction_table)
 
     write_table(summary, tables / "scores.csv", tables / "scores.parquet")
     write_table(groups, tables / "groups.csv", tables / "groups.parquet")
-    comparisons = compare_with_base(score_table, summary, types)
+    comparisons = compare_with_base(score_table, summary, kinds)
     write_table(comparisons, tables / "comparisons.csv", tables / "comparisons.parquet")
     write_table(summarise_transfer(comparisons), tables / "transfer.csv", tables / "transfer.parquet")
     write_table(prediction_table, tables / "predictions.parquet")

@@ -33,6 +33,7 @@ from loragrid.scorer_settings import (
     CORPUS_METRICS,
     METRICS,
     BertScoreScorer,
+    CustomScorer,
     EvaluateScorer,
     HumanScorer,
     JudgeScorer,
@@ -1249,9 +1250,16 @@ def _broken_scorer(config: Config, where: str, scorer: Scorer) -> Iterator[str]:
             )
         case JudgeScorer():
             try:
-                read_rubric(scorer.rubric)
+                rubric = read_rubric(scorer.rubric)
             except UserError as error:
                 yield f"{where}.rubric: {error}"
+            else:
+                if scorer.against == "base" and not rubric.pairwise:
+                    yield f"{where}.against: 'base' is for rubrics that compare pairs, which '{scorer.rubric}' does not."
+        case EvaluateScorer() | CustomScorer():
+            for metric in scorer.lower_is_better:
+                if metric not in scorer.metrics:
+                    yield _unknown(f"{where}.lower_is_better", "metric", metric, scorer.metrics)
 
 
 def _broken_human_evaluation(config: Config, where: str, evaluation: HumanEvaluation) -> Iterator[str]:

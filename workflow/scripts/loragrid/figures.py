@@ -93,7 +93,8 @@ def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
             axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
         baselines = of_metric[(of_metric["base_model"] == BASELINE) & (of_metric[DATASET] == list(dataset[1:])).all(axis=1)]
         if len(baselines):
-            axis.axhline(baselines["mean"].max(), color="#777777", linestyle=":", linewidth=1.2, label="best trivial baseline")
+            best = baselines["mean"].min() if baselines["lower_is_better"].any() else baselines["mean"].max()
+            axis.axhline(best, color="#777777", linestyle=":", linewidth=1.2, label="best trivial baseline")
         axis.set_xticks(ticks)
     add_legend(figure, found)
     return figure

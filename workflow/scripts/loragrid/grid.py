@@ -128,6 +128,12 @@ def expand_baselines(config: Config, datasets: Iterable[tuple[str, str]]) -> lis
     return [Evaluation(BASELINE, *data, name) for data in datasets for name in config.baselines(*data)]
 
 
+def expand_predictions(config: Config) -> list[Evaluation]:
+    """All that is predicted: by models, elsewhere, and by trivial baselines."""
+    found = [*expand_evaluations(config), *expand_external(config)]
+    return found + expand_baselines(config, dict.fromkeys((one.task, one.sample_type) for one in found))
+
+
 def misplaced_predictions(config: Config) -> Iterator[str]:
     """One sentence for each file of external predictions that is to be compared with a base model that the grid does not ask."""
     evaluations = set(expand_evaluations(config)) if config.external_predictions else set()

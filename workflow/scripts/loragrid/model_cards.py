@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from loragrid.grid import BASE
-from loragrid.tables import ASKED, METRIC, summarise_by
+from loragrid.tables import ASKED, METRIC, Kinds, summarise_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,20 +15,20 @@ if TYPE_CHECKING:
 _ASKED = ["task", "sample_type", *ASKED]
 
 
-def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame, types: Mapping[str, str]) -> str:
+def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame, kinds: Kinds) -> str:
     """The README.md of a trained model: metadata for a hub, then text.
 
     Args:
         manifest: of its training.
         source: where its base model comes from, as configured.
         scores: its own and its base model's, a row per prediction and metric.
-        types: of the scorers, by name.
+        kinds: of the scorers, by name.
     """
     run, config = manifest["run"], manifest["config"]
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
     # What it was trained for comes first.
     evaluations = sorted(
-        _evaluations(scores, types), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
+        _evaluations(scores, kinds), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
     )
     full = config["method"] == "full"
     metadata = ModelCardData(
@@ -90,9 +89,9 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
     return "\n".join(lines) + "\n"
 
 
-def _evaluations(scores: pd.DataFrame, types: Mapping[str, str]) -> list[dict[str, Any]]:
+def _evaluations(scores: pd.DataFrame, kinds: Kinds) -> list[dict[str, Any]]:
     """One row per data set, way of asking and metric that has a mean: as in the tables, with the base model's mean beside it."""
-    summary = summarise_by(scores, [*_ASKED, "run"], types).dropna(subset="mean")
+    summary = summarise_by(scores, [*_ASKED, "run"], kinds).dropna(subset="mean")
     is_base, keys = summary["run"] == BASE, [*_ASKED, *METRIC]
     of_base = summary[is_base].set_index(keys)["mean"].to_dict()
     rows: list[dict[Any, Any]] = summary[~is_base].to_dict("records")

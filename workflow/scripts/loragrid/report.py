@@ -43,6 +43,11 @@ def failure(log: str) -> str:
     return errors[-1] if errors else f"not finished, or ended without a word; see {log}"
 
 
+def signs(table: pd.DataFrame) -> pd.Series:
+    """For each row 1, or -1 where less is better."""
+    return 1 - 2 * table["lower_is_better"].astype(int)
+
+
 def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
     """How many data sets and runs gained over their base model in the main metric, each run on its own data set.
 
@@ -50,27 +55,29 @@ def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
     test score. A gain is called clear if it is larger than two standard errors.
     """
     rows = comparisons[(comparisons["scorer"] + "/" + comparisons["metric"] == metric) & on_own_data(comparisons)]
+    rows = rows.assign(gain=rows["mean_difference"] * signs(rows))
     largest = rows[rows["nb_samples"] == rows.groupby(EVALUATED)["nb_samples"].transform("max")]
-    gains = largest.groupby(EVALUATED)["mean_difference"].mean()
+    gains = largest.groupby(EVALUATED)["gain"].mean()
     return {
         "datasets": len(gains),
         "datasets_gained": int((gains > 0).sum()),
         "runs": len(rows),
-        "runs_gained": int((rows["mean_difference"] > 0).sum()),
-        "runs_clear": int((rows["mean_difference"] > 2 * rows["standard_error"]).sum()),
+        "runs_gained": int((rows["gain"] > 0).sum()),
+        "runs_clear": int((rows["gain"] > 2 * rows["standard_error"]).sum()),
     }
 
 
 def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """The data sets on which a trivial baseline is as good as every model in a metric: the baseline and its mean, and the best model's mean."""
     found = []
-    of_metric = summary[summary["scorer"] + "/" + summary["metric"] == metric]
-    for (task, sample_type), group in of_metric.groupby(["task", "sample_type"], sort=False):
-        baselines, models = group[group["base_model"] == BASELINE], group[group["base_model"] != BASELINE]
-        if len(baselines) and len(models) and baselines["mean"].max() >= models["mean"].max():
-            best = baselines.loc[[baselines["mean"].idxmax()]]
-            means = {"mean": float(best["mean"].iloc[0]), "best_model": float(models["mean"].max())}
-            found.append({"task": task, "sample_type": sample_type, "baseline": label_runs(best)[0]} | means)
+    of_metric = summary[summary["scorer"] + "/" + summary["metric"] == metric].dropna(subset="mean")
+    ranked = of_metric.assign(rank=of_metric["mean"] * signs(of_metric)).sort_values("rank", ascending=False, kind="stable")
+    for (task, sample_type), group in ranked.groupby(["task", "sample_type"], sort=False):
+        is_baseline = group["base_model"] == BASELINE
+        baseline, model = group[is_baseline].head(1), group[~is_baseline].head(1)
+        if len(baseline) and len(model) and baseline["rank"].iloc[0] >= model["rank"].iloc[0]:
+            means = {"mean": float(baseline["mean"].iloc[0]), "best_model": float(model["mean"].iloc[0])}
+            found.append({"task": task, "sample_type": sample_type, "baseline": label_runs(baseline)[0]} | means)
     return found
 
 
@@ -94,14 +101,16 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame, by: Sequence
             for base_model in group.loc[~shared, "base_model"].unique() if (~shared).any() else [""]:
                 cells: dict[str, dict[str, Any]] = {}
                 for row in group[shared | (group["base_model"] == base_model)].to_dict("records"):
-                    cell = {name: row[name] for name in ("mean", "standard_error", "n", "nb_failed")}
+                    cell = {name: row[name] for name in ("mean", "standard_error", "n", "nb_failed", "failure")}
                     if not by and (found := (*(row[name] for name in MODEL), *key)) in gains.index:
                         cell["gain"], cell["gain_error"] = gains.loc[found]
                     cells[row["label"]] = cell
                 of = dict(zip(["task", "sample_type", *by], dataset, strict=True))
                 rows.append({"base_model": base_model, **of, "cells": cells})
         columns = list(dict.fromkeys(order.sort_values("place", kind="stable")["label"]))
-        tables.append({"metric": "/".join(map(str, key)), "columns": columns, "rows": rows})
+        lower = bool(of_metric["lower_is_better"].any())
+        of_key = {"scorer": str(key[0]), "metric": "/".join(map(str, key)), "lower_is_better": lower}
+        tables.append({**of_key, "columns": columns, "rows": rows})
     return tables
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ADDED_TOKENS = 256
 """What a server's own prompt format may add to a conversation."""
+MAY_HAVE_COST = (408, 504, 524)
+"""Status codes with which something before the model gives up, while the model may go on."""
 CONCERNS_ONE_REQUEST = (400, 413, 422)
 """Status of replies that refuse a request for what it is: too long, filtered, malformed."""
 
@@ -375,7 +377,8 @@ def _ask_all(
             judgement = read_reply(server.client.post("/chat/completions", body=fields, cast_to=object), bound)
             spent, new = Tokens(judgement.prompt_tokens, judgement.new_tokens), {key: judgement}
         except openai.APIStatusError as error:
-            spent = Tokens(0, 0)
+            if error.status_code not in MAY_HAVE_COST:
+                spent = Tokens(0, 0)
             if error.status_code not in CONCERNS_ONE_REQUEST:
                 raise
             return Declined(explain(server, error)[0], blames_format(str(error)))

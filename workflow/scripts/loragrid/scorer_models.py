@@ -94,6 +94,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     model = load_base_model(model_folder, dtype, device=device)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise UserError(f"scorer perplexity: the tokenizer of {model_folder.name} has no token that begins or ends a text.")
     longest = longest_input(tokenizer, model.config)
 
     @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import Field, StringConstraints, TypeAdapter, field_validator, model_validator
 
@@ -173,7 +173,9 @@ class PerplexityScorer(Section):
 
     type: Literal["perplexity"] = Field(description="Chooses this scorer.")
     model: Name = Field(description="Name of the base model, from `models`.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Number type, as in `models`.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number type; the same everywhere, so that values can be compared."
+    )
 
 
 NO_FURTHER_FIELDS = frozenset(
@@ -234,6 +236,10 @@ class EvaluateScorer(Section):
     type: Literal["evaluate"] = Field(description="Chooses this scorer.")
     metric: str = Field(description="Folder on this machine with the metric's module (`path/to/name`), or its name on the hub.")
     metrics: list[Name] = Field(min_length=1, description="Which numbers of its result are kept.")
+    lower_is_better: list[Name] = Field(
+        default=[],
+        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+    )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of its `compute`.")
     revision: str | None = Field(None, description="Of a metric on the hub: tag or commit of its repository.")
     trust_remote_code: bool = Field(
@@ -253,6 +259,10 @@ class CustomScorer(Section):
     type: Literal["custom"] = Field(description="Chooses this scorer.")
     function: PythonFunction = Field(description="The function, as `path.py:function`.")
     metrics: list[Name] = Field(default=["value"], min_length=1, description="The names of the metrics that it gives.")
+    lower_is_better: list[Name] = Field(
+        default=[],
+        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+    )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
 
 
@@ -347,8 +357,23 @@ CORPUS_METRICS: dict[str, tuple[str, ...]] = {
 """The metrics that each type of scorer gives over all examples together."""
 
 
-UNBOUNDED = ("reward", "perplexity")
-"""Types whose values have no worst one: a failed score cannot count as that, and is left out of means."""
+LOWER_IS_BETTER: dict[str, tuple[str, ...]] = {
+    "label": ("undecided",),
+    "true_false": ("tie",),
+    "refusal": ("refusal",),
+    "perplexity": ("perplexity", "reference_perplexity"),
+}
+"""Of all other metrics of our own, more is better or says nothing."""
+
+
+class Kind(TypedDict):
+    """What tables and report need to know of a scorer, as plain data."""
+
+    type: str
+    lower_is_better: list[str]
+    """Metrics of which that is true."""
+    worst: dict[str, float | None]
+    """What a failed score counts as, by metric, where that is not 0; None: it is left out of means, since there is no worst value."""
 
 
 def parse_scorer(values: Mapping[str, Any]) -> Scorer:
@@ -365,7 +390,7 @@ def scorer_of(raw: Mapping[str, Any], name: str) -> Scorer:
 def decisive_settings(scorer: Scorer) -> dict[str, Any]:
     """Those settings of a scorer that decide what it says; those that decide how fast and how long are left out."""
     if not isinstance(scorer, JudgeScorer):
-        return scorer.model_dump()
+        return scorer.model_dump(exclude={"lower_is_better"})
     decisive = {"type", "model", "against", "temperature", "max_new_tokens", "structured", "settings"}
     return scorer.model_dump(include=decisive) | {"rubric": read_rubric(scorer.rubric).model_dump()}
 
@@ -394,6 +419,21 @@ def scorer_files(scorer: Scorer) -> dict[str, str]:
         case RatingsScorer():
             return {"file": scorer.file}
     return {}
+
+
+def kind_of(scorer: Scorer) -> Kind:
+    """What tables and report need to know of a scorer."""
+    lower = list(LOWER_IS_BETTER.get(scorer.type, ()))
+    worst: dict[str, float | None] = {}
+    match scorer:
+        case EvaluateScorer() | CustomScorer():
+            lower = list(scorer.lower_is_better)
+        case RewardScorer():
+            worst = dict.fromkeys(METRICS["reward"])
+        case JudgeScorer():
+            rubric = read_rubric(scorer.rubric)
+            worst = {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
+    return {"type": scorer.type, "lower_is_better": lower, "worst": dict.fromkeys(lower) | worst}
 
 
 def metrics_of(scorer: Scorer, criteria: Mapping[str, Any]) -> tuple[str, ...]:

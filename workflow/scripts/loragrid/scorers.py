@@ -90,7 +90,7 @@ def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
     """Where the values of a scorer that loads a model are kept."""
     model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     files = {key: file_sha256(path) for key, path in scorer_files(settings).items()}
-    identity = [decisive_settings(settings), model, files, versions("torch", "transformers"), version]
+    identity = [decisive_settings(settings), model, files, versions("torch", "transformers", "sentence-transformers"), version]
     return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
 
 

@@ -206,23 +206,25 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
     return [_from_json(known[content(item)]) for item in items]
 
 
-def waiting_items(scorer: str, config: Mapping[str, Any], read_examples: bool) -> Iterator[Item]:
-    """The answers in all prediction files that this scorer has not scored yet.
+def waiting_items(scorer: str, raw: Mapping[str, Any], read_examples: bool) -> Iterator[Item]:
+    """The answers in all prediction files of the grid that are to be scored by this scorer and are there already.
 
     Args:
-        config: as YAML gave it.
+        raw: the configuration, as YAML gave it.
         read_examples: whether the scorer reads the test examples too.
     """
-    users = {str(name) for name, task in config["tasks"].items() if scorer in map(str, task["scorers"])}
-    for path in sorted(Path("results/predictions").glob("*/*/*/*.jsonl")):
-        place = path.relative_to("results/predictions").with_suffix("")
-        task, sample_type, *_ = place.parts
-        if task not in users or (Path("results/scores") / place / f"{scorer}.jsonl").exists():
+    from loragrid.config import Config
+    from loragrid.grid import expand_predictions
+
+    config = Config.from_mapping(raw)
+    for one in expand_predictions(config):
+        place = f"{one.task}/{one.sample_type}/{one.base_model}/{one.run}{one.variant}"
+        path, test = Path(f"results/predictions/{place}.jsonl"), Path(f"results/datasets/{one.task}/{one.sample_type}/test.jsonl")
+        if scorer not in config.tasks[one.task].scorers or not path.exists():
             continue
         try:
-            test = Path("results/datasets") / task / sample_type / "test.jsonl"
             examples = {example.id: example for example in read_records(test, Example)} if read_examples else None
-            items = items_of(read_records(path, Prediction), str(place), examples)
+            items = items_of(read_records(path, Prediction), place, examples)
         except (UserError, OSError, KeyError):
             # Its own job will say what is wrong with it.
             continue

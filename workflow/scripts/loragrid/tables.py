@@ -17,7 +17,7 @@ from loragrid.corpus import corpus_metrics
 from loragrid.files import written_whole
 from loragrid.grid import BASE, USUAL, parse_variant
 from loragrid.records import Example, Prediction, Score, iterate_records
-from loragrid.scorer_settings import CORPUS_METRICS, UNBOUNDED
+from loragrid.scorer_settings import CORPUS_METRICS, Kind
 from loragrid.scoring import add_up
 from loragrid.spreadsheets import guarded
 
@@ -59,10 +59,25 @@ def mean_and_error(values: pd.Series) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values) or 1)
 
 
-def counted(scores: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
-    """Scores as they count in means: a failed one as 0, or not at all where a scorer's values have no worst one."""
-    unbounded = scores["scorer"].map(types).isin(UNBOUNDED)
-    return scores.assign(value=scores["value"].where(scores["value"].notna() | unbounded, 0.0)).dropna(subset="value")
+Kinds = Mapping[str, Kind]
+"""What is to be known of scorers, by name."""
+
+
+def counted(scores: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
+    """Scores as they count in means: a failed one as the worst value, usually 0, or not at all where a metric has no worst one."""
+    worst = {
+        (scorer, metric): kinds[scorer]["worst"].get(metric, 0.0) if scorer in kinds else 0.0
+        for scorer, metric in scores[METRIC].drop_duplicates().itertuples(index=False, name=None)
+    }
+    instead = [worst[one] for one in scores[METRIC].itertuples(index=False, name=None)]
+    filled = scores["value"].where(scores["value"].notna(), pd.Series(instead, index=scores.index, dtype=float))
+    return scores.assign(value=filled).dropna(subset="value")
+
+
+def lower_is_better(table: pd.DataFrame, kinds: Kinds) -> list[bool]:
+    """For each row of a table with scorer and metric, whether less is better."""
+    rows = table[METRIC].itertuples(index=False, name=None)
+    return [scorer in kinds and metric in kinds[scorer]["lower_is_better"] for scorer, metric in rows]
 
 
 class Corpus(NamedTuple):
@@ -91,47 +106,52 @@ def jackknife_error(without_one: np.ndarray) -> float:
     return float(np.sqrt((n - 1) / n * ((without_one - without_one.mean()) ** 2).sum())) if n > 1 else math.nan
 
 
-def corpora(scores: pd.DataFrame, by: Sequence[str], types: Mapping[str, str]) -> Iterator[tuple[tuple[Any, ...], pd.Series]]:
+def corpora(scores: pd.DataFrame, by: Sequence[str], kinds: Kinds) -> Iterator[tuple[tuple[Any, ...], pd.Series]]:
     """For each group of scores that metrics over all examples are made of: its key, and the counts of each example by id."""
-    counts = scores[scores["parts"].map(bool) & scores["scorer"].map(types).isin(CORPUS_METRICS)]
+    of_corpus = [name for name, kind in kinds.items() if kind["type"] in CORPUS_METRICS]
+    counts = scores[scores["parts"].map(bool).astype(bool) & scores["scorer"].isin(of_corpus)]
     for key, group in counts.groupby(list(by), sort=False):
         yield key, group.groupby("id", sort=False)["parts"].agg(add_up)
 
 
-def summarise_by(scores: pd.DataFrame, by: Sequence[str], types: Mapping[str, str]) -> pd.DataFrame:
-    """One row for each group and metric: `mean`, `n`, `nb_failed` and `standard_error`.
+def summarise_by(scores: pd.DataFrame, by: Sequence[str], kinds: Kinds) -> pd.DataFrame:
+    """One row for each group and metric: `mean`, `n`, `nb_failed` with the most frequent `failure`, and `standard_error`.
 
     Of several answers to an example the mean counts. Metrics over all examples together stand in `mean` as well, with the standard error of the
     jackknife; scores that failed have no counts and are left out of them.
 
     Args:
         by: the columns that make a group.
-        types: of the scorers, by name.
+        kinds: of the scorers, by name.
     """
     rows = []
+    reasons = (
+        scores[scores["value"].isna()].groupby([*by, *METRIC], sort=False)["status"].agg(lambda all: all.mode().iloc[0]).to_dict()
+    )
     missing = scores["value"].isna().groupby([scores[name] for name in (*by, *METRIC)], sort=False)
     failed: Mapping[Any, Any] = missing.sum().to_dict()
-    counting = counted(scores, types)
+    counting = counted(scores, kinds)
     found: Mapping[Any, pd.DataFrame] = dict(iter(counting.groupby([*by, *METRIC], sort=False)))
     for key, nb_failed in failed.items():
         # Where all have failed and none counts, that is what there is to say.
         group = found.get(key, counting.iloc[:0])
         of_examples = group["value"].groupby(group["id"]).mean()
         mean, error = mean_and_error(of_examples)
-        rows.append((*key, mean, len(of_examples), int(nb_failed), error))
+        rows.append((*key, mean, len(of_examples), int(nb_failed), reasons.get(key), error))
     # Where a scorer fails, all of its metrics do.
-    of_scorers = {key[:-1]: int(nb_failed) for key, nb_failed in failed.items()}
-    for key, parts in corpora(scores, [*by, "scorer"], types):
-        corpus = over_all(parts, types[str(key[-1])])
+    of_scorers = {key[:-1]: (int(nb_failed), reasons.get(key)) for key, nb_failed in failed.items()}
+    for key, parts in corpora(scores, [*by, "scorer"], kinds):
+        corpus = over_all(parts, kinds[str(key[-1])]["type"])
         for metric, value in corpus.of_all.items():
-            rows.append((*key, metric, value, len(parts), of_scorers[key], jackknife_error(corpus.without_one[metric])))
-    return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "standard_error"])
+            rows.append((*key, metric, value, len(parts), *of_scorers[key], jackknife_error(corpus.without_one[metric])))
+    return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "failure", "standard_error"])
 
 
-def summarise(scores: pd.DataFrame, predictions: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
-    """`summarise_by` model and data set, with all axes."""
+def summarise(scores: pd.DataFrame, predictions: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
+    """`summarise_by` model and data set, with all axes, and whether less is better (`lower_is_better`)."""
     axes = predictions[AXES].drop_duplicates(MODEL)
-    return axes.merge(summarise_by(scores, MODEL, types), on=MODEL).astype(INTEGERS)
+    summary = axes.merge(summarise_by(scores, MODEL, kinds), on=MODEL).astype(INTEGERS)
+    return summary.assign(lower_is_better=lower_is_better(summary, kinds))
 
 
 def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -149,23 +169,21 @@ def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) 
     return pd.DataFrame(rows, columns=["task", "sample_type", "id", *GROUP])
 
 
-def summarise_groups(
-    scores: pd.DataFrame, groups: pd.DataFrame, predictions: pd.DataFrame, types: Mapping[str, str]
-) -> pd.DataFrame:
+def summarise_groups(scores: pd.DataFrame, groups: pd.DataFrame, predictions: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
     """`summarise_by` model, data set and group of examples, with all axes."""
     axes = predictions[AXES].drop_duplicates(MODEL)
-    grouped = summarise_by(scores.merge(groups, on=["task", "sample_type", "id"]), [*MODEL, *GROUP], types)
-    return axes.merge(grouped, on=MODEL).astype(INTEGERS)
+    grouped = summarise_by(scores.merge(groups, on=["task", "sample_type", "id"]), [*MODEL, *GROUP], kinds)
+    return axes.merge(grouped, on=MODEL).astype(INTEGERS).assign(lower_is_better=lambda table: lower_is_better(table, kinds))
 
 
-def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
+def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, kinds: Kinds) -> pd.DataFrame:
     """One row per run, data set and metric: the run's score minus its base model's, asked alike, on the same examples.
 
     `mean_difference` and its `standard_error` are those of the paired differences; `better`, `equal` and `worse` count
-    the examples. A metric over all examples together has no differences of examples; its error is that of the jackknife.
+    the examples, heeding `lower_is_better`. A metric over all examples together has no differences of examples; its error is that of the jackknife.
     """
     keys = [*EVALUATED, *ASKED, *METRIC, "id"]
-    of_answers = counted(scores, types).groupby([*MODEL, *METRIC, "id"], sort=False)
+    of_answers = counted(scores, kinds).groupby([*MODEL, *METRIC, "id"], sort=False)
     values = of_answers["value"].mean().reset_index()
     of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
     pairs = values[values["run"] != BASE].merge(of_base, on=keys)
@@ -173,27 +191,25 @@ def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, types: Mappin
     rows: list[tuple[Any, ...]] = []
     for key, group in pairs.groupby([*MODEL, *METRIC], sort=False):
         mean, error = mean_and_error(group["difference"])
-        signs = [
-            int((group["difference"] > 0).sum()),
-            int((group["difference"] == 0).sum()),
-            int((group["difference"] < 0).sum()),
-        ]
+        gains = -group["difference"] if lower_is_better(group.iloc[:1], kinds)[0] else group["difference"]
+        signs = [int((gains > 0).sum()), int((gains == 0).sum()), int((gains < 0).sum())]
         rows.append((*key, float(group["base_value"].mean()), mean, error, len(group), *signs))
-    counts = dict(corpora(scores, [*MODEL, "scorer"], types))
+    counts = dict(corpora(scores, [*MODEL, "scorer"], kinds))
     for key, parts in counts.items():
         of_key = dict(zip([*MODEL, "scorer"], key, strict=True))
         base_parts = counts.get(tuple((of_key | {"run": BASE}).values()))
         if of_key["run"] == BASE or base_parts is None:
             continue
         both = parts.index.intersection(base_parts.index)
-        own, base = (over_all(one.loc[both], types[str(of_key["scorer"])]) for one in (parts, base_parts))
+        own, base = (over_all(one.loc[both], kinds[str(of_key["scorer"])]["type"]) for one in (parts, base_parts))
         for metric, value in own.of_all.items():
             error = jackknife_error(own.without_one[metric] - base.without_one[metric])
             difference = value - base.of_all[metric]
             rows.append((*key, metric, base.of_all[metric], difference, error, len(both), None, None, None))
     columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", *SIGNS]
     axes = summary[AXES].drop_duplicates(MODEL)
-    return axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS | dict.fromkeys(SIGNS, "Int64"))
+    compared = axes.merge(pd.DataFrame(rows, columns=columns), on=MODEL).astype(INTEGERS | dict.fromkeys(SIGNS, "Int64"))
+    return compared.assign(lower_is_better=lower_is_better(compared, kinds))
 
 
 def annotator_agreement(scores: pd.DataFrame, levels: Mapping[str, Mapping[str, Level]]) -> pd.DataFrame:
@@ -244,7 +260,8 @@ def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:
     means = {name: (name, "mean") for name in ("mean_difference", "standard_error")}
     # External predictions are of no kind: groupby() leaves them out.
     grouped = comparisons.merge(foreign, on=of_kind).groupby([*of_kind, "task", "sample_type", *METRIC], sort=False)
-    return grouped.agg(runs=("run", "nunique"), n=("n", "max"), **means).reset_index()
+    lower = {"lower_is_better": ("lower_is_better", "first")}
+    return grouped.agg(runs=("run", "nunique"), n=("n", "max"), **means, **lower).reset_index()
 
 
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
