@@ -42,6 +42,8 @@ from loragrid.scorers import READ_EXAMPLES
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
+# A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
+BEFORE_SCORES = 1
 
 
 def load_config(raw):

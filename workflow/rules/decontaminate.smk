@@ -9,6 +9,7 @@ rule decontaminate:
         "results/logs/leaks/{task}/{sample_type}.log",
     benchmark:
         "results/benchmarks/leaks/{task}/{sample_type}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
     threads: 1

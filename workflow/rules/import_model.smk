@@ -11,6 +11,7 @@ rule import_model:
         "results/logs/models/{base_model}.log",
     benchmark:
         "results/benchmarks/models/{base_model}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/infer.yaml"
     threads: 1

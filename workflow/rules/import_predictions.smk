@@ -12,6 +12,7 @@ rule import_predictions:
     wildcard_constraints:
         run=EXTERNAL_NAME,
         base_model=rf"(?!{BASELINE}/){NAME}",
+    priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -9,6 +9,7 @@ rule make_mix:
         "results/logs/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}.log",
     benchmark:
         "results/benchmarks/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -14,6 +14,7 @@ rule predict:
         "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl"
     wildcard_constraints:
         run=RUN_NAME,
+    priority: BEFORE_SCORES
     conda:
         "../../envs/infer.yaml"
     threads: 1

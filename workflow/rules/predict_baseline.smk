@@ -10,6 +10,7 @@ rule predict_baseline:
         f"results/benchmarks/predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.jsonl"
     wildcard_constraints:
         run="|".join(BASELINES),
+    priority: BEFORE_SCORES
     conda:
         "../../envs/score.yaml"
     threads: 1

@@ -11,6 +11,7 @@ rule prepare_dataset:
         "results/logs/datasets/{task}/{sample_type}.log",
     benchmark:
         "results/benchmarks/datasets/{task}/{sample_type}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
     threads: 1

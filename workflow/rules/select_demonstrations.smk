@@ -9,6 +9,7 @@ rule select_demonstrations:
         "results/logs/demonstrations/{task}/{sample_type}/{prompting}.log",
     benchmark:
         "results/benchmarks/demonstrations/{task}/{sample_type}/{prompting}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/score.yaml"
     threads: 1

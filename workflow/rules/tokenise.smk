@@ -11,6 +11,7 @@ rule tokenise:
         "results/logs/tokens/{base_model}/{task}/{sample_type}.log",
     benchmark:
         "results/benchmarks/tokens/{base_model}/{task}/{sample_type}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/infer.yaml"
     threads: 1

@@ -14,6 +14,7 @@ rule train:
         "results/logs/adapters/{task}/{sample_type}/{base_model}/{run}.log",
     benchmark:
         "results/benchmarks/adapters/{task}/{sample_type}/{base_model}/{run}.jsonl"
+    priority: BEFORE_SCORES
     conda:
         "../../envs/train.yaml"
     threads: 1

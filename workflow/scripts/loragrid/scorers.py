@@ -36,10 +36,13 @@ from loragrid.scorer_settings import (
     decisive_settings,
     scorer_files,
 )
-from loragrid.scoring import Item, Outcome, ScorerFunction, items_of, scored_once
+from loragrid.scoring import Item, Outcome, Scored, ScorerFunction, items_of, scored_once
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
 """Types that read the test examples too."""
+
+SLOW_TO_START = ("rouge",)
+"""Types whose values are kept although they load no model: to import their library takes longer than to score a file."""
 
 
 def score_items(
@@ -65,13 +68,16 @@ def score_items(
         version: of the stage.
         resources, threads: of the job.
     """
-    if model_folder is None:
+    if model_folder is None and settings.type not in SLOW_TO_START:
         return make_scorer(name, settings, base, human_evaluation)(items)
 
     scorer: ScorerFunction | None = None
 
     def start(items: Sequence[Item]) -> Sequence[Outcome]:
         nonlocal scorer
+        if model_folder is None:
+            scorer = scorer or make_scorer(name, settings, base, human_evaluation)
+            return scorer(items)
         if scorer is None:
             # To import torch takes seconds.
             import torch
@@ -81,16 +87,24 @@ def score_items(
             lease_gpus(resources)
             torch.set_num_threads(threads)
             scorer = make_model_scorer(settings, model_folder)
-        return scorer(items)
+        return [rounded(outcome) for outcome in scorer(items)]
 
     return scored_once(items, waiting, start, store_of(settings, model_folder, version))
 
 
-def store_of(settings: Scorer, model_folder: Path, version: int) -> Path:
-    """Where the values of a scorer that loads a model are kept."""
-    model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+def rounded(outcome: Outcome) -> Outcome:
+    """Metrics with six significant digits: what is behind them depends on the batch that an answer is scored in."""
+    if not isinstance(outcome, Scored):
+        return outcome
+    return outcome._replace(metrics={name: float(f"{value:.6g}") for name, value in outcome.metrics.items()})
+
+
+def store_of(settings: Scorer, model_folder: Path | None, version: int) -> Path:
+    """Where the values of a scorer are kept that is slow to start."""
+    model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
     files = {key: file_sha256(path) for key, path in scorer_files(settings).items()}
-    identity = [decisive_settings(settings), model, files, versions("torch", "transformers", "sentence-transformers"), version]
+    packages = versions("torch", "transformers", "sentence-transformers") if model_folder else versions("rouge-score")
+    identity = [decisive_settings(settings), model, files, packages, version]
     return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
 
 

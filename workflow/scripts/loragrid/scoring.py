@@ -231,15 +231,11 @@ def waiting_items(scorer: str, raw: Mapping[str, Any], read_examples: bool) -> I
         yield from (item for of_prediction in items for item in of_prediction)
 
 
-def rounded(value: float) -> float:
-    """Six significant digits: what is behind them depends on the batch that an answer is scored in."""
-    return float(f"{value:.6g}")
-
-
 def _as_json(outcome: Outcome) -> Any:
-    if isinstance(outcome, Scored):
-        return {"metrics": {name: rounded(value) for name, value in outcome.metrics.items()}}
-    return None if outcome is None else outcome._asdict()
+    if outcome is None:
+        return None
+    # What is empty comes back by itself.
+    return {key: value for key, value in outcome._asdict().items() if value or key in ("metrics", "reason")}
 
 
 def _from_json(value: Any) -> Outcome:
