@@ -42,6 +42,12 @@ from loragrid.scorers import READ_EXAMPLES
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
+# The default limit on job starts (100 a second) makes Snakemake 9 look for jobs to start once more a second after each time that it looked. After
+# some hundred jobs that alone keeps a core busy. A limit of the user's own stays.
+LIMIT = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
+if LIMIT and (LIMIT.max_jobs, LIMIT.timespan) == (100, 1):
+    workflow.scheduling_settings.max_jobs_per_timespan = None
+
 # A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
 BEFORE_SCORES = 1
 
