@@ -405,7 +405,7 @@ def test_ways_of_asking_are_an_axis_of_prediction_and_train_nothing_more(changea
     scores = pd.read_csv(folder / "tables/scores.csv")
     assert len(scores) == (6 + 4) * 5
     comparisons = pd.read_csv(folder / "tables/comparisons.csv")
-    assert len(comparisons) == (4 + 2) * 4
+    assert len(comparisons) == (4 + 2) * 5
     path = changeable.folder / "data/prompts/alpaca.jinja"
     path.write_text(path.read_text().replace("Below", "Here"))
     assert changeable.planned() == {"predict": 2, "score": 4, "describe_model": 1, "analyse": 1, "report": 1}
