@@ -18,7 +18,7 @@ def test_base_model_and_adapter_answer_and_agree_with_hf(real_project):
             "engine": {"type": "vllm", "python": str(PYTHON), "settings": {"enforce_eager": True, "max_num_seqs": 8}},
         }
         config["grid"][0] |= {"tasks": ["outcome"], "sample_types": ["manual"], "nb_samples": [4]}
-        config["tasks"]["outcome"] |= {"subset": 3, "scorers": ["rouge"]}
+        config["tasks"]["outcome"] |= {"subset": 3, "scorers": ["rouge"], "baselines": []}
 
     real_project.edit_config(through_vllm)
     real_project.snakemake("--cores", "1")
