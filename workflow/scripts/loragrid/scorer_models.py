@@ -11,6 +11,7 @@ import torch
 from loragrid.batches import padded
 from loragrid.devices import pick_device
 from loragrid.errors import UserError
+from loragrid.external import question
 from loragrid.scorer_embeddings import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring import Failed, Item, Outcome, Scored, ScorerFunction
 
@@ -39,18 +40,18 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         model.config.pad_token_id = tokenizer.pad_token_id
     longest = longest_input(tokenizer, model.config)
 
-    def encode(question: str, answer: str) -> list[int]:
+    def encode(asked: str, answer: str) -> list[int]:
         if tokenizer.chat_template is None:
-            pair = (question, answer) if question else (answer,)
+            pair = (asked, answer) if asked else (answer,)
             ids: list[int] = tokenizer(*pair, truncation=True, max_length=longest).input_ids
             return ids
-        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
         ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"]
         return ids[:longest]
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
-        asked = [(question_of(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
+        asked = [(question(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
         pairs = list(dict.fromkeys(asked))
         ids = [encode(*pair) for pair in pairs]
         found: dict[tuple[str, str], float] = {}
@@ -61,17 +62,12 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
             found |= {pairs[i]: value for i, value in zip(indices, logits, strict=True)}
         outcomes: list[Outcome] = []
         for item in items:
-            own = found[question_of(item), item.prediction]
-            best = max(found[question_of(item), r] for r in item.references)
+            own = found[question(item), item.prediction]
+            best = max(found[question(item), r] for r in item.references)
             outcomes.append(Scored({"reward": own, "reference_reward": best, "preference": preference(own, best)}))
         return outcomes
 
     return compare
-
-
-def question_of(item: Item) -> str:
-    """Instruction and input, one after the other."""
-    return "\n\n".join(filter(None, (item.instruction, item.input)))
 
 
 def preference(own: float, other: float) -> float:
