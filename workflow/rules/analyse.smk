@@ -34,7 +34,7 @@ rule analyse:
     threads: 1
     resources:
         # Tables are about ten times as large in memory as their files.
-        mem_mb=lambda wildcards, input: 2000 + int(10 * input.size_mb),
+        mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
         version=4,
         settings=analysis_settings(),

@@ -13,7 +13,10 @@ rule check:
         "../../envs/infer.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=sized("predict", "mem_mb", 4000),
+        runtime=sized("predict", "runtime", 60),
+        gpu=sized("predict", "gpu"),
+        gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,
         model=lambda wildcards: asked_settings(wildcards.base_model),

@@ -187,6 +187,32 @@ def pretrained(name):
     return CONFIG.models.get(name) or CONFIG.encoders.get(name) or CONFIG.reward_models[name]
 
 
+def growing(amount):
+    """Resource function: so much for the first attempt, twice as much for the second, and so on."""
+    return lambda wildcards, attempt: amount * attempt
+
+
+def sized(stage, resource, default=None):
+    """Resource function: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
+
+    def amount(wildcards, attempt):
+        model = loaded_model(wildcards)
+        configured = getattr(getattr(pretrained(model).resources, stage), resource) if model else None
+        found = default if configured is None else configured
+        return found * attempt if found and resource in ("mem_mb", "runtime") else found
+
+    return amount
+
+
+def loaded_model(wildcards):
+    """The name of the model that a job loads: of its scorer or its prompting, if it has one, else the base model."""
+    if "scorer" in wildcards.keys():
+        return model_of(CONFIG.scorers[wildcards.scorer])
+    if "prompting" in wildcards.keys():
+        return getattr(CONFIG.prompting(wildcards.prompting), "encoder", None)
+    return wildcards.base_model
+
+
 def model_settings(base_model):
     """Those settings of a base model that decide what it learns and says."""
     model = CONFIG.models[base_model]

@@ -14,7 +14,7 @@ rule decontaminate:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=1,
     message:

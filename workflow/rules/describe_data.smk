@@ -19,7 +19,7 @@ rule describe_data:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         version=1,
     message:

@@ -12,7 +12,7 @@ rule describe_model:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=2,
         source=lambda wildcards: CONFIG.models[wildcards.base_model].source.model_dump(),

@@ -13,7 +13,7 @@ rule export:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=2,
     message:

@@ -10,7 +10,7 @@ rule fetch_package:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=growing(500),
     params:
         version=1,
     message:

@@ -12,7 +12,7 @@ rule human_sheet:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=1,
         evaluation=lambda wildcards: CONFIG.human_evaluations[wildcards.evaluation].model_dump(),

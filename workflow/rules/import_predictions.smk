@@ -17,7 +17,7 @@ rule import_predictions:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=1,
         axes=external_axes,

@@ -17,7 +17,10 @@ rule merge:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=sized("import_model", "mem_mb", 6000),
+        runtime=sized("import_model", "runtime", 60),
+        gpu=sized("import_model", "gpu"),
+        gpu_model=sized("import_model", "gpu_model"),
     params:
         version=1,
     message:

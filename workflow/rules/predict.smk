@@ -19,7 +19,10 @@ rule predict:
         "../../envs/infer.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=sized("predict", "mem_mb", 4000),
+        runtime=sized("predict", "runtime", 240),
+        gpu=sized("predict", "gpu"),
+        gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,
         axes=axes,

@@ -15,7 +15,7 @@ rule predict_baseline:
         "../../envs/score.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=2,
         rule=lambda wildcards: CONFIG.tasks[wildcards.task].rule if wildcards.run == "rule" else None,

@@ -16,7 +16,7 @@ rule prepare_dataset:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=1,
         source=lambda wildcards: data_source(wildcards).model_dump(),

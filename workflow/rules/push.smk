@@ -11,7 +11,7 @@ rule push:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
     params:
         version=1,
         hub=hub_settings,

@@ -41,7 +41,7 @@ rule report:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         version=2,
         tiers=TIERS,
@@ -61,7 +61,7 @@ rule partial_report:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         version=1,
         tiers=lambda wildcards: tiers(),

@@ -12,7 +12,10 @@ rule score:
         "../../envs/score.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=sized("score", "mem_mb", 2000),
+        runtime=sized("score", "runtime", 60),
+        gpu=sized("score", "gpu"),
+        gpu_model=sized("score", "gpu_model"),
     params:
         version=1,
         scorer=lambda wildcards: decisive_settings(CONFIG.scorers[wildcards.scorer])

@@ -14,7 +14,10 @@ rule select_demonstrations:
         "../../envs/score.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=sized("score", "mem_mb", 2000),
+        runtime=sized("score", "runtime", 60),
+        gpu=sized("score", "gpu"),
+        gpu_model=sized("score", "gpu_model"),
     params:
         version=1,
         prompting=lambda wildcards: CONFIG.prompting(wildcards.prompting).model_dump(),

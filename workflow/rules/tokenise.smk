@@ -16,7 +16,7 @@ rule tokenise:
         "../../envs/infer.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         version=1,
         model=lambda wildcards: model_settings(wildcards.base_model),

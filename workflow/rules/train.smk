@@ -19,7 +19,10 @@ rule train:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=sized("train", "mem_mb", 6000),
+        runtime=sized("train", "runtime", 720),
+        gpu=sized("train", "gpu"),
+        gpu_model=sized("train", "gpu_model"),
         checkpoint_minutes=10,
     params:
         version=1,

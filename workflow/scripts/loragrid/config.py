@@ -211,6 +211,39 @@ class DecodingEntry(Generation):
         return self
 
 
+class JobResources(Section):
+    """What one job asks a cluster, or `--resources`, for. Memory and time grow with every attempt: twice as much for the second one."""
+
+    mem_mb: int | None = Field(None, ge=1, description="Memory of the machine, in MB.")
+    runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
+    gpu: int | None = Field(None, ge=0, description="Number of GPUs.")
+    gpu_model: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_.]+$", description="Kind of GPU, as the cluster names it, for example `a100`; needs gpu."
+    )
+
+    @model_validator(mode="after")
+    def _model_is_of_a_gpu(self) -> Self:
+        if self.gpu_model is not None and not self.gpu:
+            raise ValueError("gpu_model needs gpu: how many of them")
+        return self
+
+
+class ScorerModelResources(Section):
+    """What jobs that load a model of scorers ask for, by stage; what is not said here is as the rule has it."""
+
+    import_model: JobResources = Field(default=JobResources(), description="Importing the model.")
+    score: JobResources = Field(default=JobResources(), description="Scoring, or selecting demonstrations, with the model.")
+
+
+class ModelResources(ScorerModelResources):
+    """What jobs that load a base model ask for, by stage; what is not said here is as the rule has it."""
+
+    import_model: JobResources = Field(default=JobResources(), description="Importing the model, and merging an adapter into it.")
+    train: JobResources = Field(default=JobResources(), description="Training on the model.")
+    predict: JobResources = Field(default=JobResources(), description="Predictions and checks.")
+    score: JobResources = Field(default=JobResources(), description="Scoring with the model.")
+
+
 class BaseModelEntry(Section):
     """A pretrained causal language model."""
 
@@ -252,6 +285,10 @@ class BaseModelEntry(Section):
         description="What holds for this model's answers where a decoding does not say it; goes before the task's own.",
     )
     price: Price | None = Field(None, description="What the model costs, for the report.")
+    resources: ModelResources = Field(
+        default=ModelResources(),
+        description="Memory, time and GPUs of the jobs that load the model, where the rules' own are not enough.",
+    )
 
     @model_validator(mode="after")
     def _source_is_there_if_needed(self) -> Self:
@@ -264,12 +301,18 @@ class Encoder(Section):
     """A sentence encoder, used by scorers."""
 
     source: ModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
+    resources: ScorerModelResources = Field(
+        default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the encoder."
+    )
 
 
 class RewardModel(Section):
     """A reward model: any sequence classifier in the layout of transformers, used by scorers."""
 
     source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+    resources: ScorerModelResources = Field(
+        default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the model."
+    )
 
 
 class DataFile(Section):

@@ -68,10 +68,18 @@ def key_table(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterat
     yield "|---|---|---|---|"
     required = definition.get("required", [])
     for key, value in definition["properties"].items():
-        default = "required" if key in required else f"`{json.dumps(value.get('default'))}`"
+        default = "required" if key in required else f"`{json.dumps(_said(value.get('default')))}`"
         described = value if "description" in value else definitions[value["$ref"].rpartition("/")[2]]
         meaning = described["description"].replace("|", "\\|")
         yield f"| `{key}` | {'; '.join(types(value))} | {default} | {meaning} |"
+
+
+def _said(default: Any) -> Any:
+    """A default without those of its keys that say nothing."""
+    if not isinstance(default, dict):
+        return default
+    said = {key: _said(value) for key, value in default.items()}
+    return {key: value for key, value in said.items() if value not in (None, {})}
 
 
 def types(value: dict[str, Any]) -> Iterator[str]:
