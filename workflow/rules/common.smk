@@ -37,7 +37,7 @@ from loragrid.grid import (
 )
 from loragrid.human_sheets import choose
 from loragrid.rubrics import read_rubric
-from loragrid.scorer_settings import decisive_settings, kind_of, model_of, scorer_files
+from loragrid.scorer_settings import decisive_settings, is_light, kind_of, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
@@ -202,6 +202,12 @@ def sized(stage, resource, default=None):
         return found * attempt if found and resource in ("mem_mb", "runtime") else found
 
     return amount
+
+
+def scoring_minutes(wildcards, attempt):
+    """Resource function: the time limit of a score job, in minutes; short, since jobs grouped in one submission add up."""
+    default = 5 if is_light(CONFIG.scorers[wildcards.scorer]) else 30
+    return sized("score", "runtime", default)(wildcards, attempt)
 
 
 def loaded_model(wildcards):

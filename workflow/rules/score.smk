@@ -13,7 +13,7 @@ rule score:
     threads: 1
     resources:
         mem_mb=sized("score", "mem_mb", 2000),
-        runtime=sized("score", "runtime", 60),
+        runtime=scoring_minutes,
         gpu=sized("score", "gpu"),
         gpu_model=sized("score", "gpu_model"),
     params:

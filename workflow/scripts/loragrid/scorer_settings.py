@@ -405,6 +405,11 @@ def model_of(scorer: Scorer) -> str | None:
     return None
 
 
+def is_light(scorer: Scorer) -> bool:
+    """Whether a scorer takes seconds: it loads no model, asks nobody and runs nobody else's code."""
+    return model_of(scorer) is None and not isinstance(scorer, JudgeScorer | CustomScorer | EvaluateScorer)
+
+
 def scorer_files(scorer: Scorer) -> dict[str, str]:
     """The files on this machine that a scorer reads, by their keys."""
     match scorer:
