@@ -338,6 +338,21 @@ def test_one_number_seeds_everything_unless_it_is_spelled_out(raw):
 
 
 @pytest.mark.parametrize(
+    ("section", "resources", "expected"),
+    [
+        ("models", {"train": {"gpus": 1}}, "resources.train.gpus: unknown key; did you mean 'gpu'?"),
+        ("models", {"trian": {"gpu": 1}}, "resources.trian: unknown key; did you mean 'train'?"),
+        ("models", {"train": {"gpu_model": "a100"}}, "resources.train: gpu_model needs gpu"),
+        ("models", {"predict": {"runtime": 0}}, "resources.predict.runtime: "),
+        ("encoders", {"train": {"gpu": 1}}, "resources.train: unknown key; known: import_model, score"),
+    ],
+)
+def test_mistake_in_the_resources_of_a_model_is_named(raw, section, resources, expected):
+    raw[section]["m"] = {"source": {"path": "m"}, "resources": resources}
+    assert f"{section}.m.{expected}" in sentence(raw)
+
+
+@pytest.mark.parametrize(
     ("path", "text"),
     [
         (reference.SCHEMA, reference.schema_text()),
