@@ -594,3 +594,27 @@ def external_file(wildcards):
 def external_axes(wildcards):
     """What every external prediction says about its origin and about the data that it is evaluated on."""
     return {axis: wildcards[axis] for axis in ("task", "sample_type", "base_model", "run")}
+
+
+def planned_rules():
+    """What a plan needs to know of each rule that makes files: how its first output is told, and what it asks for, as far as that is one number."""
+    found = {}
+    for rule in workflow.rules:
+        if rule.output:
+            asked = {name: rule.resources.get(name) for name in ("_cores", "mem_mb", "gpu")}
+            fixed = {name: one.value for name, one in asked.items() if one is not None and not one.is_evaluable()}
+            pattern = rule.output[0].regex().pattern
+            found[rule.name] = {
+                "pattern": pattern,
+                "threads": fixed.get("_cores", 1),
+                "mem_mb": fixed.get("mem_mb"),
+                "gpu": fixed.get("gpu", 0),
+            }
+    return found
+
+
+def planned_machine():
+    """How many jobs run at a time, and the GPUs of this machine that they share; a cluster has its own."""
+    gpus = Path("/proc/driver/nvidia/gpus")
+    at_once = workflow.nodes or workflow.cores
+    return {"at_once": at_once, "gpus": len(list(gpus.iterdir())) if gpus.is_dir() and not workflow.nodes else 0}
