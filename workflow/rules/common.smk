@@ -597,24 +597,16 @@ def external_axes(wildcards):
 
 
 def planned_rules():
-    """What a plan needs to know of each rule that makes files: how its first output is told, and what it asks for, as far as that is one number."""
+    """How the first output of each rule is told, and what the rule asks for, as far as that is one number."""
     found = {}
-    for rule in workflow.rules:
-        if rule.output:
-            asked = {name: rule.resources.get(name) for name in ("_cores", "mem_mb", "gpu")}
+    for known in workflow.rules:
+        if known.output:
+            asked = {name: known.resources.get(name) for name in ("_cores", "mem_mb", "gpu")}
             fixed = {name: one.value for name, one in asked.items() if one is not None and not one.is_evaluable()}
-            pattern = rule.output[0].regex().pattern
-            found[rule.name] = {
-                "pattern": pattern,
+            found[known.name] = {
+                "pattern": known.output[0].regex().pattern,
                 "threads": fixed.get("_cores", 1),
                 "mem_mb": fixed.get("mem_mb"),
                 "gpu": fixed.get("gpu", 0),
             }
     return found
-
-
-def planned_machine():
-    """How many jobs run at a time, and the GPUs of this machine that they share; a cluster has its own."""
-    gpus = Path("/proc/driver/nvidia/gpus")
-    at_once = workflow.nodes or workflow.cores
-    return {"at_once": at_once, "gpus": len(list(gpus.iterdir())) if gpus.is_dir() and not workflow.nodes else 0}

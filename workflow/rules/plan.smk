@@ -12,7 +12,8 @@ rule plan:
         version=1,
         snakefile=workflow.main_snakefile,
         rerun_triggers=lambda wildcards: sorted(str(trigger) for trigger in workflow.rerun_triggers),
-        machine=lambda wildcards: planned_machine(),
+        jobs=lambda wildcards: workflow.nodes,
+        cores=lambda wildcards: workflow.cores if workflow.nodes is None else None,
         rules=lambda wildcards: planned_rules(),
     message:
         "Estimate what is still to be computed"

@@ -8,7 +8,7 @@ from loragrid.config import Config
 from loragrid.estimates import Machine, estimate
 from loragrid.history import read_history
 from loragrid.job import logged
-from loragrid.plan import describe, planned_jobs, write_plan
+from loragrid.plan import describe, gpus_here, planned_jobs, write_plan
 from loragrid.workload import parameters_of, workload
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 screen = sys.stdout
 with logged(snakemake.log[0]):
     config = Config.from_mapping(snakemake.config)
-    rules, machine, results = snakemake.params.rules, Machine(**snakemake.params.machine), Path("results")
+    rules, on_cluster, results = snakemake.params.rules, snakemake.params.jobs, Path("results")
+    machine = Machine(on_cluster, 0) if on_cluster else Machine(snakemake.params.cores, gpus_here())
     jobs = planned_jobs(snakemake.config, snakemake.params.snakefile, snakemake.params.rerun_triggers, rules)
     history = read_history(results)
     parameters = {name: parameters_of(name, model, results) for name, model in config.models.items()}

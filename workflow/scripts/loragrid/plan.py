@@ -18,7 +18,7 @@ from loragrid.estimates import FLOPS, GPU_FLOPS, Machine, Plan, Row, summed
 from loragrid.files import written_whole
 from loragrid.workload import Job
 
-HEADINGS = ("jobs", "done", "to do", "tokens", "new", "time", "peak MB", "asked MB", "rests on")
+HEADINGS = ("jobs", "done", "to do", "tokens", "new", "time", "GB peak", "asked", "rests on")
 
 
 def planned_jobs(
@@ -68,6 +68,12 @@ def read_summary(lines: Iterable[str], patterns: Mapping[str, str]) -> list[Job]
     return jobs
 
 
+def gpus_here() -> int:
+    """NVIDIA GPUs of this machine, as their driver lists them."""
+    listed = Path("/proc/driver/nvidia/gpus")
+    return len(list(listed.iterdir())) if listed.is_dir() else 0
+
+
 def write_plan(plan: Plan, text: str, results: Path) -> None:
     """Write `plan.csv`, with a row for each rule and base model, and the text beside it."""
     with written_whole(results / "plan.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -101,9 +107,9 @@ def describe(
     lines += _table("rule", [(row.rule, row) for row in [*by_rule, whole]])
     if by_model:
         lines += ["", *_table("base model", [(row.base_model, row) for row in by_model])]
+    lines += ["", "new: tokens of answers, learnt or generated; GB: highest that is recorded, and what a job asks for."]
     if whole.to_do:
         on_gpus = f" and {machine.gpus} GPU{'s' * (machine.gpus != 1)}" if machine.gpus else ""
-        lines.append("")
         lines.append(f"Together {duration(whole.hours * 3600)} of computing;")
         lines[-1] += f" with {machine.at_once} at a time{on_gpus} about {duration(plan.wall_s)} on the clock."
     lines += _costs(plan.rows)
@@ -113,9 +119,9 @@ def describe(
 def _table(heading: str, named: Sequence[tuple[str, Row]]) -> list[str]:
     cells: list[tuple[str, ...]] = [(heading, *HEADINGS)]
     for name, row in named:
-        peak, asked = (f"{value:,.0f}" if value else "-" for value in (row.peak_mb, row.mem_mb))
-        memory = (peak, asked) if heading == "rule" and name != "total" else ("", "")
-        counts = [f"{round(value):,}" if value else "-" for value in (row.tokens, row.new_tokens)]
+        peak, asked = (gigabytes(value) if value else "-" for value in (row.peak_mb, row.mem_mb))
+        memory = (peak, asked) if name != "total" else ("", "")
+        counts = [amount(value) if value else "-" for value in (row.tokens, row.new_tokens)]
         rests = row.basis
         if row.basis == "recorded":
             rests = f"{row.records:,} job{'s' * (row.records != 1)}"
@@ -141,7 +147,7 @@ def _costs(rows: Iterable[Row]) -> list[str]:
     if judged:
         one = summed(judged)
         price = f", {one.cost:,.2f} by their price" if one.cost else ""
-        lines.append(f"Judges: at most {one.requests:,.0f} requests with {one.tokens:,.0f} tokens{price}.")
+        lines.append(f"Judges: at most {one.requests:,.0f} requests with {amount(one.tokens)} tokens{price}.")
     if asked:
         lines.append(f"Base models: {summed(asked).cost:,.2f} by their price.")
     return lines
@@ -183,10 +189,24 @@ def _grounds(
     return lines
 
 
+def amount(number: float) -> str:
+    """A count in three digits: thousands (k), millions (M), milliards (G) or more (T)."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            value = number / size
+            return f"{value:.2f}{unit}" if value < 9.995 else f"{value:.1f}{unit}" if value < 99.95 else f"{value:,.0f}{unit}"
+    return f"{number:.0f}"
+
+
+def gigabytes(megabytes: float) -> str:
+    """Memory in GB."""
+    return f"{megabytes / 1000:,.1f}" if megabytes >= 50 else "<0.1"
+
+
 def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, with two digits or more."""
-    for size, unit in ((86400 * 3, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            value = seconds / {"d": 86400, "h": 3600, "min": 60}[unit]
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+    """Seconds, minutes, hours or days, in two digits or more."""
+    for least, size, unit in ((3 * 86400, 86400, "d"), (3600, 3600, "h"), (59.5, 60, "min")):
+        if seconds >= least:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
     return f"{seconds:.0f} s"
