@@ -63,8 +63,9 @@ def test_text_has_counts_tokens_time_memory_and_grounds_in_100_columns():
 def test_text_is_honest_about_a_first_guess():
     guess = ROW._replace(hours_recorded=0, basis="first guess", records=0)
     text = text_of(guess, parameters={"m": (1e9, "guess")})
+    assert max(map(len, text.splitlines())) <= 100
     assert "can be wrong by a factor of ten" in text
-    assert "parameters of m: unknown, taken as 1,000 million" in text
+    assert "parameters of m: unknown, taken as 1.00G" in text
     assert "factor of ten" not in text_of(ROW)
     assert "parameters of" not in text_of(ROW)
 

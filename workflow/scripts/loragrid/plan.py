@@ -113,7 +113,7 @@ def describe(
         lines.append(f"Together {duration(whole.hours * 3600)} of computing;")
         lines[-1] += f" with {machine.at_once} at a time{on_gpus} about {duration(plan.wall_s)} on the clock."
     lines += _costs(plan.rows)
-    return "\n".join([*lines, *_grounds(plan.rows, basis, parameters, machine)])
+    return "\n".join([*lines, *_grounds(plan.rows, basis, parameters)])
 
 
 def _table(heading: str, named: Sequence[tuple[str, Row]]) -> list[str]:
@@ -153,9 +153,7 @@ def _costs(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
-def _grounds(
-    rows: Iterable[Row], basis: Mapping[str, Iterable[str]], parameters: Mapping[str, tuple[float, str]], machine: Machine
-) -> list[str]:
+def _grounds(rows: Iterable[Row], basis: Mapping[str, Iterable[str]], parameters: Mapping[str, tuple[float, str]]) -> list[str]:
     """What the estimate rests on."""
     to_do = [row for row in rows if row.to_do]
     if not to_do:
@@ -176,16 +174,12 @@ def _grounds(
     if guessed := [row for row in to_do if row.basis == "first guess"]:
         lines.append("  first guess: can be wrong by a factor of ten; run a few jobs, then plan again")
         if any(row.tokens and not row.requests for row in guessed):
-            speed = (
-                f"{GPU_FLOPS / 1e9:,.0f} GFLOP/s of a GPU"
-                if machine.gpus
-                else f"{FLOPS / 1e9:,.0f} GFLOP/s of a processor's thread"
-            )
-            lines.append(f"  guessed times of training and prediction: parameters x tokens, at {speed}")
+            speeds = f"{FLOPS / 1e9:,.0f} GFLOP/s a thread, {GPU_FLOPS / 1e9:,.0f} a GPU"
+            lines.append(f"  guessed training and prediction: parameters x tokens at {speeds}")
     for name in (name for name in parameters if any(row.base_model == name and row.basis != "recorded" for row in to_do)):
         size, source = parameters[name]
         known = "unknown, taken as " if source == "guess" else ""
-        lines.append(f"  parameters of {name}: {known}{size / 1e6:,.0f} million{'' if known else f' (from its {source})'}")
+        lines.append(f"  parameters of {name}: {known}{amount(size)}{'' if known else f' (from its {source})'}")
     return lines
 
 
