@@ -626,3 +626,19 @@ def external_file(wildcards):
 def external_axes(wildcards):
     """What every external prediction says about its origin and about the data that it is evaluated on."""
     return {axis: wildcards[axis] for axis in ("task", "sample_type", "base_model", "run")}
+
+
+def planned_rules():
+    """How the first output of each rule is told, and what the rule asks for, as far as that is one number."""
+    found = {}
+    for known in workflow.rules:
+        if known.output:
+            asked = {name: known.resources.get(name) for name in ("_cores", "mem_mb", "gpu")}
+            fixed = {name: one.value for name, one in asked.items() if one is not None and not one.is_evaluable()}
+            found[known.name] = {
+                "pattern": known.output[0].regex().pattern,
+                "threads": fixed.get("_cores", 1),
+                "mem_mb": fixed.get("mem_mb"),
+                "gpu": fixed.get("gpu", 0),
+            }
+    return found
