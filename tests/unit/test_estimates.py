@@ -18,8 +18,14 @@ from loragrid.history import Recorded
 from loragrid.workload import Job, Work
 
 SIZES = {"small": 1e8, "large": 4e8, "hosted": 1e9}
-RULE = {"threads": 1, "mem_mb": 6000, "gpu": 0}
-RULES = dict.fromkeys(("train", "predict", "score", "check", "import_model"), RULE)
+
+
+def rule(**asked):
+    """A rule all of whose jobs ask for the same."""
+    return {"decider": "", "asked": {"": {"cores": 1, "mem_mb": 6000, "gpu": 0} | asked}}
+
+
+RULES = dict.fromkeys(("train", "predict", "score", "check", "import_model"), rule())
 JUDGE = {"type": "judge", "rubric": "both_0_10", "model": "j", "concurrency": 5}
 
 
@@ -146,16 +152,24 @@ def test_first_guess_is_for_a_gpu_where_there_is_one_or_one_is_asked_for():
     work, jobs = Work(effort=1e6), jobs_of("train", 1, 1)
     on_gpu = START_UP + 1e6 * 4 * 1e8 / GPU_FLOPS
     here = plan_of(jobs, [work], machine=Machine(2, 1))
-    asked = plan_of(jobs, [work], rules={"train": RULE | {"gpu": 1}})
+    asked = plan_of(jobs, [work], rules={"train": rule(gpu=1)})
     assert [plan.rows[0].longest_s for plan in (here, asked)] == pytest.approx([on_gpu, on_gpu])
-    threads = plan_of(jobs, [work], rules={"train": RULE | {"threads": 4}})
+    threads = plan_of(jobs, [work], rules={"train": rule(cores=4)})
     assert threads.rows[0].longest_s == pytest.approx(START_UP + 1e6 * 4 * 1e8 / (4 * FLOPS))
 
 
 def test_memory_that_is_no_one_number_is_as_recorded():
-    rules = {"train": RULE | {"mem_mb": None}}
+    rules = {"train": rule(mem_mb=None)}
     [row] = plan_of(jobs_of("train", 1, 1), [Work()], [trained()._replace(asked_mb=7777)], rules=rules).rows
     assert row.mem_mb == 7777
+
+
+def test_memory_is_the_most_that_a_job_of_the_base_model_asks_for():
+    asked = {name: {"cores": 1, "mem_mb": mem_mb, "gpu": 0} for name, mem_mb in (("", 1), ("small", 1000), ("large", 9000))}
+    rules = {"train": {"decider": "base_model", "asked": asked}}
+    jobs = [*jobs_of("train", 1, 1), *jobs_of("train", 1, 1, base_model="large")]
+    rows = plan_of(jobs, [Work(), Work()], rules=rules).rows
+    assert {row.base_model: row.mem_mb for row in rows} == {"small": 1000, "large": 9000}
 
 
 def rows_of(count, seconds=100.0, rules=RULES):
@@ -167,7 +181,7 @@ def test_clock_shares_jobs_out_but_runs_no_job_in_pieces():
     assert wall_seconds(rows_of(10), Machine(2, 0)) == pytest.approx(500)
     assert wall_seconds(rows_of(10), Machine(1000, 0)) == pytest.approx(100)
     # Jobs of several threads, and of which each has a GPU to itself.
-    wide = rows_of(10, rules={"check": RULE | {"threads": 4}})
+    wide = rows_of(10, rules={"check": rule(cores=4)})
     assert wall_seconds(wide, Machine(8, 0)) == pytest.approx(500)
     assert wall_seconds(wide, Machine(3, 0)) == pytest.approx(1000)
     assert wall_seconds(rows_of(10), Machine(8, 2)) == pytest.approx(500)

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.iocontainers import Wildcards
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
@@ -629,16 +630,24 @@ def external_axes(wildcards):
 
 
 def planned_rules():
-    """How the first output of each rule is told, and what the rule asks for, as far as that is one number."""
+    """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
     found = {}
     for known in workflow.rules:
         if known.output:
-            asked = {name: known.resources.get(name) for name in ("_cores", "mem_mb", "gpu")}
-            fixed = {name: one.value for name, one in asked.items() if one is not None and not one.is_evaluable()}
-            found[known.name] = {
-                "pattern": known.output[0].regex().pattern,
-                "threads": fixed.get("_cores", 1),
-                "mem_mb": fixed.get("mem_mb"),
-                "gpu": fixed.get("gpu", 0),
-            }
+            decider = next((name for name in ("scorer", "base_model") if name in known.wildcard_names), "")
+            values = CONFIG.scorers if decider == "scorer" else CONFIG.models if decider else {}
+            asked = {value: asked_resources(known, {decider: value}) for value in ("", *values)}
+            found[known.name] = {"pattern": known.output[0].regex().pattern, "decider": decider, "asked": asked}
+    return found
+
+
+def asked_resources(rule, wildcards):
+    """Threads, memory and GPUs of a first attempt, as far as they are known from nothing but these wildcards."""
+    found = {}
+    for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0)):
+        try:
+            known = rule.resources.get(name).evaluate(Wildcards(fromdict=wildcards), attempt=1).value
+        except (WorkflowError, TypeError, LookupError, AttributeError):
+            known = None
+        found[name.strip("_")] = default if known is None else known
     return found

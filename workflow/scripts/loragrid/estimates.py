@@ -104,7 +104,8 @@ def estimate(
     Args:
         works: what each job has to do.
         parameters: of each base model.
-        rules: `threads`, `mem_mb` (or None) and `gpu` (how many it asks for) of each rule.
+        rules: of each rule `asked`, what a job asks for: `cores`, `mem_mb` (or None) and `gpu`, by the value of its wildcard
+            `decider`, and under "" for all other values.
     """
     by_rule: dict[str, list[Recorded]] = {}
     for one in history:
@@ -116,8 +117,10 @@ def estimate(
     rows = []
     for (rule, base_model), group in grouped.items():
         to_do = [(job, work) for job, work in group if job.to_do]
-        threads, recorded = rules[rule]["threads"], by_rule.get(rule, [])
-        flops = GPU_FLOPS if machine.gpus or rules[rule]["gpu"] else FLOPS * threads
+        recorded = by_rule.get(rule, [])
+        asked = [_asked(rules[rule], job) for job, _ in group]
+        threads = max(one["cores"] for one in asked)
+        flops = GPU_FLOPS if machine.gpus or any(one["gpu"] for one in asked) else FLOPS * threads
         known: dict[tuple[str, Work], Estimate] = {}
         estimates = []
         for job, work in to_do:
@@ -142,13 +145,18 @@ def estimate(
                 longest_s=max(seconds, default=0.0),
                 cost=sum(cost_of(config, job, work, one.seconds) for (job, work), one in zip(to_do, estimates, strict=True)),
                 peak_mb=max((one.peak_mb for one in own), default=0.0),
-                mem_mb=rules[rule]["mem_mb"] or (own[-1].asked_mb if own else None) or 0,
+                mem_mb=max(one["mem_mb"] or 0 for one in asked) or (own[-1].asked_mb if own else None) or 0,
                 threads=threads,
                 basis=max((one.basis for one in estimates), key=BASES.index, default=""),
                 records=max((one.records for one in estimates), default=0),
             )
         )
     return Plan(rows, wall_seconds(rows, machine))
+
+
+def _asked(rule: Mapping[str, Any], job: Job) -> Mapping[str, Any]:
+    asked: Mapping[str, Any] = rule["asked"].get(job.wildcards.get(rule["decider"]), rule["asked"][""])
+    return asked
 
 
 def estimate_job(
