@@ -40,7 +40,7 @@ from loragrid.rubrics import read_rubric
 from loragrid.scorer_settings import decisive_settings, kind_of, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
 
-# The files of a model besides its weights, and the states of unfinished work, are no outputs of rules: a storage would lose them.
+# Many files of a model, and the states of unfinished work, are no outputs of rules: a storage would lose them.
 if workflow.storage_settings and workflow.storage_settings.default_storage_provider:
     raise WorkflowError(
         "results/ must be a folder that all jobs share: leave out --default-storage-provider "
