@@ -80,7 +80,8 @@ def copy_workflow(folder: Path) -> Project:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
-    (folder / "slurm").symlink_to("profiles/slurm")
+    for profile in ("slurm", "workstation"):
+        (folder / profile).symlink_to(f"profiles/{profile}")
     return Project(folder)
 
 

@@ -1,86 +1,10 @@
-import os
-import select
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from loragrid.devices import lease_gpus, pick_dtype
-from loragrid.errors import UserError
-
-HOLD = """
-import sys, time
-from loragrid.devices import lease_gpus
-print(*lease_gpus({"gpu": int(sys.argv[1]), "jobs_per_gpu": int(sys.argv[2])}, poll_s=0.05), flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """A machine whose driver lists two GPUs."""
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nprintf 'GPU-a\\nGPU-b\\n'\n")
-    (tmp_path / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("loragrid.devices._leases", [])
-    monkeypatch.setenv("PYTHONPATH", "workflow/scripts")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    processes = []
-
-    def start(gpu=1, jobs_per_gpu=1):
-        command = [sys.executable, "-c", HOLD, str(gpu), str(jobs_per_gpu)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def test_jobs_at_the_same_time_get_different_gpus_and_the_next_one_waits_for_a_death(machine):
-    first, second = machine(), machine()
-    assert {first.stdout.readline().strip(), second.stdout.readline().strip()} == {"GPU-a", "GPU-b"}
-    third = machine()
-    assert not select.select([third.stdout], [], [], 4)[0]
-    second.kill()
-    assert third.stdout.readline().strip() in ("GPU-a", "GPU-b")
-
-
-def test_a_job_can_have_several_gpus(machine):
-    assert machine(gpu=2).stdout.readline().split() == ["GPU-a", "GPU-b"]
-
-
-def test_jobs_share_a_gpu_only_where_asked_and_only_when_each_has_one(machine):
-    leased = [machine(jobs_per_gpu=2).stdout.readline().strip() for _ in range(4)]
-    assert leased == ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]
-
-
-def test_leased_gpus_are_the_only_ones_that_the_process_sees(machine, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert lease_gpus({}) == ["GPU-a"]
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-a"
-    # What has been handed out is not leased again.
-    assert lease_gpus({"gpu": 2}) == []
-
-
-def test_gpus_that_something_else_hands_out_are_left_alone(machine, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert lease_gpus({}) == []
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
-
-
-def test_more_gpus_than_there_are_is_a_sentence(machine):
-    with pytest.raises(UserError, match=r"3 GPUs are asked for .* has 2"):
-        lease_gpus({"gpu": 3})
-
-
-def test_a_job_that_wants_no_gpu_leases_none(machine):
-    assert lease_gpus({"gpu": 0}) == []
+from loragrid.devices import pick_dtype
 
 
 def test_number_type_is_chosen_by_what_the_device_is_fast_at(monkeypatch):

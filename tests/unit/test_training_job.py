@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -128,6 +129,24 @@ def test_two_processes_learn_what_one_does_with_the_same_batches(make_job):
     run_training(two, TWO_PROCESSES)
     pd.testing.assert_frame_equal(course(one), course(two), rtol=1e-4)
     assert json.load(open(f"{two.folder}/manifest.json"))["processes"] == 2  # noqa: SIM115
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(make_job("killed", epochs=3000)._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
+    while not list((tmp_path / "state-killed").glob("*/checkpoint.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    launched = process.children(recursive=True)
+    assert len(launched) >= 3
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(launched, timeout=60)
+    for one in left:
+        one.kill()
+    assert not left
 
 
 def test_failure_in_a_launched_process_is_told_in_its_own_sentence(make_job, tmp_path):

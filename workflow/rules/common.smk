@@ -41,6 +41,13 @@ from loragrid.rubrics import read_rubric
 from loragrid.scorer_settings import decisive_settings, is_light, kind_of, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
 
+# Many files of a model, and the states of unfinished work, are no outputs of rules: a storage would lose them.
+if workflow.storage_settings and workflow.storage_settings.default_storage_provider:
+    raise WorkflowError(
+        "results/ must be a folder that all jobs share: leave out --default-storage-provider "
+        f"{workflow.storage_settings.default_storage_provider}; docs/other_engines.md says how to run there."
+    )
+
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
 # The default limit on job starts (100 a second) makes Snakemake 9 look for jobs to start once more a second after each time that it looked. After

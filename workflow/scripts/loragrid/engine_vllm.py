@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.devices import lease_files
 from loragrid.errors import UserError
 from loragrid.inference import Decoding, Engine, Generated, Question
 from loragrid.render import Renderer, end_tokens
@@ -68,6 +69,8 @@ def open_vllm(
         stderr=sys.stderr.fileno(),
         encoding="utf-8",
         env=environment(),
+        # It ends by itself when nobody reads its answers any more.
+        pass_fds=lease_files(),
     )
 
     def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Generated]]:

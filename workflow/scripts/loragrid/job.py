@@ -29,11 +29,12 @@ def logged(path: str) -> Iterator[None]:
     # A hub is asked only by the jobs whose configuration names one.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    screen = sys.stderr
+    screen, started = sys.stderr, time.perf_counter()
     with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
         show_log(file)
         try:
             yield
+            log.info("done after %.1f s", time.perf_counter() - started)
         except Exception as error:
             expected = isinstance(error, UserError)
             if not expected:

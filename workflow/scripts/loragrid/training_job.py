@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,11 +22,12 @@ from loragrid.adapters import SavedStart, save_adapter, save_model
 from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
-from loragrid.devices import device_name, keep_freed_memory, pick_device, pick_dtype, type_name
+from loragrid.devices import device_name, keep_freed_memory, lease_files, pick_device, pick_dtype, type_name
 from loragrid.engine_hf import pad_token
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.job import circumstances, log, show_log, versions
+from loragrid.leash import end_with_parent
 from loragrid.loading import load_base_model
 from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.records import Example, read_records
@@ -85,10 +87,11 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     described, problem = state / "job.json", state / "error.txt"
     problem.unlink(missing_ok=True)
     write_json(described, job._asdict())
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", accelerate_config]
+    command = [sys.executable, "-m", "loragrid.leash", "accelerate.commands.launch", "--config_file", accelerate_config]
     command += ["-m", "loragrid.training_job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    found = subprocess.run(command, env=os.environ | {"PYTHONPATH": library}, stdout=sys.stdout, stderr=sys.stderr, check=False)
+    environment = os.environ | {"PYTHONPATH": library}
+    found = subprocess.run(command, env=environment, stdout=sys.stdout, stderr=sys.stderr, pass_fds=lease_files(), check=False)
     if problem.exists():
         raise UserError(problem.read_text(encoding="utf-8"))
     if found.returncode:
@@ -222,6 +225,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def main(described: Path) -> None:
     """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
+    end_with_parent(signal.SIGKILL)
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:

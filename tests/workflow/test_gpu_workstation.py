@@ -1,0 +1,52 @@
+"""The whole workflow on a machine with pretended GPUs: an `nvidia-smi` on PATH lists them, and torch computes on the CPU."""
+
+import os
+import re
+from itertools import combinations
+
+import pytest
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Called with a number: a machine with so many GPUs, on which no other workflow leases any."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def have(gpus):
+        listed = "".join(f"echo 'GPU {i}: NVIDIA H100 (UUID: GPU-{i})'\n" for i in range(gpus))
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{listed}")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+
+    return have
+
+
+def leases(project):
+    """GPU, from and to (seconds of the day) of every job whose log tells of a lease."""
+    for log in project.files("logs/**/*.log"):
+        text = log.read_text()
+        if found := re.search(r"^(\d\d):(\d\d):(\d\d) leased GPU (.+)$", text, re.MULTILINE):
+            *since, gpu = found.groups()
+            [until] = re.findall(r"^(\d\d):(\d\d):(\d\d) done after", text, re.MULTILINE)
+            since, until = (int(h) * 3600 + int(m) * 60 + int(s) for h, m, s in (since, until))
+            yield gpu, since, until + (86400 if until < since else 0)
+
+
+def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(machine, new_project):
+    machine(1)
+    new_project.edit_config(lambda c: c["grid"][0].update(tasks=["echo"], nb_samples=[4]))
+    result = new_project.snakemake("--profile", "workstation", "--resources", "gpu=4", "--cores", "8", "predictions", "checks")
+    assert re.search(r"Provided resources: .*\b4\b", result.stderr)
+    held = list(leases(new_project))
+    # One training, two predictions, two checks.
+    assert len(held) == 5
+    for (gpu, since, until), (other, since_other, until_other) in combinations(held, 2):
+        assert gpu != other or since >= until_other or since_other >= until
+    assert new_project.planned("predictions", "checks") == {}
+
+
+def test_profile_workstation_lets_as_many_jobs_start_as_there_are_gpus(machine, new_project):
+    machine(4)
+    found = new_project.snakemake("--profile", "workstation", "--cores", "8", "datasets").stderr
+    assert re.search(r"Provided resources: .*\b4\b", found)
