@@ -1,5 +1,6 @@
 """The whole workflow on a machine with pretended GPUs: an `nvidia-smi` on PATH lists them, and torch computes on the CPU."""
 
+import json
 import os
 import re
 from itertools import combinations
@@ -33,6 +34,11 @@ def leases(project):
             yield gpu, since, until + (86400 if until < since else 0)
 
 
+def asked_gpus(benchmark):
+    """The GPUs that a recorded job asked for."""
+    return json.loads(benchmark.read_text().splitlines()[0])["resources"].get("gpu")
+
+
 def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(machine, new_project):
     machine(1)
     new_project.edit_config(lambda c: c["grid"][0].update(tasks=["echo"], nb_samples=[4]))
@@ -44,6 +50,9 @@ def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(
     for (gpu, since, until), (other, since_other, until_other) in combinations(held, 2):
         assert gpu != other or since >= until_other or since_other >= until
     assert new_project.planned("predictions", "checks") == {}
+    for stage in ("adapters", "predictions", "checks"):
+        assert {asked_gpus(file) for file in new_project.files(f"benchmarks/{stage}/**/*.jsonl")} == {1}
+    assert {asked_gpus(file) for file in new_project.files("benchmarks/mixes/**/*.jsonl")} == {None}
 
 
 def test_profile_workstation_lets_as_many_jobs_start_as_there_are_gpus(machine, new_project):

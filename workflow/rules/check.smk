@@ -15,7 +15,7 @@ rule check:
     resources:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 60),
-        gpu=sized("predict", "gpu"),
+        gpu=gpus("predict"),
         gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,

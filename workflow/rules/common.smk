@@ -212,6 +212,23 @@ def sized(stage, resource, default=None):
     return amount
 
 
+def gpus(stage):
+    """Resource function: the GPUs of a job that computes with a model; one where nothing is said and `--resources gpu=N` limits them."""
+
+    def number(wildcards, attempt):
+        model = loaded_model(wildcards)
+        if model is None or (stage == "predict" and answered_by_server(model)):
+            return None
+        return sized(stage, "gpu", None if workflow.global_resources.get("gpu").value is None else 1)(wildcards, attempt)
+
+    return number
+
+
+def answered_by_server(base_model):
+    """Whether a base model computes elsewhere when it is asked."""
+    return CONFIG.models[base_model].engine.type == "openai"
+
+
 def scoring_minutes(wildcards, attempt):
     """Resource function: the time limit of a score job, in minutes; short, since jobs grouped in one submission add up."""
     default = 5 if is_light(CONFIG.scorers[wildcards.scorer]) else 30

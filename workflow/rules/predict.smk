@@ -21,7 +21,7 @@ rule predict:
     resources:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 240),
-        gpu=sized("predict", "gpu"),
+        gpu=gpus("predict"),
         gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,

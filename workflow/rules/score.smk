@@ -14,7 +14,7 @@ rule score:
     resources:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=scoring_minutes,
-        gpu=sized("score", "gpu"),
+        gpu=gpus("score"),
         gpu_model=sized("score", "gpu_model"),
     params:
         version=1,

@@ -16,7 +16,7 @@ rule select_demonstrations:
     resources:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=sized("score", "runtime", 60),
-        gpu=sized("score", "gpu"),
+        gpu=gpus("score"),
         gpu_model=sized("score", "gpu_model"),
     params:
         version=1,

@@ -21,7 +21,7 @@ rule train:
     resources:
         mem_mb=sized("train", "mem_mb", 6000),
         runtime=sized("train", "runtime", 720),
-        gpu=sized("train", "gpu"),
+        gpu=gpus("train"),
         gpu_model=sized("train", "gpu_model"),
         checkpoint_minutes=10,
     params:
