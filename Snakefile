@@ -47,6 +47,8 @@ include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/prunable.smk"
+include: "workflow/rules/prune.smk"
 
 
 onerror:
