@@ -3,6 +3,8 @@ rule prune:
     log:
         "results/logs/prune.log",
     localrule: True
+    # What is refused once is refused again.
+    retries: 0
     conda:
         "../../envs/data.yaml"
     threads: 1
