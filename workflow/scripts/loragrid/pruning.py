@@ -210,13 +210,17 @@ def explainer(made: Iterable[Made], traces: Collection[str]) -> Explain:
         traces: logs, benchmarks, and the results that Snakemake has records of.
     """
     made = [one for one in made if one.jobs is not None]
-    values = {one.stage: known_values(one.jobs or ()) for one in made}
+    anywhere = known_values(job for one in made for job in one.jobs or ())
+    own = {one.stage: known_values(one.jobs or ()) for one in made}
     files = [(re.compile(regex), one) for one in made for pattern, regex in one.files if "{" in pattern]
     logs = [(re.compile(regex), one) for one in made for pattern, regex in one.logs if "{" in pattern]
     folders = [(re.compile(regex), one) for one in made for _, regex in one.folders]
 
     def told(one: Made, wildcards: Mapping[str, str]) -> tuple[str, str]:
-        return one.stage, reason(wildcards, values[one.stage])
+        # A value that nothing in the grid has says more than one that this stage lacks.
+        return one.stage, missing_value(wildcards, anywhere) or missing_value(
+            wildcards, own[one.stage]
+        ) or "the grid has no such combination"
 
     def has_logs(one: Made, wildcards: Mapping[str, str]) -> bool:
         return any(pattern.format(**wildcards) in traces for pattern, _ in one.logs)
@@ -268,18 +272,17 @@ def axes_of(run: str) -> dict[str, str]:
     return dict(zip(axes, parts, strict=True)) if len(parts) == len(axes) else {}
 
 
-def reason(wildcards: Mapping[str, str], known: Mapping[str, Collection[str]]) -> str:
-    """Which value in a path the configuration does not ask for."""
+def missing_value(wildcards: Mapping[str, str], known: Mapping[str, Collection[str]]) -> str | None:
+    """Which value in a path the jobs that are of use do not have, if any."""
     for name, value in wildcards.items():
-        if value in known.get(name, ()):
-            continue
-        for axis, part in axes_of(value).items() if name == "run" else ():
-            if part not in known.get(f"run {axis}", ()):
-                text = part.removeprefix("n" if axis == "nb_samples" else "seed") if axis in ("nb_samples", "seed") else part
-                return f"{axis} {text} is not in the grid"
-        if name != "run" or not axes_of(value):
-            return f"{name} {value or '(default)'} is not in the grid"
-    return "the grid has no such combination"
+        axes = axes_of(value) if name == "run" else {}
+        for axis, part in axes.items():
+            if part not in known.get(f"run {axis}", [part]):
+                number = part.removeprefix({"nb_samples": "n", "seed": "seed"}.get(axis, ""))
+                return f"{axis} {number} is not in the grid"
+        if not axes and value not in known.get(name, [value]):
+            return f"{name} {value} is not in the grid"
+    return None
 
 
 def state_rows(files: Iterable[File], in_use: InUse, explain: Explain, now: float) -> Iterator[Row]:
