@@ -58,7 +58,7 @@ def rules():
         made("train", [f"{ADAPTER}/weights", f"{ADAPTER}/manifest.json"], [ADAPTER], ["results/logs/{task}/{run}.log"], jobs),
         made("train", [], ["results/trackers/{run}"], ["results/logs/reply/{run}.log"], jobs),
         made("report", ["results/report.html"], logs=["results/logs/report.log"]),
-        made("plot", ["results/plots/{task}.svg"]),
+        made("plot", ["results/plots/{task}.svg"], logs=["results/logs/plots/of/{task}.log"]),
         made(
             "human_sheet",
             ["results/human_sheets/{evaluation}/{annotator}.csv"],
@@ -155,8 +155,8 @@ def test_files_of_people_stay_whatever_they_are_called(rules):
 
 
 def test_results_of_a_rule_of_which_nothing_is_said_stay(rules):
-    write("results/plots/gone.svg")
-    assert found(rules)["results/plots/gone.svg"][0] == "unknown"
+    kept = {write("results/plots/gone.svg"), write("results/logs/plots/of/gone.log")}
+    assert found(rules) == dict.fromkeys(kept, ("unknown", "not made by the workflow: kept"))
 
 
 def test_links_stay_and_are_not_followed(rules, tmp_path):
@@ -295,6 +295,11 @@ def test_summary_counts_by_stage_and_reason():
     assert re.search(r"^ +1 +1\.5  train$", said, re.MULTILINE)
     assert re.search(r"^ +2 +1\.5  seed 2$", said, re.MULTILINE)
     assert "1 files are not known" in said
+    many = summary(Row(str(i), i, "train", f"seed {i}") for i in range(20))
+    assert re.findall(r"seed (\d+)$|(and 8 reasons more)", many, re.MULTILINE)[:13] == [
+        *((str(i), "") for i in range(19, 7, -1)),
+        ("", "and 8 reasons more"),
+    ]
 
 
 def test_removed_files_take_empty_folders_with_them_and_nothing_else():

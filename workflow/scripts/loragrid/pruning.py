@@ -32,6 +32,8 @@ OWN_FOLDERS = ("results/partial",)
 TRACES = ("results/logs/", "results/benchmarks/")
 LOG_FOLDERS = (".snakemake/log", ".snakemake/scripts", ".snakemake/slurm_logs", "results/logs/slurm")
 """What grows with every run of Snakemake, and every job that is killed."""
+REASONS = 12
+"""How many the summary names, those with the largest files first."""
 DAY_S = 86400.0
 LOG_DAYS, STATE_DAYS, LEFTOVER_DAYS = 30, 30, 1
 """After how many days without a change logs of Snakemake, states of which nobody knows whose they are, and half-written files count as useless."""
@@ -374,7 +376,9 @@ def summary(rows: Iterable[Row]) -> str:
     else:
         by_stage = _counted(going, lambda row: row.stage)
         by_reason = _counted(going, lambda row: row.why)
-        text = "\n".join([f"{'files':>9} {'MB':>11}", *by_stage, "because", *by_reason, *_counted(going, lambda _: "in all")])
+        more = [f"and {len(by_reason) - REASONS} reasons more, in the list"] if len(by_reason) > REASONS else []
+        reasons = ["because", *by_reason[:REASONS], *more]
+        text = "\n".join([f"{'files':>9} {'MB':>11}", *by_stage, *reasons, *_counted(going, lambda _: "in all")])
     kept = len(rows) - len(going)
     return text + (f"\n{kept} files are not known to the workflow, or changed by somebody, and are kept." if kept else "")
 
