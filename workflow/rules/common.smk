@@ -156,7 +156,7 @@ def wanted_jobs():
 
 
 def usable_jobs():
-    """By rule, the wildcards of the jobs whose results the grid can use: those that it asks for, those that they read from, and all that is made
+    """The wildcards, by rule, of the jobs whose results the grid can use. These are what it asks for, what that is made from, and what is made
     of them on demand."""
     jobs = {rule.rule.name: wanted for rule, wanted in wanted_jobs().values()}
     runs = [trained_on(run) for run in RUNS.values()]
@@ -209,7 +209,7 @@ def made_by_rules(wildcards):
 
 
 def made_by(rule, files, folders, jobs):
-    """What a rule makes: patterns, with regular expressions that tell the same, and the wildcards of the jobs whose results are of use."""
+    """What a rule makes, as patterns, with regular expressions that tell the same, and the wildcards of the jobs whose results are of use."""
 
     def patterns(paths):
         plain = [strip_wildcard_constraints(str(path)) for path in paths]

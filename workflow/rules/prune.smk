@@ -2,9 +2,9 @@
 rule prune:
     log:
         "results/logs/prune.log",
-    localrule: True
     # What is refused once is refused again.
     retries: 0
+    localrule: True
     conda:
         "../../envs/data.yaml"
     threads: 1
