@@ -1,6 +1,7 @@
 """What the grid does not ask for any more is listed, then removed; nothing else ever is."""
 
 import csv
+import json
 import re
 import shutil
 from base64 import urlsafe_b64encode
@@ -36,6 +37,8 @@ def with_echo(config):
 
 def test_pruning_removes_what_is_out_of_the_grid_and_putting_it_back_computes_that_alone(changeable):
     assert listed(changeable) == {}
+    [whose] = changeable.files(".state/scores/*.json")
+    assert json.loads(whose.read_text())["settings"]["type"] == "rouge"
 
     changeable.edit_config(without_echo)
     # Behind an input that is `ancient`, Snakemake sees what has changed only in a second run.
