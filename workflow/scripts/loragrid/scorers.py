@@ -37,6 +37,7 @@ from loragrid.scorer_settings import (
     scorer_files,
 )
 from loragrid.scoring import Item, Outcome, Scored, ScorerFunction, items_of, scored_once
+from loragrid.states import describe_state
 
 READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
 """Types that read the test examples too."""
@@ -89,7 +90,9 @@ def score_items(
             scorer = make_model_scorer(settings, model_folder)
         return [rounded(outcome) for outcome in scorer(items)]
 
-    return scored_once(items, waiting, start, store_of(settings, model_folder, version))
+    store = store_of(settings, model_folder, version)
+    describe_state(store, {"settings": decisive_settings(settings)})
+    return scored_once(items, waiting, start, store)
 
 
 def rounded(outcome: Outcome) -> Outcome:

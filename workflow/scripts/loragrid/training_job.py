@@ -32,6 +32,7 @@ from loragrid.loading import load_base_model
 from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.records import Example, read_records
 from loragrid.render import load_renderer
+from loragrid.states import describe_state
 from loragrid.tokens import read_tokens
 from loragrid.training import Checkpoints, Progress, choose_layout, train, write_course
 
@@ -65,11 +66,13 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     """Train, in this process or, with a configuration file of accelerate, in those that it asks for."""
     state = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32]
     state.mkdir(parents=True, exist_ok=True)
+    describe_state(state, {"result": f"{job.folder}/manifest.json"})
     if accelerate_config is None:
         train_adapter(job, state)
     else:
         _launch(job, state, accelerate_config)
     shutil.rmtree(state)
+    state.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""What lies under `results/.state`: which job each unfinished or costly piece of work belongs to."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path("results/.state")
+
+
+def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
+    """Say in a file beside a state whose it is: names of states are hashes, from which nobody can tell.
+
+    Args:
+        state: a journal, or a folder.
+        whose: `result`, the file that a job writes when it is done with the state, or `settings` of the scorer whose values are kept.
+    """
+    path = state.with_suffix(".json")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Several jobs may say the same at the same time.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def whose_state(state: Path) -> dict[str, Any]:
+    """What `describe_state` said; empty for a state of which nothing is said that can be read."""
+    try:
+        whose = json.loads(state.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return whose if isinstance(whose, dict) else {}
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a job holds this lock just now."""
+    try:
+        with open(lock, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,0 +1,25 @@
+"""List the files that the configuration does not ask for any more."""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from loragrid.config import Config
+from loragrid.job import logged
+from loragrid.pruning import ARCHIVE_LIST, LIST, Made, configuration_of, find_in_use, sort_out, summary, write_list
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+screen = sys.stdout
+with logged(snakemake.log[0]):
+    made = [Made(**one) for one in snakemake.params.made]
+    in_use = find_in_use(Config.from_mapping(snakemake.config), made)
+    rows = sort_out(made, in_use, time.time())
+    write_list(rows, configuration_of(in_use))
+    print(
+        summary(rows),
+        f"Read {LIST} (paths alone: {ARCHIVE_LIST}); 'snakemake --cores 1 prune' removes them.",
+        sep="\n",
+        file=screen,
+    )

@@ -1,0 +1,38 @@
+"""Remove the files that the configuration does not ask for any more and that are in the list."""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from loragrid.config import Config
+from loragrid.errors import UserError
+from loragrid.job import logged
+from loragrid.pruning import (
+    UNKNOWN,
+    Made,
+    check_alone,
+    configuration_of,
+    find_in_use,
+    forget,
+    read_list,
+    remove,
+    sort_out,
+    summary,
+)
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+screen = sys.stdout
+with logged(snakemake.log[0]):
+    check_alone()
+    made = [Made(**one) for one in snakemake.params.made]
+    in_use = find_in_use(Config.from_mapping(snakemake.config), made)
+    listed = read_list(configuration_of(in_use))
+    going = [row for row in sort_out(made, in_use, time.time()) if row.stage != UNKNOWN and (row.path, row.bytes) in listed]
+    print(summary(going), file=screen)
+    gone, problems = remove(going)
+    print(*(row.path for row in gone), sep="\n")
+    print(f"{len(gone)} files removed, and {forget(in_use.files)} records of Snakemake about such files.", file=screen)
+    if problems:
+        raise UserError("\n".join(problems))
