@@ -191,11 +191,17 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0].update(evaluate_on=["whisper"])),
             {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "describe_data": 1, "predict": 5, "score": 10, "describe_model": 4, "analyse": 1, "report": 1},
         ),
+        (lambda c: c["grid"][0]["tasks"].remove("echo"), {"decontaminate": 1, "describe_data": 1, "analyse": 1, "report": 1}),
+        (
+            lambda c: (c["grid"][0]["tasks"].remove("echo"), c["configs"]["lora"].update(learning_rate=0.01)),
+            {"decontaminate": 1, "describe_data": 1, "train": 2, "predict": 2, "check": 2, "score": 4, "describe_model": 2, "analyse": 1, "report": 1},
+        ),
+        (lambda c: c["models"]["tiny"].update(resources={"train": {"mem_mb": 9000}}), {}),
     ],
     ids=[
         "edited training config", "unused config", "unused model", "speed of the engine", "price", "generation setting", "context length", "subset", "instruction", "scorer setting", "title",
         "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
-        "evaluated on all tasks", "evaluated on a new task",
+        "evaluated on all tasks", "evaluated on a new task", "removed task", "removed task and edited training config", "memory",
     ],
 )  # fmt: skip
 def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):

@@ -10,6 +10,7 @@ from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, upd
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
+from loragrid.ancient_inputs import look_behind_ancient_inputs
 from loragrid.config import (
     BASELINE,
     BASELINES,
@@ -56,6 +57,8 @@ RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
 LIMIT = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
 if LIMIT and (LIMIT.max_jobs, LIMIT.timespan) == (100, 1):
     workflow.scheduling_settings.max_jobs_per_timespan = None
+
+look_behind_ancient_inputs()
 
 # A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
 BEFORE_SCORES = 1
