@@ -15,9 +15,8 @@ rule score:
         mem_mb=2000,
     params:
         version=1,
-        scorer=lambda wildcards: decisive_settings(CONFIG.scorers[wildcards.scorer])
-        | CONFIG.human_evaluation_of(wildcards.scorer),
-        metrics=lambda wildcards: CONFIG.metrics_of(wildcards.scorer),
+        scorer=scorer_settings,
+        metrics=scorer_metrics,
     message:
         "Score {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant} with {wildcards.scorer}"
     script:
