@@ -93,7 +93,9 @@ rule all:
         lambda wildcards: scores,
         lambda wildcards: cards,
         "results/tables/data.csv",
+        [f"results/tables/data{number}.csv" for number in range(4)],
         "results/tables/scores.csv",
+        [f"results/tables/table{number}.csv" for number in range(18)],
         "results/report.html",
 
 
