@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import sys
@@ -275,14 +276,21 @@ def pretrained(name):
     return CONFIG.models.get(name) or CONFIG.encoders.get(name) or CONFIG.reward_models[name]
 
 
+def signed(function):
+    """The function with its signature, for which Snakemake asks three times a job; to find it out takes longer than most of these functions."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def growing(amount):
     """Resource function: so much for the first attempt, twice as much for the second, and so on."""
-    return lambda wildcards, attempt: amount * attempt
+    return signed(lambda wildcards, attempt: amount * attempt)
 
 
 def sized(stage, resource, default=None):
     """Resource function: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
 
+    @signed
     def amount(wildcards, attempt):
         model = loaded_model(wildcards)
         configured = getattr(getattr(pretrained(model).resources, stage), resource) if model else None
@@ -295,6 +303,7 @@ def sized(stage, resource, default=None):
 def gpus(stage):
     """Resource function: the GPUs of a job that computes with a model; one where nothing is said and `--resources gpu=N` limits them."""
 
+    @signed
     def number(wildcards, attempt):
         model = loaded_model(wildcards)
         if model is None or (stage == "predict" and answered_by_server(model)):
@@ -327,7 +336,7 @@ def loaded_model(wildcards):
 def model_settings(base_model):
     """Those settings of a base model that decide what it learns and says."""
     model = CONFIG.models[base_model]
-    template = Path(model.chat_template).read_text(encoding="utf-8") if model.chat_template else None
+    template = text_of(Path(model.chat_template)) if model.chat_template else None
     settings = with_template(model.model_dump(include={"dtype", "prompt_format", "system_prompt"}))
     return settings | ({"chat_template": template} if template else {})
 
@@ -335,7 +344,13 @@ def model_settings(base_model):
 def with_template(settings):
     """Settings of a prompt together with the text of its template, so that an edited template counts as an edited setting."""
     path = prompt_template(settings["prompt_format"])
-    return settings | {"template": path.read_text(encoding="utf-8") if path else None}
+    return settings | {"template": text_of(path) if path else None}
+
+
+@cache
+def text_of(path):
+    """What is in a template's file, read once for all jobs."""
+    return path.read_text(encoding="utf-8")
 
 
 def prediction_settings(wildcards):
@@ -394,6 +409,11 @@ def known_predictions(wildcards):
     return {"known": known} if first != own.sample_type else {}
 
 
+def prediction_files(wildcards):
+    """What a prediction needs beside the test examples."""
+    return adapter_files(wildcards) | demonstration_files(wildcards) | known_predictions(wildcards) | model_files(wildcards)
+
+
 def model_files(wildcards):
     """The files of a base model; none of one that only a server has."""
     if CONFIG.models[wildcards.base_model].source is None:
@@ -405,6 +425,21 @@ def model_files(wildcards):
 
 def prompt_variant(wildcards):
     return CONFIG.tasks[wildcards.task].prompt_variants.get(asked(wildcards).prompt) or PromptVariant()
+
+
+def instruction(wildcards):
+    """The instruction of a prompt variant; None: that of the task."""
+    return prompt_variant(wildcards).instruction
+
+
+def prompting_settings(wildcards):
+    """Settings of the prompting that the wildcards of a prediction name."""
+    return CONFIG.prompting(asked(wildcards).prompting).model_dump()
+
+
+def subset(wildcards):
+    """How many test examples of a task are asked; None: all."""
+    return CONFIG.tasks[wildcards.task].subset
 
 
 def demonstration_files(wildcards):
@@ -523,12 +558,20 @@ def adapter_files(wildcards):
     }
 
 
+@cache
+def evaluations_by_run():
+    """The evaluations by base model and run, so that no run has to look through all of them."""
+    found = {}
+    for one in EVALUATIONS:
+        found.setdefault((one.base_model, one.run), []).append(one)
+    return found
+
+
 def scores_of_run(wildcards):
     """The scores of a run and of its base model on the same data, asked alike."""
-    own = [one for one in EVALUATIONS if (one.base_model, one.run) == (wildcards.base_model, wildcards.run)]
     return [
         rules.score.output[0].format(**(one._asdict() | {"run": run, "variant": one.variant, "scorer": scorer}))
-        for one in own
+        for one in evaluations_by_run().get((wildcards.base_model, wildcards.run), [])
         for run in (one.run, BASE)
         for scorer in scorers_of(one._asdict() | {"run": run})
     ]
@@ -637,7 +680,7 @@ def checked_data(wildcards):
     """The test split that a model is checked on: the run's own; for a base model the first of the grid."""
     run = find_run(wildcards)
     if run is None:
-        _, task, sample_type, *_ = next(one for one in EVALUATIONS if one.base_model == wildcards.base_model)
+        _, task, sample_type, *_ = evaluations_by_run()[wildcards.base_model, BASE][0]
     else:
         task, sample_type = run.task, run.sample_type
     return rules.prepare_dataset.output.test.format(task=task, sample_type=sample_type)
@@ -669,6 +712,16 @@ def base_answers(base_model, task, sample_type, run, prompting, prompt, decoding
     return rules.predict.output.predictions.format(**base._asdict(), variant=base.variant)
 
 
+def scorer_settings(wildcards):
+    """All that decides what a scorer says."""
+    return decisive_settings(CONFIG.scorers[wildcards.scorer]) | CONFIG.human_evaluation_of(wildcards.scorer)
+
+
+def scorer_metrics(wildcards):
+    """The metrics that a scorer gives for each example."""
+    return CONFIG.metrics_of(wildcards.scorer)
+
+
 def scorer_inputs(wildcards):
     """What a scorer reads beside the predictions."""
     scorer = CONFIG.scorers[wildcards.scorer]
@@ -688,15 +741,15 @@ def scorer_inputs(wildcards):
 
 def axes(wildcards):
     """What every prediction of ours says about the model and about the data that it is evaluated on."""
-    run = find_run(wildcards)
+    run, how = find_run(wildcards), asked(wildcards)
     evaluated = {
         "task": wildcards.task,
         "sample_type": wildcards.sample_type,
         "base_model": wildcards.base_model,
         "run": wildcards.run,
-        "prompting": asked(wildcards).prompting,
-        "prompt_variant": asked(wildcards).prompt,
-        "decoding": asked(wildcards).decoding,
+        "prompting": how.prompting,
+        "prompt_variant": how.prompt,
+        "decoding": how.decoding,
     }
     if run is None:
         return evaluated
@@ -755,3 +808,7 @@ def asked_resources(rule, wildcards):
             known = None
         found[name.strip("_")] = default if known is None else known
     return found
+
+
+for function in filter(inspect.isfunction, list(globals().values())):
+    signed(function)

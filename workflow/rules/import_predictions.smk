@@ -24,7 +24,7 @@ rule import_predictions:
         match=lambda wildcards: CONFIG.external_predictions[wildcards.run].match,
         key=lambda wildcards: CONFIG.external_predictions[wildcards.run].key,
         prediction=lambda wildcards: CONFIG.external_predictions[wildcards.run].prediction,
-        subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
+        subset=subset,
     message:
         "Import predictions {wildcards.run} on {wildcards.task}/{wildcards.sample_type}"
     script:

@@ -1,9 +1,6 @@
 rule predict:
     input:
-        unpack(adapter_files),
-        unpack(demonstration_files),
-        unpack(known_predictions),
-        unpack(model_files),
+        unpack(prediction_files),
         test=rules.prepare_dataset.output.test,
     output:
         predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl",
@@ -28,10 +25,10 @@ rule predict:
         axes=axes,
         model=prediction_settings,
         quantization=quantization,
-        prompting=lambda wildcards: CONFIG.prompting(asked(wildcards).prompting).model_dump(),
-        instruction=lambda wildcards: prompt_variant(wildcards).instruction,
+        prompting=prompting_settings,
+        instruction=instruction,
         decoding=decoding_settings,
-        subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
+        subset=subset,
     message:
         "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:

@@ -20,7 +20,7 @@ rule predict_baseline:
         version=2,
         rule=lambda wildcards: CONFIG.tasks[wildcards.task].rule if wildcards.run == "rule" else None,
         label_scorers=label_scorers,
-        subset=lambda wildcards: CONFIG.tasks[wildcards.task].subset,
+        subset=subset,
     message:
         "Answer {wildcards.task}/{wildcards.sample_type} by the baseline {wildcards.run}"
     script:

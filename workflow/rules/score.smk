@@ -18,9 +18,8 @@ rule score:
         gpu_model=sized("score", "gpu_model"),
     params:
         version=1,
-        scorer=lambda wildcards: decisive_settings(CONFIG.scorers[wildcards.scorer])
-        | CONFIG.human_evaluation_of(wildcards.scorer),
-        metrics=lambda wildcards: CONFIG.metrics_of(wildcards.scorer),
+        scorer=scorer_settings,
+        metrics=scorer_metrics,
     message:
         "Score {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant} with {wildcards.scorer}"
     script:

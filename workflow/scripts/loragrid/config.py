@@ -1506,7 +1506,9 @@ def local_files(source: BuiltSource | HubDataset | FileSource) -> dict[str, str]
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:
     """Training examples of each (task, sample type) before any are dropped, as far as that is known without a download."""
-    rows = {}
+    rows: dict[tuple[str, str], int] = {}
+    # Tasks share their files: each is read once.
+    counted: dict[str, int] = {}
     for task_name, task in config.tasks.items():
         for sample_type in task.sample_types:
             source = config.sources[task.fields(sample_type)["source"]]
@@ -1519,8 +1521,10 @@ def stated_rows(config: Config) -> dict[tuple[str, str], int]:
             elif train.rows is not None:
                 rows[task_name, sample_type] = train.rows
             elif source.package is None and train.path.endswith(".jsonl") and Path(train.path).is_file():
-                with open(train.path, "rb") as lines:
-                    rows[task_name, sample_type] = sum(1 for line in lines if line.strip())
+                if train.path not in counted:
+                    with open(train.path, "rb") as lines:
+                        counted[train.path] = sum(1 for line in lines if line.strip())
+                rows[task_name, sample_type] = counted[train.path]
     return rows
 
 
