@@ -13,10 +13,9 @@ rule check:
         "../../envs/infer.yaml"
     threads: 1
     resources:
+        **gpus("predict"),
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 60),
-        gpu=gpus("predict"),
-        gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,
         model=lambda wildcards: asked_settings(wildcards.base_model),

@@ -301,16 +301,23 @@ def sized(stage, resource, default=None):
 
 
 def gpus(stage):
-    """Resource function: the GPUs of a job that computes with a model; one where nothing is said and `--resources gpu=N` limits them."""
+    """Resources: GPUs, and their kind, of jobs that compute with a model; nothing where neither the configuration nor `--resources gpu=N` says any.
+
+    With that limit, a job whose model's entry is silent takes one.
+    """
+    limited = workflow.global_resources.get("gpu").value is not None
+    models = [*CONFIG.models.values(), *CONFIG.encoders.values(), *CONFIG.reward_models.values()]
+    if not limited and not any(one.gpu is not None for model in models for _, one in model.resources):
+        return {}
 
     @signed
     def number(wildcards, attempt):
         model = loaded_model(wildcards)
         if model is None or (stage == "predict" and answered_by_server(model)):
             return None
-        return sized(stage, "gpu", None if workflow.global_resources.get("gpu").value is None else 1)(wildcards, attempt)
+        return sized(stage, "gpu", 1 if limited and stage != "import_model" else None)(wildcards, attempt)
 
-    return number
+    return {"gpu": number, "gpu_model": sized(stage, "gpu_model")}
 
 
 def answered_by_server(base_model):

@@ -16,10 +16,9 @@ rule import_model:
         "../../envs/infer.yaml"
     threads: 1
     resources:
+        **gpus("import_model"),
         mem_mb=sized("import_model", "mem_mb", 4000),
         runtime=sized("import_model", "runtime", 60),
-        gpu=sized("import_model", "gpu"),
-        gpu_model=sized("import_model", "gpu_model"),
     params:
         version=1,
         source=lambda wildcards: pretrained(wildcards.base_model).source.model_dump(),

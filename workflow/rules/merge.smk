@@ -17,10 +17,9 @@ rule merge:
         "../../envs/train.yaml"
     threads: 1
     resources:
+        **gpus("import_model"),
         mem_mb=sized("import_model", "mem_mb", 6000),
         runtime=sized("import_model", "runtime", 60),
-        gpu=sized("import_model", "gpu"),
-        gpu_model=sized("import_model", "gpu_model"),
     params:
         version=1,
     message:

@@ -16,10 +16,9 @@ rule predict:
         "../../envs/infer.yaml"
     threads: 1
     resources:
+        **gpus("predict"),
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 240),
-        gpu=gpus("predict"),
-        gpu_model=sized("predict", "gpu_model"),
     params:
         version=2,
         axes=axes,

@@ -12,10 +12,9 @@ rule score:
         "../../envs/score.yaml"
     threads: 1
     resources:
+        **gpus("score"),
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=scoring_minutes,
-        gpu=gpus("score"),
-        gpu_model=sized("score", "gpu_model"),
     params:
         version=1,
         scorer=scorer_settings,

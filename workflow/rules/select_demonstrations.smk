@@ -14,10 +14,9 @@ rule select_demonstrations:
         "../../envs/score.yaml"
     threads: 1
     resources:
+        **gpus("score"),
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=sized("score", "runtime", 60),
-        gpu=gpus("score"),
-        gpu_model=sized("score", "gpu_model"),
     params:
         version=1,
         prompting=lambda wildcards: CONFIG.prompting(wildcards.prompting).model_dump(),

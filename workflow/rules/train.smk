@@ -19,10 +19,9 @@ rule train:
         "../../envs/train.yaml"
     threads: 1
     resources:
+        **gpus("train"),
         mem_mb=sized("train", "mem_mb", 6000),
         runtime=sized("train", "runtime", 720),
-        gpu=gpus("train"),
-        gpu_model=sized("train", "gpu_model"),
         checkpoint_minutes=10,
     params:
         version=1,
