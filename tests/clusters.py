@@ -127,15 +127,15 @@ class Cluster:
         """The jobs of one rule, the earliest first."""
         return {id_: job for id_, job in sorted(self.jobs().items()) if job.get("Comment", "").startswith(f"rule_{rule}_")}
 
-    def job_processes(self, **marks: str) -> list[psutil.Process]:
-        """The processes of this cluster's jobs whose environment has the marks, such as SLURMD_NODENAME="node1"."""
+    def job_processes(self, **marks: str) -> dict[psutil.Process, dict[str, str]]:
+        """The processes of this cluster's jobs, with their environment; of those that have the marks, as SLURM_JOB_ID="3"."""
         marks |= {"SLURM_CONF": self.environment["SLURM_CONF"]}
-        found = []
+        found = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 environment = process.environ()
                 if "SLURM_JOB_ID" in environment and marks.items() <= environment.items():
-                    found.append(process)
+                    found[process] = environment
         return found
 
     def kill_jobs(self, **marks: str) -> None:
