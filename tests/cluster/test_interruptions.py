@@ -4,11 +4,12 @@ import contextlib
 import json
 import re
 import time
+from contextlib import ExitStack
 
 import psutil
 import pytest
 
-STEPS, PROMPTS = 600, 20
+STEPS, PROMPTS = 600, 12
 TRAINED = "shout/gold/tiny/shout__gold__target_only__n8__lora__completion__seed1"
 ADAPTER, ANSWERS = f"results/adapters/{TRAINED}/adapter_model.safetensors", "results/predictions/shout/gold/tiny/base.jsonl"
 LOGS = {"train": f"results/logs/adapters/{TRAINED}.log", "predict": "results/logs/predictions/shout/gold/tiny/base.log"}
@@ -38,7 +39,7 @@ class Jobs:
     """One training and one prediction that are interrupted at the same time, again and again."""
 
     def __init__(self, project, cluster, run):
-        self.project, self.cluster, self.run, self.scripts = project, cluster, run, {}
+        self.project, self.cluster, self.run, self.scripts, self.kept = project, cluster, run, {}, 0
 
     def path(self, rule):
         return self.project.folder / LOGS[rule]
@@ -72,6 +73,7 @@ class Jobs:
             return len(found) == len(WORKING)
 
         wait_for(all_found)
+        self.kept = len(self.answered())
         return found
 
     def _working(self, rule):
@@ -80,7 +82,8 @@ class Jobs:
                 script = process.cmdline()[-1].endswith(f".{rule}.py") and process.name().startswith("python")
                 # The log of the one before stays until this one is ready.
                 own_log = script and self.path(rule).stat().st_mtime > process.create_time() and WORKING[rule] in self.log(rule)
-                if own_log and process != self.scripts.get(rule):
+                further = rule == "train" or len(self.answered()) > self.kept
+                if own_log and further and process != self.scripts.get(rule):
                     return process, environment["SLURM_JOB_ID"]
         return None
 
@@ -104,7 +107,8 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
 
     new_project.arguments, new_project.environment = cluster.arguments, cluster.environment
     # What Slurm counts as failed takes one of Snakemake's retries, what it puts back into the queue takes none.
-    with new_project.started(ADAPTER, ANSWERS, "--retries", "3", *PREEMPTABLE) as run:
+    with new_project.started(ADAPTER, ANSWERS, "--retries", "3", *PREEMPTABLE) as run, ExitStack() as stack:
+        stack.callback(run.kill)
         jobs = Jobs(new_project, cluster, run)
 
         numbers = jobs.at_work()
@@ -134,7 +138,7 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
         assert len(answered) == len(set(answered))
         [node] = {cluster.jobs()[int(number)]["NodeList"] for number in numbers.values()}
         cluster.kill_node(node)
-        stdout, stderr = run.communicate(timeout=200)
+        stdout, stderr = run.communicate(timeout=300)
         cluster.start_node(node)
     assert run.returncode == 0, stdout + stderr
     # A training that is killed without a word goes on from its last state.

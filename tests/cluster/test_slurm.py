@@ -53,7 +53,8 @@ def test_models_and_answers_are_the_same_bytes_as_those_of_a_local_run(on_slurm,
 
 
 def test_jobs_hold_the_resources_that_are_asked_for(on_slurm, cluster):
-    trainings, predictions = cluster.jobs_of("train").values(), cluster.jobs_of("predict").values()
+    project, _ = on_slurm
+    trainings, predictions = (cluster.jobs_of(rule, project.folder).values() for rule in ("train", "predict"))
     assert len(trainings) == 2
     assert len(predictions) == 3
     for job in trainings:
