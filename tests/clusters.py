@@ -32,7 +32,8 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={run}/munge.socket
+# A job that is requeued waits until its credential has expired.
+AuthInfo=socket={run}/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 CredType=cred/munge
 ProctrackType=proctrack/linuxproc
@@ -58,7 +59,7 @@ CompleteWait=0
 MinJobAge=86400
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,requeue_delay=1
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE PriorityTier=1
@@ -123,19 +124,23 @@ class Cluster:
         found = [dict(re.findall(r"(?:^| )([\w:/]+)=(\S*)", line)) for line in lines]
         return {int(job["JobId"]): job for job in found if "JobId" in job}
 
-    def jobs_of(self, rule: str) -> dict[int, dict[str, str]]:
-        """The jobs of one rule, the earliest first."""
-        return {id_: job for id_, job in sorted(self.jobs().items()) if job.get("Comment", "").startswith(f"rule_{rule}_")}
+    def jobs_of(self, rule: str, folder: Path | None = None) -> dict[int, dict[str, str]]:
+        """The jobs of one rule, the earliest first; with a folder, only those of the project there."""
+        return {
+            id_: job
+            for id_, job in sorted(self.jobs().items())
+            if job.get("Comment", "").startswith(f"rule_{rule}_") and folder in (None, Path(job["WorkDir"]))
+        }
 
-    def job_processes(self, **marks: str) -> list[psutil.Process]:
-        """The processes of this cluster's jobs whose environment has the marks, such as SLURMD_NODENAME="node1"."""
+    def job_processes(self, **marks: str) -> dict[psutil.Process, dict[str, str]]:
+        """The processes of this cluster's jobs, with their environment; of those that have the marks, as SLURM_JOB_ID="3"."""
         marks |= {"SLURM_CONF": self.environment["SLURM_CONF"]}
-        found = []
+        found = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 environment = process.environ()
                 if "SLURM_JOB_ID" in environment and marks.items() <= environment.items():
-                    found.append(process)
+                    found[process] = environment
         return found
 
     def kill_jobs(self, **marks: str) -> None:

@@ -109,6 +109,79 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
     assert not list(state.iterdir())
 
 
+STOPPED = """
+import json, sys, time
+from loragrid import training, training_job
+from loragrid.errors import UserError
+slow = training.seed_step
+def seed_step(seed, step, process):
+    time.sleep(0.1)
+    if process == 0:
+        print(step, file=open(sys.argv[1] + ".steps", "a"))
+    slow(seed, step, process)
+training.seed_step = seed_step
+described = json.load(open(sys.argv[1]))
+try:
+    training_job.run_training(training_job.TrainingJob(**described), None)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_training_that_is_asked_to_end_saves_its_state_and_no_step_is_computed_twice(make_job, tmp_path, signal_):
+    whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    run_training(whole, None)
+    described, steps = tmp_path / "job.json", tmp_path / "job.json.steps"
+    described.write_text(json.dumps(stopped._asdict()))
+    command, environment = [sys.executable, "-c", STOPPED, str(described)], os.environ | {"PYTHONPATH": LIBRARY}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not steps.exists() or len(steps.read_text().split()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    # Where several pass it on, it comes twice.
+    process.send_signal(signal_)
+    time.sleep(0.01)
+    process.send_signal(signal_)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    done = len(steps.read_text().split())
+    assert f"stopped by {signal_.name} after step {done} of 30; its state is saved" in said
+    assert not (tmp_path / "stopped").exists()
+    subprocess.run(command, env=environment, check=True)
+    assert [int(step) for step in steps.read_text().split()] == list(range(1, 31))
+    assert adapter_bytes(stopped) == adapter_bytes(whole)
+
+
+def test_launched_training_that_is_asked_to_end_saves_its_state_and_goes_on_from_there(make_job, tmp_path):
+    whole, stopped = (make_job(name, epochs=30)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    run_training(whole, TWO_PROCESSES)
+    described = tmp_path / "job.json"
+    described.write_text(json.dumps(stopped._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(described)],
+        env=os.environ | {"PYTHONPATH": LIBRARY},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if "of 90: training loss" in line:
+            break
+    # To all processes, the launcher too, and then once more.
+    os.killpg(process.pid, signal.SIGTERM)
+    time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "stopped by SIGTERM after step" in said
+    [state] = (tmp_path / "state-stopped").glob("*/checkpoint.safetensors")
+    run_training(stopped, TWO_PROCESSES)
+    assert adapter_bytes(stopped) == adapter_bytes(whole)
+    assert not state.exists()
+
+
 def test_state_of_another_training_is_not_taken_up(make_job, tmp_path):
     first = make_job("first")
     run_training(first, None)

@@ -8,17 +8,17 @@ import signal
 import sys
 
 
-def end_with_parent(by: signal.Signals) -> None:
-    """Have the system send this process a signal when its parent ends, however that ends. Only Linux can; elsewhere nothing happens.
+def end_with_parent() -> None:
+    """Have the system kill this process when its parent ends, however that ends. Only Linux can; elsewhere nothing happens.
 
     A job that is killed cannot stop what it has started, which would go on filling GPUs and writing results that nobody expects.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, int(by))
+        ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGKILL))
 
 
 if __name__ == "__main__":
-    end_with_parent(signal.SIGTERM)
+    end_with_parent()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

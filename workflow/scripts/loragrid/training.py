@@ -70,6 +70,12 @@ class Checkpoints(NamedTuple):
     folder: Path
     minutes: float
     """0: after every step."""
+    stop: Callable[[], str] = str
+    """Why the training is to stop after this step; an empty text if it is not."""
+
+
+class StoppedError(UserError):
+    """A training was asked to stop; the next one goes on from there."""
 
 
 class Best(NamedTuple):
@@ -196,6 +202,7 @@ def train(
 
     Raises:
         UserError: where there is nothing to learn from, or the loss or a parameter is no longer finite.
+        StoppedError: as `checkpoints.stop` wants it, when the state is saved.
     """
     if not any(example.nb_targets > 0 for example in train_set):
         raise UserError("there is no target token to train on: the mix is empty or none of its examples fits in max_length.")
@@ -262,10 +269,21 @@ def train(
         if validation_loss is not None:
             log.info("step %d of %d: training loss %.4f, validation loss %.4f", step, len(steps), loss, validation_loss)
             best = best.after(validation_loss, model, config.keep)
-        if checkpoints and step < len(steps) and _agree(time.monotonic() - last_saved >= 60 * checkpoints.minutes, accelerator):
-            so_far = {"course": course, "best_loss": best.loss, "without_gain": best.without_gain}
-            save_checkpoint(checkpoints.folder, accelerator, model, optimizer, so_far, best.weights)
-            last_saved = time.monotonic()
+        if checkpoints and step < len(steps):
+            reason = checkpoints.stop()
+            due = time.monotonic() - last_saved >= 60 * checkpoints.minutes
+            due, stopping = _any((due, bool(reason)), accelerator)
+            if due or stopping:
+                so_far = {"course": course, "best_loss": best.loss, "without_gain": best.without_gain}
+                save_checkpoint(checkpoints.folder, accelerator, model, optimizer, so_far, best.weights)
+                last_saved = time.monotonic()
+            if stopping:
+                bar.close()
+                # The first process that ends takes the others with it.
+                accelerator.wait_for_everyone()
+                raise StoppedError(
+                    f"stopped by {reason or 'another process'} after step {step} of {len(steps)}; its state is saved."
+                )
     bar.close()
     with torch.no_grad():
         for name, weight in best.weights.items():
@@ -286,11 +304,10 @@ def _prepare(model: SummedLoss, optimizer: Any, config: Training, accelerator: A
     return prepared
 
 
-def _agree(value: bool, accelerator: Accelerator) -> bool:
-    """The main process's value, in all processes."""
-    from accelerate.utils import broadcast
-
-    return bool(broadcast(torch.tensor(int(value), device=accelerator.device)).item())
+def _any(values: Sequence[bool], accelerator: Accelerator) -> list[bool]:
+    """Which of the values are true in some process, the same in all processes."""
+    counts = accelerator.reduce(torch.tensor(values, dtype=torch.int32, device=accelerator.device), "sum")
+    return [bool(count) for count in counts.tolist()]
 
 
 def write_course(path: str | Path, course: Sequence[Progress]) -> None:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +26,7 @@ from loragrid.devices import device_name, keep_freed_memory, lease_files, pick_d
 from loragrid.engine_hf import pad_token
 from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
+from loragrid.interruptions import ignore_signals, postponed_signals
 from loragrid.job import circumstances, log, show_log, versions
 from loragrid.leash import end_with_parent
 from loragrid.loading import load_base_model
@@ -35,6 +36,9 @@ from loragrid.render import load_renderer
 from loragrid.states import describe_state
 from loragrid.tokens import read_tokens
 from loragrid.training import Checkpoints, Progress, choose_layout, train, write_course
+
+STOP = "stop"
+"""File in the folder of a training's state: holds the signal on which its processes are to stop."""
 
 
 class TrainingJob(NamedTuple):
@@ -87,18 +91,29 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
 
 
 def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
-    described, problem = state / "job.json", state / "error.txt"
-    problem.unlink(missing_ok=True)
+    described, problem, stop = state / "job.json", state / "error.txt", state / STOP
+    for left in (problem, stop):
+        left.unlink(missing_ok=True)
     write_json(described, job._asdict())
     command = [sys.executable, "-m", "loragrid.leash", "accelerate.commands.launch", "--config_file", accelerate_config]
     command += ["-m", "loragrid.training_job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": library}
-    found = subprocess.run(command, env=environment, stdout=sys.stdout, stderr=sys.stderr, pass_fds=lease_files(), check=False)
+    # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they leave
+    # signals to this process, which tells them by a file.
+    environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
+    with postponed_signals() as signalled:
+        launcher = subprocess.Popen(
+            command, env=environment, stdout=sys.stdout, stderr=sys.stderr, pass_fds=lease_files(), preexec_fn=ignore_signals
+        )
+        while launcher.poll() is None:
+            if signalled() and not stop.exists():
+                stop.write_text(signalled(), encoding="utf-8")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                launcher.wait(timeout=0.5)
     if problem.exists():
         raise UserError(problem.read_text(encoding="utf-8"))
-    if found.returncode:
-        raise UserError(f"accelerate launch with {accelerate_config} ended with status {found.returncode}.")
+    if launcher.returncode:
+        raise UserError(f"accelerate launch with {accelerate_config} ended with status {launcher.returncode}.")
 
 
 def train_adapter(job: TrainingJob, state: Path) -> None:
@@ -150,8 +165,9 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
             values = {name: getattr(row, name) for name in shown if getattr(row, name) is not None}
             accelerator.log(values, step=row.step)
 
-    checkpoints = Checkpoints(state, job.checkpoint_minutes)
-    course = train(model, train_set, validation_set, config, seeds, layout, accelerator, dtype, checkpoints, follow)
+    with postponed_signals() as signalled:
+        checkpoints = Checkpoints(state, job.checkpoint_minutes, lambda: signalled() or told_to_stop(state))
+        course = train(model, train_set, validation_set, config, seeds, layout, accelerator, dtype, checkpoints, follow)
     if job.trackers:
         accelerator.end_training()
 
@@ -203,6 +219,14 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     accelerator.wait_for_everyone()
 
 
+def told_to_stop(state: Path) -> str:
+    """The signal on which the process that started this one wants it to stop; an empty text if there is none."""
+    try:
+        return (state / STOP).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
 def checked_trackers(names: list[str]) -> list[str] | None:
     """The trackers, if the packages that they need are installed; None for none.
 
@@ -228,7 +252,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def main(described: Path) -> None:
     """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
-    end_with_parent(signal.SIGKILL)
+    end_with_parent()
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:

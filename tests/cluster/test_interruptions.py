@@ -1,0 +1,155 @@
+"""Jobs that a cluster ends before they are finished: cancelled, preempted, out of time, gone with their node."""
+
+import contextlib
+import json
+import re
+import time
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+STEPS, PROMPTS = 600, 12
+TRAINED = "shout/gold/tiny/shout__gold__target_only__n8__lora__completion__seed1"
+ADAPTER, ANSWERS = f"results/adapters/{TRAINED}/adapter_model.safetensors", "results/predictions/shout/gold/tiny/base.jsonl"
+LOGS = {"train": f"results/logs/adapters/{TRAINED}.log", "predict": "results/logs/predictions/shout/gold/tiny/base.log"}
+WORKING = {"train": "training:", "predict": "predicting:"}
+PREEMPTABLE = ["--set-resources", "train:slurm_partition=low", "predict:slurm_partition=low"]
+
+
+def one_run(config):
+    config["grid"][0] |= {"tasks": ["shout"], "nb_samples": [8]}
+    config["tasks"].pop("echo")
+    config["tasks"]["shout"] |= {"subset": PROMPTS, "max_new_tokens": 100}
+    config["configs"]["lora"] |= {"epochs": STEPS // 2, "evaluations": 2}
+    # One answer after the other.
+    config["models"]["tiny"]["engine"] = {"type": "hf", "batch_tokens": 1}
+
+
+def wait_for(found, patience_s=180):
+    until = time.monotonic() + patience_s
+    while not (value := found()):
+        if time.monotonic() > until:
+            pytest.fail(f"waited {patience_s} s in vain")
+        time.sleep(0.05)
+    return value
+
+
+class Jobs:
+    """One training and one prediction that are interrupted at the same time, again and again."""
+
+    def __init__(self, project, cluster, run):
+        self.project, self.cluster, self.run, self.scripts, self.kept = project, cluster, run, {}, 0
+
+    def path(self, rule):
+        return self.project.folder / LOGS[rule]
+
+    def log(self, rule):
+        return self.path(rule).read_text()
+
+    def answered(self):
+        """Prompts whose answers are kept, one for each time that they were computed."""
+        return [
+            key for file in self.project.files(".state/predictions/*.jsonl") for line in file.open() for key in json.loads(line)
+        ]
+
+    def at_work(self):
+        """Wait until both do what they are there for, each in a process that was not interrupted yet; both stand still then.
+
+        Slurm wakes them when it asks them to end.
+
+        Returns:
+            The number of each one's Slurm job.
+        """
+        found = {}
+
+        def all_found():
+            assert self.run.poll() is None, self.run.communicate()
+            for rule in WORKING.keys() - found.keys():
+                if working := self._working(rule):
+                    process, found[rule] = working
+                    process.suspend()
+                    self.scripts[rule] = process
+            return len(found) == len(WORKING)
+
+        wait_for(all_found)
+        self.kept = len(self.answered())
+        return found
+
+    def _working(self, rule):
+        for process, environment in self.cluster.job_processes().items():
+            with contextlib.suppress(psutil.Error, FileNotFoundError):
+                script = process.cmdline()[-1].endswith(f".{rule}.py") and process.name().startswith("python")
+                # The log of the one before stays until this one is ready.
+                own_log = script and self.path(rule).stat().st_mtime > process.create_time() and WORKING[rule] in self.log(rule)
+                further = rule == "train" or len(self.answered()) > self.kept
+                if own_log and further and process != self.scripts.get(rule):
+                    return process, environment["SLURM_JOB_ID"]
+        return None
+
+    def ended(self):
+        """Wait until the training has said where it stopped and both processes are gone.
+
+        Returns:
+            The last step of the training, and the number of answers.
+        """
+        wait_for(lambda: not any(process.is_running() for process in self.scripts.values()))
+        [step] = re.findall(rf"error: stopped by SIGTERM after step (\d+) of {STEPS}; its state is saved", self.log("train"))
+        return int(step), len(self.answered())
+
+
+def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, cluster, tmp_path):
+    new_project.edit_config(one_run)
+    new_project.snakemake(ADAPTER, ANSWERS)
+    expected = (new_project.folder / ADAPTER).read_bytes(), texts(new_project)
+    for file in (*new_project.files("adapters/*"), *new_project.files("predictions/*"), *new_project.files("logs/*")):
+        file.rename(tmp_path / f"{file.parent.name}-{file.name}")
+
+    new_project.arguments, new_project.environment = cluster.arguments, cluster.environment
+    # What Slurm counts as failed takes one of Snakemake's retries, what it puts back into the queue takes none.
+    with new_project.started(ADAPTER, ANSWERS, "--retries", "3", *PREEMPTABLE) as run, ExitStack() as stack:
+        stack.callback(run.kill)
+        jobs = Jobs(new_project, cluster, run)
+
+        numbers = jobs.at_work()
+        cluster.call("scancel", *numbers.values())
+        cancelled = jobs.ended()
+
+        jobs.at_work()
+        assert f"going on after step {cancelled[0]} of {STEPS}" in jobs.log("train")
+        assert f"going on after {cancelled[1]} of {PROMPTS} prompts" in jobs.log("predict")
+        urgent = cluster.call(
+            "sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=:"
+        )
+        preempted = jobs.ended()
+
+        numbers = jobs.at_work()
+        assert f"going on after step {preempted[0]} of {STEPS}" in jobs.log("train")
+        assert cluster.jobs()[int(urgent)]["JobState"] == "COMPLETED"
+        for number in numbers.values():
+            cluster.call("scontrol", "update", f"JobId={number}", "TimeLimit=1")
+        timed_out = jobs.ended()
+        wait_for(lambda: {cluster.jobs()[int(number)]["JobState"] for number in numbers.values()} == {"TIMEOUT"})
+
+        numbers = jobs.at_work()
+        assert f"going on after step {timed_out[0]} of {STEPS}" in jobs.log("train")
+        assert f"going on after {timed_out[1]} of {PROMPTS} prompts" in jobs.log("predict")
+        answered = jobs.answered()
+        assert len(answered) == len(set(answered))
+        [node] = {cluster.jobs()[int(number)]["NodeList"] for number in numbers.values()}
+        cluster.kill_node(node)
+        stdout, stderr = run.communicate(timeout=300)
+        cluster.start_node(node)
+    assert run.returncode == 0, stdout + stderr
+    # A training that is killed without a word goes on from its last state.
+    assert f"going on after step {timed_out[0]} of {STEPS}" in jobs.log("train")
+    assert f"going on after {len(answered)} of {PROMPTS} prompts" in jobs.log("predict")
+    restarted = [cluster.jobs()[int(number)] for number in numbers.values()]
+    assert [(job["JobState"], job["Restarts"]) for job in restarted] == [("COMPLETED", "1")] * 2
+    assert 0 < cancelled[0] < preempted[0] < timed_out[0] < STEPS
+    assert cancelled[1] <= preempted[1] <= timed_out[1] < PROMPTS
+    assert ((new_project.folder / ADAPTER).read_bytes(), texts(new_project)) == expected
+
+
+def texts(project):
+    return [json.loads(line)["prediction"] for line in (project.folder / ANSWERS).read_text().splitlines()]
