@@ -146,6 +146,9 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
     assert f"going on after {len(answered)} of {PROMPTS} prompts" in jobs.log("predict")
     restarted = [cluster.jobs()[int(number)] for number in numbers.values()]
     assert [(job["JobState"], job["Restarts"]) for job in restarted] == [("COMPLETED", "1")] * 2
+    # Snakemake's third attempt: cancelled, out of time.
+    limits = {job["TimeLimit"] for job in restarted}
+    assert limits == {"1-12:00:00", "12:00:00"}
     assert 0 < cancelled[0] < preempted[0] < timed_out[0] < STEPS
     assert cancelled[1] <= preempted[1] <= timed_out[1] < PROMPTS
     assert ((new_project.folder / ADAPTER).read_bytes(), texts(new_project)) == expected

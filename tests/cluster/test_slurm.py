@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 
 from clusters import GPUS
-from projects import make_tiny_project
+from projects import Project, make_tiny_project
 
 
 def one_task(config):
@@ -15,16 +15,17 @@ def one_task(config):
     config["tasks"].pop("echo")
     # Long enough that two trainings overlap.
     config["configs"]["lora"] |= {"epochs": 60}
+    config["models"]["tiny"]["resources"] = {"train": {"gpu": 1, "runtime": 30}, "predict": {"mem_mb": 3000}}
 
 
 @pytest.fixture(scope="module")
 def on_slurm(tmp_path_factory, tiny_model, cluster):
-    """The predictions of one task, computed on Slurm, and what its jobs saw: who had which GPU at which moment."""
+    """The grid of one task, computed to its report on Slurm, and what its jobs saw: who had which GPU at which moment."""
     project = make_tiny_project(tmp_path_factory.mktemp("on_slurm") / "project", tiny_model)
     project.arguments, project.environment = cluster.arguments, cluster.environment
     project.edit_config(one_task)
     seen = []
-    with project.started("predictions", "--set-resources", "train:gpu=1", "train:runtime=30", "predict:mem_mb=3000") as run:
+    with project.started() as run:
         while run.poll() is None:
             holders = defaultdict(set)
             for environment in cluster.job_processes().values():
@@ -67,11 +68,26 @@ def test_jobs_hold_the_resources_that_are_asked_for(on_slurm, cluster):
         assert "TresPerJob" not in job
 
 
+def test_scores_of_a_scorer_are_one_submission_with_the_resources_of_one_and_the_time_of_all(on_slurm, cluster):
+    project, _ = on_slurm
+    for scorer in ("rouge", "exact_match"):
+        [job] = cluster.jobs_of(f"scores_{scorer}", project.folder).values()
+        assert job["TRES"].startswith("cpu=1,mem=2000M,node=1")
+        assert job["TimeLimit"] == "00:15:00"
+        assert len(project.files(f"scores/**/{scorer}.jsonl")) == 3
+
+
 def test_two_jobs_never_have_the_same_gpu_at_once(on_slurm):
     _, seen = on_slurm
     assert max(len(holders) for holders in seen) == 2
     assert all(len(jobs) == 1 for holders in seen for jobs in holders.values())
     assert {number for holders in seen for _, number in holders} <= {str(number) for number in range(GPUS)}
+
+
+def test_finished_grid_has_nothing_to_do_locally(on_slurm):
+    project, _ = on_slurm
+    assert project.files("report.html")
+    assert Project(project.folder).planned() == {}
 
 
 def test_log_of_a_job_is_where_that_of_a_local_one_is(on_slurm):
@@ -82,6 +98,5 @@ def test_log_of_a_job_is_where_that_of_a_local_one_is(on_slurm):
 
 
 def answers(file):
-
     times = {"queue_s": 0, "compute_s": 0, "runtime_s": 0}
     return [json.loads(line) | times for line in file.read_text().splitlines()]
