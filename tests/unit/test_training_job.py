@@ -56,6 +56,7 @@ def make_job(tiny_model, tokenizer, make_example, tmp_path):
             train=str(tmp_path / "train.jsonl"),
             validation=str(tmp_path / "validation.jsonl"),
             tokens=[str(tmp_path / "tokens.parquet")],
+            other_files=None,
             adapter=[],
             run=RUN,
             config=LoraTraining(**keys).model_dump(),
