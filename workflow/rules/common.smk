@@ -117,7 +117,7 @@ def computed_manifests(wildcards):
 
 
 def stated(file):
-    """A file of a rule, under the name that the rule gives it: a storage has put the place of the local copy before that."""
+    """A rule's file under its stated name, before which a storage puts the place of its local copies."""
     stored = getattr(file, "flags", {}).get("storage_object")
     if stored is None:
         return str(file)
