@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ class Storage:
 
     def __init__(self, project, folder):
         self.project, self.folder = project, folder
-        self.arguments = ("--default-storage-provider", "fs", "--default-storage-prefix", str(folder))
+        self.arguments = ("--default-storage-provider", "bucket", "--default-storage-prefix", f"bucket://{folder}")
 
     def snakemake_elsewhere(self, *targets, **options):
         """Run Snakemake as on a machine that has none of the results yet."""
@@ -28,9 +29,10 @@ class Storage:
 
 @pytest.fixture
 def storage(new_project, tmp_path) -> Storage:
-    pytest.importorskip("snakemake_storage_plugin_fs", reason="snakemake-storage-plugin-fs is not installed")
-    if shutil.which("rsync") is None:
-        pytest.skip("snakemake-storage-plugin-fs needs rsync")
+    # Snakemake looks for plugins also in the folder that it runs in.
+    plugin = new_project.folder / "snakemake_storage_plugin_bucket"
+    plugin.mkdir()
+    shutil.copy2(Path(__file__).with_name("folder_storage.py"), plugin / "__init__.py")
     return Storage(new_project, tmp_path / "bucket")
 
 
