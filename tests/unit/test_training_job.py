@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 
 from loragrid.config import FullTraining, LoraTraining
 from loragrid.errors import UserError
+from loragrid.model_folders import OTHER_FILES
 from loragrid.records import write_records
 from loragrid.render import make_renderer
 from loragrid.tokens import tokenise, write_tokens
@@ -56,6 +58,7 @@ def make_job(tiny_model, tokenizer, make_example, tmp_path):
             train=str(tmp_path / "train.jsonl"),
             validation=str(tmp_path / "validation.jsonl"),
             tokens=[str(tmp_path / "tokens.parquet")],
+            other_files=None,
             adapter=[],
             run=RUN,
             config=LoraTraining(**keys).model_dump(),
@@ -271,6 +274,23 @@ def zero3(tmp_path, monkeypatch):
     settings = yaml.safe_load(Path("profiles/accelerate/zero3-offload.yaml").read_text())
     (tmp_path / "zero3.yaml").write_text(yaml.safe_dump(settings | {"num_processes": 1}))
     return str(tmp_path / "zero3.yaml")
+
+
+def test_full_training_archives_what_its_model_needs_besides_for_a_storage(make_job):
+    config = FullTraining(method="full", batch_size=4, epochs=1, learning_rate=0.01).model_dump()
+    job = make_job("whole")
+    run_training(job._replace(config=config, other_files=f"{job.folder}/{OTHER_FILES}"), None)
+    with tarfile.open(f"{job.folder}/{OTHER_FILES}") as archive:
+        names = set(archive.getnames())
+    assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= names
+    assert names.isdisjoint({"model.safetensors", "config.json", "loss.csv", "manifest.json", OTHER_FILES})
+
+
+def test_adapter_names_its_base_model_by_its_result_wherever_that_was_loaded_from(make_job):
+    job = make_job("adapter", epochs=1)
+    run_training(job, None)
+    assert json.loads(Path(job.folder, "adapter_config.json").read_text())["base_model_name_or_path"] == "results/models/tiny"
+    assert json.loads(Path(job.folder, "manifest.json").read_text())["tokenizer"] == "results/models/tiny"
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

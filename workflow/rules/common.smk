@@ -40,16 +40,13 @@ from loragrid.grid import (
     without_training_data,
 )
 from loragrid.human_sheets import choose
+from loragrid.model_folders import OTHER_FILES
 from loragrid.rubrics import read_rubric
 from loragrid.scorer_settings import decisive_settings, is_light, kind_of, model_of, scorer_files
 from loragrid.scorers import READ_EXAMPLES
 
-# Many files of a model, and the states of unfinished work, are no outputs of rules: a storage would lose them.
-if workflow.storage_settings and workflow.storage_settings.default_storage_provider:
-    raise WorkflowError(
-        "results/ must be a folder that all jobs share: leave out --default-storage-provider "
-        f"{workflow.storage_settings.default_storage_provider}; docs/other_engines.md says how to run there."
-    )
+# Whether a storage (--default-storage-provider) keeps the results. A job then has copies of those files only that its rule names.
+STORAGE = bool(workflow.storage_settings and workflow.storage_settings.default_storage_provider)
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 RUN_NAME = rf"{BASE}|{NAME}(?:__{NAME})+"
@@ -123,6 +120,39 @@ def tier(name, ending=""):
 def computed_manifests(wildcards):
     """Input function: the manifests of all trainings and predictions."""
     return tier("adapters", "manifest.json")(wildcards) + tier("predictions", ".manifest.json")(wildcards)
+
+
+def stated(file):
+    """A rule's file under its stated name, before which a storage puts the place of its local copies."""
+    stored = getattr(file, "flags", {}).get("storage_object")
+    if stored is None:
+        return str(file)
+    return stored.query.removeprefix(workflow.storage_settings.default_storage_prefix).removeprefix("/")
+
+
+def other_files(folder):
+    """Under a storage, an output of rules that write a model: the archive of those files of its folder that no other output is."""
+    return {"other_files": f"{folder}/{OTHER_FILES}"} if STORAGE else {}
+
+
+def local_file(path):
+    """A file that the user names, which is on this machine and not in the storage."""
+    return local(path) if STORAGE else path
+
+
+def need_local_results(rule):
+    """Refuse a rule that looks which files are on this machine where a storage has them."""
+    if STORAGE:
+        raise WorkflowError(
+            f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "
+            "leave out --default-storage-provider."
+        )
+
+
+def local_tiers(wildcards):
+    """Every file of the grid, with its log, by tier, for a rule that looks which of them are on this machine."""
+    need_local_results("partial_report")
+    return tiers()
 
 
 @cache
@@ -209,6 +239,7 @@ def made_by_rules(wildcards):
 
     All that a rule makes is of use unless `usable_jobs` knows the rule.
     """
+    need_local_results("prune")
     jobs = usable_jobs()
     named = {rule.name: rule for rule in workflow.rules}
     found = [made_by(rule, rule.output, [], jobs.get(name)) for name, rule in named.items()]
@@ -241,8 +272,8 @@ def made_by(rule, files, folders, jobs):
 
 def outputs(rule, targets):
     """The rule's output files for the given wildcards, each once and with its log."""
-    log = str(rule.log[0])
-    patterns = list(map(str, rule.output))
+    log = stated(rule.log[0])
+    patterns = list(map(stated, rule.output))
     found = {pattern.format(**target): log.format(**target) for target in targets for pattern in patterns}
     return list(found.items())
 
@@ -412,7 +443,7 @@ def known_predictions(wildcards):
     if CONFIG.prompting(own.prompting).type != "zero_shot":
         return {}
     first = FIRST_ASKED[own._replace(sample_type="")]
-    known = rules.predict.output.predictions.format(**(dict(wildcards) | {"sample_type": first}))
+    known = stated(rules.predict.output.predictions).format(**(dict(wildcards) | {"sample_type": first}))
     return {"known": known} if first != own.sample_type else {}
 
 
@@ -427,7 +458,18 @@ def model_files(wildcards):
         return {}
     model = rules.import_model.output
     files = {"model": model.model, "model_config": model.config, "tokenizer": model.tokenizer}
-    return {key: file.format(base_model=wildcards.base_model) for key, file in files.items()}
+    of_model = {key: stated(file).format(base_model=wildcards.base_model) for key, file in files.items()}
+    return of_model | all_files(wildcards.base_model)
+
+
+def all_files(base_model):
+    """Under a storage, all files of an imported model, for the rules that load it."""
+    return {"all_files": [stated(file).format(base_model=base_model) for file in rules.import_model.output]} if STORAGE else {}
+
+
+def all_files_of_base(wildcards):
+    """Under a storage, all files of the base model."""
+    return all_files(wildcards.base_model)
 
 
 def prompt_variant(wildcards):
@@ -456,19 +498,18 @@ def demonstration_files(wildcards):
         return {}
     of = {"task": wildcards.task, "sample_type": wildcards.sample_type}
     return {
-        "demonstrations": rules.select_demonstrations.output[0].format(prompting=prompting, **of),
-        "train": rules.prepare_dataset.output.train.format(**of),
+        "demonstrations": stated(rules.select_demonstrations.output[0]).format(prompting=prompting, **of),
+        "train": stated(rules.prepare_dataset.output.train).format(**of),
     }
 
 
 def retrieval_encoder(wildcards):
     """The encoder that a prompting needs, if any."""
     prompting = CONFIG.prompting(wildcards.prompting)
-    return (
-        {"encoder": rules.import_model.output.config.format(base_model=prompting.encoder)}
-        if prompting.type == "retrieved"
-        else {}
-    )
+    if prompting.type != "retrieved":
+        return {}
+    encoder = stated(rules.import_model.output.config).format(base_model=prompting.encoder)
+    return {"encoder": encoder} | all_files(prompting.encoder)
 
 
 def package_or_files(package, paths, kind="whl"):
@@ -476,7 +517,7 @@ def package_or_files(package, paths, kind="whl"):
 
     A package never changes and is only a means: deleting it, or fetching it once more, makes nothing else run again.
     """
-    return ancient(f"results/packages/{package}.{kind}") if package else paths
+    return ancient(f"results/packages/{package}.{kind}") if package else [local_file(path) for path in paths]
 
 
 def model_source_files(wildcards):
@@ -498,13 +539,15 @@ def data_source_files(wildcards):
 def cleaning_tokenizer(wildcards):
     """The tokenizer that measures the examples of a task, if any."""
     base_model = CONFIG.tasks[wildcards.task].cleaning.tokenizer
-    return {"tokenizer": rules.import_model.output.tokenizer.format(base_model=base_model)} if base_model else {}
+    if base_model is None:
+        return {}
+    return {"tokenizer": stated(rules.import_model.output.tokenizer).format(base_model=base_model)} | all_files(base_model)
 
 
 def evaluated_tests(wildcards):
     """The test sets of the grid."""
     test = rules.prepare_dataset.output.test
-    return [test.format(task=task, sample_type=sample_type) for task, sample_type in DATASETS]
+    return [stated(test).format(task=task, sample_type=sample_type) for task, sample_type in DATASETS]
 
 
 def mixed_tasks(wildcards):
@@ -519,9 +562,9 @@ def mixed_data(wildcards):
     """
     data = [{"task": task, "sample_type": wildcards.sample_type} for task in mixed_tasks(wildcards)]
     return {
-        "train": [rules.prepare_dataset.output.train.format(**one) for one in data],
-        "validation": [rules.prepare_dataset.output.validation.format(**one) for one in data],
-        "leaks": [ancient(rules.decontaminate.output[0].format(**one)) for one in data],
+        "train": [stated(rules.prepare_dataset.output.train).format(**one) for one in data],
+        "validation": [stated(rules.prepare_dataset.output.validation).format(**one) for one in data],
+        "leaks": [ancient(stated(rules.decontaminate.output[0]).format(**one)) for one in data],
     }
 
 
@@ -542,9 +585,9 @@ def mix_files(wildcards):
     tasks = dict.fromkeys([run.task, *mix_tasks(CONFIG.mixes[run.mix])])
     tokens = rules.tokenise.output[0]
     return {
-        "train": rules.make_mix.output.train.format(**of_mix),
-        "validation": rules.make_mix.output.validation.format(**of_mix),
-        "tokens": [tokens.format(base_model=run.base_model, task=task, sample_type=run.sample_type) for task in tasks],
+        "train": stated(rules.make_mix.output.train).format(**of_mix),
+        "validation": stated(rules.make_mix.output.validation).format(**of_mix),
+        "tokens": [stated(tokens).format(base_model=run.base_model, task=task, sample_type=run.sample_type) for task in tasks],
     }
 
 
@@ -559,10 +602,10 @@ def adapter_files(wildcards):
     if run is None:
         return {}
     output = rules.train_full.output if is_full(run) else rules.train.output
-    return {
-        "adapter": output.adapter.format(**trained_on(run)),
-        "adapter_config": output.adapter_config.format(**trained_on(run)),
-    }
+    wanted = {"adapter": output.adapter, "adapter_config": output.adapter_config}
+    if STORAGE and is_full(run):
+        wanted["other_files_of_adapter"] = output.other_files
+    return {key: stated(file).format(**trained_on(run)) for key, file in wanted.items()}
 
 
 @cache
@@ -577,7 +620,7 @@ def evaluations_by_run():
 def scores_of_run(wildcards):
     """The scores of a run and of its base model on the same data, asked alike."""
     return [
-        rules.score.output[0].format(**(one._asdict() | {"run": run, "variant": one.variant, "scorer": scorer}))
+        stated(rules.score.output[0]).format(**(one._asdict() | {"run": run, "variant": one.variant, "scorer": scorer}))
         for one in evaluations_by_run().get((wildcards.base_model, wildcards.run), [])
         for run in (one.run, BASE)
         for scorer in scorers_of(one._asdict() | {"run": run})
@@ -592,18 +635,18 @@ def scorer_kinds_of_run(wildcards, input):
 def card_file(wildcards):
     """The model card of a run."""
     card = rules.describe_full_model.output if is_full(find_run(wildcards)) else rules.describe_model.output
-    return card[0].format(**wildcards)
+    return stated(card[0]).format(**wildcards)
 
 
 def merged_models(wildcards):
     """The merged model of every run."""
-    return [rules.merge.output.model.format(**trained_on(run)) for run in RUNS.values()]
+    return [stated(rules.merge.output.model).format(**trained_on(run)) for run in RUNS.values()]
 
 
 def exported_predictions(wildcards):
     """The exports of all predictions, those made elsewhere included."""
     evaluated = [one._asdict() | {"variant": one.variant} for one in (*EVALUATIONS, *EXTERNAL)]
-    return [pattern.format(**one) for one in evaluated for pattern in rules.export.output]
+    return [stated(pattern).format(**one) for one in evaluated for pattern in rules.export.output]
 
 
 def rated_predictions(name):
@@ -623,8 +666,8 @@ def rated_files(wildcards):
         )
     rated = [one._asdict() | {"variant": one.variant} for one in rated_predictions(wildcards.evaluation)]
     return {
-        "predictions": [rules.predict.output.predictions.format(**one) for one in rated],
-        "tests": list(dict.fromkeys(rules.prepare_dataset.output.test.format(**one) for one in rated)),
+        "predictions": [stated(rules.predict.output.predictions).format(**one) for one in rated],
+        "tests": list(dict.fromkeys(stated(rules.prepare_dataset.output.test).format(**one) for one in rated)),
     }
 
 
@@ -635,7 +678,7 @@ def annotators_sheets(wildcards):
     for name in CONFIG.human_evaluations:
         rated_predictions(name)
     return [
-        pattern.format(evaluation=name, annotator=annotator)
+        stated(pattern).format(evaluation=name, annotator=annotator)
         for name, evaluation in CONFIG.human_evaluations.items()
         for annotator in evaluation.annotators
         for pattern in rules.human_sheet.output
@@ -645,9 +688,11 @@ def annotators_sheets(wildcards):
 def pushed_files(wildcards):
     """What is uploaded of a run: its weights and its card, merged or as they are."""
     if CONFIG.hub.merged:
-        return {"model": rules.merge.output.model, "card": rules.merge.output.card}
+        merged = {"model": rules.merge.output.model, "card": rules.merge.output.card}
+        return merged | ({"other_files": rules.merge.output[:]} if STORAGE else {})
     files = adapter_files(wildcards)
-    return {"model": files["adapter"], "config": files["adapter_config"], "card": card_file(wildcards)}
+    other = {"other_files": files["other_files_of_adapter"]} if "other_files_of_adapter" in files else {}
+    return {"model": files["adapter"], "config": files["adapter_config"], "card": card_file(wildcards)} | other
 
 
 def hub_settings(wildcards):
@@ -659,7 +704,7 @@ def pushed_models(wildcards):
     """The receipt of every run's upload."""
     if CONFIG.hub is None:
         raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
-    return [rules.push.output[0].format(**trained_on(run)) for run in RUNS.values()]
+    return [stated(rules.push.output[0]).format(**trained_on(run)) for run in RUNS.values()]
 
 
 def start_files(wildcards):
@@ -667,7 +712,7 @@ def start_files(wildcards):
     training = CONFIG.configs[find_run(wildcards).config]
     if training.method != "continue":
         return {}
-    return {"start": [f"{training.adapter}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]}
+    return {"start": [local_file(f"{training.adapter}/{name}") for name in ("adapter_model.safetensors", "adapter_config.json")]}
 
 
 def quantization(wildcards):
@@ -690,7 +735,7 @@ def checked_data(wildcards):
         _, task, sample_type, *_ = evaluations_by_run()[wildcards.base_model, BASE][0]
     else:
         task, sample_type = run.task, run.sample_type
-    return rules.prepare_dataset.output.test.format(task=task, sample_type=sample_type)
+    return stated(rules.prepare_dataset.output.test).format(task=task, sample_type=sample_type)
 
 
 def scorers_of(target):
@@ -716,7 +761,7 @@ def base_answers(base_model, task, sample_type, run, prompting, prompt, decoding
     base = Evaluation(base_model, task, sample_type, BASE, prompting, prompt, decoding)
     if run == BASE or base not in EVALUATED:
         return None
-    return rules.predict.output.predictions.format(**base._asdict(), variant=base.variant)
+    return stated(rules.predict.output.predictions).format(**base._asdict(), variant=base.variant)
 
 
 def scorer_settings(wildcards):
@@ -734,14 +779,17 @@ def scorer_inputs(wildcards):
     scorer = CONFIG.scorers[wildcards.scorer]
     files = {}
     if model_of(scorer):
-        files["model"] = rules.import_model.output.config.format(base_model=model_of(scorer))
+        files["model"] = stated(rules.import_model.output.config).format(base_model=model_of(scorer))
+        files |= all_files(model_of(scorer))
     if scorer.type in READ_EXAMPLES:
-        files["test"] = rules.prepare_dataset.output.test.format(**wildcards)
+        files["test"] = stated(rules.prepare_dataset.output.test).format(**wildcards)
     if compares_with_base(scorer):
         files["base"] = base_answers(**asked(wildcards)._asdict())
     if paths := scorer_files(scorer).values():
         files["files"] = [
-            str(file) for path in map(Path, paths) for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])
+            local_file(str(file))
+            for path in map(Path, paths)
+            for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])
         ]
     return files
 
@@ -768,7 +816,7 @@ def baseline_files(wildcards):
     """The training examples, for a baseline that needs them."""
     if wildcards.run not in LEARNING_BASELINES:
         return {}
-    return {"train": rules.prepare_dataset.output.train.format(**wildcards)}
+    return {"train": stated(rules.prepare_dataset.output.train).format(**wildcards)}
 
 
 def label_scorers(wildcards):
@@ -780,7 +828,7 @@ def label_scorers(wildcards):
 def external_file(wildcards):
     """The file of the external predictions that wildcards name."""
     try:
-        return EXTERNAL[Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run)]
+        return local_file(EXTERNAL[Evaluation(wildcards.base_model, wildcards.task, wildcards.sample_type, wildcards.run)])
     except KeyError:
         raise WorkflowError(
             f"external_predictions.{wildcards.run}: there is no file for task '{wildcards.task}', sample type "
@@ -795,6 +843,7 @@ def external_axes(wildcards):
 
 def planned_rules():
     """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
+    need_local_results("plan")
     found = {}
     for known in workflow.rules:
         if known.output:

@@ -2,6 +2,7 @@ rule import_model:
     input:
         model_source_files,
     output:
+        **other_files("results/models/{base_model}"),
         config="results/models/{base_model}/config.json",
         model="results/models/{base_model}/model.safetensors",
         tokenizer="results/models/{base_model}/tokenizer.json",

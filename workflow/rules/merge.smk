@@ -1,11 +1,13 @@
 rule merge:
     input:
         unpack(adapter_files),
+        unpack(all_files_of_base),
         card=card_file,
         model=rules.import_model.output.model,
         model_config=rules.import_model.output.config,
         tokenizer=rules.import_model.output.tokenizer,
     output:
+        **other_files("results/merged/{task}/{sample_type}/{base_model}/{run}"),
         model="results/merged/{task}/{sample_type}/{base_model}/{run}/model.safetensors",
         config="results/merged/{task}/{sample_type}/{base_model}/{run}/config.json",
         card="results/merged/{task}/{sample_type}/{base_model}/{run}/README.md",

@@ -64,7 +64,7 @@ rule partial_report:
         mem_mb=growing(2000),
     params:
         version=1,
-        tiers=lambda wildcards: tiers(),
+        tiers=local_tiers,
         folder="results/partial",
         settings=analysis_settings(),
         metric=CONFIG.main_metric,

@@ -1,5 +1,6 @@
 rule tokenise:
     input:
+        unpack(all_files_of_base),
         train=rules.prepare_dataset.output.train,
         validation=rules.prepare_dataset.output.validation,
         test=rules.prepare_dataset.output.test,

@@ -2,6 +2,7 @@ rule train:
     input:
         unpack(mix_files),
         unpack(start_files),
+        unpack(all_files_of_base),
         model=rules.import_model.output.model,
         model_config=rules.import_model.output.config,
         tokenizer=rules.import_model.output.tokenizer,
@@ -37,6 +38,7 @@ rule train:
 
 use rule train as train_full with:
     output:
+        **other_files("results/finetuned/{task}/{sample_type}/{base_model}/{run}"),
         adapter="results/finetuned/{task}/{sample_type}/{base_model}/{run}/model.safetensors",
         adapter_config="results/finetuned/{task}/{sample_type}/{base_model}/{run}/config.json",
         losses="results/finetuned/{task}/{sample_type}/{base_model}/{run}/loss.csv",

@@ -11,6 +11,7 @@ from loragrid.errors import UserError
 from loragrid.files import write_json
 from loragrid.inference import Decoding
 from loragrid.job import logged
+from loragrid.model_folders import whole_folder
 from loragrid.records import Example, read_records
 from loragrid.render import end_tokens, load_renderer, render, render_conversation, zero_shot
 
@@ -21,8 +22,8 @@ with logged(snakemake.log[0]):
     name, limits, quantization = snakemake.wildcards.base_model, snakemake.params.checks, snakemake.params.quantization
     settings = snakemake.params.model | {"engine": engine_of(snakemake.config, name)}
     kind, dtype = settings["engine"]["type"], settings["dtype"]
-    trained = snakemake.input.get("adapter") and Path(snakemake.input.adapter)
-    folder = snakemake.input.get("model") and Path(snakemake.input.model).parent
+    trained = snakemake.input.get("adapter") and whole_folder(snakemake.input.adapter) / Path(snakemake.input.adapter).name
+    folder = snakemake.input.get("model") and whole_folder(snakemake.input.model)
     decoding = Decoding(max_new_tokens=limits["max_new_tokens"])
 
     renderer = load_renderer(folder, settings) if folder else None

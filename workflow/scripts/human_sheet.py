@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     name, annotator = snakemake.wildcards.evaluation, snakemake.wildcards.annotator
     settings = HumanEvaluation.model_validate(snakemake.params.evaluation)
-    tests = {Path(path).parts[2:4]: read_records(path, Example) for path in snakemake.input.tests}
+    tests = {Path(path).parts[-3:-1]: read_records(path, Example) for path in snakemake.input.tests}
     items, predicted = [], {data: set() for data in tests}
     for path in snakemake.input.predictions:
-        data, predictions = Path(path).parts[2:4], read_records(path, Prediction)
+        data, predictions = Path(path).parts[-4:-2], read_records(path, Prediction)
         predicted[data].update(prediction.id for prediction in predictions)
         examples = {example.id: example for example in tests[data]}
         items += [item for of_prediction in items_of(predictions, examples=examples) for item in of_prediction]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.files import folder_written_whole
 from loragrid.job import circumstances, logged, versions
+from loragrid.model_folders import archive_others
 from loragrid.models import download_from_hub, import_base_model, import_encoder, import_reward_model, write_model_manifest
 from loragrid.packages import extract, verify_sha256
 
@@ -41,3 +42,5 @@ with logged(snakemake.log[0]), tempfile.TemporaryDirectory() as unpacked:
                 **circumstances(started, "cpu", "as stored", snakemake.threads),
             },
         )
+        if snakemake.output.get("other_files"):
+            archive_others(folder, snakemake.output)

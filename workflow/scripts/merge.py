@@ -9,6 +9,7 @@ import torch
 from loragrid.adapters import merge
 from loragrid.files import folder_written_whole
 from loragrid.job import logged
+from loragrid.model_folders import archive_others, whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -16,5 +17,8 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     with folder_written_whole(Path(snakemake.output.model).parent) as folder:
-        merge(Path(snakemake.input.model).parent, Path(snakemake.input.adapter), folder)
+        trained = whole_folder(snakemake.input.adapter) / Path(snakemake.input.adapter).name
+        merge(whole_folder(snakemake.input.model), trained, folder)
         shutil.copy2(snakemake.input.card, folder / "README.md")
+        if snakemake.output.get("other_files"):
+            archive_others(folder, snakemake.output)

@@ -12,6 +12,7 @@ from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, write_json
 from loragrid.inference import Decoding, MadeBy, generate, known_answers, make_predictions, prediction_identity
 from loragrid.job import circumstances, log, logged, versions
+from loragrid.model_folders import whole_folder
 from loragrid.prompting import make_request
 from loragrid.records import Example, Prediction, read_records, write_records
 from loragrid.render import Rendered, end_tokens, load_renderer, render, render_conversation
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     started = time.perf_counter()
-    name, trained, axes = snakemake.wildcards.base_model, snakemake.input.get("adapter"), snakemake.params.axes
+    name, axes = snakemake.wildcards.base_model, snakemake.params.axes
     # How fast an engine is asked is no parameter of the job: to change it makes no result outdated.
     settings = snakemake.params.model | {"engine": engine_of(snakemake.config, name)}
     decoding = Decoding(**snakemake.params.decoding)
-    folder = snakemake.input.get("model") and Path(snakemake.input.model).parent
+    folder = snakemake.input.get("model") and whole_folder(snakemake.input.model)
+    trained = snakemake.input.get("adapter") and whole_folder(snakemake.input.adapter) / Path(snakemake.input.adapter).name
     if settings["engine"]["type"] != "openai":
         # To import torch takes seconds.
         from loragrid.devices import lease_gpus
@@ -82,7 +84,7 @@ with logged(snakemake.log[0]):
             name,
             settings,
             folder,
-            Path(trained) if trained else None,
+            trained,
             snakemake.params.quantization,
             renderer,
             snakemake.threads,

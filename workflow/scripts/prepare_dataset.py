@@ -8,6 +8,7 @@ from loragrid.datasets import SPLITS, clean_splits, divide, draft
 from loragrid.errors import UserError
 from loragrid.files import fingerprint, write_json
 from loragrid.job import log, logged
+from loragrid.model_folders import whole_folder
 from loragrid.packages import extract, verify_sha256
 from loragrid.records import write_records
 from loragrid.rows import built_rows, hub_rows, read_rows
@@ -54,7 +55,7 @@ with logged(snakemake.log[0]), tempfile.TemporaryDirectory() as unpacked:
 
     raw = divide(drafted, source["split"])
     tokenizer = snakemake.input.get("tokenizer")
-    splits, dropped = clean_splits(raw, cleaning, token_counter(Path(tokenizer).parent) if tokenizer else None)
+    splits, dropped = clean_splits(raw, cleaning, token_counter(whole_folder(tokenizer)) if tokenizer else None)
     if not splits["test"]:
         raise UserError(f"{task}/{sample_type}: no test example is left; see the splits of its source and its cleaning.")
     for split in SPLITS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from loragrid.files import write_json
 from loragrid.hub import check_repository, push, stage
 from loragrid.job import log, logged
+from loragrid.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 with logged(snakemake.log[0]), TemporaryDirectory() as staged:
     hub = snakemake.params.hub
     check_repository(hub["repository"])
-    files = stage(Path(snakemake.input.model).parent, Path(staged), snakemake.params.source.get("hub"))
+    files = stage(whole_folder(snakemake.input.model), Path(staged), snakemake.params.source.get("hub"))
     commit = None if hub["dry_run"] else push(Path(staged), hub["repository"], hub["private"])
     log.info("%s %d files to %s", "would upload" if commit is None else "uploaded", len(files), hub["repository"])
     write_json(snakemake.output[0], {**hub, "files": files, "commit": commit})

@@ -1,9 +1,9 @@
 """Score one prediction file with one scorer."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.job import log, logged
+from loragrid.model_folders import whole_folder
 from loragrid.records import Example, Prediction, read_records, write_records
 from loragrid.scorer_settings import scorer_of
 from loragrid.scorers import score_items
@@ -16,14 +16,15 @@ with logged(snakemake.log[0]):
     name, given = snakemake.wildcards.scorer, snakemake.input
     settings = scorer_of(snakemake.config, name)
     examples = {example.id: example for example in read_records(given.test, Example)} if given.get("test") else None
-    place = Path(given.predictions).relative_to("results/predictions").with_suffix("")
-    items = items_of(read_records(given.predictions, Prediction), str(place), examples)
+    of = snakemake.wildcards
+    place = f"{of.task}/{of.sample_type}/{of.base_model}/{of.run}{of.variant}"
+    items = items_of(read_records(given.predictions, Prediction), place, examples)
     outcomes = score_items(
         name,
         settings,
         [item for of_prediction in items for item in of_prediction],
         lambda: waiting_items(name, snakemake.config, bool(examples)),
-        model_folder=Path(given.model).parent if given.get("model") else None,
+        model_folder=whole_folder(given.model) if given.get("model") else None,
         base=read_records(given.base, Prediction) if given.get("base") else None,
         human_evaluation=snakemake.params.scorer.get("human_evaluation"),
         version=snakemake.params.version,

@@ -1,10 +1,10 @@
 """Choose the training examples that prompts show, for each test example of a data set."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.files import write_json
 from loragrid.job import logged
+from loragrid.model_folders import whole_folder
 from loragrid.prompting import few_shot, retrieved
 from loragrid.records import Example, read_records
 
@@ -21,5 +21,5 @@ with logged(snakemake.log[0]):
         from loragrid.devices import lease_gpus
 
         lease_gpus(snakemake.resources)
-        chosen = retrieved(tests, train, prompting["k"], Path(snakemake.input.encoder).parent)
+        chosen = retrieved(tests, train, prompting["k"], whole_folder(snakemake.input.encoder))
     write_json(snakemake.output[0], chosen)

@@ -1,10 +1,10 @@
 """Tokenise a data set for a base model."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.datasets import SPLITS
 from loragrid.job import log, logged
+from loragrid.model_folders import whole_folder
 from loragrid.records import Example, read_records
 from loragrid.render import load_renderer
 from loragrid.tokens import tokenise, write_tokens
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    renderer = load_renderer(Path(snakemake.input.tokenizer).parent, snakemake.params.model)
+    renderer = load_renderer(whole_folder(snakemake.input.tokenizer), snakemake.params.model)
     table = tokenise(renderer, {split: read_records(snakemake.input[split], Example) for split in SPLITS})
     write_tokens(snakemake.output[0], table)
     log.info("%d examples", len(table))

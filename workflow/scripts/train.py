@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.devices import lease_gpus
 from loragrid.job import logged
+from loragrid.model_folders import whole_folder
 from loragrid.training_job import TrainingJob, run_training
 
 if TYPE_CHECKING:
@@ -16,11 +17,12 @@ with logged(snakemake.log[0]):
         TrainingJob(
             folder=str(Path(snakemake.output.manifest).parent),
             state="results/.state/training",
-            model=snakemake.input.model,
+            model=str(whole_folder(snakemake.input.model) / "model.safetensors"),
             tokenizer=snakemake.input.tokenizer,
             train=snakemake.input.train,
             validation=snakemake.input.validation,
             tokens=list(snakemake.input.tokens),
+            other_files=snakemake.output.get("other_files"),
             adapter=list(snakemake.input.get("start", [])),
             run=snakemake.params.run,
             config=snakemake.params.config,

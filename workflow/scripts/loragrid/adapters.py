@@ -46,6 +46,12 @@ def save_adapter(model: Any, folder: Path, start: SavedStart | None = None, stat
     write_json(path, _sorted(json.loads(path.read_text(encoding="utf-8"))))
 
 
+def name_base_model(adapter_config: Path, folder: Path, name: str) -> None:
+    """Let an adapter name its base model otherwise than by the folder that it was loaded from."""
+    settings = json.loads(adapter_config.read_text(encoding="utf-8"))
+    write_json(adapter_config, {key: name if value == str(folder) else value for key, value in settings.items()})
+
+
 def save_model(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,

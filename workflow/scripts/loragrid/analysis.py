@@ -86,8 +86,8 @@ def describe_data(
     Args:
         tables, figures: folders to write to.
     """
-    lengths = example_lengths(datasets, tokens)
+    lengths = example_lengths(datasets, tokens, depth=2)
     write_table(count_examples(dataset_manifests), tables / "data_sets.csv")
     write_table(count_mixes(mix_manifests), tables / "mixes.csv")
-    write_table(summarise_lengths(pd.concat([lengths, example_lengths(mixes, tokens)])), tables / "lengths.csv")
+    write_table(summarise_lengths(pd.concat([lengths, example_lengths(mixes, tokens, depth=4)])), tables / "lengths.csv")
     save_figure(length_histograms(lengths), figures / "lengths.svg", figures / "lengths.png")

@@ -42,12 +42,13 @@ def count_mixes(manifests: Iterable[str | Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=MIXES)
 
 
-def example_lengths(data: Sequence[str | Path], tokens: Sequence[str | Path]) -> pd.DataFrame:
+def example_lengths(data: Sequence[str | Path], tokens: Sequence[str | Path], depth: int) -> pd.DataFrame:
     """One row per example, field (`input`, `output`) and unit: its length.
 
     Args:
-        data: splits of data sets or parts of mixes (`<folder>/<part>.jsonl`), described under their folder's name.
+        data: splits of data sets or parts of mixes (`<folder>/<part>.jsonl`), described under the names of their folders.
         tokens: tokenised data sets (`<base model>/<task>/<sample type>.parquet`) that hold their examples.
+        depth: how many folders name a data set or mix.
     """
     counted: dict[str, dict[str, tuple[int, int]]] = {}
     for path in map(Path, tokens):
@@ -63,7 +64,7 @@ def example_lengths(data: Sequence[str | Path], tokens: Sequence[str | Path]) ->
         for example in read_records(path, Example):
             inputs = "\n".join(part.input for part in example.parts)
             outputs = "\n".join(dict.fromkeys(part.references[0] for part in example.parts))
-            of = ("/".join(path.parts[2:-1]), path.stem, example.task)
+            of = ("/".join(path.parts[-1 - depth : -1]), path.stem, example.task)
             for position, (field, text) in enumerate((("input", inputs), ("output", outputs))):
                 rows.append((*of, field, "characters", "", len(text)))
                 rows.append((*of, field, "words", "", len(text.split())))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from loragrid.adapters import SavedStart, save_adapter, save_model
+from loragrid.adapters import SavedStart, name_base_model, save_adapter, save_model
 from loragrid.batches import encode
 from loragrid.checkpoints import is_sharded
 from loragrid.config import AdapterTraining, FullTraining, Seeds, parse_training
@@ -31,6 +31,7 @@ from loragrid.job import circumstances, log, show_log, versions
 from loragrid.leash import end_with_parent
 from loragrid.loading import load_base_model
 from loragrid.methods import changes_base_weights, make_trainable
+from loragrid.model_folders import archive_others
 from loragrid.records import Example, read_records
 from loragrid.render import load_renderer
 from loragrid.states import describe_state
@@ -54,6 +55,8 @@ class TrainingJob(NamedTuple):
     train: str
     validation: str
     tokens: list[str]
+    other_files: str | None
+    """Where the archive of those files goes that no rule names, if it is needed."""
     adapter: list[str]
     """Files of the adapter that is continued, if any."""
     run: dict[str, Any]
@@ -128,7 +131,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
     torch.set_num_threads(job.threads)
     keep_freed_memory()
     config, seeds = parse_training(job.config), Seeds(**job.seeds)
-    model_folder = Path(job.model).parent
+    model_folder, recorded_folder = Path(job.model).parent, f"results/models/{job.run['base_model']}"
     settings = job.model_settings
     if settings["dtype"] == "float16":
         raise UserError(f"models.{job.run['base_model']}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
@@ -181,6 +184,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
                 save_model(model, renderer.tokenizer, folder, dtype, weights)
             else:
                 save_adapter(model, folder, start, weights)
+                name_base_model(folder / "adapter_config.json", model_folder, recorded_folder)
             write_course(folder / "loss.csv", course)
             [trained] = [path for path in (folder / "adapter_model.safetensors", folder / "model.safetensors") if path.exists()]
             examples = {
@@ -201,7 +205,7 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
                 "run": job.run,
                 "config": job.config,
                 "model": settings,
-                "tokenizer": str(model_folder),
+                "tokenizer": recorded_folder,
                 "seeds": job.seeds,
                 "stage_version": job.stage_version,
                 "fingerprints": fingerprints,
@@ -216,6 +220,9 @@ def train_adapter(job: TrainingJob, state: Path) -> None:
                 **circumstances(started, device_name(accelerator.device), type_name(dtype), torch.get_num_threads()),
             }
             write_json(folder / "manifest.json", manifest)
+            if job.other_files:
+                named = ("model.safetensors", "config.json", "loss.csv", "manifest.json")
+                archive_others(folder, [*named, job.other_files])
     accelerator.wait_for_everyone()
 
 
