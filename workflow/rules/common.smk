@@ -58,6 +58,8 @@ if LIMIT and (LIMIT.max_jobs, LIMIT.timespan) == (100, 1):
 
 look_behind_ancient_inputs()
 
+# Whether jobs wait in a queue, of a cluster for example (`--jobs`), which asks for their memory and time; on this machine, cores are what counts.
+QUEUED = workflow.global_resources.get("_nodes").value is not None
 # A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
 BEFORE_SCORES = 1
 
@@ -314,21 +316,29 @@ def signed(function):
 
 
 def growing(amount):
-    """Resource function: so much for the first attempt, twice as much for the second, and so on."""
-    return signed(lambda wildcards, attempt: amount * attempt)
+    """Resource: so much for the first attempt, twice as much for the second, and so on; where nothing is queued, a number, which is planned sooner."""
+    return signed(lambda wildcards, attempt: amount * attempt) if QUEUED else amount
 
 
 def sized(stage, resource, default=None):
-    """Resource function: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
+    """Resource: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
+    grows = resource in ("mem_mb", "runtime")
+    if not any(getattr(getattr(model.resources, stage, None), resource, None) for model in all_models()):
+        return growing(default) if grows else default
 
     @signed
     def amount(wildcards, attempt):
         model = loaded_model(wildcards)
         configured = getattr(getattr(pretrained(model).resources, stage), resource) if model else None
         found = default if configured is None else configured
-        return found * attempt if found and resource in ("mem_mb", "runtime") else found
+        return found * attempt if grows else found
 
     return amount
+
+
+def all_models():
+    """The configuration entries of all base models, encoders and reward models."""
+    return [*CONFIG.models.values(), *CONFIG.encoders.values(), *CONFIG.reward_models.values()]
 
 
 def gpus(stage):
@@ -337,8 +347,7 @@ def gpus(stage):
     With that limit, a job whose model's entry is silent takes one.
     """
     limited = workflow.global_resources.get("gpu").value is not None
-    models = [*CONFIG.models.values(), *CONFIG.encoders.values(), *CONFIG.reward_models.values()]
-    if not limited and not any(one.gpu is not None for model in models for _, one in model.resources):
+    if not limited and not any(stage.gpu is not None for model in all_models() for _, stage in model.resources):
         return {}
 
     @signed
@@ -346,7 +355,8 @@ def gpus(stage):
         model = loaded_model(wildcards)
         if model is None or (stage == "predict" and answered_by_server(model)):
             return None
-        return sized(stage, "gpu", 1 if limited and stage != "import_model" else None)(wildcards, attempt)
+        configured = getattr(pretrained(model).resources, stage).gpu
+        return (1 if limited and stage != "import_model" else None) if configured is None else configured
 
     return {"gpu": number, "gpu_model": sized(stage, "gpu_model")}
 
@@ -356,10 +366,18 @@ def answered_by_server(base_model):
     return CONFIG.models[base_model].engine.type == "openai"
 
 
-def scoring_minutes(wildcards, attempt):
-    """Resource function: the time limit of a score job, in minutes; short, since jobs grouped in one submission add up."""
-    default = 5 if is_light(CONFIG.scorers[wildcards.scorer]) else 30
-    return sized("score", "runtime", default)(wildcards, attempt)
+def scoring_minutes():
+    """Resource: the time limit of a score job; short, since those of jobs that are grouped in one submission add up."""
+    light, others = growing(5), sized("score", "runtime", 30)
+    if not QUEUED:
+        return others
+
+    @signed
+    def minutes(wildcards, attempt):
+        limit = light if is_light(CONFIG.scorers[wildcards.scorer]) else others
+        return limit(wildcards, attempt)
+
+    return minutes
 
 
 def loaded_model(wildcards):

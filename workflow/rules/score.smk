@@ -14,7 +14,7 @@ rule score:
     resources:
         **gpus("score"),
         mem_mb=sized("score", "mem_mb", 2000),
-        runtime=scoring_minutes,
+        runtime=scoring_minutes(),
     params:
         version=1,
         scorer=scorer_settings,

@@ -212,7 +212,7 @@ class DecodingEntry(Generation):
 
 
 class JobResources(Section):
-    """What one job asks a cluster, or `--resources`, for. Memory and time grow with every attempt: twice as much for the second one."""
+    """What one job asks a cluster, or `--resources`, for. In a queue, memory and time grow with every attempt: twice as much for the second one."""
 
     mem_mb: int | None = Field(None, ge=1, description="Memory of the machine, in MB.")
     runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
