@@ -56,7 +56,7 @@ def rules():
     jobs = [{"task": "reply", "run": RUN}]
     return [
         made("train", [f"{ADAPTER}/weights", f"{ADAPTER}/manifest.json"], [ADAPTER], ["results/logs/{task}/{run}.log"], jobs),
-        made("train", [], ["results/trackers/{run}"], ["results/logs/reply/{run}.log"], jobs),
+        made("train", [], ["results/trackers/{run}"], ["results/logs/{task}/{run}.log"], jobs),
         made("report", ["results/report.html"], logs=["results/logs/report.log"]),
         made("plot", ["results/plots/{task}.svg"], logs=["results/logs/plots/of/{task}.log"]),
         made(

@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -224,8 +225,18 @@ def explainer(made: Iterable[Made], traces: Collection[str]) -> Explain:
             wildcards, own[one.stage]
         ) or "the grid has no such combination"
 
+    @cache
+    def logged(regex: str, names: tuple[str, ...]) -> set[tuple[str, ...]]:
+        return {tuple(match[name] for name in names) for match in map(re.compile(regex).match, traces) if match}
+
     def has_logs(one: Made, wildcards: Mapping[str, str]) -> bool:
-        return any(pattern.format(**wildcards) in traces for pattern, _ in one.logs)
+        # The name of a folder may lack wildcards that those of logs have.
+        return any(
+            pattern.format(**wildcards) in traces
+            if set(re.findall(r"\{(\w+)\}", pattern)) <= wildcards.keys()
+            else tuple(wildcards.values()) in logged(regex, tuple(wildcards))
+            for pattern, regex in one.logs
+        )
 
     def explain(path: str) -> tuple[str, str] | None:
         for regex, one in logs:
