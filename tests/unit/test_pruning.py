@@ -22,6 +22,7 @@ from loragrid.pruning import (
     configuration_of,
     find_in_use,
     forget,
+    named_results,
     read_list,
     remove,
     sort_out,
@@ -177,6 +178,32 @@ def test_results_that_the_configuration_names_stay(rules):
         write(f"results/{name}")
     write("results/logs/reply/elsewhere.log")
     assert set(found(rules)) == {"results/logs/reply/elsewhere.log"}
+
+
+def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_path):
+    write(f"results/logs/reply/{OLD}.log")
+    weights = write(f"results/adapters/reply/{OLD}/weights")
+    Path("results/link").symlink_to(f"adapters/reply/{OLD}")
+    (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(tmp_path)
+    for named in (tmp_path.parent / f"{tmp_path.name}-link" / weights, "results/link/weights"):
+        assert list(named_results(["no path\0", str(named)]))
+        sources = {"s": {"splits": {"test": {"path": str(named)}}}}
+        assert weights not in found(rules, find_in_use(config(sources=sources), rules)), named
+
+
+def test_names_that_are_no_text_are_listed_and_stay(rules):
+    write(f"results/logs/reply/{OLD}.log")
+    odd = os.fsdecode(b"results/trackers/" + OLD.encode() + b"/caf\xe9")
+    write(odd)
+    rows = sort_out(rules, find_in_use(config(), rules), time.time())
+    assert {row.path for row in rows if row.stage == "unknown"} == {odd}
+    write_list(rows, "0")
+    assert odd in {path for path, _ in read_list("0")}
+
+
+def test_plan_stays(rules):
+    write("results/plan.csv"), write("results/plan.txt")
+    assert found(rules) == {}
 
 
 def test_sheet_that_somebody_filled_in_stays(rules):

@@ -26,10 +26,12 @@ RESULTS = "results"
 LIST = Path("results/prunable.csv")
 ARCHIVE_LIST = Path("results/prunable.txt")
 """The same paths, one a line, for `tar --files-from`."""
+ODD = "surrogateescape"
+"""How names that are no text are written and read."""
 UNKNOWN = "unknown"
 """Stage of files that stay because no rule makes them."""
-OWN_FOLDERS = ("results/partial",)
-"""Folders that a target rule fills without declaring them."""
+OWN_FILES, OWN_FOLDERS = ("results/plan.csv", "results/plan.txt"), ("results/partial",)
+"""What target rules write without declaring it."""
 TRACES = ("results/logs/", "results/benchmarks/")
 LOG_FOLDERS = (".snakemake/log", ".snakemake/scripts", ".snakemake/slurm_logs", "results/logs/slurm")
 """What grows with every run of Snakemake, and every job that is killed."""
@@ -97,7 +99,7 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     """What a configuration asks for or can use, with the files that it names itself."""
     from loragrid.scorer_judge import judge_store
 
-    files, folders = {LIST.as_posix(), ARCHIVE_LIST.as_posix()}, set(OWN_FOLDERS)
+    files, folders = {LIST.as_posix(), ARCHIVE_LIST.as_posix(), *OWN_FILES}, set(OWN_FOLDERS)
     for one in made:
         for pattern, _ in (*one.files, *one.logs):
             files |= {pattern.format(**job) for job in one.jobs or ()} if "{" in pattern else {pattern}
@@ -119,10 +121,12 @@ def named_results(value: Any) -> Iterator[str]:
         value = [*value.keys(), *value.values()]
     if isinstance(value, str):
         # A function is named as `file.py:name`.
-        for text in {value, value.rpartition(":")[0]}:
-            path = os.path.relpath(text or ".")
-            if path.startswith(f"{RESULTS}{os.sep}"):
-                yield PurePosixPath(path).as_posix()
+        for text in {value, value.rpartition(":")[0]} if "\0" not in value else ():
+            # Through a link, such as that of a home, it may look like a place elsewhere.
+            real = os.path.relpath(os.path.realpath(text), os.path.realpath(RESULTS))
+            for path in {os.path.relpath(text or "."), os.path.normpath(f"{RESULTS}/{real}")}:
+                if path.startswith(f"{RESULTS}{os.sep}"):
+                    yield PurePosixPath(path).as_posix()
     elif isinstance(value, Iterable):
         for one in value:
             yield from named_results(one)
@@ -183,7 +187,8 @@ def row_of(file: File, in_use: InUse, explain: Explain, now: float) -> Row | Non
         return None
     if file.is_link:
         return Row(path, file.bytes, UNKNOWN, "a link, which no rule makes: kept, as is what it points to")
-    explained = None if re.search(r"[\n\\]", path) else explain(path)
+    # Neither the list for an archive nor a log can name all that a system can.
+    explained = None if re.search(r"[\n\\\ud800-\udfff]", path) else explain(path)
     if explained is None:
         return Row(path, file.bytes, UNKNOWN, "not made by the workflow: kept")
     if explained[0] == "human_sheet" and PurePosixPath(path).suffix in (".csv", ".xlsx") and not is_blank(file):
@@ -351,12 +356,12 @@ def state_verdict(state: Path, changed: float, in_use: InUse, explain: Explain, 
 def write_list(rows: Iterable[Row], configuration: str) -> None:
     """Write the list as a table, and the paths that can go as plain lines."""
     rows = list(rows)
-    with written_whole(LIST) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with written_whole(LIST) as temporary, open(temporary, "w", encoding="utf-8", errors=ODD, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*Row._fields, "configuration"])
         writer.writerows([*row, configuration] for row in rows)
     with written_whole(ARCHIVE_LIST) as temporary:
-        temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), encoding="utf-8")
+        temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), "utf-8", ODD)
 
 
 def read_list(configuration: str) -> set[tuple[str, int]]:
@@ -367,7 +372,7 @@ def read_list(configuration: str) -> set[tuple[str, int]]:
     """
     again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
     try:
-        with open(LIST, encoding="utf-8", newline="") as file:
+        with open(LIST, encoding="utf-8", errors=ODD, newline="") as file:
             listed = list(csv.DictReader(file))
         if any(row["configuration"] != configuration for row in listed):
             raise UserError(f"{LIST}: this list was made for another configuration, so that nothing is removed. {again}")
