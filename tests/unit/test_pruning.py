@@ -207,11 +207,13 @@ def test_plan_stays(rules):
 
 
 def test_sheet_that_somebody_filled_in_stays(rules):
-    for annotator, filled in (("ben", False), ("carl", True)):
+    """Also where a copy of the folder has lost the times of its files."""
+    blank, filled = "id,question,good,comment\na_1,Why?,,\n", "id,question,good,comment\na_1,Why?,3,\n"
+    for annotator, text, days in (("ben", blank, 5.001), ("carl", blank, 2), ("dora", filled, 5.001), ("emil", "?", 5.001)):
         write(f"results/logs/human_sheets/e/{annotator}.log", days=5)
-        write(f"results/human_sheets/e/{annotator}.csv", days=2 if filled else 5.001)
-    stages = {path: stage for path, (stage, _) in found(rules).items() if path.endswith("csv")}
-    assert stages == {"results/human_sheets/e/ben.csv": "human_sheet", "results/human_sheets/e/carl.csv": "unknown"}
+        write(f"results/human_sheets/e/{annotator}.csv", text, days)
+    stages = {Path(path).stem: stage for path, (stage, _) in found(rules).items() if path.endswith("csv")}
+    assert stages == {"ben": "human_sheet"} | dict.fromkeys(("carl", "dora", "emil"), "unknown")
 
 
 def test_half_written_files_go_when_no_job_can_be_writing_them(rules):

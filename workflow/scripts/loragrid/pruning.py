@@ -18,7 +18,9 @@ from loragrid.config import Config
 from loragrid.errors import UserError
 from loragrid.files import fingerprint, written_whole
 from loragrid.grid import Run
+from loragrid.human_sheets import ID, SheetRow
 from loragrid.scorer_settings import JudgeScorer, decisive_settings
+from loragrid.spreadsheets import is_blank, read_sheet
 from loragrid.states import FOLDER as STATES
 from loragrid.states import is_held, whose_state
 
@@ -191,7 +193,7 @@ def row_of(file: File, in_use: InUse, explain: Explain, now: float) -> Row | Non
     explained = None if re.search(r"[\n\\\ud800-\udfff]", path) else explain(path)
     if explained is None:
         return Row(path, file.bytes, UNKNOWN, "not made by the workflow: kept")
-    if explained[0] == "human_sheet" and PurePosixPath(path).suffix in (".csv", ".xlsx") and not is_blank(file):
+    if explained[0] == "human_sheet" and PurePosixPath(path).suffix in (".csv", ".xlsx") and not is_unfilled(file):
         return Row(path, file.bytes, UNKNOWN, "changed by somebody since it was written: kept")
     return Row(path, file.bytes, *explained)
 
@@ -203,10 +205,19 @@ def leftover(file: File, now: float) -> Row | None:
     return Row(file.path, file.bytes, "leftover", "half-written by a job that was killed")
 
 
-def is_blank(sheet: File) -> bool:
-    """Whether a sheet is as its job wrote it: whoever fills it in changes it after the end of the job's log."""
+def is_unfilled(sheet: File) -> bool:
+    """Whether a sheet is as its job wrote it: whoever fills it in changes it after the end of the job's log.
+
+    Copies may have lost that order, so that there must be nothing in the columns to fill in either.
+    """
     log = Path("results/logs") / Path(sheet.path).relative_to(RESULTS).with_suffix(".log")
-    return log.exists() and sheet.changed <= log.stat().st_mtime
+    if not log.exists() or sheet.changed > log.stat().st_mtime:
+        return False
+    try:
+        rows = read_sheet(sheet.path, [ID])
+    except (UserError, OSError):
+        return False
+    return all(is_blank(cell) for _, row in rows for column, cell in row.items() if column not in SheetRow._fields)
 
 
 def explainer(made: Iterable[Made], traces: Collection[str]) -> Explain:
