@@ -310,14 +310,18 @@ def gpus(stage):
     if not limited and not any(one.gpu is not None for model in models for _, one in model.resources):
         return {}
 
-    @signed
-    def number(wildcards, attempt):
-        model = loaded_model(wildcards)
-        if model is None or (stage == "predict" and answered_by_server(model)):
-            return None
-        return sized(stage, "gpu", 1 if limited and stage != "import_model" else None)(wildcards, attempt)
+    def asking(resource, default=None):
+        amount = sized(stage, resource, default)
 
-    return {"gpu": number, "gpu_model": sized(stage, "gpu_model")}
+        @signed
+        def if_it_computes(wildcards, attempt):
+            model = loaded_model(wildcards)
+            elsewhere = model is None or (stage == "predict" and answered_by_server(model))
+            return None if elsewhere else amount(wildcards, attempt)
+
+        return if_it_computes
+
+    return {"gpu": asking("gpu", 1 if limited and stage != "import_model" else None), "gpu_model": asking("gpu_model")}
 
 
 def answered_by_server(base_model):
