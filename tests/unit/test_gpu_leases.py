@@ -257,6 +257,12 @@ def test_resource_without_a_value_means_one(machine):
     assert lease_gpus({"gpu": None, "jobs_per_gpu": None}) == ["GPU-a0"]
 
 
+@pytest.mark.parametrize("resources", [{"jobs_per_gpu": 0}, {"gpu": -1}])
+def test_numbers_that_no_job_could_wait_for_are_refused(machine, resources):
+    with pytest.raises(UserError, match=r"resources gpu and jobs_per_gpu: expected at least 0 and 1, not"):
+        lease_gpus(resources)
+
+
 def test_job_that_wants_no_gpu_leases_and_sees_none(machine):
     assert lease_gpus({"gpu": 0}) == []
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

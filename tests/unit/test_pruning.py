@@ -22,6 +22,7 @@ from loragrid.pruning import (
     configuration_of,
     find_in_use,
     forget,
+    named_results,
     read_list,
     remove,
     sort_out,
@@ -56,7 +57,7 @@ def rules():
     jobs = [{"task": "reply", "run": RUN}]
     return [
         made("train", [f"{ADAPTER}/weights", f"{ADAPTER}/manifest.json"], [ADAPTER], ["results/logs/{task}/{run}.log"], jobs),
-        made("train", [], ["results/trackers/{run}"], ["results/logs/reply/{run}.log"], jobs),
+        made("train", [], ["results/trackers/{run}"], ["results/logs/{task}/{run}.log"], jobs),
         made("report", ["results/report.html"], logs=["results/logs/report.log"]),
         made("plot", ["results/plots/{task}.svg"], logs=["results/logs/plots/of/{task}.log"]),
         made(
@@ -179,12 +180,40 @@ def test_results_that_the_configuration_names_stay(rules):
     assert set(found(rules)) == {"results/logs/reply/elsewhere.log"}
 
 
+def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_path):
+    write(f"results/logs/reply/{OLD}.log")
+    weights = write(f"results/adapters/reply/{OLD}/weights")
+    Path("results/link").symlink_to(f"adapters/reply/{OLD}")
+    (tmp_path.parent / f"{tmp_path.name}-link").symlink_to(tmp_path)
+    for named in (tmp_path.parent / f"{tmp_path.name}-link" / weights, "results/link/weights"):
+        assert list(named_results(["no path\0", str(named)]))
+        sources = {"s": {"splits": {"test": {"path": str(named)}}}}
+        assert weights not in found(rules, find_in_use(config(sources=sources), rules)), named
+
+
+def test_names_that_are_no_text_are_listed_and_stay(rules):
+    write(f"results/logs/reply/{OLD}.log")
+    odd = os.fsdecode(b"results/trackers/" + OLD.encode() + b"/caf\xe9")
+    write(odd)
+    rows = sort_out(rules, find_in_use(config(), rules), time.time())
+    assert {row.path for row in rows if row.stage == "unknown"} == {odd}
+    write_list(rows, "0")
+    assert odd in {path for path, _ in read_list("0")}
+
+
+def test_plan_stays(rules):
+    write("results/plan.csv"), write("results/plan.txt")
+    assert found(rules) == {}
+
+
 def test_sheet_that_somebody_filled_in_stays(rules):
-    for annotator, filled in (("ben", False), ("carl", True)):
+    """Also where a copy of the folder has lost the times of its files."""
+    blank, filled = "id,question,good,comment\na_1,Why?,,\n", "id,question,good,comment\na_1,Why?,3,\n"
+    for annotator, text, days in (("ben", blank, 5.001), ("carl", blank, 2), ("dora", filled, 5.001), ("emil", "?", 5.001)):
         write(f"results/logs/human_sheets/e/{annotator}.log", days=5)
-        write(f"results/human_sheets/e/{annotator}.csv", days=2 if filled else 5.001)
-    stages = {path: stage for path, (stage, _) in found(rules).items() if path.endswith("csv")}
-    assert stages == {"results/human_sheets/e/ben.csv": "human_sheet", "results/human_sheets/e/carl.csv": "unknown"}
+        write(f"results/human_sheets/e/{annotator}.csv", text, days)
+    stages = {Path(path).stem: stage for path, (stage, _) in found(rules).items() if path.endswith("csv")}
+    assert stages == {"ben": "human_sheet"} | dict.fromkeys(("carl", "dora", "emil"), "unknown")
 
 
 def test_half_written_files_go_when_no_job_can_be_writing_them(rules):

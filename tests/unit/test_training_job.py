@@ -226,6 +226,25 @@ def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
     assert not left
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_launched_processes_end_with_a_job_that_is_killed_while_they_start(make_job, tmp_path):
+    """Their imports take seconds."""
+    (tmp_path / "job.json").write_text(json.dumps(make_job("early")._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
+    while len(launched := process.children(recursive=True)) < 3:
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    left = [one for one in launched if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    for one in left:
+        one.kill()
+    assert not left
+
+
 def test_failure_in_a_launched_process_is_told_in_its_own_sentence(make_job, tmp_path):
     with pytest.raises(UserError, match=r"training loss is (nan|inf) at step"):
         run_training(make_job("hot", learning_rate=1e30, max_grad_norm=None), TWO_PROCESSES)

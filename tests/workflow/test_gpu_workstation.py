@@ -59,3 +59,23 @@ def test_profile_workstation_lets_as_many_jobs_start_as_there_are_gpus(machine, 
     machine(4)
     found = new_project.snakemake("--profile", "workstation", "--cores", "8", "datasets").stderr
     assert re.search(r"Provided resources: .*\b4\b", found)
+
+
+def test_model_behind_a_server_takes_no_gpu_of_any_kind(new_project):
+    """On Slurm, a kind without a number is one GPU of that kind."""
+
+    def serve(config):
+        entry = config["models"]["tiny"]
+        entry |= {"engine": {"type": "openai", "model": "m"}, "resources": {"predict": {"gpu": 2, "gpu_model": "h100"}}}
+        config["models"]["here"] = {"source": entry["source"], "resources": {"predict": {"gpu": 3, "gpu_model": "a100"}}}
+        config["grid"] = [{"base_models": ["tiny", "here"], "tasks": ["shout"], "sample_types": ["gold"]}]
+
+    new_project.edit_config(serve)
+    show = """
+for name in ("tiny", "here"):
+    print(name, {key: of(Wildcards(fromdict={"base_model": name}), 1) for key, of in gpus("predict").items()})
+"""
+    snakefile = new_project.folder / "Snakefile"
+    snakefile.write_text(snakefile.read_text() + show)
+    said = new_project.snakemake("-n", "datasets").stdout
+    assert "tiny {'gpu': None, 'gpu_model': None}\nhere {'gpu': 3, 'gpu_model': 'a100'}\n" in said

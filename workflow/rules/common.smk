@@ -350,15 +350,19 @@ def gpus(stage):
     if not limited and not any(stage.gpu is not None for model in all_models() for _, stage in model.resources):
         return {}
 
-    @signed
-    def number(wildcards, attempt):
-        model = loaded_model(wildcards)
-        if model is None or (stage == "predict" and answered_by_server(model)):
-            return None
-        configured = getattr(pretrained(model).resources, stage).gpu
-        return (1 if limited and stage != "import_model" else None) if configured is None else configured
+    def of_computing(resource, default=None):
+        @signed
+        def value(wildcards, attempt):
+            model = loaded_model(wildcards)
+            if model is None or (stage == "predict" and answered_by_server(model)):
+                return None
+            configured = getattr(getattr(pretrained(model).resources, stage), resource)
+            return default if configured is None else configured
 
-    return {"gpu": number, "gpu_model": sized(stage, "gpu_model")}
+        return value
+
+    one = 1 if limited and stage != "import_model" else None
+    return {"gpu": of_computing("gpu", one), "gpu_model": of_computing("gpu_model")}
 
 
 def answered_by_server(base_model):

@@ -56,10 +56,12 @@ def lease_gpus(resources: Mapping[str, Any], poll_s: float = 0.5) -> list[str]:
         The ids of the leased GPUs.
 
     Raises:
-        UserError: where the machine has fewer GPUs than are wanted, or locks cannot be kept.
+        UserError: where the machine has fewer GPUs than are wanted, a number makes no sense, or locks cannot be kept.
     """
     stated, sharing = resources.get("gpu"), resources.get("jobs_per_gpu")
     wanted, jobs_per_gpu = 1 if stated is None else stated, 1 if sharing is None else sharing
+    if wanted < 0 or jobs_per_gpu < 1:
+        raise UserError(f"resources gpu and jobs_per_gpu: expected at least 0 and 1, not {wanted} and {jobs_per_gpu}.")
     gpus, given = local_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         visible = _ids_of(given, gpus)

@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from loragrid.config import Config
 from loragrid.errors import UserError
 from loragrid.files import fingerprint, written_whole
 from loragrid.grid import Run
+from loragrid.human_sheets import ID, SheetRow
 from loragrid.scorer_settings import JudgeScorer, decisive_settings
+from loragrid.spreadsheets import is_blank, read_sheet
 from loragrid.states import FOLDER as STATES
 from loragrid.states import is_held, whose_state
 
@@ -25,10 +28,12 @@ RESULTS = "results"
 LIST = Path("results/prunable.csv")
 ARCHIVE_LIST = Path("results/prunable.txt")
 """The same paths, one a line, for `tar --files-from`."""
+ODD = "surrogateescape"
+"""How names that are no text are written and read."""
 UNKNOWN = "unknown"
 """Stage of files that stay because no rule makes them."""
-OWN_FOLDERS = ("results/partial",)
-"""Folders that a target rule fills without declaring them."""
+OWN_FILES, OWN_FOLDERS = ("results/plan.csv", "results/plan.txt"), ("results/partial",)
+"""What target rules write without declaring it."""
 TRACES = ("results/logs/", "results/benchmarks/")
 LOG_FOLDERS = (".snakemake/log", ".snakemake/scripts", ".snakemake/slurm_logs", "results/logs/slurm")
 """What grows with every run of Snakemake, and every job that is killed."""
@@ -96,7 +101,7 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     """What a configuration asks for or can use, with the files that it names itself."""
     from loragrid.scorer_judge import judge_store
 
-    files, folders = {LIST.as_posix(), ARCHIVE_LIST.as_posix()}, set(OWN_FOLDERS)
+    files, folders = {LIST.as_posix(), ARCHIVE_LIST.as_posix(), *OWN_FILES}, set(OWN_FOLDERS)
     for one in made:
         for pattern, _ in (*one.files, *one.logs):
             files |= {pattern.format(**job) for job in one.jobs or ()} if "{" in pattern else {pattern}
@@ -118,10 +123,12 @@ def named_results(value: Any) -> Iterator[str]:
         value = [*value.keys(), *value.values()]
     if isinstance(value, str):
         # A function is named as `file.py:name`.
-        for text in {value, value.rpartition(":")[0]}:
-            path = os.path.relpath(text or ".")
-            if path.startswith(f"{RESULTS}{os.sep}"):
-                yield PurePosixPath(path).as_posix()
+        for text in {value, value.rpartition(":")[0]} if "\0" not in value else ():
+            # Through a link, such as that of a home, it may look like a place elsewhere.
+            real = os.path.relpath(os.path.realpath(text), os.path.realpath(RESULTS))
+            for path in {os.path.relpath(text or "."), os.path.normpath(f"{RESULTS}/{real}")}:
+                if path.startswith(f"{RESULTS}{os.sep}"):
+                    yield PurePosixPath(path).as_posix()
     elif isinstance(value, Iterable):
         for one in value:
             yield from named_results(one)
@@ -182,10 +189,11 @@ def row_of(file: File, in_use: InUse, explain: Explain, now: float) -> Row | Non
         return None
     if file.is_link:
         return Row(path, file.bytes, UNKNOWN, "a link, which no rule makes: kept, as is what it points to")
-    explained = None if re.search(r"[\n\\]", path) else explain(path)
+    # Neither the list for an archive nor a log can name all that a system can.
+    explained = None if re.search(r"[\n\\\ud800-\udfff]", path) else explain(path)
     if explained is None:
         return Row(path, file.bytes, UNKNOWN, "not made by the workflow: kept")
-    if explained[0] == "human_sheet" and PurePosixPath(path).suffix in (".csv", ".xlsx") and not is_blank(file):
+    if explained[0] == "human_sheet" and PurePosixPath(path).suffix in (".csv", ".xlsx") and not is_unfilled(file):
         return Row(path, file.bytes, UNKNOWN, "changed by somebody since it was written: kept")
     return Row(path, file.bytes, *explained)
 
@@ -197,10 +205,19 @@ def leftover(file: File, now: float) -> Row | None:
     return Row(file.path, file.bytes, "leftover", "half-written by a job that was killed")
 
 
-def is_blank(sheet: File) -> bool:
-    """Whether a sheet is as its job wrote it: whoever fills it in changes it after the end of the job's log."""
+def is_unfilled(sheet: File) -> bool:
+    """Whether a sheet is as its job wrote it: whoever fills it in changes it after the end of the job's log.
+
+    Copies may have lost that order, so that there must be nothing in the columns to fill in either.
+    """
     log = Path("results/logs") / Path(sheet.path).relative_to(RESULTS).with_suffix(".log")
-    return log.exists() and sheet.changed <= log.stat().st_mtime
+    if not log.exists() or sheet.changed > log.stat().st_mtime:
+        return False
+    try:
+        rows = read_sheet(sheet.path, [ID])
+    except (UserError, OSError):
+        return False
+    return all(is_blank(cell) for _, row in rows for column, cell in row.items() if column not in SheetRow._fields)
 
 
 def explainer(made: Iterable[Made], traces: Collection[str]) -> Explain:
@@ -224,8 +241,18 @@ def explainer(made: Iterable[Made], traces: Collection[str]) -> Explain:
             wildcards, own[one.stage]
         ) or "the grid has no such combination"
 
+    @cache
+    def logged(regex: str, names: tuple[str, ...]) -> set[tuple[str, ...]]:
+        return {tuple(match[name] for name in names) for match in map(re.compile(regex).match, traces) if match}
+
     def has_logs(one: Made, wildcards: Mapping[str, str]) -> bool:
-        return any(pattern.format(**wildcards) in traces for pattern, _ in one.logs)
+        # The name of a folder may lack wildcards that those of logs have.
+        return any(
+            pattern.format(**wildcards) in traces
+            if set(re.findall(r"\{(\w+)\}", pattern)) <= wildcards.keys()
+            else tuple(wildcards.values()) in logged(regex, tuple(wildcards))
+            for pattern, regex in one.logs
+        )
 
     def explain(path: str) -> tuple[str, str] | None:
         for regex, one in logs:
@@ -340,12 +367,12 @@ def state_verdict(state: Path, changed: float, in_use: InUse, explain: Explain, 
 def write_list(rows: Iterable[Row], configuration: str) -> None:
     """Write the list as a table, and the paths that can go as plain lines."""
     rows = list(rows)
-    with written_whole(LIST) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with written_whole(LIST) as temporary, open(temporary, "w", encoding="utf-8", errors=ODD, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*Row._fields, "configuration"])
         writer.writerows([*row, configuration] for row in rows)
     with written_whole(ARCHIVE_LIST) as temporary:
-        temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), encoding="utf-8")
+        temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), "utf-8", ODD)
 
 
 def read_list(configuration: str) -> set[tuple[str, int]]:
@@ -356,7 +383,7 @@ def read_list(configuration: str) -> set[tuple[str, int]]:
     """
     again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
     try:
-        with open(LIST, encoding="utf-8", newline="") as file:
+        with open(LIST, encoding="utf-8", errors=ODD, newline="") as file:
             listed = list(csv.DictReader(file))
         if any(row["configuration"] != configuration for row in listed):
             raise UserError(f"{LIST}: this list was made for another configuration, so that nothing is removed. {again}")

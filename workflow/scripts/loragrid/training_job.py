@@ -28,7 +28,6 @@ from loragrid.errors import UserError
 from loragrid.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.interruptions import ignore_signals, postponed_signals
 from loragrid.job import circumstances, log, show_log, versions
-from loragrid.leash import end_with_parent
 from loragrid.loading import load_base_model
 from loragrid.methods import changes_base_weights, make_trainable
 from loragrid.model_folders import archive_others
@@ -99,7 +98,8 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
         left.unlink(missing_ok=True)
     write_json(described, job._asdict())
     command = [sys.executable, "-m", "loragrid.leash", "accelerate.commands.launch", "--config_file", accelerate_config]
-    command += ["-m", "loragrid.training_job", str(described)]
+    # From their start: they import for seconds before they run anything of ours.
+    command += ["-m", "loragrid.leash", "loragrid.training_job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they leave
     # signals to this process, which tells them by a file.
@@ -259,7 +259,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def main(described: Path) -> None:
     """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
-    end_with_parent()
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:
