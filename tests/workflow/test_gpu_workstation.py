@@ -23,6 +23,13 @@ def machine(tmp_path, monkeypatch):
     return have
 
 
+ASKED = """
+for name in CONFIG.models:
+    resources = [rules.predict.rule.resources[one] for one in ("gpu", "gpu_model")]
+    print("asked", name, *(one.evaluate(Wildcards(fromdict={"base_model": name}), attempt=1).value for one in resources))
+"""
+
+
 def leases(project):
     """GPU, from and to (seconds of the day) of every job whose log tells of a lease."""
     for log in project.files("logs/**/*.log"):
@@ -59,3 +66,16 @@ def test_profile_workstation_lets_as_many_jobs_start_as_there_are_gpus(machine, 
     machine(4)
     found = new_project.snakemake("--profile", "workstation", "--cores", "8", "datasets").stderr
     assert re.search(r"Provided resources: .*\b4\b", found)
+
+
+def test_model_that_a_server_has_takes_no_gpu_of_whatever_kind(new_project):
+    def served(config):
+        asked = {"resources": {"predict": {"gpu": 2, "gpu_model": "a100"}}}
+        config["models"]["tiny"] |= asked
+        config["models"]["hosted"] = asked | {"engine": {"type": "openai", "api": "chat"}}
+
+    new_project.edit_config(served)
+    with open(new_project.folder / "Snakefile", "a") as file:
+        file.write(ASKED)
+    asked = new_project.snakemake("-n", "datasets").stdout
+    assert re.findall("^asked (.*)$", asked, re.MULTILINE) == ["tiny 2 a100", "hosted None None"]

@@ -317,7 +317,12 @@ def gpus(stage):
             return None
         return sized(stage, "gpu", 1 if limited and stage != "import_model" else None)(wildcards, attempt)
 
-    return {"gpu": number, "gpu_model": sized(stage, "gpu_model")}
+    @signed
+    def kind(wildcards, attempt):
+        # Slurm takes a kind without a number as one.
+        return sized(stage, "gpu_model")(wildcards, attempt) if number(wildcards, attempt) else None
+
+    return {"gpu": number, "gpu_model": kind}
 
 
 def answered_by_server(base_model):
