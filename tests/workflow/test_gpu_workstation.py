@@ -79,3 +79,9 @@ def test_model_that_a_server_has_takes_no_gpu_of_whatever_kind(new_project):
         file.write(ASKED)
     asked = new_project.snakemake("-n", "datasets").stdout
     assert re.findall("^asked (.*)$", asked, re.MULTILINE) == ["tiny 2 a100", "hosted None None"]
+
+
+@pytest.mark.parametrize(("limit", "gpus"), [([], "4 GPUs"), (["--resources", "gpu=2"], "2 GPUs")])
+def test_plan_counts_the_gpus_that_jobs_may_take(new_project, machine, limit, gpus):
+    machine(4)
+    assert f" at a time and {gpus} about " in new_project.snakemake("plan", *limit).stdout
