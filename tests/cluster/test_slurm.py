@@ -68,13 +68,14 @@ def test_jobs_hold_the_resources_that_are_asked_for(on_slurm, cluster):
         assert "TresPerJob" not in job
 
 
-def test_scores_of_a_scorer_are_one_submission_with_the_resources_of_one_and_the_time_of_all(on_slurm, cluster):
+def test_scores_of_a_prediction_are_one_submission_with_the_memory_of_one_and_the_time_of_all(on_slurm, cluster):
     project, _ = on_slurm
-    for scorer in ("rouge", "exact_match"):
-        [job] = cluster.jobs_of(f"scores_{scorer}", project.folder).values()
+    submissions = cluster.jobs_of("scores", project.folder).values()
+    assert len(submissions) == 3
+    assert len(project.files("scores/**/*.jsonl")) == 6
+    for job in submissions:
         assert job["TRES"].startswith("cpu=1,mem=2000M,node=1")
-        assert job["TimeLimit"] == "00:15:00"
-        assert len(project.files(f"scores/**/{scorer}.jsonl")) == 3
+        assert job["TimeLimit"] == "00:10:00"
 
 
 def test_two_jobs_never_have_the_same_gpu_at_once(on_slurm):

@@ -154,8 +154,13 @@ def test_first_guess_is_for_a_gpu_where_there_is_one_or_one_is_asked_for():
     here = plan_of(jobs, [work], machine=Machine(2, 1))
     asked = plan_of(jobs, [work], rules={"train": rule(gpu=1)})
     assert [plan.rows[0].longest_s for plan in (here, asked)] == pytest.approx([on_gpu, on_gpu])
-    threads = plan_of(jobs, [work], rules={"train": rule(cores=4)})
-    assert threads.rows[0].longest_s == pytest.approx(START_UP + 1e6 * 4 * 1e8 / (4 * FLOPS))
+    four = {"train": rule(cores=4)}
+    threads = [plan_of(jobs, [work], rules=four, machine=machine) for machine in (Machine(8, 0), Machine(2, 0, cluster=True))]
+    on_four = START_UP + 1e6 * 4 * 1e8 / (4 * FLOPS)
+    assert [plan.rows[0].longest_s for plan in threads] == pytest.approx([on_four, on_four])
+    # No more threads than the machine has cores.
+    [two] = plan_of(jobs, [work], rules=four, machine=Machine(2, 0)).rows
+    assert (two.threads, two.longest_s) == (2, pytest.approx(START_UP + 1e6 * 4 * 1e8 / (2 * FLOPS)))
 
 
 def test_memory_that_is_no_one_number_is_as_recorded():
@@ -174,7 +179,7 @@ def test_memory_is_the_most_that_a_job_of_the_base_model_asks_for():
 
 def rows_of(count, seconds=100.0, rules=RULES):
     history = [Recorded("check", "small", "", seconds, 0, None)]
-    return plan_of(jobs_of("check", count, count), [Work()] * count, history, rules=rules).rows
+    return plan_of(jobs_of("check", count, count), [Work()] * count, history, Machine(8, 0), rules).rows
 
 
 def test_clock_shares_jobs_out_but_runs_no_job_in_pieces():
@@ -184,6 +189,7 @@ def test_clock_shares_jobs_out_but_runs_no_job_in_pieces():
     wide = rows_of(10, rules={"check": rule(cores=4)})
     assert wall_seconds(wide, Machine(8, 0)) == pytest.approx(500)
     assert wall_seconds(wide, Machine(3, 0)) == pytest.approx(1000)
+    assert wall_seconds(wide, Machine(5, 0, cluster=True)) == pytest.approx(200)
     assert wall_seconds(rows_of(10), Machine(8, 2)) == pytest.approx(500)
 
 

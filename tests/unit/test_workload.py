@@ -62,12 +62,13 @@ def make_config(**changes):
     return Config.from_mapping(raw)
 
 
-def tokenise(results, prompt, answer, rows=50):
-    """Every example of every split has as many tokens."""
+def tokenise(results, prompt, answer, rows=50, prompts=1):
+    """Every prompt of every split has as many tokens."""
     lines = [
         {"id": f"{split}{i}", "split": split, "prompt_ids": [1] * prompt, "answer_ids": [1] * answer, "input_tokens": 1}
         for split in ("train", "validation", "test")
         for i in range(rows)
+        for _ in range(prompts)
     ]
     for sample_type in ("manual", "auto"):
         path = results / f"tokens/m-135M/t/{sample_type}.parquet"
@@ -107,6 +108,21 @@ def test_examples_are_cut_at_the_longest_length(tmp_path):
     tokenise(tmp_path, 300, 10)
     config = make_config()
     assert work_of(config, training(config), tmp_path).tokens == 6 * 100 * 3
+
+
+def test_each_prompt_of_an_example_is_trained_on(tmp_path):
+    tokenise(tmp_path, 30, 10, prompts=3)
+    config = make_config()
+    work = work_of(config, training(config), tmp_path)
+    assert work == Work(tokens=3 * 6 * 40 * 3, new=3 * 6 * 10 * 3, effort=3 * (6 * 40 * 3 + 0.5 * 4 * 40 * 2))
+
+
+def test_validations_go_by_steps(tmp_path):
+    tokenise(tmp_path, 30, 10)
+    # Two examples a step by number, one by tokens: 18 examples are 9 or 18 steps.
+    for settings, validations in (({"batch_size": 2}, 3), ({"batch_tokens": 40}, 6)):
+        config = make_config(configs__lora={"epochs": 3, "max_length": 100, "validate_every": 3} | settings)
+        assert work_of(config, training(config), tmp_path).effort == 6 * 40 * 3 + 0.5 * 4 * 40 * validations
 
 
 def test_other_tasks_of_a_mix_count(tmp_path):
@@ -222,7 +238,9 @@ def test_lengths_are_counted_else_from_characters_else_guessed(tmp_path):
 
 def test_data_of_which_nothing_is_said_is_guessed(tmp_path):
     config = make_config(sources__d={"hub": "o/d", "revision": "1", "splits": {"train": "train", "test": "test"}})
-    assert split_lengths(config, "m-135M", "t", "manual", "test", tmp_path).examples == FIRST_ROWS
+    assert split_lengths(config, "m-135M", "t", "manual", "train", tmp_path).examples == FIRST_ROWS
+    # What is asked for at most is nearer than any guess.
+    assert split_lengths(config, "m-135M", "t", "manual", "test", tmp_path).examples == 10
 
 
 @pytest.mark.parametrize(

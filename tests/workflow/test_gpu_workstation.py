@@ -79,3 +79,9 @@ for name in ("tiny", "here"):
     snakefile.write_text(snakefile.read_text() + show)
     said = new_project.snakemake("-n", "datasets").stdout
     assert "tiny {'gpu': None, 'gpu_model': None}\nhere {'gpu': 3, 'gpu_model': 'a100'}\n" in said
+
+
+@pytest.mark.parametrize(("limit", "gpus"), [([], "4 GPUs"), (["--resources", "gpu=2"], "2 GPUs")])
+def test_plan_counts_the_gpus_that_jobs_may_take(new_project, machine, limit, gpus):
+    machine(4)
+    assert f" at a time and {gpus} about " in new_project.snakemake("plan", *limit).stdout

@@ -26,6 +26,7 @@ from loragrid.config import (
     stated_rows,
 )
 from loragrid.errors import UserError
+from loragrid.files import fingerprint
 from loragrid.grid import (
     BASE,
     Evaluation,
@@ -368,6 +369,18 @@ def gpus(stage):
 def answered_by_server(base_model):
     """Whether a base model computes elsewhere when it is asked."""
     return CONFIG.models[base_model].engine.type == "openai"
+
+
+def light_scores(wildcards):
+    """The group of those scores of a prediction file that take seconds: where `--group-components scores=N` says so, N of them are one submission.
+
+    Scores of other predictions are none of it, as a submission waits for the inputs of all its jobs: one that failed would keep the others waiting.
+    """
+    if not is_light(CONFIG.scorers[wildcards.scorer]):
+        return None
+    group = f"scores_{fingerprint([value for name, value in sorted(wildcards.items()) if name != 'scorer'])[:12]}"
+    workflow.parent_groupids[group] = "scores"
+    return group
 
 
 def scoring_minutes():

@@ -14,6 +14,7 @@ rule plan:
         rerun_triggers=lambda wildcards: sorted(str(trigger) for trigger in workflow.rerun_triggers),
         jobs=lambda wildcards: workflow.nodes,
         cores=lambda wildcards: workflow.cores if workflow.nodes is None else None,
+        gpus=lambda wildcards: workflow.global_resources.get("gpu").value,
         rules=lambda wildcards: planned_rules(),
     message:
         "Estimate what is still to be computed"

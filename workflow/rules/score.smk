@@ -8,6 +8,8 @@ rule score:
         "results/logs/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.log",
     benchmark:
         "results/benchmarks/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.jsonl"
+    group:
+        light_scores if QUEUED else None
     conda:
         "../../envs/score.yaml"
     threads: 1

@@ -18,7 +18,9 @@ screen = sys.stdout
 with logged(snakemake.log[0]):
     config = Config.from_mapping(snakemake.config)
     rules, on_cluster, results = snakemake.params.rules, snakemake.params.jobs, Path("results")
-    machine = Machine(on_cluster, 0) if on_cluster else Machine(snakemake.params.cores, gpus_here())
+    machine = (
+        Machine(on_cluster, 0, cluster=True) if on_cluster else Machine(snakemake.params.cores, gpus_here(snakemake.params.gpus))
+    )
     jobs = planned_jobs(snakemake.config, snakemake.params.snakefile, snakemake.params.rerun_triggers, rules)
     history = read_history(results)
     parameters = {name: parameters_of(name, model, results) for name, model in config.models.items()}

@@ -39,6 +39,8 @@ class Machine(NamedTuple):
     """Cores, or jobs on a cluster."""
     gpus: int
     """GPUs that they share; 0 where there are none, and on a cluster, which has its own."""
+    cluster: bool = False
+    """Each job there has its cores to itself, however many."""
 
 
 class Estimate(NamedTuple):
@@ -120,6 +122,9 @@ def estimate(
         recorded = by_rule.get(rule, [])
         asked = [_asked(rules[rule], job) for job, _ in group]
         threads = max(one["cores"] for one in asked)
+        if not machine.cluster:
+            # Snakemake gives a job no more than there are.
+            threads = min(threads, machine.at_once)
         flops = GPU_FLOPS if machine.gpus or any(one["gpu"] for one in asked) else FLOPS * threads
         known: dict[tuple[str, Work], Estimate] = {}
         estimates = []
@@ -234,7 +239,7 @@ def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
     shares = 0.0
     longest: dict[str, float] = {}
     for row in rows:
-        slots = max(machine.at_once // row.threads, 1)
+        slots = machine.at_once if machine.cluster else max(machine.at_once // row.threads, 1)
         if machine.gpus and row.rule in (*OPERATIONS, "check"):
             slots = min(slots, machine.gpus)
         shares += row.hours * 3600 / slots

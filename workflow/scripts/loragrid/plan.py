@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from loragrid.devices import local_gpus
 from loragrid.errors import UserError
 from loragrid.estimates import FLOPS, GPU_FLOPS, Machine, Plan, Row, summed
 from loragrid.files import written_whole
@@ -68,10 +69,9 @@ def read_summary(lines: Iterable[str], patterns: Mapping[str, str]) -> list[Job]
     return jobs
 
 
-def gpus_here() -> int:
-    """NVIDIA GPUs of this machine, as their driver lists them."""
-    listed = Path("/proc/driver/nvidia/gpus")
-    return len(list(listed.iterdir())) if listed.is_dir() else 0
+def gpus_here(limit: int | None) -> int:
+    """How many jobs of this machine can have a GPU at a time: as many as `--resources gpu=N` says, else as there are GPUs that are leased."""
+    return len(local_gpus()) if limit is None else limit
 
 
 def write_plan(plan: Plan, text: str, results: Path) -> None:

@@ -131,19 +131,21 @@ def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
     available = {
         task: of_task(task).examples for task in {run.task, *getattr(recipe, "tasks", ()), *getattr(recipe, "weights", ())}
     }
-    sizes = training_sizes(recipe, run.task, run.nb_samples, available)
+    in_recipe = training_sizes(recipe, run.task, run.nb_samples, available)
+    # Each prompt of an example is trained on by itself.
+    sizes = {task: size * of_task(task).prompts_per_example for task, size in in_recipe.items()}
     in_mix = sum(sizes.values())
     longest = training.max_length
     mean = sum(size * of_task(task).mean(longest) for task, size in sizes.items()) / max(in_mix, 1)
     seen = seen_examples(training, in_mix, mean)
     learnt = sum(size * _mean(of_task(task).answers) for task, size in sizes.items()) / max(in_mix, 1)
-    held_out = sum(
-        min(size, lengths(run.base_model, task, run.sample_type, "validation").examples)
-        for task, size in share_out(recipe.nb_validation, sizes).items()
-    )
+    held_out = 0.0
+    for task, size in share_out(recipe.nb_validation, in_recipe).items():
+        validation = lengths(run.base_model, task, run.sample_type, "validation")
+        held_out += min(size, validation.examples) * validation.prompts_per_example
     validations = training.evaluations
     if training.validate_every:
-        validations = math.ceil(seen / training.batch_size / training.validate_every)
+        validations = math.ceil(seen / step_examples(training, mean) / training.validate_every)
     return Work(
         tokens=seen * mean,
         new=seen * (mean if run.loss_computation == "full" else min(learnt, mean)),
@@ -151,7 +153,7 @@ def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
     )
 
 
-def seen_examples(training: Training, in_mix: int, mean: float) -> float:
+def seen_examples(training: Training, in_mix: float, mean: float) -> float:
     """How many examples a training meets, each as often as it does.
 
     Args:
@@ -159,7 +161,16 @@ def seen_examples(training: Training, in_mix: int, mean: float) -> float:
     """
     if not training.max_steps:
         return training.epochs * in_mix
-    return training.max_steps * (training.batch_tokens / max(mean, 1) if training.batch_tokens else training.batch_size)
+    return training.max_steps * step_examples(training, mean)
+
+
+def step_examples(training: Training, mean: float) -> float:
+    """How many examples there are in a step.
+
+    Args:
+        mean: tokens of an example.
+    """
+    return training.batch_tokens / max(mean, 1) if training.batch_tokens else training.batch_size
 
 
 def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recorded: Mapping[tuple[str, str], float]) -> Work:
@@ -225,7 +236,9 @@ def split_lengths(config: Config, base_model: str, task: str, sample_type: str, 
     if examples.exists():
         return _from_texts(examples)
     rows = _stated_rows(config, task, sample_type, split)
-    return Lengths([FIRST_PROMPT], [min(FIRST_ANSWER, limit)], FIRST_ROWS if rows is None else rows, 1, "guess")
+    if rows is None:
+        rows = (split == "test" and config.tasks[task].subset) or FIRST_ROWS
+    return Lengths([FIRST_PROMPT], [min(FIRST_ANSWER, limit)], rows, 1, "guess")
 
 
 def _counted(path: Path, split: str) -> Lengths:
