@@ -24,6 +24,8 @@ def one_run(config):
     config["configs"]["lora"] |= {"epochs": STEPS // 2, "evaluations": 2}
     # One answer after the other.
     config["models"]["tiny"]["engine"] = {"type": "hf", "batch_tokens": 1}
+    # So little that both are on one node, also at the third attempt.
+    config["models"]["tiny"]["resources"] = {"train": {"mem_mb": 2000}, "predict": {"mem_mb": 2000}}
 
 
 def wait_for(found, patience_s=180):
@@ -146,9 +148,8 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
     assert f"going on after {len(answered)} of {PROMPTS} prompts" in jobs.log("predict")
     restarted = [cluster.jobs()[int(number)] for number in numbers.values()]
     assert [(job["JobState"], job["Restarts"]) for job in restarted] == [("COMPLETED", "1")] * 2
-    # Snakemake's third attempt: cancelled, out of time.
-    limits = {job["TimeLimit"] for job in restarted}
-    assert limits == {"1-12:00:00", "12:00:00"}
+    # Snakemake's fourth attempt: cancelled, preempted (it ended within its grace time), out of time. Limits grow with each.
+    assert {job["TimeLimit"] for job in restarted} == {"2-00:00:00", "16:00:00"}
     assert 0 < cancelled[0] < preempted[0] < timed_out[0] < STEPS
     assert cancelled[1] <= preempted[1] <= timed_out[1] < PROMPTS
     assert ((new_project.folder / ADAPTER).read_bytes(), texts(new_project)) == expected
