@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-MAY_NAME_SLURM = {"workflow/scripts/loragrid/devices.py"}
-"""Says in words who hands out GPUs."""
+MAY_NAME_SLURM = {"workflow/scripts/loragrid/devices.py", "workflow/scripts/loragrid/pruning.py"}
+"""Say in words who hands out GPUs, and where old logs may lie."""
 
 
 def test_only_profiles_docs_and_packages_know_of_slurm():
