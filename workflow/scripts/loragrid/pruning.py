@@ -440,7 +440,7 @@ def remove(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
     """
     gone, problems, folders = [], [], set()
     # By its log a result is told from a file of somebody's, also by the next call if this one is interrupted.
-    for row in sorted(rows, key=lambda row: row.path.startswith(("results/logs/", "results/benchmarks/"))):
+    for row in sorted(rows, key=lambda row: row.path.startswith(TRACES)):
         path = Path(row.path)
         if row.path.startswith(f"{STATES.as_posix()}/") and is_held(path.with_suffix(".lock")):
             problems.append(f"{path}: a job uses it just now; kept.")
