@@ -119,6 +119,28 @@ def tiny_experiment(model: Path) -> dict:
     }
 
 
+def external_experiment(scorers: dict, predictions: dict[str, dict]) -> dict:
+    """One task on local test examples, no model: answers from elsewhere, which the scorers score."""
+    return {
+        "sources": {"words": {"splits": {"test": {"path": "data/test.jsonl"}}}},
+        "tasks": {
+            "shout": {
+                "source": "words",
+                "instruction": "Say it loudly.",
+                "input": "{{ word }}",
+                "sample_types": {"gold": {"output": "{{ word | upper }}"}},
+                "scorers": list(scorers),
+                "baselines": [],
+            }
+        },
+        "scorers": scorers,
+        "external_predictions": {
+            name: one | {"files": [one["files"][0] | {"task": "shout", "sample_type": "gold"}]}
+            for name, one in predictions.items()
+        },
+    }
+
+
 def make_tiny_project(folder: Path, model: Path) -> Project:
     folder.mkdir()
     project = copy_workflow(folder)

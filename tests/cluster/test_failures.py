@@ -4,26 +4,12 @@ import json
 
 import yaml
 
+from projects import external_experiment
+
 
 def experiment():
-    data = {"task": "shout", "sample_type": "gold"}
-    return {
-        "sources": {"words": {"splits": {"test": {"path": "data/test.jsonl"}}}},
-        "tasks": {
-            "shout": {
-                "source": "words",
-                "instruction": "Say it loudly.",
-                "input": "{{ word }}",
-                "sample_types": {"gold": {"output": "{{ word | upper }}"}},
-                "scorers": ["exact_match"],
-                "baselines": [],
-            }
-        },
-        "scorers": {"exact_match": {"type": "exact_match"}},
-        "external_predictions": {
-            name: {"match": "prompt", "files": [{"path": f"data/{name}.csv", **data}]} for name in ("good", "broken")
-        },
-    }
+    predictions = {name: {"match": "prompt", "files": [{"path": f"data/{name}.csv"}]} for name in ("good", "broken")}
+    return external_experiment({"exact_match": {"type": "exact_match"}}, predictions)
 
 
 def test_what_cannot_be_scored_does_not_keep_others_from_their_scores(new_workflow, cluster, tmp_path):

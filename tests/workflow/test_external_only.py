@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from projects import external_experiment
+
 GENERICS = Path(__file__).parents[3] / "shared" / "data" / "generics"
 WORDS = ["apple", "river", "stone", "cloud", "tiger", "music"]
 FILES = 2
@@ -47,28 +49,15 @@ class SameLength(evaluate.Metric):
 
 def experiment():
     theirs = {"match": "prompt", "prompt": "{{ query }}", "prediction": "{{ model_output }}"}
-    data = {"task": "shout", "sample_type": "gold"}
-    return {
-        "sources": {"words": {"splits": {"test": {"path": "data/test.jsonl"}}}},
-        "tasks": {
-            "shout": {
-                "source": "words",
-                "instruction": "Say it loudly.",
-                "input": "{{ word }}",
-                "sample_types": {"gold": {"output": "{{ word | upper }}"}},
-                "scorers": ["exact_match", "loudness"],
-                "baselines": [],
-            }
-        },
-        "scorers": {
-            "exact_match": {"type": "exact_match", "normalise": False},
-            "loudness": {"type": "custom", "function": "data/mine.py:loudness", "arguments": {"floor": 0.25}},
-        },
-        "external_predictions": {
-            "people": {"match": "prompt", "files": [{"path": "data/people.csv", **data}]},
-            "machine": theirs | {"files": [{"path": "data/machine.txt", **data}]},
-        },
+    scorers = {
+        "exact_match": {"type": "exact_match", "normalise": False},
+        "loudness": {"type": "custom", "function": "data/mine.py:loudness", "arguments": {"floor": 0.25}},
     }
+    predictions = {
+        "people": {"match": "prompt", "files": [{"path": "data/people.csv"}]},
+        "machine": theirs | {"files": [{"path": "data/machine.txt"}]},
+    }
+    return external_experiment(scorers, predictions)
 
 
 @pytest.fixture(scope="module")
