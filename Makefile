@@ -24,7 +24,7 @@ test: lint  ## Run all tests and static checks
 	$(BIN)/pytest
 
 test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build for CPUs, in an environment of its own (2 GB)
-	$(BIN)/pytest tests/engines/test_vllm.py tests/workflow/test_vllm_workflow.py
+	$(BIN)/pytest tests/unit/inference/test_vllm.py tests/workflow/test_vllm_workflow.py
 
 lint: $(READY)  ## Run the static checks
 	$(BIN)/ruff check
@@ -39,7 +39,7 @@ format: $(READY)  ## Format all code
 	$(BIN)/snakefmt Snakefile workflow
 
 schema: $(READY)  ## Write the generated references anew: JSON schema, docs/configuration.md, docs/records.md
-	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.reference
+	PYTHONPATH=workflow/scripts $(BIN)/python -m loragrid.config.reference
 
 lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upgrade for newer ones)
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --group dev \

@@ -1,7 +1,7 @@
 """Predictions and answers for tests of scorers."""
 
 from loragrid.records import Prediction
-from loragrid.scoring import Failed, Item, ScorerFunction
+from loragrid.scoring.protocol import Failed, Item, ScorerFunction
 
 AXES = {"task": "t", "sample_type": "s", "base_model": "m", "run": "base", "engine": "e", "engine_version": "1"}
 ACCOUNT = {

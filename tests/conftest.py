@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loragrid.models import import_base_model, import_encoder
+from loragrid.models.importing import import_base_model, import_encoder
 from loragrid.records import Example
 from packaged import CACHE, SMOLLM2, imported, unpacked
 from projects import Project, copy_workflow, make_tiny_project

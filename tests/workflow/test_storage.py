@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loragrid.model_folders import OTHER_FILES
+from loragrid.runtime.model_folders import OTHER_FILES
 
 RUN = "echo__gold__target_only__n4__lora__completion__seed1"
 ADAPTER = f"results/adapters/echo/gold/tiny/{RUN}"

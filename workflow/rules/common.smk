@@ -11,40 +11,26 @@ from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, upd
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from loragrid.ancient_inputs import look_behind_ancient_inputs
-from loragrid.config import (
-    BASELINE,
-    BASELINES,
-    LEARNING_BASELINES,
-    Config,
-    PromptVariant,
-    local_files,
-    located,
-    missing_files,
-    mix_tasks,
-    prompt_template,
-    stated_rows,
-)
+from loragrid.config.load import parse_config
+from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.layout import BASELINE
+from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, PromptVariant
+from loragrid.config.root import Config
+from loragrid.data.sources import local_files
+from loragrid.config.messages import located
+from loragrid.config.on_disk import missing_files, stated_rows
+from loragrid.data.mixes import mix_tasks
+from loragrid.data.render import prompt_template
 from loragrid.errors import UserError
-from loragrid.files import fingerprint
-from loragrid.grid import (
-    BASE,
-    Evaluation,
-    expand_baselines,
-    expand_evaluations,
-    expand_external,
-    expand_grid,
-    misplaced_predictions,
-    oversized_mixes,
-    parse_variant,
-    ratings_of_nobody,
-    without_training_data,
-)
-from loragrid.human_sheets import choose
-from loragrid.model_folders import OTHER_FILES
-from loragrid.rubrics import read_rubric
-from loragrid.scorer_settings import decisive_settings, is_light, kind_of, model_of, scorer_files
-from loragrid.scorers import READ_EXAMPLES
+from loragrid.runtime.files import fingerprint
+from loragrid.layout import BASE, Evaluation, parse_variant
+from loragrid.grid.runs import expand_baselines, expand_evaluations, expand_external, expand_grid
+from loragrid.grid.feasibility import misplaced_predictions, oversized_mixes, ratings_of_nobody, without_training_data
+from loragrid.scoring.human_sheets import choose
+from loragrid.runtime.model_folders import OTHER_FILES
+from loragrid.scoring.rubrics import read_rubric
+from loragrid.scoring.settings import decisive_settings, is_light, kind_of, model_of, scorer_files
+from loragrid.scoring.registry import READ_EXAMPLES
 
 # Whether a storage (--default-storage-provider) keeps the results. A job then has copies of those files only that its rule names.
 STORAGE = bool(workflow.storage_settings and workflow.storage_settings.default_storage_provider)
@@ -68,7 +54,7 @@ BEFORE_SCORES = 1
 def load_config(raw):
     """The validated configuration; a problem ends the workflow with a sentence that names file and key."""
     try:
-        loaded = Config.from_mapping(raw)
+        loaded = parse_config(raw)
         rows = known_rows(loaded)
         problems = [
             *missing_files(loaded),

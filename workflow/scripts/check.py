@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.checks import check_generation, same_texts
-from loragrid.config import engine_of
-from loragrid.datasets import subset
-from loragrid.engines import context_length, open_engine
+from loragrid.data.render import end_tokens, load_renderer, render, render_conversation, zero_shot
+from loragrid.data.splitting import subset
 from loragrid.errors import UserError
-from loragrid.files import write_json
-from loragrid.inference import Decoding
-from loragrid.job import logged
-from loragrid.model_folders import whole_folder
+from loragrid.inference.checks import check_generation, same_texts
+from loragrid.inference.engines import context_length, open_engine
+from loragrid.inference.protocol import Decoding
+from loragrid.inference.settings import engine_of
 from loragrid.records import Example, read_records
-from loragrid.render import end_tokens, load_renderer, render, render_conversation, zero_shot
+from loragrid.runtime.files import write_json
+from loragrid.runtime.job import logged
+from loragrid.runtime.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -39,13 +39,13 @@ with logged(snakemake.log[0]):
 
     checks, of_hf, exact = {}, None, False
     if kind != "openai" or (renderer and limits["compare_engines"]):
-        from loragrid.devices import lease_gpus
+        from loragrid.runtime.gpu_leases import lease_gpus
 
         lease_gpus(snakemake.resources)
     if renderer and (kind == "hf" or limits["compare_engines"]):
         import torch
 
-        from loragrid.engine_hf import check_with_hf
+        from loragrid.inference.hf import check_with_hf
 
         torch.set_num_threads(snakemake.threads)
         checks, of_hf, exact = check_with_hf(folder, settings, trained, quantization, renderer, prompts, decoding)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.decontamination import find_leaks
-from loragrid.files import write_json
-from loragrid.job import log, logged
+from loragrid.data.decontamination import find_leaks
 from loragrid.records import Example, read_records
+from loragrid.runtime.files import write_json
+from loragrid.runtime.job import log, logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis import describe_data
-from loragrid.job import logged
+from loragrid.analysis.analysis import describe_data
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

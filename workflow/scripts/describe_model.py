@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.files import written_whole
-from loragrid.job import logged
-from loragrid.model_cards import model_card
-from loragrid.tables import read_scores
+from loragrid.analysis.model_cards import model_card
+from loragrid.analysis.tables import read_scores
+from loragrid.runtime.files import written_whole
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

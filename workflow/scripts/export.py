@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.exports import export, write_csv
-from loragrid.job import logged
+from loragrid.analysis.exports import export, write_csv
 from loragrid.records import Example, Prediction, read_records, write_records
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.job import logged
-from loragrid.packages import download_package
+from loragrid.runtime.job import logged
+from loragrid.runtime.packages import download_package
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.config import HumanEvaluation
-from loragrid.human_sheets import share_out, sheet_rows, write_sheet_csv, write_sheet_workbook
-from loragrid.job import log, logged
 from loragrid.records import Example, Prediction, read_records
-from loragrid.scoring import items_of
+from loragrid.runtime.job import log, logged
+from loragrid.scoring.human_sheets import HumanEvaluation, share_out, sheet_rows, write_sheet_csv, write_sheet_workbook
+from loragrid.scoring.protocol import items_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

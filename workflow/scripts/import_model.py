@@ -5,11 +5,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.files import folder_written_whole
-from loragrid.job import circumstances, logged, versions
-from loragrid.model_folders import archive_others
-from loragrid.models import download_from_hub, import_base_model, import_encoder, import_reward_model, write_model_manifest
-from loragrid.packages import extract, verify_sha256
+from loragrid.models.importing import (
+    download_from_hub,
+    import_base_model,
+    import_encoder,
+    import_reward_model,
+    write_model_manifest,
+)
+from loragrid.runtime.files import folder_written_whole
+from loragrid.runtime.job import circumstances, logged, versions
+from loragrid.runtime.model_folders import archive_others
+from loragrid.runtime.packages import extract, verify_sha256
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.datasets import subset
-from loragrid.external import external_prediction, match_answers, read_answers
-from loragrid.files import file_sha256, write_json
-from loragrid.job import git_commit, log, logged, versions
+from loragrid.data.external import external_prediction, match_answers, read_answers
+from loragrid.data.rows import read_rows
+from loragrid.data.splitting import subset
 from loragrid.records import Example, read_records, write_records
-from loragrid.rows import read_rows
+from loragrid.runtime.files import file_sha256, write_json
+from loragrid.runtime.job import git_commit, log, logged, versions
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from loragrid.config import Mix
-from loragrid.files import file_sha256, write_json
-from loragrid.job import log, logged
-from loragrid.mixes import make_mix
+from loragrid.data.mixes import Mix, make_mix
 from loragrid.records import Example, read_records, write_records
+from loragrid.runtime.files import file_sha256, write_json
+from loragrid.runtime.job import log, logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

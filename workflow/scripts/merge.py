@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from loragrid.adapters import merge
-from loragrid.files import folder_written_whole
-from loragrid.job import logged
-from loragrid.model_folders import archive_others, whole_folder
+from loragrid.models.adapters import merge
+from loragrid.runtime.files import folder_written_whole
+from loragrid.runtime.job import logged
+from loragrid.runtime.model_folders import archive_others, whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis import analyse, describe_data
-from loragrid.job import logged
-from loragrid.report import grid_state, leaking_mixes, write_report
+from loragrid.analysis.analysis import analyse, describe_data
+from loragrid.analysis.report import grid_state, leaking_mixes, write_report
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

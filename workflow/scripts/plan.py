@@ -4,19 +4,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.config import Config
-from loragrid.estimates import Machine, estimate
-from loragrid.history import read_history
-from loragrid.job import logged
-from loragrid.plan import describe, gpus_here, planned_jobs, write_plan
-from loragrid.workload import parameters_of, workload
+from loragrid.config.load import parse_config
+from loragrid.planning.estimates import Machine, estimate
+from loragrid.planning.history import read_history
+from loragrid.planning.plan import describe, gpus_here, planned_jobs, write_plan
+from loragrid.planning.workload import parameters_of, workload
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 screen = sys.stdout
 with logged(snakemake.log[0]):
-    config = Config.from_mapping(snakemake.config)
+    config = parse_config(snakemake.config)
     rules, on_cluster, results = snakemake.params.rules, snakemake.params.jobs, Path("results")
     machine = (
         Machine(on_cluster, 0, cluster=True) if on_cluster else Machine(snakemake.params.cores, gpus_here(snakemake.params.gpus))

@@ -5,18 +5,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.config import engine_of
-from loragrid.datasets import subset
-from loragrid.engines import context_length, open_engine
+from loragrid.data.prompting import make_request
+from loragrid.data.render import Rendered, end_tokens, load_renderer, render, render_conversation
+from loragrid.data.splitting import subset
 from loragrid.errors import UserError
-from loragrid.files import file_sha256, fingerprint, write_json
-from loragrid.inference import Decoding, MadeBy, generate, known_answers, make_predictions, prediction_identity
-from loragrid.job import circumstances, log, logged, versions
-from loragrid.model_folders import whole_folder
-from loragrid.prompting import make_request
+from loragrid.inference.engines import context_length, open_engine
+from loragrid.inference.protocol import Decoding, MadeBy, generate, known_answers, make_predictions, prediction_identity
+from loragrid.inference.settings import engine_of
 from loragrid.records import Example, Prediction, read_records, write_records
-from loragrid.render import Rendered, end_tokens, load_renderer, render, render_conversation
-from loragrid.states import describe_state
+from loragrid.runtime.files import file_sha256, fingerprint, write_json
+from loragrid.runtime.job import circumstances, log, logged, versions
+from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.states import describe_state
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -31,7 +31,7 @@ with logged(snakemake.log[0]):
     trained = snakemake.input.get("adapter") and whole_folder(snakemake.input.adapter) / Path(snakemake.input.adapter).name
     if settings["engine"]["type"] != "openai":
         # To import torch takes seconds.
-        from loragrid.devices import lease_gpus
+        from loragrid.runtime.gpu_leases import lease_gpus
 
         lease_gpus(snakemake.resources)
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.baselines import answer, baseline_prediction, label_of_task
-from loragrid.config import BASELINE
-from loragrid.datasets import subset
-from loragrid.job import logged
+from loragrid.data.splitting import subset
+from loragrid.inference.baselines import answer, baseline_prediction, label_of_task
+from loragrid.layout import BASELINE
 from loragrid.records import Example, read_records, write_records
-from loragrid.scorer_settings import parse_scorer
+from loragrid.runtime.job import logged
+from loragrid.scoring.settings import parse_scorer
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.datasets import SPLITS, clean_splits, divide, draft
+from loragrid.data.rows import built_rows, hub_rows, read_rows
+from loragrid.data.splitting import SPLITS, clean_splits, divide, draft
 from loragrid.errors import UserError
-from loragrid.files import fingerprint, write_json
-from loragrid.job import log, logged
-from loragrid.model_folders import whole_folder
-from loragrid.packages import extract, verify_sha256
 from loragrid.records import write_records
-from loragrid.rows import built_rows, hub_rows, read_rows
+from loragrid.runtime.files import fingerprint, write_json
+from loragrid.runtime.job import log, logged
+from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.packages import extract, verify_sha256
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

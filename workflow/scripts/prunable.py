@@ -4,9 +4,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from loragrid.config import Config
-from loragrid.job import logged
-from loragrid.pruning import ARCHIVE_LIST, LIST, Made, configuration_of, find_in_use, sort_out, summary, write_list
+from loragrid.config.load import parse_config
+from loragrid.planning.pruning import ARCHIVE_LIST, LIST, Made, configuration_of, find_in_use, sort_out, summary, write_list
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 screen = sys.stdout
 with logged(snakemake.log[0]):
     made = [Made(**one) for one in snakemake.params.made]
-    in_use = find_in_use(Config.from_mapping(snakemake.config), made)
+    in_use = find_in_use(parse_config(snakemake.config), made)
     rows = sort_out(made, in_use, time.time())
     write_list(rows, configuration_of(in_use))
     print(

@@ -4,10 +4,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from loragrid.config import Config
+from loragrid.config.load import parse_config
 from loragrid.errors import UserError
-from loragrid.job import logged
-from loragrid.pruning import (
+from loragrid.planning.pruning import (
     UNKNOWN,
     Made,
     check_alone,
@@ -19,6 +18,7 @@ from loragrid.pruning import (
     sort_out,
     summary,
 )
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -27,7 +27,7 @@ screen = sys.stdout
 with logged(snakemake.log[0]):
     check_alone()
     made = [Made(**one) for one in snakemake.params.made]
-    in_use = find_in_use(Config.from_mapping(snakemake.config), made)
+    in_use = find_in_use(parse_config(snakemake.config), made)
     listed = read_list(configuration_of(in_use))
     going = [row for row in sort_out(made, in_use, time.time()) if row.stage != UNKNOWN and (row.path, row.bytes) in listed]
     print(summary(going), file=screen)

@@ -4,10 +4,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from loragrid.files import write_json
-from loragrid.hub import check_repository, push, stage
-from loragrid.job import log, logged
-from loragrid.model_folders import whole_folder
+from loragrid.models.hub import check_repository, push, stage
+from loragrid.runtime.files import write_json
+from loragrid.runtime.job import log, logged
+from loragrid.runtime.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.job import logged
-from loragrid.report import grid_state, leaking_mixes, write_report
+from loragrid.analysis.report import grid_state, leaking_mixes, write_report
+from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

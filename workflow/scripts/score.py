@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.job import log, logged
-from loragrid.model_folders import whole_folder
+from loragrid.grid.waiting import waiting_items
 from loragrid.records import Example, Prediction, read_records, write_records
-from loragrid.scorer_settings import scorer_of
-from loragrid.scorers import score_items
-from loragrid.scoring import items_of, score_rows, waiting_items
+from loragrid.runtime.job import log, logged
+from loragrid.runtime.model_folders import whole_folder
+from loragrid.scoring.job import score_items
+from loragrid.scoring.protocol import items_of, score_rows
+from loragrid.scoring.settings import scorer_of
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

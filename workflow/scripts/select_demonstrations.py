@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.files import write_json
-from loragrid.job import logged
-from loragrid.model_folders import whole_folder
-from loragrid.prompting import few_shot, retrieved
+from loragrid.data.prompting import few_shot, retrieved
 from loragrid.records import Example, read_records
+from loragrid.runtime.files import write_json
+from loragrid.runtime.job import logged
+from loragrid.runtime.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -18,7 +18,7 @@ with logged(snakemake.log[0]):
         chosen = few_shot(tests, train, prompting["k"], prompting["seed"])
     else:
         # Only encoders need torch, which takes seconds to import.
-        from loragrid.devices import lease_gpus
+        from loragrid.runtime.gpu_leases import lease_gpus
 
         lease_gpus(snakemake.resources)
         chosen = retrieved(tests, train, prompting["k"], whole_folder(snakemake.input.encoder))

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.datasets import SPLITS
-from loragrid.job import log, logged
-from loragrid.model_folders import whole_folder
+from loragrid.data.render import load_renderer
+from loragrid.data.splitting import SPLITS
+from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.records import Example, read_records
-from loragrid.render import load_renderer
-from loragrid.tokens import tokenise, write_tokens
+from loragrid.runtime.job import log, logged
+from loragrid.runtime.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

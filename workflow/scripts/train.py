@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.devices import lease_gpus
-from loragrid.job import logged
-from loragrid.model_folders import whole_folder
-from loragrid.training_job import TrainingJob, run_training
+from loragrid.runtime.gpu_leases import lease_gpus
+from loragrid.runtime.job import logged
+from loragrid.runtime.model_folders import whole_folder
+from loragrid.training.job import TrainingJob, run_training
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from loragrid.config import LoraTraining
-from loragrid.devices import device_name, keep_freed_memory, type_name
-from loragrid.engine_hf import answer_with
-from loragrid.inference import Decoding, generate
-from loragrid.loading import load_base_model
-from loragrid.methods import make_trainable
-from loragrid.models import import_base_model
-from loragrid.render import Rendered, Renderer, Request, end_tokens, load_renderer, render
+from loragrid.data.render import Rendered, Renderer, Request, end_tokens, load_renderer, render
+from loragrid.inference.hf import answer_with
+from loragrid.inference.protocol import Decoding, generate
+from loragrid.models.device import device_name, keep_freed_memory, type_name
+from loragrid.models.importing import import_base_model
+from loragrid.models.loading import load_base_model
+from loragrid.training.methods import make_trainable
+from loragrid.training.settings import LoraTraining
 from packaged import SMOLLM2, imported, unpacked
 
 NEW = 40

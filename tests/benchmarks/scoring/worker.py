@@ -56,7 +56,8 @@ def bertscore_per_file() -> Callable[[Pairs], list[float]]:
 
 def ours(metric: str, waiting: Sequence[Pairs], store: Path, start: Callable[[], Any]) -> Callable[[Pairs], list[float]]:
     """As a job of the workflow does it: what another job has scored is in the store, and what others wait for is scored as well."""
-    from loragrid.scoring import Item, Scored, scored_once
+    from loragrid.scoring.protocol import Item, Scored
+    from loragrid.scoring.store import scored_once
 
     def items_of(pairs: Pairs) -> list[Item]:
         return [Item(id="", prediction=p, references=(r,)) for p, r in pairs]
@@ -90,7 +91,7 @@ def main() -> None:
 
         def score(items: Any) -> Any:
             def start() -> Any:
-                from loragrid import scorer_embeddings as embeddings
+                from loragrid.scoring import embeddings as embeddings
 
                 return embeddings.sbert(ENCODER) if name == "sbert" else embeddings.bertscore(ENCODER, None, None)
 

@@ -178,10 +178,10 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     """This project's loop, with its default settings."""
     from accelerate import Accelerator
 
-    from loragrid.batches import Encoded
-    from loragrid.config import LoraTraining, Seeds
-    from loragrid.devices import keep_freed_memory
-    from loragrid.training import choose_layout, train
+    from loragrid.models.device import keep_freed_memory
+    from loragrid.training.batches import Encoded
+    from loragrid.training.loop import choose_layout, train
+    from loragrid.training.settings import LoraTraining, Seeds
 
     device, dtype = place(model)
     keep_freed_memory()

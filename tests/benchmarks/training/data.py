@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from contest import REPOSITORY
 
-from loragrid.files import written_whole
-from loragrid.models import import_base_model
-from loragrid.packages import download_package, extract, verify_sha256
-from loragrid.render import Request, load_renderer, render
+from loragrid.data.render import Request, load_renderer, render
+from loragrid.models.importing import import_base_model
+from loragrid.runtime.files import written_whole
+from loragrid.runtime.packages import download_package, extract, verify_sha256
 from packaged import CACHE, SMOLLM2, imported, unpacked
 
 INSTRUCTIONS = ("llamafactory==0.9.5", "data/alpaca_en_demo.json")

@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loragrid.errors import UserError
-from loragrid.files import written_whole
+from loragrid.runtime.files import written_whole
+
+if TYPE_CHECKING:
+    from loragrid.scoring.protocol import Item
 
 
 class Record(BaseModel):
@@ -55,6 +58,8 @@ class Example(Record):
 
 
 FinishReason = Literal["stop", "length"]
+
+
 ACCOUNT = ("queue_s", "compute_s", "runtime_s", "prompt_tokens", "new_tokens", "finish_reason", "batch_size")
 """What a prediction tells about how its answer came about."""
 
@@ -207,3 +212,8 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
     with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for record in records:
             file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=False) + "\n")
+
+
+def question(example: Example | Item) -> str:
+    """Instruction and input of an example, or of an answer to it, as a person would put them."""
+    return "\n\n".join(filter(None, [example.instruction, example.input]))

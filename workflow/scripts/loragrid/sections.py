@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 # Names become folder names and parts of run names, which are joined by two underscores.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+
+
 NAME_RULE = "letters and digits, with single '.', '_' or '-' between them"
+
+
 EnvironmentVariable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 PythonFunction = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -48,3 +55,19 @@ class Price(Section):
     hour: float = Field(0, ge=0, description="Price of an hour of computing.")
     million_prompt_tokens: float = Field(0, ge=0, description="Price of a million tokens of prompts.")
     million_new_tokens: float = Field(0, ge=0, description="Price of a million generated tokens.")
+
+
+PinnedPackage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def keys_given(value: Any) -> Iterable[str]:
+    """The keys that tell which kind of section a value is meant for."""
+    if isinstance(value, Mapping):
+        return value
+    return type(value).model_fields if isinstance(value, Section) else ()
+
+
+NonNegative = Annotated[int, Field(ge=0)]

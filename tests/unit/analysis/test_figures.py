@@ -1,0 +1,30 @@
+import pandas as pd
+
+from loragrid.analysis.figures import learning_curves
+
+
+def row(task, run, trained, n, mean):
+    asked = {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
+    trained_on = {"trained_task": trained, "trained_sample_type": "s" if trained else None, "nb_samples": n}
+    kind = {"mix": "m", "config": "c", "loss_computation": "full"} if trained else {}
+    of = {"base_model": "b", "task": task, "sample_type": "s", "run": run, "scorer": "r", "metric": "x"}
+    return of | asked | trained_on | kind | {"mean": mean, "standard_error": 0.1}
+
+
+def test_learning_curves_show_runs_on_the_data_that_they_were_trained_on_and_nothing_else():
+    table = pd.DataFrame(
+        [
+            row("own", "base", None, None, 0.1),
+            row("foreign", "base", None, None, 0.2),
+            row("own", "one", "own", 8, 0.3),
+            row("foreign", "one", "own", 8, 0.4),
+            row("own", "two", "elsewhere", 64, 0.5),
+            row("own", "predictions-made-elsewhere", None, None, 0.6),
+            row("foreign", "predictions-made-elsewhere", None, None, 0.7),
+        ]
+    ).astype({"nb_samples": "Int64"})
+    [axis] = [axis for axis in learning_curves(table, "r/x").axes if axis.get_visible()]
+    assert axis.get_title() == "own/s"
+    [line] = [line for line in axis.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 8], [0.1, 0.3])
+    assert list(axis.get_xticks()) == [0, 8]

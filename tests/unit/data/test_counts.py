@@ -1,0 +1,45 @@
+import json
+
+from loragrid.data.counts import count_examples, count_mixes, example_lengths, summarise_lengths
+from loragrid.data.render import make_renderer
+from loragrid.data.tokens import tokenise, write_tokens
+from loragrid.records import write_records
+
+
+def test_kept_and_dropped_examples_are_counted_by_reason(tmp_path):
+    dropped = {"train": {"empty output": ["1", "2"], "repeated": ["3"]}, "validation": {}, "test": {}}
+    manifest = {"task": "t", "sample_type": "s", "examples": {"train": 5, "validation": 2, "test": 1}, "dropped": dropped}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    rows = count_examples([tmp_path / "manifest.json"]).to_dict("records")
+    assert rows[0] == {
+        "task": "t", "sample_type": "s", "split": "train", "examples": 5, "dropped": 3, "reasons": "empty output: 2; repeated: 1",
+    }  # fmt: skip
+    assert [(row["split"], row["examples"], row["dropped"]) for row in rows[1:]] == [("validation", 2, 0), ("test", 1, 0)]
+
+
+def test_mixes_are_counted_by_part_and_component(tmp_path):
+    manifest = {"task": "t", "sample_type": "s", "mix": "m", "nb_samples": 4, "mix_seed": 1}
+    manifest |= {"examples": {"train": {"t": 4, "u": 3}, "validation": {"t": 2}}}
+    manifest |= {"left_out_because_tested": {"train": {"t": [], "u": ["9"]}, "validation": {"t": [], "u": []}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    found = (
+        count_mixes([tmp_path / "manifest.json"])[["part", "component", "examples", "left_out_because_tested"]]
+        .to_numpy()
+        .tolist()
+    )
+    assert found == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
+
+
+def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatch, tokenizer, make_example):
+    monkeypatch.chdir(tmp_path)
+    examples = [make_example("1", input="one", output="a b"), make_example("2", input="one two three", output="a b c d")]
+    write_records("results/datasets/t/s/train.jsonl", examples)
+    write_tokens("results/tokens/model/t/s.parquet", tokenise(make_renderer(tokenizer), {"train": examples}))
+    lengths = example_lengths(["results/datasets/t/s/train.jsonl"], ["results/tokens/model/t/s.parquet"], depth=2)
+    table = summarise_lengths(lengths).set_index(["field", "unit"])
+    assert set(table["of"]) == {"t/s"}
+    assert table.loc[("input", "characters"), ["min", "mean", "median", "max"]].tolist() == [3, 8, 8, 13]
+    assert table.loc[("output", "words"), ["min", "mean", "median", "max"]].tolist() == [2, 3, 3, 4]
+    tokens = [len(tokenizer(text).input_ids) for text in ("a b", "a b c d")]
+    assert table.loc[("output", "tokens"), ["min", "max"]].tolist() == tokens
+    assert table.loc[("output", "tokens"), "tokenizer"] == "model"

@@ -1,0 +1,113 @@
+import pytest
+
+from loragrid.data.decontamination import find_leaks
+from loragrid.data.mixes import Fractional, TargetOnly, Weighted, draw, make_mix, share_out
+from loragrid.errors import UserError
+
+
+@pytest.fixture
+def examples(make_example):
+    return [make_example(str(i)) for i in range(40)]
+
+
+@pytest.fixture
+def tasks(make_example):
+    """Three tasks of 40, 20 and 10 examples."""
+    return {
+        task: [make_example(f"{task}{i}").model_copy(update={"task": task}) for i in range(size)]
+        for task, size in (("a", 40), ("b", 20), ("c", 10))
+    }
+
+
+def counts(examples):
+    found = [e.task for e in examples]
+    return {task: found.count(task) for task in dict.fromkeys(found)}
+
+
+def test_larger_draw_contains_the_smaller_one(examples):
+    assert draw(examples, 20, seed=1)[:10] == draw(examples, 10, seed=1)
+
+
+def test_draw_does_not_depend_on_the_order_of_the_data(examples):
+    assert draw(examples[::-1], 10, seed=1) == draw(examples, 10, seed=1)
+
+
+def test_other_seed_draws_others(examples):
+    assert {e.id for e in draw(examples, 10, seed=1)} != {e.id for e in draw(examples, 10, seed=2)}
+
+
+def test_added_data_moves_nothing_that_was_drawn(examples, make_example):
+    before = draw(examples, 40, seed=1)
+    grown = draw([*examples, make_example("new")], 41, seed=1)
+    assert [e for e in grown if e.id != "new"] == before
+
+
+def test_shares_add_up_and_are_in_proportion():
+    assert share_out(10, {"a": 1, "b": 1, "c": 1}) == {"a": 4, "b": 3, "c": 3}
+    assert share_out(7, {"a": 5, "b": 2}) == {"a": 5, "b": 2}
+    assert share_out(3, {"a": 0, "b": 0}) == {"a": 0, "b": 0}
+
+
+def test_target_only_mix_holds_the_target_alone(tasks):
+    train, validation = make_mix(TargetOnly(recipe="target_only", nb_validation=5), "b", 7, tasks, tasks, seed=1)
+    assert counts(train) == {"b": 7}
+    assert counts(validation) == {"b": 5}
+
+
+@pytest.mark.parametrize(("nb_others", "others"), [(None, {"b": 20, "c": 10}), (4, {"b": 4, "c": 4})])
+@pytest.mark.parametrize("nb_samples", [0, 10, 30])
+def test_fractional_mix_holds_some_of_the_target_among_the_others(tasks, nb_others, others, nb_samples):
+    recipe = Fractional(recipe="fractional", tasks=["a", "b", "c"], nb_others=nb_others)
+    train, _ = make_mix(recipe, "a", nb_samples, tasks, tasks, seed=1)
+    assert counts(train) == ({"a": nb_samples} if nb_samples else {}) | others
+
+
+def test_larger_fractional_mix_contains_the_smaller_one(tasks):
+    recipe = Fractional(recipe="fractional", tasks=["a", "b"], nb_others=5)
+    small, large = (make_mix(recipe, "a", n, tasks, tasks, seed=3)[0] for n in (10, 30))
+    assert {e.id for e in small} < {e.id for e in large}
+
+
+def test_weighted_mix_shares_the_others_out_by_weight(tasks):
+    recipe = Weighted(recipe="weighted", weights={"a": 9, "b": 2, "c": 1}, nb_others=12, nb_validation=6)
+    train, validation = make_mix(recipe, "a", 6, tasks, tasks, seed=1)
+    assert counts(train) == {"a": 6, "b": 8, "c": 4}
+    assert counts(validation) == {"a": 2, "b": 3, "c": 1}
+
+
+def test_validation_part_is_at_most_what_there_is(tasks):
+    _, validation = make_mix(TargetOnly(recipe="target_only", nb_validation=99), "c", 1, tasks, tasks, seed=1)
+    assert counts(validation) == {"c": 10}
+
+
+def test_mix_that_asks_for_too_much_names_the_task_and_both_numbers(tasks):
+    recipe = Fractional(recipe="fractional", tasks=["a", "c"], nb_others=11)
+    with pytest.raises(UserError, match="training examples of task 'c': 11 examples are asked for, but there are only 10"):
+        make_mix(recipe, "a", 1, tasks, tasks, seed=1)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [Fractional(recipe="fractional", tasks=["a", "c"]), Weighted(recipe="weighted", weights={"a": 9, "c": 1}, nb_others=1)],
+)
+def test_mix_of_a_task_without_training_examples_is_refused(tasks, recipe):
+    with pytest.raises(UserError, match="training examples of task 'c': there are none to draw from"):
+        make_mix(recipe, "a", 1, tasks | {"c": []}, tasks, seed=1)
+    make_mix(recipe, "c", 0, tasks | {"c": []}, tasks, seed=1)
+
+
+def test_leak_is_found_by_input_or_by_a_telling_output_and_names_its_test_sets(make_example):
+    test = [
+        make_example("t", input="The  SAME question", output="one two three four five"),
+        make_example("u", input="x", output="fresh"),
+    ]
+    leaked = [make_example("1", input="the same question"), make_example("2", input="other", output="One two three\nfour five")]
+    clean = [make_example("3", input="another", output="fresh"), make_example("4")]
+    assert find_leaks([*leaked, *clean], {"t/s": test, "v/s": test[:1]}) == {"1": ["t/s", "v/s"], "2": ["t/s", "v/s"]}
+
+
+def test_examples_without_input_are_told_by_their_instruction(make_example):
+    test = [make_example("t", instruction="Write a poem.", input="")]
+    assert list(
+        find_leaks([make_example("1", instruction="write a poem.", input=""), make_example("2", input="")], {"t": test})
+    ) == ["1"]

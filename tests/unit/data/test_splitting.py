@@ -1,0 +1,204 @@
+import random
+
+import pytest
+
+from loragrid.data.rows import numbered
+from loragrid.data.splitting import clean_splits, divide, draft, map_row, subset
+from loragrid.errors import UserError
+
+FIELDS = {
+    "outputs": None,
+    "prompts": None,
+    "answers": "each",
+    "instruction": "Translate.",
+    "input": "{{ text | upper }}",
+    "output": "{{ answers[0] }}",
+    "metadata": {"of": "{{ key }}"},
+}
+
+
+def test_row_is_mapped_by_the_templates():
+    example = map_row({"text": "hi", "answers": ["salut"], "key": 7}, FIELDS, "t", "s")
+    assert (example.instruction, example.input, example.output, example.metadata) == ("Translate.", "HI", "salut", {"of": "7"})
+
+
+def test_id_is_a_function_of_the_content():
+    row = {"text": "hi", "answers": ["salut"], "key": 7}
+    assert map_row(row, FIELDS, "t", "s").id == map_row(row | {"other": 1}, FIELDS, "t", "s").id
+    assert map_row(row, FIELDS, "t", "s").id != map_row(row | {"answers": ["bonjour"]}, FIELDS, "t", "s").id
+    assert map_row(row, FIELDS, "t", "s").id != map_row(row, FIELDS, "t", "other").id
+
+
+def test_filter_marked_picks_items_from_lists_and_from_mappings_of_lists():
+    fields = FIELDS | {"input": "", "output": "{{ text | marked(marks) | join(' ') }}", "metadata": None}
+    row = {"text": {"b": ["1", "2"], "a": ["3", "4"]}, "marks": {"a": [1, 0], "b": [0, 1]}}
+    assert map_row(row, fields, "t", "s").output == "2 3"
+    assert map_row({"text": ["1", "2"], "marks": [0, 1]}, fields, "t", "s").output == "2"
+
+
+def test_several_references_come_from_an_expression():
+    fields = FIELDS | {"output": None, "outputs": "answers"}
+    assert map_row({"text": "hi", "answers": ["a ", "b", "a"], "key": 1}, fields, "t", "s").output == ["a", "b"]
+    with pytest.raises(UserError, match=r"the expression of 'outputs' gives 'a'; expected a list of texts"):
+        map_row({"text": "hi", "answers": "a", "key": 1}, fields, "t", "s")
+    with pytest.raises(UserError, match=r"the expression of 'outputs' fails: 'answers' is undefined; the row has: text, key"):
+        map_row({"text": "hi", "key": 1}, fields, "t", "s")
+
+
+def test_several_prompts_of_a_row_have_a_reference_each_or_one_together():
+    fields = FIELDS | {"input": "", "output": None, "outputs": "answers", "prompts": "questions"}
+    row = {"questions": ["q1", "q2"], "answers": ["a", "a"], "key": 1}
+    each = map_row(row, fields, "t", "s")
+    assert (each.prompts, each.output, each.answers) == (["q1", "q2"], ["a", "a"], "each")
+    assert [(part.input, part.output) for part in each.parts] == [("q1", "a"), ("q2", "a")]
+    with pytest.raises(UserError, match="there are 2 prompts, but 'outputs' gives 3 references; expected one for each"):
+        map_row(row | {"answers": ["a", "b", "c"]}, fields, "t", "s")
+    joined = map_row(row, fields | {"answers": "joined", "output": "{{ answers[0] }}", "outputs": None}, "t", "s")
+    assert [(part.input, part.output) for part in joined.parts] == [("q1", "a"), ("q2", "a")]
+    assert len({each.id, joined.id, map_row(row | {"questions": ["q1", "q3"]}, fields, "t", "s").id}) == 3
+
+
+def drafts(rows, **source):
+    division = {"validation": 0.0, "test": 0.0, "test_per_task": None, "category": None, "group": None, "seed": 0}
+    split = division | source.pop("split", {})
+    return list(draft(numbered("rows", rows), FIELDS, {"where": None, "split": split} | source, "t", "s")), split
+
+
+def rows(size, **fields):
+    return [{"text": f"text {i}", "answers": ["a"], "key": i % 3} | fields for i in range(size)]
+
+
+def test_template_naming_a_missing_field_gives_place_field_and_those_that_exist():
+    with pytest.raises(UserError) as caught:
+        drafts([*rows(1), {"text": "a", "key": 1}])
+    assert str(caught.value) == "rows, row 2: the template of 'output' fails: 'answers' is undefined; the row has: text, key."
+
+
+def test_template_cannot_reach_the_program():
+    fields = FIELDS | {"input": "{{ ''.__class__.__mro__ }}"}
+    with pytest.raises(UserError, match="template of 'input' fails"):
+        map_row({"text": "hi", "answers": ["a"], "key": 1}, fields, "t", "s")
+
+
+def test_rows_that_where_is_false_for_are_left_out():
+    found, _ = drafts(rows(9), where="key != 1")
+    assert [d.example.metadata["of"] for d in found] == ["0", "2"] * 3
+
+
+def ids(splits):
+    return {split: {e.id for e in examples} for split, examples in splits.items()}
+
+
+def test_splits_that_a_source_has_are_kept_as_they_are():
+    given = {
+        split: drafts([{"text": f"{split} {i}", "answers": ["a"], "key": 1} for i in range(5)])[0]
+        for split in ("train", "validation", "test")
+    }
+    division = drafts([], split={"validation": 0.5, "test": 0.5})[1]
+    assert {s: [e.input for e in x] for s, x in divide(given, division).items()} == {
+        s: [f"{s} {i}".upper() for i in range(5)] for s in given
+    }
+
+
+def test_rows_for_test_alone_leave_nothing_to_train_on():
+    found, division = drafts(rows(3), split={"validation": 0.5, "test": 0.5})
+    splits = divide({"test": found}, division)
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 0, "validation": 0, "test": 3}
+
+
+def test_split_by_hash_keeps_to_its_shares_and_nothing_moves_when_data_grows():
+    found, division = drafts(rows(2000), split={"validation": 0.1, "test": 0.2})
+    small, large = ids(divide({"all": found[:1000]}, division)), ids(divide({"all": found[::-1]}, division))
+    assert all(small[split] < large[split] for split in small)
+    assert len(large["test"]) == pytest.approx(400, abs=60)
+    assert len(large["validation"]) == pytest.approx(200, abs=45)
+    other = ids(divide({"all": found}, division | {"seed": 1}))
+    assert other["test"] != large["test"]
+
+
+def test_missing_split_is_cut_from_train():
+    found, division = drafts(rows(200), split={"validation": 0.2})
+    test, _ = drafts([{"text": "other", "answers": ["a"], "key": 1}])
+    splits = divide({"train": found, "test": test}, division)
+    assert len(splits["test"]) == 1
+    assert 20 <= len(splits["validation"]) <= 60
+    assert len(splits["train"]) + len(splits["validation"]) == 200
+
+
+def test_group_stays_in_one_split():
+    found, division = drafts(
+        [r | {"key": i % 30} for i, r in enumerate(rows(300))], split={"test": 0.3, "validation": 0.3, "group": "{{ key }}"}
+    )
+    splits = divide({"all": found}, division)
+    groups = {split: {e.metadata["of"] for e in examples} for split, examples in splits.items()}
+    assert sum(map(len, groups.values())) == 30
+    assert all(groups.values())
+
+
+def test_fixed_test_set_holds_the_same_number_of_each_category():
+    found, division = drafts(rows(90), split={"test_per_task": 5, "category": "{{ key }}", "validation": 0.1})
+    test = divide({"all": found}, division)["test"]
+    assert sorted(e.metadata["of"] for e in test) == sorted(["0", "1", "2"] * 5)
+    assert len(divide({"all": found}, division | {"category": None, "test_per_task": 5})["test"]) >= 5
+    repeated, division = drafts([*rows(50), *rows(50)], split={"test_per_task": 5})
+    assert len(divide({"all": repeated}, division)["test"]) == 10
+
+
+def test_examples_of_the_wrong_length_are_dropped_and_listed(make_example):
+    examples = [make_example("short", input="a"), make_example("fine", input="a b c d"), make_example("long", input="a " * 50)]
+    cleaning = {"min_tokens": 5, "max_tokens": 20, "near_duplicates": None}
+    kept, dropped = clean_splits({"train": examples, "validation": [], "test": []}, cleaning, lambda text: len(text.split()))
+    assert [e.id for e in kept["train"]] == ["fine"]
+    assert dropped["train"] == {"too short": ["short"], "too long": ["long"]}
+
+
+def test_near_duplicates_of_a_kept_example_are_dropped(make_example):
+    words = [f"w{i}" for i in range(60)]
+    near, far = " ".join([*words[:-1], "other"]), " ".join(words[::-1])
+    splits = {
+        "train": [make_example("1", input=near), make_example("2", input=far)],
+        "validation": [],
+        "test": [make_example("3", input=" ".join(words))],
+    }
+    cleaning = {"min_tokens": 0, "max_tokens": None, "near_duplicates": 0.8}
+    kept, dropped = clean_splits(splits, cleaning)
+    assert ids(kept) == {"train": {"2"}, "validation": set(), "test": {"3"}}
+    assert dropped["train"] == {"near duplicate": ["1"]}
+    assert ids(clean_splits(splits, cleaning | {"near_duplicates": None})[0])["train"] == {"1", "2"}
+
+
+def test_question_of_a_later_split_never_stays_in_an_earlier_one(make_example):
+    splits = {
+        "train": [make_example("1", input="Same  QUESTION"), make_example("2"), make_example("3", input="in validation")],
+        "validation": [make_example("4", input="in validation"), make_example("5", input="same question ")],
+        "test": [make_example("6", input="same question")],
+    }
+    kept, dropped = clean_splits(splits)
+    assert {split: [e.id for e in examples] for split, examples in kept.items()} == {
+        "train": ["2"],
+        "validation": ["4"],
+        "test": ["6"],
+    }
+    assert dropped["train"] == {"same question in test": ["1"], "same question in validation": ["3"]}
+    assert dropped["validation"] == {"same question in test": ["5"]}
+
+
+def test_empty_outputs_and_repetitions_are_dropped_and_listed(make_example):
+    kept, dropped = clean_splits(
+        {"train": [make_example("1"), make_example("1"), make_example("2", output="")], "validation": [], "test": []}
+    )
+    assert [e.id for e in kept["train"]] == ["1"]
+    assert dropped["train"] == {"repeated": ["1"], "empty output": ["2"]}
+
+
+def test_subset_is_the_same_in_any_order_nested_and_common_to_sample_types(make_example):
+    examples = [make_example(str(i)) for i in range(50)]
+    shuffled = random.Random(0).sample(examples, 50)
+    chosen = {e.id for e in subset(examples, 10)}
+    assert len(chosen) == 10
+    assert {e.id for e in subset(shuffled, 10)} == chosen
+    assert chosen < {e.id for e in subset(examples, 20)}
+    other = [make_example(f"other {(7 * i) % 50}", input=f"question {i}", output="another answer") for i in range(50)]
+    assert {e.input for e in subset(other, 10)} == {e.input for e in subset(examples, 10)}
+    assert subset(examples, None) == examples
+    assert [e.id for e in subset(examples, 10)] == [e.id for e in examples if e.id in chosen]

@@ -1,0 +1,95 @@
+import tracemalloc
+
+import pytest
+
+from loragrid.errors import UserError
+from loragrid.inference.baselines import answer, baseline_prediction, label_of_task, most_frequent, nearest
+from loragrid.records import Example
+from loragrid.scoring.settings import LabelScorer, RougeScorer, TrueFalseScorer
+
+
+@pytest.fixture
+def tests(make_example):
+    return [
+        make_example("1", input="All birds fly. Some swim.", metadata={"kind": "a"}),
+        make_example("2", input="Some dogs bark.", metadata={"kind": "b"}),
+    ]
+
+
+@pytest.fixture
+def train(make_example):
+    data = [("Most dogs bark at night.", "True."), ("No bird swims.", "False."), ("Fish fly.", "True.")]
+    return [make_example(str(i), input=text, output=output) for i, (text, output) in enumerate(data)]
+
+
+RULE = "{{ 'false' if input.startswith('All') else metadata.kind }}"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("majority", [["True."], ["True."]]),
+        ("rule", [["false"], ["b"]]),
+        ("copy", [["All birds fly. Some swim."], ["Some dogs bark."]]),
+        ("first_sentence", [["All birds fly."], ["Some dogs bark."]]),
+        ("empty", [[""], [""]]),
+        ("nearest", [["True."], ["True."]]),
+    ],
+)
+def test_each_baseline_answers_without_a_model(tests, train, name, expected):
+    assert answer(name, tests, train, RULE, str) == expected
+
+
+def test_nearest_is_the_one_that_shares_the_rarest_words():
+    among = ["the cat sat on the mat", "the dog sat on the rug", "a zebra ran"]
+    assert nearest(["my zebra", "my dog", "nothing in common"], among) == [2, 1, 0]
+    assert nearest(["x"], ["", ""]) == [0]
+
+
+def test_nearest_of_many_texts_needs_little_memory():
+    among = [f"the w{i}" for i in range(4_000)]
+    tracemalloc.start()
+    found = nearest([f"the w{i}" for i in reversed(range(2_000))], among)
+    assert tracemalloc.get_traced_memory()[1] < 30e6
+    tracemalloc.stop()
+    assert found == list(reversed(range(2_000)))
+
+
+def test_majority_is_the_most_frequent_output_of_the_most_frequent_label():
+    outputs = ["False, a.", "True, x.", "True, y.", "False, b.", "True, z.", "False, a.", "True, x."]
+    assert most_frequent(outputs, label_of_task([RougeScorer(type="rouge"), TrueFalseScorer(type="true_false")])) == "True, x."
+    assert most_frequent(outputs, label_of_task([])) == "False, a."
+    read = label_of_task([LabelScorer(type="label", labels=["yes", "no"])])
+    assert most_frequent(["hm", "well", "so", "yes", "no", "yes"], read) == "yes"
+    assert most_frequent(["hm", "well", "well"], read) == "well"
+    reader = label_of_task([LabelScorer(type="label", labels={"good": ["fine"], "bad": []})])
+    assert most_frequent(["bad one", "good", "it is fine", "bad one", "fine"], reader) == "good"
+
+
+@pytest.mark.parametrize("name", ["majority", "nearest"])
+def test_baseline_that_learns_says_so_where_there_is_nothing_to_learn_from(tests, name):
+    with pytest.raises(UserError, match=f"baseline '{name}': there are no training examples"):
+        answer(name, tests, [], None, str)
+
+
+def test_rule_that_does_not_fit_names_the_example(tests):
+    with pytest.raises(UserError, match="'rule' fails on example 1"):
+        answer("rule", tests, [], "{{ metadata.colour }}", str)
+
+
+def test_example_with_several_prompts_has_an_answer_to_each():
+    example = Example(
+        id="1",
+        task="t",
+        sample_type="s",
+        instruction="Do.",
+        input="",
+        output=["r", "s"],
+        prompts=["One here. Two.", "C."],
+        answers="each",
+    )
+    answers = answer("first_sentence", [example], [], None, str)
+    prediction = baseline_prediction({"task": "t", "sample_type": "s", "run": "x", "base_model": "baseline"}, example, answers[0])
+    assert prediction.prediction == ["One here.", "C."]
+    assert [part["prompt"] for part in prediction.parts] == ["Do.\n\nOne here. Two.", "Do.\n\nC."]
+    assert [part["runtime_s"] for part in prediction.parts] == [None, None]

@@ -1,0 +1,239 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+from loragrid.data.render import Rendered
+from loragrid.errors import UserError
+from loragrid.inference.generation import attends_from_cache, generate_together, make_choice
+from loragrid.inference.hf import answer_with
+from loragrid.inference.protocol import Decoding, generate
+from loragrid.models.loading import load_base_model
+from loragrid.models.packed_attention import COMPARED
+from loragrid.training.methods import make_trainable
+from loragrid.training.settings import LoraTraining, PromptTuning
+
+SHAPE = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "n_embd": 32,
+    "intermediate_size": 64,
+    "ffn_dim": 64,
+    "num_hidden_layers": 2,
+    "n_layer": 2,
+    "num_attention_heads": 4,
+    "n_head": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "word_embed_proj_dim": 32,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "sliding_window": 5,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+    "bos_token_id": 1,
+}
+"""Of a tiny model; each type takes what it knows."""
+BEGINNING = [7, 8, 9, 11, 12, 13, 14]
+PROMPTS = [[*BEGINNING, *range(20, 20 + n)] for n in (1, 9, 3, 3, 12)] + [[5, 6], [250]]
+
+
+def make_model(kind, **more):
+    usual = CONFIG_MAPPING[kind]()
+    config = CONFIG_MAPPING[kind](**{name: value for name, value in SHAPE.items() if hasattr(usual, name)}, **more)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.2)
+    return model
+
+
+@pytest.fixture
+def model():
+    return make_model("llama")
+
+
+def by_hand(model, prompt, ends, max_new_tokens, choose=lambda ids, logits: int(logits.argmax())):
+    """Decoding without any cache, a prompt at a time."""
+    ids = list(prompt)
+    with torch.inference_mode():
+        while len(ids) < len(prompt) + max_new_tokens:
+            ids.append(choose(ids, model(input_ids=torch.tensor([ids])).logits[0, -1]))
+            if ids[-1] in ends:
+                break
+    return ids[len(prompt) :]
+
+
+def answers(model, prompts, decoding, ends=(2,), seeds=None, is_stopped=lambda ids: False):
+    found = generate_together(model, prompts, seeds or range(len(prompts)), decoding, ends, 2, is_stopped)
+    assert all(one.compute_s > 0 for one in found)
+    return [one.token_ids for one in found]
+
+
+@pytest.mark.parametrize("kind", [*sorted(COMPARED), "gemma2"])
+def test_greedy_takes_the_most_likely_token_each_time_whatever_else_is_in_the_batch(kind):
+    model = make_model(kind)
+    assert attends_from_cache(model) is (kind != "gemma2")
+    for prompts in (PROMPTS, PROMPTS[:5], PROMPTS[:1]):
+        expected = [by_hand(model, p, {2}, 9) for p in prompts]
+        assert answers(model, prompts, Decoding(9)) == expected
+    assert len({tuple(ids) for ids in answers(model, PROMPTS, Decoding(9))}) > 3
+
+
+@pytest.mark.parametrize("prompts", [[PROMPTS[1]] * 3, [[5]], [[5], [5]], []], ids=["same", "one token", "same token", "none"])
+def test_prompts_may_be_the_same_short_or_none(model, prompts):
+    assert not prompts or answers(model, prompts, Decoding(4)) == [by_hand(model, p, {2}, 4) for p in prompts]
+    engine = answer_with(model, SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=2), end_of_turn=2), [2], 100)
+    assert list(engine([], Decoding(4), ())) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "rope"),
+    [
+        ("phi3", {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [9.0] * 4, "rope_theta": 1e4}),
+        ("llama", {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
+    ],
+)
+def test_models_whose_positions_depend_on_the_length_go_another_way(kind, rope):
+    more = {"original_max_position_embeddings": 16} if kind == "phi3" else {}
+    model = make_model(kind, rope_parameters=rope, max_position_embeddings=16 if kind == "llama" else 64, **more)
+    assert not attends_from_cache(model)
+
+
+def test_logits_that_are_no_numbers_end_in_a_sentence(model):
+    model.get_output_embeddings().weight.data[3] = torch.nan
+    for temperature in (0.0, 1.0):
+        with pytest.raises(UserError, match="the model's logits are not numbers"):
+            answers(model, PROMPTS, Decoding(4, temperature=temperature))
+
+
+def test_recurrent_models_are_asked_one_prompt_at_a_time():
+    model = make_model("rwkv", attention_hidden_size=32)
+    prompts = [Rendered(str(ids), ids, [], False) for ids in PROMPTS]
+    tokenizer = SimpleNamespace(pad_token_id=2, decode=lambda ids, **_: str(ids))
+    engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], 1000)
+    found = generate(engine, prompts, Decoding(5))
+    assert [one.token_ids for [one] in found] == [by_hand(model, p, {2}, 5) for p in PROMPTS]
+    assert {one.batch_size for [one] in found} == {1}
+
+
+def test_model_is_left_as_it_was(model):
+    before = by_hand(model, PROMPTS[0], {2}, 5)
+    answers(model, PROMPTS, Decoding(5))
+    assert by_hand(model, PROMPTS[0], {2}, 5) == before
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_gpt2_is_answered_alike(gpt2):
+    model = load_base_model(gpt2, "float32")
+    assert attends_from_cache(model)
+    assert answers(model, PROMPTS, Decoding(6)) == [by_hand(model, p, {2}, 6) for p in PROMPTS]
+
+
+def test_rows_longer_than_one_pass_are_read_in_several(model, monkeypatch):
+    expected = answers(model, PROMPTS, Decoding(6))
+    passes = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda **inputs: passes.append(inputs["input_ids"].shape) or forward(**inputs))
+    monkeypatch.setattr("loragrid.inference.generation._ROW_TOKENS", 16)
+    assert answers(model, PROMPTS, Decoding(6)) == expected
+    assert [width for rows, width in passes if rows == 1 and width > 1] == [8, 16, 10, 10, 19, 3]
+
+
+def test_what_all_prompts_begin_with_is_computed_once(model, monkeypatch):
+    passes = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda **inputs: passes.append(inputs["input_ids"].shape) or forward(**inputs))
+    answers(model, PROMPTS[:5], Decoding(1))
+    assert passes == [(1, 7), (1, sum(len(p) - 7 for p in PROMPTS[:5]))]
+
+
+def test_answer_ends_at_any_of_several_end_tokens(model):
+    free = by_hand(model, PROMPTS[0], set(), 8)
+    [stopped, _] = answers(model, PROMPTS[:2], Decoding(8), ends=[free[3], 299])
+    assert stopped == free[: free.index(free[3]) + 1]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_end_tokens_wait_until_an_answer_is_long_enough(family):
+    model = make_model(family)
+    free = by_hand(model, PROMPTS[0], set(), 8)
+    [found] = answers(model, PROMPTS[:1], Decoding(8, min_new_tokens=4), ends=[free[0]])
+    assert free[0] not in found[:4]
+    assert len(found) >= 4
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_words_can_end_an_answer(family):
+    model = make_model(family)
+    free = answers(model, PROMPTS, Decoding(8))
+    found = answers(model, PROMPTS, Decoding(8), is_stopped=lambda ids: ids[-1] == free[0][2])
+    assert found[0] == free[0][: free[0].index(free[0][2]) + 1]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_repetition_penalty_counts_each_prompts_own_tokens_alone(family):
+    from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
+
+    model, penalty = make_model(family), RepetitionPenaltyLogitsProcessor(1.8)
+
+    def choose(ids, logits):
+        return int(penalty(torch.tensor([ids]), logits[None]).argmax())
+
+    expected = [by_hand(model, p, {2}, 7, choose) for p in PROMPTS]
+    assert answers(model, PROMPTS, Decoding(7, repetition_penalty=1.8)) == expected
+    assert expected != answers(model, PROMPTS, Decoding(7))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_draws_depend_on_their_seed_and_on_no_other_prompt(family):
+    model, sampled = make_model(family), Decoding(8, temperature=1.0)
+    seeds = [10, 11, 12, 13, 14, 15, 16]
+    together = answers(model, PROMPTS, sampled, seeds=seeds)
+    alone = [answers(model, [p], sampled, seeds=[s])[0] for p, s in zip(PROMPTS, seeds, strict=True)]
+    assert together == alone
+    assert answers(model, PROMPTS, sampled, seeds=range(20, 27)) != together
+
+
+@pytest.mark.parametrize(
+    ("decoding", "possible"),
+    [
+        (Decoding(1, temperature=1.0), {0: 0.6, 1: 0.3, 2: 0.1}),
+        (Decoding(1, temperature=0.5), {0: 0.36 / 0.46, 1: 0.09 / 0.46, 2: 0.01 / 0.46}),
+        (Decoding(1, temperature=1.0, top_k=2), {0: 2 / 3, 1: 1 / 3}),
+        (Decoding(1, temperature=1.0, top_p=0.5), {0: 1.0}),
+    ],
+)
+def test_tokens_are_drawn_with_their_probabilities(decoding, possible):
+    logits = torch.tensor([0.6, 0.3, 0.1]).log().expand(4000, 3)
+    draws = [torch.Generator().manual_seed(i) for i in range(4000)]
+    drawn = make_choice(decoding, [], draws)(torch.zeros(4000, 1, dtype=torch.long), logits, 0).argmax(-1)
+    for token in range(3):
+        assert float((drawn == token).float().mean()) == pytest.approx(possible.get(token, 0), abs=0.03)
+
+
+def test_adapter_and_learnt_prompt_answer_the_same_in_any_batch(model):
+    adapted = make_trainable(make_model("llama"), LoraTraining(), 1).eval()
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    assert attends_from_cache(adapted)
+    expected = [by_hand(adapted, p, {2}, 6) for p in PROMPTS]
+    assert answers(adapted, PROMPTS, Decoding(6)) == expected != answers(model, PROMPTS, Decoding(6))
+
+    prompted = make_trainable(model, PromptTuning(method="prompt_tuning", virtual_tokens=4), 1).eval()
+    assert not attends_from_cache(prompted)
+    assert answers(prompted, PROMPTS[2:4], Decoding(6)) == [answers(prompted, [p], Decoding(6))[0] for p in PROMPTS[2:4]]
+
+
+def test_sampling_settings_of_a_model_are_overridden():
+    model = make_model("gemma2")
+    expected = answers(model, PROMPTS, Decoding(6))
+    model = make_model("gemma2")
+    model.generation_config.update(do_sample=True, temperature=5.0, top_k=3, repetition_penalty=9.0, num_beams=3, max_length=3)
+    assert answers(model, PROMPTS, Decoding(6)) == expected

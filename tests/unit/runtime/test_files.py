@@ -1,0 +1,50 @@
+import hashlib
+
+import pytest
+
+from loragrid.runtime.files import fingerprint, folder_written_whole, tree_sha256, write_json, written_whole
+
+
+def test_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.txt"
+    with pytest.raises(RuntimeError), written_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with written_whole(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_failed_write_leaves_the_old_file_as_it_was(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"new": object()})
+    assert (tmp_path / "a.json").read_text() == '{\n  "old": 1\n}\n'
+
+
+def test_folder_is_filled_only_when_all_of_it_is_there(tmp_path):
+    folder = tmp_path / "adapter"
+    with pytest.raises(RuntimeError), folder_written_whole(folder) as temporary:
+        (temporary / "a").write_text("a")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with folder_written_whole(folder) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "a").write_text("a")
+    assert (folder / "sub" / "a").read_text() == "a"
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_hash_of_a_folder_is_that_of_its_sorted_listing(tmp_path):
+    (tmp_path / "b").write_bytes(b"2")
+    (tmp_path / "a").write_bytes(b"1")
+    listing = f"{hashlib.sha256(b'1').hexdigest()}  a\n{hashlib.sha256(b'2').hexdigest()}  b\n"
+    assert tree_sha256(tmp_path) == hashlib.sha256(listing.encode()).hexdigest()
+    assert tree_sha256(tmp_path / "a") == hashlib.sha256(b"1").hexdigest()
+
+
+def test_fingerprint_ignores_the_order_of_keys_and_nothing_else():
+    assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint({"b": [1, 2]}) != fingerprint({"b": [2, 1]})

@@ -1,0 +1,35 @@
+import pytest
+
+from loragrid.analysis.report import failure
+from loragrid.errors import UserError
+from loragrid.runtime.job import log, logged
+
+
+def test_user_error_ends_the_job_with_its_sentence_on_the_screen_and_in_the_log(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with pytest.raises(SystemExit) as caught, logged(str(path)):
+        print("printed")
+        log.info("logged")
+        raise UserError("data.jsonl, line 3: not valid JSON.")
+    assert caught.value.code == 1
+    text = path.read_text()
+    assert "printed" in text
+    assert "logged" in text
+    assert "Traceback" not in text
+    assert capsys.readouterr().err == f"data.jsonl, line 3: not valid JSON.\n(log: {path})\n"
+    assert failure(str(path)) == "data.jsonl, line 3: not valid JSON."
+
+
+def test_unexpected_error_leaves_its_traceback_in_the_log_only(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with pytest.raises(SystemExit), logged(str(path)):
+        raise ZeroDivisionError("boom")
+    assert "Traceback" in path.read_text()
+    assert "Traceback" not in capsys.readouterr().err
+    assert failure(str(path)) == "ZeroDivisionError: boom"
+
+
+def test_missing_log_means_that_a_job_never_started(tmp_path):
+    assert "not started" in failure(str(tmp_path / "no.log"))
+    (tmp_path / "cut.log").write_text("working\n")
+    assert "not finished" in failure(str(tmp_path / "cut.log"))

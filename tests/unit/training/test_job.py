@@ -1,0 +1,369 @@
+"""Trainings as processes: killed, launched on several processes, followed."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from safetensors.torch import load_file
+
+from loragrid.data.render import make_renderer
+from loragrid.data.tokens import tokenise, write_tokens
+from loragrid.errors import UserError
+from loragrid.records import write_records
+from loragrid.runtime.model_folders import OTHER_FILES
+from loragrid.training.job import TrainingJob, checked_trackers, run_training
+from loragrid.training.settings import FullTraining, LoraTraining
+
+LIBRARY = "workflow/scripts"
+RUN = {
+    "base_model": "tiny",
+    "task": "t",
+    "sample_type": "s",
+    "mix": "m",
+    "nb_samples": 8,
+    "config": "c",
+    "loss_computation": "completion",
+    "seed": 1,
+}
+
+
+@pytest.fixture
+def make_job(tiny_model, tokenizer, make_example, tmp_path):
+    examples = [make_example(str(i), input="word " * (3 * i), output=f"answer {'x ' * (i % 3)}{i}") for i in range(12)]
+    write_records(tmp_path / "train.jsonl", examples[:9])
+    write_records(tmp_path / "validation.jsonl", examples[9:])
+    write_tokens(tmp_path / "tokens.parquet", tokenise(make_renderer(tokenizer), {"train": examples}))
+
+    def make(name, **config):
+        keys = {"rank": 4, "batch_size": 4, "epochs": 3, "learning_rate": 0.01, "dropout": 0.1, "evaluations": 3} | config
+        return TrainingJob(
+            folder=str(tmp_path / name),
+            state=str(tmp_path / f"state-{name}"),
+            model=str(tiny_model / "model.safetensors"),
+            tokenizer=str(tiny_model / "tokenizer.json"),
+            train=str(tmp_path / "train.jsonl"),
+            validation=str(tmp_path / "validation.jsonl"),
+            tokens=[str(tmp_path / "tokens.parquet")],
+            other_files=None,
+            adapter=[],
+            run=RUN,
+            config=LoraTraining(**keys).model_dump(),
+            model_settings={"dtype": "float32", "prompt_format": "auto", "system_prompt": None, "template": None},
+            seeds={"adapter_init": 1, "data_order": 1, "mix": 1},
+            stage_version=1,
+            threads=1,
+            checkpoint_minutes=0,
+            trackers=[],
+        )
+
+    return make
+
+
+def adapter_bytes(job):
+    names = ("adapter_model.safetensors", "adapter_config.json")
+    return [hashlib.sha256(open(f"{job.folder}/{name}", "rb").read()).hexdigest() for name in names]
+
+
+def course(job):
+    return pd.read_csv(f"{job.folder}/loss.csv").drop(columns="seconds")
+
+
+PROGRAM = """
+import json, sys, time
+from loragrid.training import loop as training
+from loragrid.training import job as training_job
+slow = training.seed_step
+training.seed_step = lambda *args: (time.sleep(0.2), slow(*args))
+training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), None)
+"""
+
+
+def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_job, tmp_path):
+    whole, killed = make_job("whole", epochs=5), make_job("killed", epochs=5)
+    run_training(whole, None)
+    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    environment = os.environ | {"PYTHONPATH": LIBRARY}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "job.json")], env=environment)
+    state = tmp_path / "state-killed"
+    while not list(state.glob("*/checkpoint.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 1.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    assert [json.loads(path.read_text()) for path in state.glob("*.json")] == [{"result": f"{killed.folder}/manifest.json"}]
+    run_training(killed, None)
+    assert adapter_bytes(killed) == adapter_bytes(whole)
+    pd.testing.assert_frame_equal(course(killed), course(whole))
+    assert not list(state.iterdir())
+
+
+STOPPED = """
+import json, sys, time
+from loragrid.training import loop as training
+from loragrid.training import job as training_job
+from loragrid.errors import UserError
+slow = training.seed_step
+def seed_step(seed, step, process):
+    time.sleep(0.1)
+    if process == 0:
+        print(step, file=open(sys.argv[1] + ".steps", "a"))
+    slow(seed, step, process)
+training.seed_step = seed_step
+described = json.load(open(sys.argv[1]))
+try:
+    training_job.run_training(training_job.TrainingJob(**described), None)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_training_that_is_asked_to_end_saves_its_state_and_no_step_is_computed_twice(make_job, tmp_path, signal_):
+    whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    run_training(whole, None)
+    described, steps = tmp_path / "job.json", tmp_path / "job.json.steps"
+    described.write_text(json.dumps(stopped._asdict()))
+    command, environment = [sys.executable, "-c", STOPPED, str(described)], os.environ | {"PYTHONPATH": LIBRARY}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not steps.exists() or len(steps.read_text().split()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    # Where several pass it on, it comes twice.
+    process.send_signal(signal_)
+    time.sleep(0.01)
+    process.send_signal(signal_)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    done = len(steps.read_text().split())
+    assert f"stopped by {signal_.name} after step {done} of 30; its state is saved" in said
+    assert not (tmp_path / "stopped").exists()
+    subprocess.run(command, env=environment, check=True)
+    assert [int(step) for step in steps.read_text().split()] == list(range(1, 31))
+    assert adapter_bytes(stopped) == adapter_bytes(whole)
+
+
+def test_launched_training_that_is_asked_to_end_saves_its_state_and_goes_on_from_there(make_job, tmp_path):
+    whole, stopped = (make_job(name, epochs=30)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    run_training(whole, TWO_PROCESSES)
+    described = tmp_path / "job.json"
+    described.write_text(json.dumps(stopped._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(described)],
+        env=os.environ | {"PYTHONPATH": LIBRARY},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if "of 90: training loss" in line:
+            break
+    # To all processes, the launcher too, and then once more.
+    os.killpg(process.pid, signal.SIGTERM)
+    time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "stopped by SIGTERM after step" in said
+    [state] = (tmp_path / "state-stopped").glob("*/checkpoint.safetensors")
+    run_training(stopped, TWO_PROCESSES)
+    assert adapter_bytes(stopped) == adapter_bytes(whole)
+    assert not state.exists()
+
+
+def test_state_of_another_training_is_not_taken_up(make_job, tmp_path):
+    first = make_job("first")
+    run_training(first, None)
+    other = make_job("other", learning_rate=0.02)._replace(state=first.state)
+    unfinished = tmp_path / "state-first" / "0123"
+    unfinished.mkdir()
+    (unfinished / "checkpoint.safetensors").write_bytes(b"of another training")
+    run_training(other, None)
+    assert course(other)["step"].tolist() == course(first)["step"].tolist()
+    assert unfinished.exists()
+
+
+TWO_PROCESSES = "profiles/accelerate/cpu.yaml"
+
+
+def test_two_processes_learn_what_one_does_with_the_same_batches(make_job):
+    one, two = make_job("one", dropout=0.0), make_job("two", dropout=0.0)
+    run_training(one, None)
+    run_training(two, TWO_PROCESSES)
+    pd.testing.assert_frame_equal(course(one), course(two), rtol=1e-4)
+    assert json.load(open(f"{two.folder}/manifest.json"))["processes"] == 2  # noqa: SIM115
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(make_job("killed", epochs=3000)._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
+    while not list((tmp_path / "state-killed").glob("*/checkpoint.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    launched = process.children(recursive=True)
+    assert len(launched) >= 3
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(launched, timeout=60)
+    for one in left:
+        one.kill()
+    assert not left
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_launched_processes_end_with_a_job_that_is_killed_while_they_start(make_job, tmp_path):
+    """Their imports take seconds."""
+    (tmp_path / "job.json").write_text(json.dumps(make_job("early")._asdict()))
+    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
+    while len(launched := process.children(recursive=True)) < 3:
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    left = [one for one in launched if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    for one in left:
+        one.kill()
+    assert not left
+
+
+def test_failure_in_a_launched_process_is_told_in_its_own_sentence(make_job, tmp_path):
+    with pytest.raises(UserError, match=r"training loss is (nan|inf) at step"):
+        run_training(make_job("hot", learning_rate=1e30, max_grad_norm=None), TWO_PROCESSES)
+    assert not (tmp_path / "hot").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"), [({"max_length": 8}, "no target token"), ({"learning_rate": 1e30, "max_grad_norm": None}, "loss is")]
+)
+def test_training_that_fails_leaves_no_adapter(make_job, tmp_path, keys, message):
+    with pytest.raises(UserError, match=message):
+        run_training(make_job("none", **keys), None)
+    assert not (tmp_path / "none").exists()
+
+
+def test_training_in_float16_is_refused(make_job):
+    job = make_job("half")
+    with pytest.raises(UserError, match=r"models\.tiny\.dtype: float16 is for prediction only"):
+        run_training(job._replace(model_settings=job.model_settings | {"dtype": "float16"}), None)
+
+
+def test_tracker_without_its_package_is_named():
+    with pytest.raises(UserError, match="trackers: 'no_such_tracker' needs the package"):
+        checked_trackers(["no_such_tracker"])
+
+
+def test_tensorboard_shows_the_course_of_the_loss(make_job, tmp_path, monkeypatch):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.chdir(tmp_path)
+    job = make_job("followed")._replace(trackers=["tensorboard"])
+    run_training(job, None)
+    [events] = tmp_path.glob("results/trackers/tiny/followed/loragrid/events*")
+    shown = accumulator.EventAccumulator(str(events))
+    shown.Reload()
+    losses = [(event.step, event.value) for event in shown.Scalars("train_loss")]
+    of_course = course(job).dropna(subset=["train_loss"])
+    assert [step for step, _ in losses] == of_course["step"].tolist()
+    assert [value for _, value in losses] == pytest.approx(of_course["train_loss"].tolist(), rel=1e-6)
+
+
+@pytest.fixture
+def zero3(tmp_path, monkeypatch):
+    """The shipped DeepSpeed example, for one process on a CPU: accelerate starts several only on GPUs."""
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    settings = yaml.safe_load(Path("profiles/accelerate/zero3-offload.yaml").read_text())
+    (tmp_path / "zero3.yaml").write_text(yaml.safe_dump(settings | {"num_processes": 1}))
+    return str(tmp_path / "zero3.yaml")
+
+
+def test_full_training_archives_what_its_model_needs_besides_for_a_storage(make_job):
+    config = FullTraining(method="full", batch_size=4, epochs=1, learning_rate=0.01).model_dump()
+    job = make_job("whole")
+    run_training(job._replace(config=config, other_files=f"{job.folder}/{OTHER_FILES}"), None)
+    with tarfile.open(f"{job.folder}/{OTHER_FILES}") as archive:
+        names = set(archive.getnames())
+    assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= names
+    assert names.isdisjoint({"model.safetensors", "config.json", "loss.csv", "manifest.json", OTHER_FILES})
+
+
+def test_adapter_names_its_base_model_by_its_result_wherever_that_was_loaded_from(make_job):
+    job = make_job("adapter", epochs=1)
+    run_training(job, None)
+    assert json.loads(Path(job.folder, "adapter_config.json").read_text())["base_model_name_or_path"] == "results/models/tiny"
+    assert json.loads(Path(job.folder, "manifest.json").read_text())["tokenizer"] == "results/models/tiny"
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_zero3_with_offload_learns_what_one_process_does(make_job, zero3, method):
+    whole = FullTraining(method="full", batch_size=4, epochs=3, learning_rate=0.01, evaluations=3).model_dump()
+    one, sharded = (
+        job if method == "lora" else job._replace(config=whole)
+        for job in (make_job("one", dropout=0.0), make_job("two", dropout=0.0))
+    )
+    run_training(one, None)
+    run_training(sharded, zero3)
+    pd.testing.assert_frame_equal(course(one), course(sharded), rtol=1e-4)
+    assert json.loads(Path(sharded.folder, "manifest.json").read_text())["distribution"] == "DEEPSPEED"
+    name = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
+    expected, found = (load_file(Path(job.folder, name)) for job in (one, sharded))
+    assert expected.keys() == found.keys()
+    for key, weight in expected.items():
+        torch.testing.assert_close(found[key], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_zero3_training_that_is_killed_ends_like_one_that_is_not(make_job, zero3, tmp_path):
+    whole, killed = make_job("whole", epochs=5, dropout=0.0), make_job("killed", epochs=5, dropout=0.0)
+    run_training(whole, zero3)
+    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    program = PROGRAM.replace("None)", f"{zero3!r})")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "job.json")],
+        env=os.environ | {"PYTHONPATH": LIBRARY},
+        start_new_session=True,
+    )
+    state = tmp_path / "state-killed"
+    while not list(state.glob("*/sharded/progress.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    run_training(killed, zero3)
+    pd.testing.assert_frame_equal(course(killed), course(whole))
+    assert adapter_bytes(killed)[0] == adapter_bytes(whole)[0]
+
+
+@pytest.mark.parametrize("path", sorted(Path("profiles/accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_launch_settings_are_understood_by_accelerate(path):
+    settings = load_config_from_file(str(path))
+    assert settings.mixed_precision == "no"
+    assert settings.num_processes == 2
+    if path.stem == "zero3-offload":
+        expected = {"zero_stage": 3, "offload_param_device": "cpu", "offload_optimizer_device": "cpu"}
+        assert expected.items() <= settings.deepspeed_config.items()
+    if path.stem == "fsdp":
+        arguments = ["--config_file", str(path), "script.py"]
+        args, _, _ = _validate_launch_command(launch_command_parser().parse_args(arguments))
+        assert args.use_fsdp
+        assert args.fsdp_version == 2

@@ -1,0 +1,136 @@
+"""Every method trains a real model and one of another architecture, and its result loads in plain peft or transformers."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from loragrid.errors import UserError
+from loragrid.models.adapters import SavedStart, save_adapter, save_model
+from loragrid.models.loading import load_base_model, load_trained
+from loragrid.training.batches import Encoded
+from loragrid.training.loop import Layout, train
+from loragrid.training.methods import changes_base_weights, make_trainable
+from loragrid.training.settings import ContinuedTraining, LoraTraining, Seeds, parse_training
+
+METHODS = {
+    "lora": {"target_modules": "all-linear"},
+    "lora by regex": {"target_modules": r".*\.(1|29)\..*(q_proj|v_proj|c_attn)"},
+    "rslora": {"rslora": True},
+    "dora": {"dora": True},
+    "lora with dropout": {"dropout": 0.1},
+    "gaussian": {"initialisation": "gaussian"},
+    "orthogonal": {"initialisation": "orthogonal"},
+    "pissa": {"initialisation": "pissa_niter_4"},
+    "pissa with rslora": {"initialisation": "pissa_niter_4", "rslora": True},
+    "olora": {"initialisation": "olora"},
+    "prompt tuning": {"method": "prompt_tuning", "virtual_tokens": 8},
+    "prompt tuning from text": {"method": "prompt_tuning", "virtual_tokens": 8, "init_text": "Summarise this."},
+    "ia3": {"method": "peft", "config_class": "IA3Config", "settings": {}},
+    "prefix tuning": {"method": "peft", "config_class": "PrefixTuningConfig", "settings": {"num_virtual_tokens": 4}},
+    "loha": {"method": "peft", "config_class": "LoHaConfig", "settings": {"r": 4, "target_modules": "all-linear"}},
+    "full": {"method": "full", "learning_rate": 1e-4},
+}
+EXAMPLES = [Encoded([5, 6, 7, 8, 9, 10, 11, 2][: 8 - i], 3) for i in range(4)]
+IDS = torch.tensor([[5, 6, 7, 30]])
+
+
+def logits(model):
+    with torch.inference_mode():
+        # Virtual tokens of a learnt prompt stand in front.
+        return model.eval()(input_ids=IDS).logits[:, -IDS.shape[1] :]
+
+
+def trained(folder, config, dtype="float32"):
+    base = load_base_model(folder, dtype)
+    model = make_trainable(base, config, seed=1)
+    start = SavedStart(model) if changes_base_weights(config) else None
+    number_type = getattr(torch, dtype)
+    course = train(
+        model, EXAMPLES, [], config, Seeds(adapter_init=1, data_order=1, mix=1), Layout(64, False, 2), Accelerator(), number_type
+    )
+    return model, start, course
+
+
+# peft has no OLoRA and no LoHa for the transposed layers of GPT-2.
+COMBINATIONS = [(method, "smollm2") for method in METHODS] + [(m, "gpt2") for m in METHODS if m not in ("olora", "loha")]
+
+
+@pytest.mark.parametrize(("method", "architecture"), COMBINATIONS)
+def test_method_trains_and_its_result_loads_outside_and_changes_outputs(request, tokenizer, tmp_path, method, architecture):
+    if architecture == "gpt2" and method == "lora by regex":
+        METHODS[method] = METHODS[method] | {"target_modules": r".*\.1\..*c_attn"}
+    folder = request.getfixturevalue(architecture)
+    config = parse_training({"learning_rate": 0.01, "batch_size": 2, "epochs": 1.5} | METHODS[method])
+    model, start, course = trained(folder, config)
+    assert course[-1].step == 3
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    untouched = logits(plain)
+    if method == "full":
+        save_model(model, tokenizer, tmp_path, torch.float32)
+        outside = AutoModelForCausalLM.from_pretrained(tmp_path)
+        ours = load_trained(plain, tmp_path / "model.safetensors", "float32")
+    else:
+        save_adapter(model, tmp_path, start)
+        outside = PeftModel.from_pretrained(plain, tmp_path)
+        ours = load_trained(load_base_model(folder, "float32"), tmp_path / "adapter_model.safetensors", "float32")
+    assert not torch.allclose(logits(outside), untouched, atol=1e-3)
+    assert torch.equal(logits(outside), logits(ours))
+    # An initialisation out of the base weights is saved as a difference, which rounds.
+    torch.testing.assert_close(logits(outside), logits(model), rtol=1e-3, atol=1e-3 if start else 1e-5)
+
+
+def test_adapter_is_trained_in_float32_on_a_base_model_in_bfloat16(tiny_model):
+    model, _, course = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=5), "bfloat16")
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
+    reference = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=5))[2]
+    assert [row.train_loss for row in course[1:]] == pytest.approx([row.train_loss for row in reference[1:]], rel=0.02)
+
+
+def test_an_adapter_can_be_continued(tiny_model, tmp_path):
+    model, _, course = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=10, rank=3))
+    save_adapter(model, tmp_path / "first")
+    again = ContinuedTraining(method="continue", adapter=str(tmp_path / "first"), learning_rate=0.01, epochs=10)
+    continued, _, further = trained(tiny_model, again)
+    assert further[1].train_loss == pytest.approx(course[-1].train_loss, abs=0.1)
+    assert further[-1].train_loss < further[1].train_loss
+    save_adapter(continued, tmp_path / "second")
+    assert json.loads((tmp_path / "second" / "adapter_config.json").read_text())["r"] == 3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_adapter_is_trained_on_a_quantized_base_model(smollm2, tmp_path, quantization):
+    base = load_base_model(smollm2, "float32", quantization)
+    model = make_trainable(base, LoraTraining(), seed=1)
+    seeds = Seeds(adapter_init=1, data_order=1, mix=1)
+    course = train(model, EXAMPLES, [], LoraTraining(learning_rate=0.01, epochs=4), seeds, Layout(64, False, 2), Accelerator())
+    assert course[-1].train_loss < course[1].train_loss
+    save_adapter(model, tmp_path)
+    outside = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32), tmp_path)
+    assert not torch.equal(logits(outside), logits(AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)))
+
+
+def test_quantization_without_its_package_fails_with_a_sentence(tiny_model, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"quantization: 4bit needs the package bitsandbytes: .* install bitsandbytes"):
+        load_base_model(tiny_model, "float32", "4bit")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"target_modules": ["no_such_module"]}, r"target_modules: .*no_such_module"),
+        ({"target_modules": "no_such.*"}, r"target_modules: .*no_such"),
+        ({"method": "peft", "config_class": "NoSuchConfig"}, "config_class: peft has no 'NoSuchConfig'"),
+        ({"method": "peft", "config_class": "IA3Config", "settings": {"rank": 2}}, "settings: .*rank"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_named(tiny_model, values, message):
+    with pytest.raises(UserError, match=message):
+        make_trainable(load_base_model(tiny_model, "float32"), parse_training(values), 1)

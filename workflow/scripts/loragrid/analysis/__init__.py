@@ -1,0 +1,1 @@
+"""From all scores to tables, figures and the report."""

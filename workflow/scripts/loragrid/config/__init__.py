@@ -1,0 +1,1 @@
+"""The configuration of an experiment: all sections together, checked."""

@@ -1,0 +1,144 @@
+"""Blocks of the grid, predictions from elsewhere, uploads, checks and the report."""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from loragrid.sections import Name, NonNegative, Section
+
+
+class Block(Section):
+    """One block of the grid: every combination of its axes is a run."""
+
+    base_models: list[Name] = Field(min_length=1, description="From `models`.")
+    tasks: list[Name] = Field(min_length=1, description="From `tasks`.")
+    sample_types: list[Name] = Field(min_length=1, description="From the tasks' `sample_types`.")
+    mixes: list[Name] = Field(
+        default=[], description="From `mixes`. Without mixes, nb_samples and configs only base models are asked."
+    )
+    nb_samples: list[NonNegative] = Field(default=[], description="How many examples of the target task are in the mix.")
+    configs: list[Name] = Field(default=[], description="From `configs`.")
+    loss_computations: list[Literal["completion", "full"]] = Field(
+        default=["completion"], min_length=1, description="`completion`: loss on the answer only; `full`: on prompt and answer."
+    )
+    seeds: list[NonNegative] = Field(
+        default=[1],
+        min_length=1,
+        description="One run for each. A number is the seed of adapter initialisation, data order and mix alike, unless it is "
+        "spelled out under `seeds`.",
+    )
+    promptings: list[Name] = Field(
+        default=["zero_shot"], min_length=1, description="How the runs and their base models are asked, from `promptings`."
+    )
+    prompt_variants: list[Name] = Field(
+        default=["default"],
+        min_length=1,
+        description="Prompt variants that they are asked in, from the tasks' `prompt_variants`.",
+    )
+    decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How they choose their words, from `decodings`.")
+
+    evaluate_on: Literal["same", "all"] | list[str] = Field(
+        "same",
+        description="Tasks on whose test sets each run and its base model are evaluated, besides the run's own: `same`, none; `all`, every task "
+        "of the grid; or a list. The sample type is the run's; `all` leaves out tasks that lack it, or the prompt variant.",
+    )
+
+    @field_validator("evaluate_on", mode="before")
+    @classmethod
+    def _evaluated_tasks_are_a_word_or_a_list(cls, value: Any) -> Any:
+        if value not in ("same", "all") and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
+            raise ValueError("expected same, all or a list of tasks")
+        return value
+
+    @model_validator(mode="after")
+    def _trains_wholly_or_not_at_all(self) -> Self:
+        missing = [axis for axis in ("mixes", "nb_samples", "configs") if not getattr(self, axis)]
+        if len(missing) in (1, 2):
+            raise ValueError(
+                f"{' and '.join(missing)} missing; give mixes, nb_samples and configs, or none of them to ask base models alone"
+            )
+        return self
+
+
+class ExternalFile(Section):
+    """Predictions on the test set of one data set."""
+
+    path: str = Field(
+        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for other test examples are ignored."
+    )
+    task: Name = Field(description="Task of the data set.")
+    sample_type: Name = Field(description="Its sample type.")
+
+
+class ExternalPredictions(Section):
+    """Predictions that were made elsewhere: by another tool, a hosted model or people. They are scored and reported beside ours."""
+
+    base_model: Name | None = Field(
+        None,
+        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the name `external`.",
+    )
+    files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
+    match: Literal["id", "prompt"] = Field(
+        "id",
+        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which must be the example's input, or its "
+        "instruction and input one after the other, white space aside.",
+    )
+    id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
+    prompt: str = Field("{{ prompt }}", description="Template of the prompt.")
+    prediction: str = Field("{{ prediction }}", description="Template of the prediction.")
+
+    @property
+    def key(self) -> str:
+        """The template of what a row is matched by."""
+        return self.id if self.match == "id" else self.prompt
+
+
+class HubUpload(Section):
+    """Where `snakemake pushed` uploads trained models."""
+
+    repository: str = Field(
+        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, `{mix}`, "
+        "`{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
+    )
+    merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
+
+    @field_validator("repository")
+    @classmethod
+    def _placeholders_are_known(cls, repository: str) -> str:
+        known = {"base_model", "task", "sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"}
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(repository) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"not a valid pattern: {error}") from None
+        if used - known or not re.fullmatch(r"[^/]+/[^/]+", repository):
+            raise ValueError(f"expected owner/name with placeholders out of {', '.join(sorted(known))}")
+        return repository
+
+    private: bool = Field(True, description="Make new repositories private.")
+    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
+
+
+class Checks(Section):
+    """The generation check that every model goes through."""
+
+    examples: int = Field(2, ge=1, description="Test examples per model.")
+    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
+    compare_engines: bool = Field(
+        True,
+        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
+        "the same; for servers only if the model's `dtype` says float32.",
+    )
+
+
+class ReportSettings(Section):
+    """What the report shows."""
+
+    title: str = Field("loragrid report", description="Heading of the report.")
+    metric: str | None = Field(
+        None, description="Metric of the figures and of the summary, as `scorer/metric`; by default the first task's first."
+    )
+    examples: int = Field(3, ge=0, description="Example answers shown for each data set.")

@@ -1,0 +1,115 @@
+"""Base models, encoders and reward models, and what their jobs ask for."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from loragrid.inference.settings import Engine, Generation, HfEngine, OpenAiEngine
+from loragrid.models.sources import ModelSource, Quantization
+from loragrid.sections import Price, Section
+
+
+class JobResources(Section):
+    """What one job asks a cluster, or `--resources`, for. In a queue, memory and time grow with every attempt: twice as much for the second one."""
+
+    mem_mb: int | None = Field(None, ge=1, description="Memory of the machine, in MB.")
+    runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
+    gpu: int | None = Field(None, ge=0, description="Number of GPUs.")
+    gpu_model: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_.]+$", description="Kind of GPU, as the cluster names it, for example `a100`; needs gpu."
+    )
+
+    @model_validator(mode="after")
+    def _model_is_of_a_gpu(self) -> Self:
+        if self.gpu_model is not None and not self.gpu:
+            raise ValueError("gpu_model needs gpu: how many of them")
+        return self
+
+
+class ScorerModelResources(Section):
+    """What jobs that load a model of scorers ask for, by stage; what is not said here is as the rule has it."""
+
+    import_model: JobResources = Field(default=JobResources(), description="Importing the model.")
+    score: JobResources = Field(default=JobResources(), description="Scoring, or selecting demonstrations, with the model.")
+
+
+class ModelResources(ScorerModelResources):
+    """What jobs that load a base model ask for, by stage; what is not said here is as the rule has it."""
+
+    import_model: JobResources = Field(default=JobResources(), description="Importing the model, and merging an adapter into it.")
+    train: JobResources = Field(default=JobResources(), description="Training on the model.")
+    predict: JobResources = Field(default=JobResources(), description="Predictions and checks.")
+    score: JobResources = Field(default=JobResources(), description="Scoring with the model.")
+
+
+class BaseModelEntry(Section):
+    """A pretrained causal language model."""
+
+    source: ModelSource | None = Field(
+        None,
+        description="Where the model comes from: a package, a path or a hub repository. A model that only a server has (engine `openai` with "
+        "`api: chat`) needs none; it cannot be trained.",
+    )
+    engine: Engine = Field(default=HfEngine(type="hf"), description="What answers prompts with this model and its adapters.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, else float32. float16 "
+        "is for prediction only.",
+    )
+    prompt_format: str = Field(
+        "auto",
+        description="How instruction and input become a prompt: `chat` (the tokenizer's chat template), or the name of a Jinja "
+        "template under `data/prompts/` (`plain`, `alpaca`, `alpaca_short` or your own); `auto`: chat if the tokenizer has a "
+        "template, else plain.",
+    )
+    chat_template: str | None = Field(
+        None, description="File with a chat template (Jinja, over `messages`) that replaces the tokenizer's own."
+    )
+    system_prompt: str | None = Field(
+        None, description="System message of the chat format; by default the one the template brings, if any."
+    )
+    quantization: Quantization = Field(
+        "none",
+        description="Number type of the weights wherever the model is used, where the package bitsandbytes and the device allow it: `4bit` (NF4) or "
+        "`8bit`. Weights that are stored quantized (GPTQ, AWQ, bitsandbytes, …) are used as they are, with the package that transformers asks for.",
+    )
+    context_length: int | None = Field(
+        None,
+        ge=16,
+        description="Longest prompt and answer together, in tokens; by default what the model's own configuration says.",
+    )
+    generation: Generation = Field(
+        default=Generation(),
+        description="What holds for this model's answers where a decoding does not say it; goes before the task's own.",
+    )
+    price: Price | None = Field(None, description="What the model costs, for the report.")
+    resources: ModelResources = Field(
+        default=ModelResources(),
+        description="Memory, time and GPUs of the jobs that load the model, where the rules' own are not enough.",
+    )
+
+    @model_validator(mode="after")
+    def _source_is_there_if_needed(self) -> Self:
+        if self.source is None and not (isinstance(self.engine, OpenAiEngine) and self.engine.api == "chat"):
+            raise ValueError("source is missing; only a model behind a server with api: chat needs none")
+        return self
+
+
+class Encoder(Section):
+    """A sentence encoder, used by scorers."""
+
+    source: ModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
+    resources: ScorerModelResources = Field(
+        default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the encoder."
+    )
+
+
+class RewardModel(Section):
+    """A reward model: any sequence classifier in the layout of transformers, used by scorers."""
+
+    source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+    resources: ScorerModelResources = Field(
+        default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the model."
+    )

@@ -1,0 +1,119 @@
+"""The configuration: every key, its type, default and meaning, in this one place.
+
+The JSON schema under `workflow/schemas/` and the reference in `docs/configuration.md` are generated from here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from loragrid.config.evaluation import Block, Checks, ExternalPredictions, HubUpload, ReportSettings
+from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
+from loragrid.data.mixes import Mix
+from loragrid.data.prompting import FewShot, Prompting, Retrieved, ZeroShot
+from loragrid.data.sources import BuiltSource, DataSource
+from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
+from loragrid.inference.settings import DecodingEntry
+from loragrid.scoring.human_sheets import HumanEvaluation
+from loragrid.scoring.settings import CORPUS_METRICS, HumanScorer, Scorer, metrics_of
+from loragrid.sections import Name, NonNegative, Section
+from loragrid.training.settings import Seeds, TrainingConfig
+
+
+class Config(Section):
+    """The whole configuration of an experiment."""
+
+    models: dict[Name, BaseModelEntry] = Field(default={}, description="Base models by name.")
+    encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
+    reward_models: dict[Name, RewardModel] = Field(default={}, description="Reward models by name, for scorers.")
+    sources: dict[Name, DataSource] = Field(min_length=1, description="Data sources by name.")
+    tasks: dict[Name, Task] = Field(min_length=1, description="Tasks by name.")
+    mixes: dict[Name, Mix] = Field(default={}, description="Mix recipes by name.")
+    configs: dict[Name, TrainingConfig] = Field(default={}, description="Training configurations by name.")
+    scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
+    promptings: dict[Name, Prompting] = Field(
+        default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
+    )
+    decodings: dict[Name, DecodingEntry] = Field(
+        default={},
+        description="Ways to choose the tokens of an answer by name. `greedy` is always there: the likeliest each time.",
+    )
+    seeds: dict[NonNegative, Seeds] = Field(
+        default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
+    )
+    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
+        default=[],
+        description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), Weights & Biases or MLflow "
+        "(set up by their own environment variables). Their packages are not installed by default.",
+    )
+    hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
+    grid: list[Block] = Field(
+        default=[],
+        description="Blocks of combinations; the grid is their union. It may be empty where there are `external_predictions`, which are then all that is scored.",
+    )
+    external_predictions: dict[Name, ExternalPredictions] = Field(
+        default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
+    )
+    human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
+    checks: Checks = Field(default=Checks(), description="The generation check of each model.")
+    report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+
+    @property
+    def metrics(self) -> list[str]:
+        """All metrics of the tasks' scorers, as `scorer/metric`."""
+        used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
+        known = [name for name in used if name in self.scorers]
+        return [
+            f"{name}/{metric}"
+            for name in known
+            for metric in (*self.metrics_of(name), *CORPUS_METRICS.get(self.scorers[name].type, ()))
+        ]
+
+    def metrics_of(self, scorer: str) -> tuple[str, ...]:
+        """The metrics that a scorer gives for each example."""
+        return metrics_of(self.scorers[scorer], {name: one.criteria for name, one in self.human_evaluations.items()})
+
+    def human_evaluation_of(self, scorer: str) -> dict[str, Any]:
+        """What of a human evaluation decides on the scores from its sheets; nothing for other scorers."""
+        settings = self.scorers[scorer]
+        if not isinstance(settings, HumanScorer):
+            return {}
+        evaluation = self.human_evaluations[settings.evaluation]
+        criteria = {name: criterion.values for name, criterion in evaluation.criteria.items()}
+        return {"human_evaluation": {"seed": evaluation.seed, "criteria": criteria}}
+
+    @property
+    def main_metric(self) -> str:
+        """The metric of the figures and of the report's summary."""
+        return self.report.metric or self.metrics[0]
+
+    def baselines(self, task: str, sample_type: str) -> list[str]:
+        """The trivial baselines of a data set."""
+        of_task = self.tasks[task]
+        if of_task.baselines is not None:
+            return list(of_task.baselines)
+        source = self.sources[of_task.fields(sample_type)["source"]]
+        learns = isinstance(source, BuiltSource) or bool(source.splits.train or source.splits.all)
+        inapplicable = {*(() if of_task.rule else ("rule",)), *(() if learns else LEARNING_BASELINES)}
+        return [name for name in BASELINES if name not in inapplicable]
+
+    def prompting(self, name: str) -> ZeroShot | FewShot | Retrieved:
+        """A way of asking by name."""
+        return self.promptings.get(name) or ZeroShot(type="zero_shot")
+
+    def decoding(self, name: str, task: str, base_model: str) -> dict[str, Any]:
+        """All settings of a decoding by name: what it says itself goes before what its model says, and that before the task."""
+        entry, of_model = self.decodings.get(name) or DecodingEntry(), self.models[base_model].generation
+        settings = entry.model_dump() | {
+            key: value
+            for key, value in of_model.model_dump(exclude_none=True).items()
+            if getattr(entry, key) is None and (entry.temperature or key not in ("top_p", "top_k"))
+        }
+        settings["max_new_tokens"] = settings["max_new_tokens"] or self.tasks[task].max_new_tokens
+        return {key: value for key, value in settings.items() if value is not None}
+
+    def seeds_of(self, seed: int) -> Seeds:
+        """The three random seeds that one value of the `seeds` axis stands for."""
+        return self.seeds.get(seed) or Seeds(adapter_init=seed, data_order=seed, mix=seed)

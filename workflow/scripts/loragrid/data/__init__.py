@@ -1,0 +1,1 @@
+"""From rows to examples, data sets, mixes, prompts and tokens."""

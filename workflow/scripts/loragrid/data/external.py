@@ -1,0 +1,121 @@
+"""Predictions that were made elsewhere, matched with the test examples that they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from loragrid.data.rows import Row
+from loragrid.errors import UserError
+from loragrid.records import ACCOUNT, Example, Prediction, question
+from loragrid.runtime.templates import fill_template
+from loragrid.text.words import normalise_space
+
+Match = Literal["id", "prompt"]
+
+
+class Answer(NamedTuple):
+    """A row of a prediction file."""
+
+    where: str
+    key: str
+    """The id or the prompt of the test example that it answers."""
+    text: str
+
+
+def read_answers(rows: Iterable[Row], key: str, prediction: str) -> Iterator[Answer]:
+    """The answers in rows of raw data.
+
+    Args:
+        key: template of what a row is matched by.
+        prediction: template of the answer.
+
+    Raises:
+        UserError: naming the place of a row that a template does not fit.
+    """
+    for where, row in rows:
+        yield Answer(where, _fill(where, key, row), _fill(where, prediction, row))
+
+
+def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
+    try:
+        # What is null was not answered.
+        return fill_template(template, {key: "" if value is None else value for key, value in row.items()}).strip()
+    except UserError as error:
+        raise UserError(f"{where}: the template '{template}' fails: {error}") from None
+
+
+def keys_of(example: Example, match: Match) -> set[str]:
+    """What a row may hold to answer this example: its id; or its whole question or its input, white space normalised."""
+    if match == "id":
+        return {example.id}
+    return {normalise_space(text) for text in (question(example), example.input) if text}
+
+
+def match_answers(
+    path: str, answers: Iterable[Answer], test: Sequence[Example], evaluated: Sequence[Example], match: Match
+) -> tuple[list[Answer], list[Answer]]:
+    """The answer to each evaluated example, in their order, and the answers to other test examples, which nobody asked for.
+
+    Args:
+        path: the file that the answers come from, for messages.
+        test: all test examples.
+        evaluated: those that are predicted.
+
+    Raises:
+        UserError: one sentence each on evaluated examples without an answer, examples with several, and answers that belong
+            to no example, or to no single one.
+    """
+    ids: dict[str, set[str]] = {}
+    for example in test:
+        for key in keys_of(example, match):
+            ids.setdefault(key, set()).add(example.id)
+    wanted = {example.id for example in evaluated}
+    found: dict[str, Answer] = {}
+    ignored, repeated, surplus, ambiguous = [], [], [], []
+    for answer in answers:
+        fitting = ids.get(normalise_space(answer.key), set())
+        if len(fitting) > 1:
+            ambiguous.append(answer)
+        elif not fitting:
+            surplus.append(answer)
+        elif not fitting <= wanted:
+            ignored.append(answer)
+        elif fitting <= found.keys():
+            repeated.append(answer)
+        else:
+            found[min(fitting)] = answer
+    missing = [example.id for example in evaluated if example.id not in found]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {_some(missing)}")
+    for rows, what in (
+        (repeated, "of an evaluated test example that another row answers already"),
+        (surplus, f"that belong to no test example by their {match}"),
+        (ambiguous, f"that belong to several test examples by their {match}"),
+    ):
+        if rows:
+            problems.append(f"rows {what} ({len(rows)}): {_some(row.where.removeprefix(f'{path}, ') for row in rows)}")
+    if problems:
+        raise UserError("\n".join(f"{path}: {problem}." for problem in problems))
+    return [found[example.id] for example in evaluated], ignored
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answer, match: Match) -> Prediction:
+    """The record of an answer. How it was computed is not known."""
+    unknown = dict.fromkeys(ACCOUNT)
+    return Prediction(
+        id=example.id,
+        prompt=answer.key if match == "prompt" else question(example),
+        prediction=answer.text,
+        reference=example.output,
+        engine="external",
+        engine_version="",
+        **axes,
+        **unknown,
+    )

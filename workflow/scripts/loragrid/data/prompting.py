@@ -1,0 +1,88 @@
+"""Demonstrations: training examples that a prompt shows before its question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from loragrid.data.mixes import draw
+from loragrid.data.render import Request, zero_shot
+from loragrid.errors import UserError
+from loragrid.records import Example
+from loragrid.runtime.templates import fill_template
+from loragrid.sections import Name, Section
+
+
+def few_shot(tests: Sequence[Example], train: Sequence[Example], k: int, seed: int) -> dict[str, list[str]]:
+    """The same `k` training examples for every test example, drawn by seed; by the test example's id."""
+    chosen = [example.id for example in draw(train, k, seed)]
+    return {test.id: chosen for test in tests}
+
+
+def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encoder_folder: Path) -> dict[str, list[str]]:
+    """The `k` training examples whose questions are nearest to that of each test example, the nearest first.
+
+    Nearness is the cosine similarity of sentence embeddings of the inputs (without one: of the instructions).
+    """
+    if not train:
+        raise UserError("there are no training examples to show.")
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
+
+    def embed(examples: Sequence[Example]) -> Any:
+        return encoder.encode(
+            ["\n".join([e.input, *e.prompts]).strip() or e.instruction for e in examples],
+            normalize_embeddings=True,
+            show_progress_bar=True,
+        )
+
+    similarity = embed(tests) @ embed(train).T
+    order = (-similarity).argsort(axis=1, kind="stable")[:, :k]
+    return {test.id: [train[i].id for i in nearest] for test, nearest in zip(tests, order.tolist(), strict=True)}
+
+
+def make_request(example: Example, instruction: str | None, demonstrations: Sequence[Example]) -> Request:
+    """The request for a test example, or for one prompt of it.
+
+    Args:
+        instruction: a template over the example's `instruction`, `input` and `metadata` that replaces its instruction, and
+            that of its demonstrations.
+    """
+
+    def reworded(one: Example) -> Example:
+        if instruction is None:
+            return one
+        fields = {"instruction": one.instruction, "input": one.input, "metadata": one.metadata}
+        return one.model_copy(update={"instruction": fill_template(instruction, fields)})
+
+    shown = tuple(reworded(one.parts[0]) for one in demonstrations)
+    return zero_shot(reworded(example))._replace(demonstrations=shown)
+
+
+class ZeroShot(Section):
+    """A prompt is the question alone."""
+
+    type: Literal["zero_shot"] = Field(description="Chooses this prompting.")
+
+
+class FewShot(Section):
+    """A prompt shows the same training examples with their answers before each question."""
+
+    type: Literal["few_shot"] = Field(description="Chooses this prompting.")
+    k: int = Field(ge=1, description="How many examples.")
+    seed: int = Field(0, ge=0, description="Seed of their choice.")
+
+
+class Retrieved(Section):
+    """A prompt shows the training examples that are nearest to the question by sentence embedding, the nearest first."""
+
+    type: Literal["retrieved"] = Field(description="Chooses this prompting.")
+    k: int = Field(ge=1, description="How many examples.")
+    encoder: Name = Field(description="Name of the encoder, from `encoders`.")
+
+
+Prompting = Annotated[ZeroShot | FewShot | Retrieved, Field(discriminator="type")]

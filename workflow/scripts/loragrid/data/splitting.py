@@ -1,0 +1,221 @@
+"""Raw data becomes examples: fields mapped by templates, splits kept apart, unusable rows dropped and counted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from loragrid.data.rows import Row
+from loragrid.errors import UserError
+from loragrid.records import Example, content_hash
+from loragrid.runtime.templates import evaluate_expression, fill_template
+
+SPLITS = ("train", "validation", "test")
+
+
+class Drafted(NamedTuple):
+    """An example before it belongs to a split."""
+
+    example: Example
+    group: str
+    """What must stay in one split."""
+    category: str
+
+
+def map_row(row: Mapping[str, Any], fields: Mapping[str, Any], task: str, sample_type: str) -> Example:
+    """Fill the templates of `fields` (`instruction`, `input`, `output` or `outputs`, `metadata`) with one row of raw data.
+
+    Raises:
+        UserError: naming the template's key and the fields that the row has, where one is missing.
+    """
+    instruction, input_ = (_fill(key, fields[key], row) for key in ("instruction", "input"))
+    output: str | list[str] = (
+        _fill("output", fields["output"], row) if fields["outputs"] is None else _texts("outputs", fields, row)
+    )
+    prompts = [] if fields["prompts"] is None else _texts("prompts", fields, row)
+    answers = fields["answers"] if prompts else "one"
+    if answers == "each" and (isinstance(output, str) or len(output) != len(prompts)):
+        found = 1 if isinstance(output, str) else len(output)
+        raise UserError(f"there are {len(prompts)} prompts, but 'outputs' gives {found} references; expected one for each.")
+    if answers == "one" and isinstance(output, list):
+        output = list(dict.fromkeys(output))
+    return Example(
+        id=content_hash(task, sample_type, instruction, input_, *prompts, *([output] if isinstance(output, str) else output)),
+        task=task,
+        sample_type=sample_type,
+        instruction=instruction,
+        input=input_,
+        output=output,
+        metadata={key: _fill(f"metadata.{key}", template, row) for key, template in (fields["metadata"] or {}).items()},
+        prompts=prompts,
+        answers=answers,
+    )
+
+
+def _fill(key: str, template: str | None, row: Mapping[str, Any]) -> str:
+    try:
+        return fill_template(template or "", row).strip()
+    except UserError as error:
+        raise UserError(f"the template of '{key}' fails: {error}") from None
+
+
+def _texts(key: str, fields: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+    try:
+        value = evaluate_expression(fields[key], row)
+    except UserError as error:
+        raise UserError(f"the expression of '{key}' fails: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"the expression of '{key}' gives {value!r}; expected a list of texts.")
+    return [item.strip() for item in value]
+
+
+def draft(
+    rows: Iterable[Row], fields: Mapping[str, Any], source: Mapping[str, Any], task: str, sample_type: str
+) -> Iterator[Drafted]:
+    """Map rows to examples, those that the `where` of their source leaves out aside.
+
+    Raises:
+        UserError: naming the place of a bad row and the reason.
+    """
+    division = source["split"]
+    for where, row in rows:
+        try:
+            if source["where"] is not None and not evaluate_expression(source["where"], row):
+                continue
+            example = map_row(row, fields, task, sample_type)
+            group = prompt_key(example) if division["group"] is None else _fill("group", division["group"], row)
+            yield Drafted(example, group, _fill("category", division["category"], row))
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def divide(drafted: Mapping[str, Sequence[Drafted]], division: Mapping[str, Any]) -> dict[str, list[Example]]:
+    """Cut the splits that are missing from the rows of `all`, or else of `train`.
+
+    Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest are for test, the next for
+    validation. With `test_per_task`, that many groups of each category are for test instead, those with the lowest
+    places.
+
+    Raises:
+        UserError: where there is nothing to cut a test split from.
+    """
+    pool = drafted.get("all", drafted.get("train", []))
+    splits = {split: [d.example for d in drafted[split]] for split in ("validation", "test") if split in drafted}
+    cut: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    places = {d.group: int(content_hash(str(division["seed"]), d.group), 16) / 16**16 for d in pool}
+    tested = _lowest_places(pool, places, division["test_per_task"]) if division["test_per_task"] else set()
+    test_share = 0.0 if "test" in splits or division["test_per_task"] else division["test"]
+    validation_share = 0.0 if "validation" in splits else division["validation"]
+    for example, group, _ in pool:
+        if "test" not in splits and (places[group] < test_share or group in tested):
+            cut["test"].append(example)
+        elif test_share <= places[group] < test_share + validation_share:
+            cut["validation"].append(example)
+        else:
+            cut["train"].append(example)
+    return cut | splits
+
+
+def _lowest_places(pool: Sequence[Drafted], places: Mapping[str, float], size: int) -> set[str]:
+    """The `size` groups with the lowest places of each category."""
+    by_category: defaultdict[str, set[str]] = defaultdict(set)
+    for one in pool:
+        by_category[one.category].add(one.group)
+    return {group for groups in by_category.values() for group in sorted(groups, key=lambda g: (places[g], g))[:size]}
+
+
+def prompt_key(example: Example) -> str:
+    """What makes two examples the same question: instruction, input and prompts, white space and case aside."""
+    return " ".join("\n".join([example.instruction, example.input, *example.prompts]).casefold().split())
+
+
+def clean_splits(
+    splits: Mapping[str, list[Example]], cleaning: Mapping[str, Any] | None = None, nb_tokens: Callable[[str], int] | None = None
+) -> tuple[dict[str, list[Example]], dict[str, dict[str, list[str]]]]:
+    """Drop unusable examples, repeated ones, and questions that a later split asks too.
+
+    The test split is settled first, then validation, then train: what is tested is never trained on.
+
+    Args:
+        cleaning: limits on the number of tokens, and the similarity from which on questions count as the same.
+        nb_tokens: measures a text in tokens; needed where there are limits.
+
+    Returns:
+        The kept examples by split, and the ids of the dropped ones by split and reason.
+    """
+    kept: dict[str, list[Example]] = {}
+    dropped: dict[str, dict[str, list[str]]] = {}
+    taken: dict[str, str] = {}
+    threshold = cleaning["near_duplicates"] if cleaning else None
+    is_near = near_duplicate_finder(threshold) if threshold else None
+    for split in reversed(SPLITS):
+        reasons: defaultdict[str, list[str]] = defaultdict(list)
+        kept[split], seen = [], set()
+        for example in splits[split]:
+            elsewhere = taken.get(prompt_key(example))
+            if not example.references or not all(example.references):
+                reasons["empty output"].append(example.id)
+            elif example.id in seen:
+                reasons["repeated"].append(example.id)
+            elif elsewhere:
+                reasons[f"same question in {elsewhere}"].append(example.id)
+            elif cleaning and nb_tokens and (wrong := wrong_length(example, cleaning, nb_tokens)):
+                reasons[wrong].append(example.id)
+            elif is_near and is_near(example):
+                reasons["near duplicate"].append(example.id)
+            else:
+                seen.add(example.id)
+                kept[split].append(example)
+        taken |= {prompt_key(example): split for example in kept[split]}
+        dropped[split] = dict(reasons)
+    return {split: kept[split] for split in SPLITS}, {split: dropped[split] for split in SPLITS}
+
+
+def wrong_length(example: Example, cleaning: Mapping[str, Any], nb_tokens: Callable[[str], int]) -> str | None:
+    """`too short` or `too long`, or None where an example keeps to the limits."""
+    length = sum(map(nb_tokens, (example.instruction, example.input, *example.prompts, example.references[0])))
+    if length < cleaning["min_tokens"]:
+        return "too short"
+    return "too long" if cleaning["max_tokens"] is not None and length > cleaning["max_tokens"] else None
+
+
+def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:
+    """A function that says whether an example is nearly the same as one that it was given before.
+
+    Questions are compared by the Jaccard similarity of their sets of three-word sequences, estimated with MinHash (Broder
+    1997) in locality-sensitive hashing.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=threshold, num_perm=128)
+
+    def is_near(example: Example) -> bool:
+        words = prompt_key(example).split()
+        sketch = MinHash(num_perm=128)
+        sketch.update_batch([" ".join(words[i : i + 3]).encode() for i in range(max(1, len(words) - 2))])
+        if any(sketch.jaccard(index_sketches[name]) >= threshold for name in index.query(sketch)):
+            return True
+        name = str(len(index_sketches))
+        index_sketches[name] = sketch
+        index.insert(name, sketch)
+        return False
+
+    index_sketches: dict[str, Any] = {}
+    return is_near
+
+
+def by_hash(examples: Iterable[Example]) -> list[Example]:
+    """The examples in the order of the hashes of their questions, which is the same for all sample types."""
+    return sorted(examples, key=lambda example: (content_hash(prompt_key(example)), example.id))
+
+
+def subset(examples: Iterable[Example], size: int | None) -> list[Example]:
+    """The `size` examples with the smallest hash of their question, in the data's order; all of them if size is None.
+
+    The choice depends on the question alone: all models and sample types meet the same ones, and a larger subset
+    contains a smaller one.
+    """
+    examples = list(examples)
+    chosen = {e.id for e in by_hash(examples)[:size]}
+    return [example for example in examples if example.id in chosen]

@@ -1,0 +1,117 @@
+"""What a task is: the sections of the configuration."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+
+from loragrid.sections import Name, Section
+
+
+class Cleaning(Section):
+    """Which examples of a data set are dropped, besides those with an empty output and repeated ones."""
+
+    tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
+    min_tokens: int = Field(0, ge=0, description="Fewest tokens of instruction, input and output together.")
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens of instruction, input and output together.")
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Drop an example whose question shares at least this part of its three-word sequences with one that is kept "
+        "(estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept before validation and train.",
+    )
+
+
+class Fields(Section):
+    """How a row of raw data becomes an example: Jinja templates over the fields of the row."""
+
+    source: Name | None = Field(None, description="Name of the data source, from `sources`.")
+    instruction: str | None = Field(None, description="Template of the instruction; often just text.")
+    input: str | None = Field(None, description="Template of the input.")
+    output: str | None = Field(None, description="Template of the reference output.")
+    outputs: str | None = Field(
+        None,
+        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`.",
+    )
+    prompts: str | None = Field(
+        None,
+        description="For examples that take several prompts: an expression that gives their list. Each takes the place of the input "
+        "and gets an answer of its own.",
+    )
+    metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
+
+
+class SampleType(Fields):
+    """One provenance of reference outputs. Keys given here replace those of the task."""
+
+
+class PromptVariant(Section):
+    """Another way to ask for the same. What is not given stays as it is by default."""
+
+    instruction: str | None = Field(
+        None, description="Template of another instruction, over the example's `instruction`, `input` and `metadata`."
+    )
+    prompt_format: str | None = Field(None, description="Another format, as in `models`.")
+    system_prompt: str | None = Field(None, description="Another system message.")
+
+
+Baseline = Literal["majority", "rule", "copy", "first_sentence", "empty", "nearest"]
+
+
+BASELINES: tuple[str, ...] = get_args(Baseline)
+
+
+LEARNING_BASELINES = ("majority", "nearest")
+"""Those that need training examples."""
+
+
+class Task(Fields):
+    """A kind of work: its data, its prompt and its scorers."""
+
+    sample_types: dict[Name, SampleType] = Field(
+        min_length=1, description="The data sets of the task, one for each provenance of the reference outputs."
+    )
+    cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
+    scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
+    answers: Literal["each", "joined"] = Field(
+        "each",
+        description="For examples with several prompts: `each` answer has its own reference, the one at its place in `outputs`, and a "
+        "score is the mean over them; or the answers are `joined`, line by line, and scored as one.",
+    )
+    group_by: list[str] = Field(
+        default=[], description="Keys of the metadata by which results are shown in groups as well, for every scorer."
+    )
+    rule: str | None = Field(
+        None,
+        description="Template of an answer that a simple rule gives, over the example's `instruction`, `input` and `metadata`; a baseline.",
+    )
+    baselines: list[Baseline] | None = Field(
+        None,
+        description="Trivial baselines that are scored like models: the answer that is most frequent in training (`majority`; of a task with a "
+        "scorer of labels: with the most frequent label), the `rule`, a `copy` of the input, its `first_sentence`, an `empty` answer, the answer of the "
+        "`nearest` training example by the words of its question. By default all that apply.",
+    )
+    prompt_variants: dict[Name, PromptVariant] = Field(
+        default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
+    )
+    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
+    subset: int | None = Field(
+        None,
+        ge=1,
+        description="Predict only this many test examples: those with the smallest hash of instruction and input, so that "
+        "every model and sample type meets the same ones and a larger subset contains a smaller one. Default: all.",
+    )
+
+    def fields(self, sample_type: str) -> dict[str, Any]:
+        """The mapping for one sample type: the task's keys, replaced by the sample type's own."""
+        own = self.sample_types[sample_type].model_dump(exclude_none=True)
+        of_task = {key: getattr(self, key) for key in Fields.model_fields}
+        if own.keys() & {"output", "outputs"}:
+            of_task |= {"output": None, "outputs": None}
+        return of_task | own | {"answers": self.answers}
+
+    def has_prompt(self, prompt: str) -> bool:
+        """Whether the task can be asked in this prompt variant."""
+        return prompt == "default" or prompt in self.prompt_variants

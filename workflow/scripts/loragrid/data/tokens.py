@@ -1,0 +1,65 @@
+"""Tokenised data: made once for each tokenizer and data set, shared by all mixes and runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from loragrid.data.render import Renderer, render, zero_shot
+from loragrid.records import Example
+from loragrid.runtime.files import written_whole
+
+UNLIMITED = 2**62
+
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("prompt_ids", pa.list_(pa.int32())),
+        ("answer_ids", pa.list_(pa.int32())),
+        ("input_tokens", pa.int32()),
+    ]
+)
+
+
+class Tokenised(NamedTuple):
+    """Prompt and first reference of an example, uncut."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    """With the end-of-turn token."""
+
+
+def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.Table:
+    """The token ids of every prompt of every example, asked zero-shot, as a table with the columns of `SCHEMA`."""
+    rows = []
+    for split, examples in splits.items():
+        # Answers that have one reference together leave nothing to learn for a prompt alone.
+        for example in (part for e in examples if e.answers != "joined" for part in e.parts):
+            rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
+            assert rendered is not None
+            input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
+            rows.append((example.id, split, rendered.prompt_ids, rendered.answer_ids, input_tokens))
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], schema=SCHEMA)
+
+
+def write_tokens(path: str | Path, table: pa.Table) -> None:
+    """Write a tokenised data set, whole or not at all."""
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:
+    """The prompts of the wanted examples of tokenised data sets, by the example's id."""
+    found: defaultdict[str, list[Tokenised]] = defaultdict(list)
+    for path in paths:
+        table = pq.read_table(path, columns=["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])
+        for row in table.to_pylist():
+            found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"]))
+    return dict(found)

@@ -1,0 +1,88 @@
+"""What the grid asks for and cannot have: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+from loragrid.config.root import Config
+from loragrid.data.mixes import mix_tasks
+from loragrid.data.tasks import BASELINES
+from loragrid.grid.runs import evaluated_tasks, expand_evaluations
+from loragrid.layout import BASE, Evaluation
+from loragrid.scoring.settings import RatingsScorer
+
+
+def misplaced_predictions(config: Config) -> Iterator[str]:
+    """One sentence for each file of external predictions that is to be compared with a base model that the grid does not ask."""
+    evaluations = set(expand_evaluations(config)) if config.external_predictions else set()
+    for name, external in config.external_predictions.items():
+        where = f"external_predictions.{name}"
+        if name == BASE:
+            yield f"{where}: this name is kept for the base models themselves."
+        for file in external.files:
+            of_data = f"task '{file.task}', sample type '{file.sample_type}'"
+            if external.base_model and Evaluation(external.base_model, file.task, file.sample_type, BASE) not in evaluations:
+                yield (
+                    f"{where}.base_model: the grid does not ask base model '{external.base_model}' on {of_data} (zero_shot, "
+                    "default prompt), so that there is nothing to compare with."
+                )
+
+
+def ratings_of_nobody(config: Config) -> Iterator[str]:
+    """One sentence for each name among the rated `runs` of a scorer whose answers nobody gives."""
+    used = {name for task in config.tasks.values() for name in task.scorers}
+    named = {
+        name: one.runs for name, one in config.scorers.items() if isinstance(one, RatingsScorer) and one.runs and name in used
+    }
+    known = {BASE, *BASELINES, *config.external_predictions}
+    if any(run not in known for runs in named.values() for run in runs):
+        known |= {evaluation.run for evaluation in expand_evaluations(config)}
+    for name, runs in named.items():
+        for i, run in enumerate(runs):
+            if run not in known:
+                yield f"scorers.{name}.runs[{i}]: '{run}' is neither a run of the grid nor the name of external predictions."
+
+
+def oversized_mixes(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """One sentence for each `nb_samples` that is larger than its training data.
+
+    Args:
+        nb_train: training examples by (task, sample type), as far as they are known.
+    """
+    for i, block in enumerate(config.grid):
+        for j, nb_samples in enumerate(block.nb_samples):
+            for task, sample_type in product(block.tasks, block.sample_types):
+                available = nb_train.get((task, sample_type), nb_samples)
+                if nb_samples > available:
+                    yield (
+                        f"grid[{i}].nb_samples[{j}]: {nb_samples} is more than the {available} training examples of "
+                        f"task '{task}', sample type '{sample_type}'."
+                    )
+
+
+def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """One sentence for each mix that draws from data without training examples, and each prompting that would show some.
+
+    Args:
+        nb_train: training examples by (task, sample type), as far as they are known.
+    """
+    bare = {data for data, available in nb_train.items() if not available}
+    for i, block in enumerate(config.grid):
+        for j, mix in enumerate(block.mixes):
+            others = [task for task in mix_tasks(config.mixes[mix]) if block.tasks != [task]]
+            for task, sample_type in product(others, block.sample_types):
+                if (task, sample_type) in bare:
+                    of_data = f"task '{task}', sample type '{sample_type}'"
+                    yield f"grid[{i}].mixes[{j}]: '{mix}' draws from {of_data}, which has no training examples."
+        of_block = product(block.tasks, block.sample_types, block.prompt_variants)
+        evaluated = [
+            (task, sample_type)
+            for own, sample_type, prompt in of_block
+            for task in evaluated_tasks(config, block, own, sample_type, prompt)
+        ]
+        for j, prompting in enumerate(block.promptings):
+            for task, sample_type in dict.fromkeys(evaluated):
+                if config.prompting(prompting).type != "zero_shot" and (task, sample_type) in bare:
+                    of_data = f"task '{task}', sample type '{sample_type}'"
+                    yield f"grid[{i}].promptings[{j}]: '{prompting}' shows training examples, of which {of_data} has none."

@@ -1,0 +1,85 @@
+"""The grid: blocks of axes become runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from loragrid.config.evaluation import Block
+from loragrid.config.root import Config
+from loragrid.layout import BASE, BASELINE, EXTERNAL, Evaluation, Run
+
+
+def block_runs(block: Block) -> Iterator[Run]:
+    """Every combination of the block's axes."""
+    axes = (
+        block.base_models,
+        block.tasks,
+        block.sample_types,
+        block.mixes,
+        block.nb_samples,
+        block.configs,
+        block.loss_computations,
+        block.seeds,
+    )
+    return map(Run._make, product(*axes))
+
+
+def evaluated_tasks(config: Config, block: Block, task: str, sample_type: str, prompt: str) -> list[str]:
+    """The tasks that the runs of a block for one task are evaluated on, this one first."""
+    if isinstance(block.evaluate_on, list):
+        others = block.evaluate_on
+    elif block.evaluate_on == "all":
+        known = config.tasks
+        others = [t for t in grid_tasks(config) if sample_type in known[t].sample_types and known[t].has_prompt(prompt)]
+    else:
+        others = []
+    return list(dict.fromkeys([task, *others]))
+
+
+def grid_tasks(config: Config) -> list[str]:
+    """The tasks that occur in the grid, to train for or to evaluate on."""
+    trained = [task for block in config.grid for task in block.tasks]
+    return trained + [task for block in config.grid if isinstance(block.evaluate_on, list) for task in block.evaluate_on]
+
+
+def expand_evaluations(config: Config) -> list[Evaluation]:
+    """What is predicted: each block's base models and runs, in each of its ways of asking.
+
+    Base models come before runs, and what a run is trained for before what it is evaluated on besides.
+    """
+    found: dict[tuple[bool, bool], list[Evaluation]] = {}
+    for block in config.grid:
+        for asked in product(block.promptings, block.prompt_variants, block.decodings):
+            bases = [(*data, BASE) for data in product(block.base_models, block.tasks, block.sample_types)]
+            runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(block)]
+            for base_model, own_task, sample_type, name in bases + runs:
+                for task in evaluated_tasks(config, block, own_task, sample_type, asked[1]):
+                    one = Evaluation(base_model, task, sample_type, name, *asked)
+                    found.setdefault((name != BASE, task != own_task), []).append(one)
+    return list(dict.fromkeys(one for place in sorted(found) for one in found[place]))
+
+
+def expand_external(config: Config) -> dict[Evaluation, str]:
+    """What is predicted elsewhere, with the files."""
+    return {
+        Evaluation(external.base_model or EXTERNAL, file.task, file.sample_type, name): file.path
+        for name, external in config.external_predictions.items()
+        for file in external.files
+    }
+
+
+def expand_baselines(config: Config, datasets: Iterable[tuple[str, str]]) -> list[Evaluation]:
+    """The trivial baselines of all data sets, which are given by task and sample type."""
+    return [Evaluation(BASELINE, *data, name) for data in datasets for name in config.baselines(*data)]
+
+
+def expand_predictions(config: Config) -> list[Evaluation]:
+    """All that is predicted: by models, elsewhere, and by trivial baselines."""
+    found = [*expand_evaluations(config), *expand_external(config)]
+    return found + expand_baselines(config, dict.fromkeys((one.task, one.sample_type) for one in found))
+
+
+def expand_grid(config: Config) -> list[Run]:
+    """The runs of all blocks, in the order of the blocks, each once."""
+    return list(dict.fromkeys(run for block in config.grid for run in block_runs(block)))

@@ -1,0 +1,117 @@
+"""Trivial baselines: answers that need no model, against which every model has to stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from loragrid.errors import UserError
+from loragrid.records import ACCOUNT, Example, Prediction, question
+from loragrid.runtime.templates import fill_template
+from loragrid.scoring.settings import LabelScorer, Scorer, TrueFalseScorer
+from loragrid.text.words import sentences
+
+NEAREST_BLOCK = 128
+"""Texts that are compared with all others at a time."""
+
+
+def answer(
+    name: str, tests: Sequence[Example], train: Sequence[Example], rule: str | None, label_of: Callable[[str], str]
+) -> list[list[str]]:
+    """The answers of a baseline to each test example, one for each of its prompts.
+
+    Args:
+        name: as in `tasks.*.baselines` of the configuration.
+        rule: template over a test example's `instruction`, `input` and `metadata`.
+        label_of: what of an output counts for `majority`.
+
+    Raises:
+        UserError: where there are no training examples to learn from, or the rule does not fit an example.
+    """
+    shown = [part for example in train for part in example.parts]
+    if name in ("majority", "nearest") and not shown:
+        raise UserError(f"baseline '{name}': there are no training examples; leave it out in the task's 'baselines'.")
+    match name:
+        case "empty":
+            return answer_each(tests, lambda part: "")
+        case "copy":
+            return answer_each(tests, lambda part: part.input)
+        case "first_sentence":
+            return answer_each(tests, lambda part: next(iter(sentences(part.input)), ""))
+        case "rule":
+            return answer_each(tests, lambda part: _by_rule(rule or "", part))
+        case "majority":
+            frequent = most_frequent([part.references[0] for part in shown], label_of)
+            return answer_each(tests, lambda part: frequent)
+        case "nearest":
+            parts = [part for example in tests for part in example.parts]
+            found = iter(nearest([question(part) for part in parts], [question(part) for part in shown]))
+            return answer_each(tests, lambda part: shown[next(found)].references[0])
+    raise UserError(f"there is no baseline '{name}'.")
+
+
+def answer_each(tests: Sequence[Example], answer_one: Callable[[Example], str]) -> list[list[str]]:
+    """One answer for each prompt of each example."""
+    return [[answer_one(part) for part in example.parts] for example in tests]
+
+
+def _by_rule(rule: str, part: Example) -> str:
+    fields = {"instruction": part.instruction, "input": part.input, "metadata": part.metadata}
+    try:
+        return fill_template(rule, fields).strip()
+    except UserError as error:
+        raise UserError(f"the task's 'rule' fails on example {part.id}: {error}") from None
+
+
+def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str:
+    """An output with the most frequent label: the most frequent such output, of several the first. No label is none of them."""
+    labels = [label_of(output) for output in outputs]
+    [(label, _)] = Counter(filter(None, labels) if any(labels) else labels).most_common(1)
+    [(output, _)] = Counter(o for o, of_output in zip(outputs, labels, strict=True) if of_output == label).most_common(1)
+    return output
+
+
+def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
+    """For each text the index of the nearest other one, by the cosine similarity of their words weighted by TF-IDF (Salton & Buckley 1988)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # Words of a single character count as well.
+    vectorizer = TfidfVectorizer(token_pattern=r"\w+")
+    try:
+        known = vectorizer.fit_transform(among)
+    except ValueError:
+        # There is not a single word.
+        return [0] * len(texts)
+    asked = vectorizer.transform(texts)
+    # All similarities at once would be nearly as many numbers as there are pairs of texts.
+    blocks = (asked[i : i + NEAREST_BLOCK] @ known.T for i in range(0, len(texts), NEAREST_BLOCK))
+    return [int(row.argmax()) for block in blocks for row in block]
+
+
+def label_of_task(scorers: Sequence[Scorer]) -> Callable[[str], str]:
+    """What of an output counts as its label, by the first scorer of labels; else all of it."""
+    for scorer in scorers:
+        match scorer:
+            case LabelScorer():
+                from loragrid.text.labels import label_reader
+
+                read = label_reader(scorer.labels, scorer.read)
+                return lambda text: read(text) or ""
+            case TrueFalseScorer():
+                from loragrid.text.labels import verdict
+
+                return lambda text: verdict(text, scorer.cut)
+    return str
+
+
+def baseline_prediction(axes: Mapping[str, Any], example: Example, answers: Sequence[str]) -> Prediction:
+    """The record of a baseline's answers to an example."""
+    prompts = [question(part) for part in example.parts]
+    single = example.answers == "one"
+    fields: dict[str, Any] = (
+        {"prompt": prompts[0], "prediction": answers[0]} if single else {"prompt": prompts, "prediction": answers}
+    )
+    unknown = dict.fromkeys(ACCOUNT)
+    of_example = {"id": example.id, "reference": example.output, "answers": example.answers}
+    return Prediction(engine="baseline", engine_version="", **of_example, **axes, **fields, **unknown)

@@ -1,0 +1,349 @@
+"""Generation with a torch model: a batch of prompts, each token chosen as a decoding says.
+
+Where a model attends through transformers' attention interface, the prompts stand in one row without padding, what all begin with is
+computed once, and each sequence has a row of its own in the cache of keys and values. Other models go through `generate()`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, count
+from typing import Any, NamedTuple
+
+import torch
+
+from loragrid.errors import UserError
+from loragrid.inference.protocol import Decoding
+from loragrid.models.adapters import learns_prompt
+from loragrid.models.packed_attention import attends_plainly
+from loragrid.models.sequences import common_length
+
+FROM_CACHE = "loragrid_from_cache"
+"""Name of this implementation of attention, as transformers calls it."""
+
+
+_ROW_TOKENS = 2048
+"""Most tokens of a row of prompts, unless one alone has more."""
+
+
+class Sequenced(NamedTuple):
+    """The tokens that a model gave for one prompt."""
+
+    token_ids: list[int]
+    compute_s: float
+    """Seconds from the start of the batch until the last one was there."""
+
+
+class _KeyValues:
+    """Keys and values of a batch: each sequence in a row of its own, from its first token on."""
+
+    def __init__(self, rows: int, capacity: int) -> None:
+        self.rows, self.capacity = rows, capacity
+        self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.arriving: list[tuple[int, int, int]] = []
+        """Of the prompts in the next forward pass: their row, and the first and the last but one of their positions."""
+        self.lengths: torch.Tensor | None = None
+        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each."""
+        self.allowed: dict[int | None, torch.Tensor] = {}
+        """By sliding window, what the added tokens may see: shape (rows, 1, 1, longest)."""
+
+    def of_layer(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if layer not in self.layers:
+            self.layers[layer] = tuple(  # type: ignore[assignment]
+                new.new_zeros(self.rows, new.shape[1], self.capacity, new.shape[3]) for new in (key, value)
+            )
+        return self.layers[layer]
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Forget all other rows."""
+        self.layers = {layer: (keys[rows], values[rows]) for layer, (keys, values) in self.layers.items()}
+        self.rows = len(rows)
+
+
+_current: list[_KeyValues] = []
+"""The cache of the batch that is being worked on."""
+
+
+def attends_from_cache(model: Any) -> bool:
+    """Whether a model's attention can be computed here: a learnt prompt needs places of its own."""
+    return attends_plainly(model) and not learns_prompt(model)
+
+
+def attend_from_cache(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Put keys and values where they belong in the cache and attend to what is there.
+
+    Args:
+        query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence; key
+            and value may have fewer heads, each for a group of the query's.
+        sliding_window: how many tokens back a token sees, itself counted.
+
+    Returns:
+        Shape (1, tokens, heads, size) or (rows, 1, heads, size).
+    """
+    cache = _current[-1]
+    keys, values = cache.of_layer(int(module.layer_idx), key, value)  # type: ignore[arg-type]
+    attend = torch.nn.functional.scaled_dot_product_attention
+    if cache.lengths is None:
+        attended, start = [], 0
+        for row, first, end in cache.arriving:
+            stop = start + end - first
+            keys[row, :, first:end], values[row, :, first:end] = key[0, :, start:stop], value[0, :, start:stop]
+            allowed = _visible(first, end, sliding_window, query.device)
+            own = (query[:, :, start:stop], keys[row : row + 1, :, :end], values[row : row + 1, :, :end])
+            attended.append(attend(*own, allowed, is_causal=allowed is None, scale=scaling, enable_gqa=True))
+            start = stop
+        return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
+
+    rows = torch.arange(cache.rows, device=query.device)
+    keys[rows, :, cache.lengths], values[rows, :, cache.lengths] = key[:, :, 0], value[:, :, 0]
+    allowed = cache.allowed.get(sliding_window)
+    if allowed is None:
+        positions = torch.arange(int(cache.lengths.max()) + 1, device=query.device)
+        lengths = cache.lengths[:, None]
+        seen = positions <= lengths if sliding_window is None else (positions <= lengths) & (positions > lengths - sliding_window)
+        allowed = cache.allowed[sliding_window] = seen[:, None, None]
+    # The heads of a group stand under one another, as if they were queries of one head.
+    grouped = query.reshape(cache.rows, key.shape[1], -1, query.shape[3])
+    longest = allowed.shape[3]
+    result = attend(grouped, keys[:, :, :longest], values[:, :, :longest], allowed, scale=scaling)
+    return result.reshape(cache.rows, 1, query.shape[1], -1), None
+
+
+def _visible(first: int, end: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    """What the tokens from `first` on see of those before `end`; None where each sees all before it, and all are there."""
+    if first == 0 and (window is None or end <= window):
+        return None
+    seen = torch.ones(end - first, end, dtype=torch.bool, device=device).tril(first)
+    return seen if window is None else seen.triu(first + 1 - window)
+
+
+@contextmanager
+def _attention(model: Any) -> Iterator[None]:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(FROM_CACHE, attend_from_cache)
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(FROM_CACHE)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)
+        _current.clear()
+
+
+Choice = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""Scores from which the largest is taken: made of the tokens so far, shape (rows, longest), of logits, shape (rows, vocabulary), and of the
+number of tokens that were chosen already. In a row that is shorter than others its own tokens are repeated."""
+
+
+def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.Generator]) -> Choice:
+    """How the next token of each row is chosen.
+
+    Drawing from the probabilities is taking the largest score after Gumbel noise is added (Gumbel 1954; Maddison et al. 2014,
+    arXiv:1411.0030). Each row has noise of its own, so that a draw does not depend on the other rows.
+
+    Args:
+        draws: one for each row.
+    """
+    from transformers.generation.logits_process import (
+        LogitsProcessorList,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    penalty, warpers = LogitsProcessorList(), LogitsProcessorList()
+    if decoding.repetition_penalty != 1:
+        penalty.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
+    if decoding.temperature:
+        warpers.append(TemperatureLogitsWarper(decoding.temperature))
+        warpers += [TopKLogitsWarper(decoding.top_k)] if decoding.top_k else []
+        warpers += [TopPLogitsWarper(decoding.top_p)] if decoding.top_p < 1 else []
+
+    def choose(histories: torch.Tensor, logits: torch.Tensor, number: int) -> torch.Tensor:
+        if logits.isnan().any():
+            raise UserError(
+                "the model's logits are not numbers, as they are in too narrow a number type; try dtype: float32 or bfloat16."
+            )
+        scores: torch.Tensor = penalty(histories, logits.float())
+        if number < decoding.min_new_tokens:
+            scores[:, list(ends)] = -torch.inf
+        if not decoding.temperature:
+            return scores
+        scores = warpers(histories, scores)
+        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=one) for one in draws])
+        return scores - noise.log().to(scores.device)
+
+    return choose
+
+
+def generate_together(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    decoding: Decoding,
+    ends: Sequence[int],
+    pad: int,
+    is_stopped: Callable[[list[int]], bool],
+) -> list[Sequenced]:
+    """The tokens that follow each prompt, up to one of `ends` or until `is_stopped`.
+
+    Args:
+        seeds: of the random draws of each prompt.
+        is_stopped: whether the tokens so far end an answer, by what they say.
+    """
+    started = time.perf_counter()
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+    with torch.inference_mode():
+        if not attends_from_cache(model):
+            return _through_transformers(model, prompts, decoding, ends, pad, draws, is_stopped, started)
+        with _attention(model):
+            return _from_cache(model, prompts, decoding, set(ends), draws, is_stopped, started)
+
+
+def _from_cache(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    decoding: Decoding,
+    ends: set[int],
+    draws: Sequence[torch.Generator],
+    is_stopped: Callable[[list[int]], bool],
+    started: float,
+) -> list[Sequenced]:
+    device = model.device
+    new: list[list[int]] = [[] for _ in prompts]
+    seconds = [0.0] * len(prompts)
+    cache = _KeyValues(len(prompts), max(map(len, prompts)) + decoding.max_new_tokens)
+    _current[:] = [cache]
+    logits = _read_prompts(model, prompts, cache)
+
+    rows = list(range(len(prompts)))
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    running = set(rows)
+    choice = make_choice(decoding, sorted(ends), draws)
+    for number in count():
+        width = max(len(prompts[i]) + len(new[i]) for i in rows) if decoding.repetition_penalty != 1 else 0
+        histories = [[*prompts[i], *new[i]] for i in rows] if width else []
+        padded = torch.tensor([h + h[:1] * (width - len(h)) for h in histories], device=device)
+        chosen = choice(padded, logits, number).argmax(-1)
+        for i, token in zip(rows, chosen.tolist(), strict=True):
+            if i in running:
+                new[i].append(token)
+                if token in ends or len(new[i]) == decoding.max_new_tokens or is_stopped(new[i]):
+                    running.discard(i)
+                    seconds[i] = time.perf_counter() - started
+        if not running:
+            break
+        # To drop finished rows copies the others, so it waits until it is worth it.
+        if len(running) <= 0.75 * len(rows):
+            kept = torch.tensor([j for j, i in enumerate(rows) if i in running], device=device)
+            cache.keep(kept)
+            rows, lengths, chosen = [i for i in rows if i in running], lengths[kept], chosen[kept]
+            choice = make_choice(decoding, sorted(ends), [draws[i] for i in rows])
+        cache.lengths, cache.allowed = lengths, {}
+        logits = model(input_ids=chosen[:, None], position_ids=lengths[:, None], use_cache=False).logits[:, -1]
+        lengths = lengths + 1
+    return [Sequenced(*one) for one in zip(new, seconds, strict=True)]
+
+
+def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValues) -> torch.Tensor:
+    """Put prompts into the cache; the logits behind each, of shape (prompts, vocabulary)."""
+    # The logits behind each prompt are those of its own last token.
+    shared = common_length([prompt[:-1] for prompt in prompts]) if len(prompts) > 1 else 0
+    if shared:
+        cache.arriving = [(0, 0, shared)]
+        _forward(model, prompts[0][:shared], range(shared), [shared - 1])
+        for keys, values in cache.layers.values():
+            keys[1:, :, :shared], values[1:, :, :shared] = keys[:1, :, :shared], values[:1, :, :shared]
+    logits = []
+    for group in _in_rows([len(prompt) - shared for prompt in prompts]):
+        cache.arriving = [(i, shared, len(prompts[i])) for i in group]
+        ids = [token for i in group for token in prompts[i][shared:]]
+        positions = [position for i in group for position in range(shared, len(prompts[i]))]
+        ends = [end - 1 for end in accumulate(len(prompts[i]) - shared for i in group)]
+        logits.append(_forward(model, ids, positions, ends))
+    return torch.cat(logits)
+
+
+def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: Sequence[int]) -> torch.Tensor:
+    """Logits at the wanted places of a row, of shape (wanted, vocabulary)."""
+    row, at, keep = (torch.tensor(list(values), device=model.device) for values in (ids, positions, wanted))
+    logits: torch.Tensor = model(input_ids=row[None], position_ids=at[None], use_cache=False, logits_to_keep=keep).logits[0]
+    return logits
+
+
+def _in_rows(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices of the prompts that stand in one row, in their order."""
+    rows: list[list[int]] = []
+    total = 0
+    for i, length in enumerate(lengths):
+        total += length
+        if not rows or total > _ROW_TOKENS:
+            rows.append([])
+            total = length
+        rows[-1].append(i)
+    return rows
+
+
+def _through_transformers(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    decoding: Decoding,
+    ends: Sequence[int],
+    pad: int,
+    draws: Sequence[torch.Generator],
+    is_stopped: Callable[[list[int]], bool],
+    started: float,
+) -> list[Sequenced]:
+    """As `generate_together`, by padding on the left and `generate()`."""
+    from transformers import GenerationConfig
+
+    choice = make_choice(decoding, ends, draws)
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=decoding.max_new_tokens,
+        eos_token_id=sorted(ends),
+        pad_token_id=pad,
+        use_cache=True,
+    )
+    # Whatever the model's own generation settings say, generate() would fill into ours.
+    model.generation_config = config
+    width = max(map(len, prompts))
+    device = model.device
+    input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+
+    def choose(histories: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        padding = torch.nn.functional.pad(mask == 0, (0, histories.shape[1] - width))
+        return choice(torch.where(padding, input_ids[:, -1:], histories), logits, histories.shape[1] - width)
+
+    def stopped(histories: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([is_stopped(row) for row in histories[:, width:].tolist()], device=device)
+
+    output = model.generate(
+        input_ids=input_ids,
+        attention_mask=mask,
+        generation_config=config,
+        logits_processor=[choose],
+        stopping_criteria=[stopped],
+    )
+    seconds = time.perf_counter() - started
+    return [Sequenced(_until_end(row, set(ends), is_stopped), seconds) for row in output[:, width:].tolist()]
+
+
+def _until_end(tokens: list[int], ends: set[int], is_stopped: Callable[[list[int]], bool]) -> list[int]:
+    stop = next((i for i, token in enumerate(tokens, 1) if token in ends or is_stopped(tokens[:i])), len(tokens))
+    return tokens[:stop]

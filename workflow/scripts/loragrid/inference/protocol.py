@@ -1,0 +1,169 @@
+"""Answers to prompts: what every engine is given and gives back, and how finished answers are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from tqdm import tqdm
+
+from loragrid.data.render import Rendered
+from loragrid.records import ACCOUNT, Example, Prediction
+from loragrid.runtime.files import fingerprint
+from loragrid.runtime.job import log
+from loragrid.runtime.journal import append_to_journal, read_journal
+
+
+class Decoding(NamedTuple):
+    """How the tokens of an answer are chosen; `decodings` of the configuration describes each."""
+
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    stop: Sequence[str] = ()
+    samples: int = 1
+    seed: int = 0
+    latency: bool = False
+
+
+class Question(NamedTuple):
+    """A prompt to which one answer is wanted."""
+
+    prompt: Rendered
+    seed: int
+    """Of the random draws that choose its tokens."""
+
+
+class Generated(NamedTuple):
+    """The answer to one prompt."""
+
+    text: str
+    token_ids: list[int]
+    """With the end-of-turn token, if the model gave one; empty where the engine gives text alone."""
+    prompt_tokens: int
+    new_tokens: int
+    finish_reason: Literal["stop", "length"]
+    queue_s: float
+    """Seconds that it waited for its turn."""
+    compute_s: float
+    """Seconds from then until it was there."""
+    runtime_s: float
+    """Its share of the computing: seconds of all that was answered together, divided by their number."""
+    batch_size: int
+
+
+Answer = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Generated]]]
+"""What an engine does with questions: it answers those whose index is not among the ones answered already, and gives answers by index
+as soon as they are there. Those that come together are kept together."""
+
+
+class Engine(NamedTuple):
+    """A model that is ready to be asked."""
+
+    name: str
+    version: str
+    answer: Answer
+    device: str
+    dtype: str
+
+
+def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
+    """The questions of a job: each prompt as often as answers to it are wanted, one after the other.
+
+    The seed of a question is made of its own prompt, so that its draws do not depend on the other questions.
+    """
+    seeds = [[[p.prompt_ids, p.prompt], decoding.seed, sample] for p in prompts for sample in range(decoding.samples)]
+    repeated = [prompt for prompt in prompts for _ in range(decoding.samples)]
+    return [Question(p, int(fingerprint(seed)[:15], 16)) for p, seed in zip(repeated, seeds, strict=True)]
+
+
+def generate(
+    engine: Answer, prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None = None
+) -> list[list[Generated]]:
+    """For each prompt its answers, as many as the decoding wants.
+
+    Args:
+        journal: holds the answers that are finished; those that it holds already are not computed again. What makes answers differ
+            beside the prompt is for its name to tell.
+    """
+    questions = pose(prompts, decoding)
+    keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
+    finished = read_journal(journal) if journal else {}
+    answers = {i: Generated(**finished[key]) for i, key in enumerate(keys) if key in finished}
+    if answers:
+        log.info("going on after %d of %d prompts", len(answers), len(questions))
+    with tqdm(total=len(questions), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
+        for new in engine(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
+            if journal:
+                append_to_journal(journal, {keys[i]: answer._asdict() for i, answer in new.items()})
+            answers |= new
+            progress.update(len(new))
+    return [[answers[i + j] for j in range(decoding.samples)] for i in range(0, len(questions), decoding.samples)]
+
+
+def prediction_identity(
+    file: str,
+    fingerprints: dict[str, Any],
+    settings: dict[str, Any],
+    decoding: Decoding,
+    engine: Engine,
+    versions: dict[str, Any],
+) -> str:
+    """Name of the journal of a job: a hash of all that an answer depends on beside its prompt.
+
+    Args:
+        file: the prediction file.
+        fingerprints: hashes of the files of model, tokenizer and adapter.
+        settings: of the model and its engine.
+        versions: of the packages that compute, and of the stage.
+    """
+    chosen = {key: value for key, value in decoding._asdict().items() if key != "samples"}
+    parts = [file, fingerprints, settings, chosen, engine._replace(answer=None)._asdict(), versions]  # type: ignore[arg-type]
+    return fingerprint(parts)[:32]
+
+
+class MadeBy(NamedTuple):
+    """The engine that an answer comes from."""
+
+    engine: str
+    engine_version: str
+
+
+Answered = tuple[MadeBy, list[Generated]]
+"""The answers to one prompt, as many as the decoding wants."""
+
+
+def known_answers(predictions: Sequence[Prediction]) -> dict[str, Answered]:
+    """Answers that are in a prediction file already, by prompt."""
+    known: dict[str, Answered] = {}
+    for prediction in sorted(predictions, key=lambda one: one.sample):
+        for part in prediction.parts:
+            made_by = MadeBy(prediction.engine, prediction.engine_version)
+            _, answers = known.setdefault(part["prompt"], (made_by, []))
+            # Two examples may have the same prompt; their answers are the same as well.
+            if len(answers) == prediction.sample:
+                answers.append(Generated(text=part["prediction"], token_ids=[], **{name: part[name] for name in ACCOUNT}))
+    return known
+
+
+def make_predictions(
+    axes: dict[str, Any], example: Example, prompts: Sequence[Rendered], answered: Sequence[Answered]
+) -> list[Prediction]:
+    """The records of the answers to all prompts of an example, one for each sample."""
+    made_by, _ = answered[0]
+    records = []
+    for sample, answers in enumerate(zip(*(answers for _, answers in answered), strict=True)):
+        fields: dict[str, Any] = {
+            "prompt": [prompt.prompt for prompt in prompts],
+            "prediction": [answer.text for answer in answers],
+            **{name: [getattr(answer, name) for answer in answers] for name in ACCOUNT},
+        }
+        if example.answers == "one":
+            fields = {name: values[0] for name, values in fields.items()}
+        of_example = {"id": example.id, "sample": sample, "reference": example.output, "answers": example.answers}
+        records.append(Prediction(**of_example, **axes, **fields, **made_by._asdict()))
+    return records

@@ -1,0 +1,74 @@
+"""The other end of the engine `vllm`: runs in an environment that has vLLM, reads questions from stdin and writes answers to stdout.
+
+It imports nothing of loragrid, whose other packages need not be there. One JSON object a line, see `engine_vllm`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+
+def main() -> None:
+    """Answer all questions of one job."""
+    # Only answers go to stdout; whatever else is printed, by any library or its C code, goes to stderr.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    job = json.loads(sys.stdin.readline())
+
+    from importlib.metadata import packages_distributions, version
+
+    from vllm import LLM, SamplingParams
+    from vllm.lora.request import LoRARequest
+
+    adapters = {name: LoRARequest(name, number, path) for number, (name, path) in enumerate(job["adapters"].items(), 1)}
+    llm = LLM(**job["arguments"])
+    engine = llm.llm_engine
+    distribution = packages_distributions()["vllm"][0]
+    answers.write(json.dumps({"version": version(distribution), "device": str(engine.vllm_config.device_config.device)}) + "\n")
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        started = time.perf_counter()
+        for number, question in enumerate(order["questions"]):
+            parameters = SamplingParams(**order["sampling"], seed=question["seed"])
+            prompt = {"prompt_token_ids": question["ids"]}
+            engine.add_request(str(number), prompt, parameters, lora_request=adapters.get(question["adapter"]))
+            if order["alone"]:
+                answer_added(engine, answers, started)
+        answer_added(engine, answers, started)
+
+
+def answer_added(engine, answers, started) -> None:  # type: ignore[no-untyped-def]
+    """Run the engine until nothing is left, and write each answer when it is there.
+
+    Time in the queue is that until an answer's first token was computed.
+    """
+    first_seen: dict[str, float] = {}
+    last_step = time.perf_counter()
+    while engine.has_unfinished_requests():
+        outputs = engine.step()
+        running = max(1, len(outputs))
+        now = time.perf_counter()
+        for output in outputs:
+            first_seen.setdefault(output.request_id, last_step)
+            if output.finished:
+                answer = output.outputs[0]
+                began = first_seen.pop(output.request_id)
+                found = {
+                    "number": int(output.request_id),
+                    "token_ids": list(answer.token_ids),
+                    "text": answer.text,
+                    "finish_reason": "length" if answer.finish_reason == "length" else "stop",
+                    "queue_s": began - started,
+                    "compute_s": now - began,
+                    "running": running,
+                }
+                answers.write(json.dumps(found) + "\n")
+        last_step = now
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Trained models on disk: adapters in peft's standard layout, whole models in that of transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from loragrid.errors import UserError
+from loragrid.runtime.files import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class SavedStart:
+    """The adapter before training, kept where its initialisation changed the base model's weights."""
+
+    def __init__(self, model: Any):
+        self._folder = TemporaryDirectory()
+        model.peft_config["default"].init_lora_weights = True
+        model.save_pretrained(self.path)
+
+    @property
+    def path(self) -> str:
+        return self._folder.name
+
+
+def save_adapter(model: Any, folder: Path, start: SavedStart | None = None, state: dict[str, torch.Tensor] | None = None) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same adapter.
+
+    Args:
+        start: the adapter before training, if its initialisation changed the base model's weights: what is saved is then the
+            difference, an adapter of twice the rank for the unchanged base model.
+        state: the weights, where the model does not hold them all itself.
+    """
+    more: dict[str, Any] = {"path_initial_model_for_weight_conversion": start.path} if start else {}
+    model.save_pretrained(str(folder), state_dict=state, **more)
+    # peft's model card is a form to fill in.
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    write_json(path, _sorted(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def name_base_model(adapter_config: Path, folder: Path, name: str) -> None:
+    """Let an adapter name its base model otherwise than by the folder that it was loaded from."""
+    settings = json.loads(adapter_config.read_text(encoding="utf-8"))
+    write_json(adapter_config, {key: name if value == str(folder) else value for key, value in settings.items()})
+
+
+def save_model(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    dtype: torch.dtype,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Write a whole model with its tokenizer, as one safetensors file in the given number type."""
+    state = state or model.state_dict()
+    narrowed = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    model.config.dtype = dtype
+    model.save_pretrained(str(folder), state_dict=narrowed, max_shard_size="1000TB")
+    tokenizer.save_pretrained(str(folder))
+
+
+def merge(base_folder: Path, trained: Path, folder: Path) -> None:
+    """Write the base model with its adapter merged into it, or what full fine-tuning made of it, in the base's number type.
+
+    Raises:
+        UserError: where an adapter is no change of weights and cannot be merged.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    stored = AutoModelForCausalLM.from_pretrained(base_folder, dtype="auto", use_safetensors=True)
+    number_type = stored.dtype
+    if trained.name == "model.safetensors":
+        model = AutoModelForCausalLM.from_pretrained(trained.parent, dtype=number_type, use_safetensors=True)
+    else:
+        # Added in float32, so that a sum is rounded once.
+        adapted = PeftModel.from_pretrained(stored.float(), str(trained.parent))
+        if learns_prompt(adapted):
+            raise UserError(f"{trained.parent}: a learnt prompt is not a change of weights; there is nothing to merge.")
+        model = adapted.merge_and_unload()
+    model.config.name_or_path = ""
+    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
+
+
+def _sorted(value: Any) -> Any:
+    # peft holds names of modules in sets, whose order changes from process to process.
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return sorted(value)
+    return value
+
+
+def learns_prompt(model: torch.nn.Module) -> bool:
+    """Whether an adapter stands before the prompt, as virtual tokens."""
+    return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))

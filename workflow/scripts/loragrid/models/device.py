@@ -1,0 +1,72 @@
+"""The device that a job computes on, and its number types."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device() -> torch.device:
+    """The first CUDA device, else Apple's GPU, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep the memory of freed tensors for the next ones.
+
+    Otherwise it gives large tensors back to the system, which then clears their memory anew, page by page, for every pass.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(mmap_max, 0)
+
+
+def free_cached_memory() -> None:
+    """Give the memory of freed tensors on a GPU back to it."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
+    """The configured type; for `auto` bfloat16 on a device with matrix instructions for it, else float32.
+
+    Other GPUs only emulate bfloat16, and other CPUs are several times slower in it than in float32.
+    """
+    import torch
+
+    if setting != "auto":
+        dtype = getattr(torch, setting)
+        assert isinstance(dtype, torch.dtype)
+        return dtype
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def type_name(dtype: torch.dtype) -> str:
+    """`torch.float32` as `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def device_name(device: torch.device) -> str:
+    """The device's product name where it has one."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

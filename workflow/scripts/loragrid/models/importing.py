@@ -1,0 +1,110 @@
+"""Import of pretrained models into one layout: config.json, model.safetensors and tokenizer files in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from loragrid.errors import UserError
+from loragrid.runtime.files import file_sha256, write_json
+
+NO_SHARDS = "10TB"
+
+
+def import_base_model(source: Path, destination: Path) -> None:
+    """Convert the causal language model in `source`, a folder or a GGUF file, to the layout.
+
+    A GGUF file is dequantised and stored in bfloat16; other weights keep their type, those that are stored quantized in any other way too.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    from loragrid.models.loading import stored_quantization
+
+    if source.is_file():
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent,
+            gguf_file=source.name,
+            dtype=torch.float32,
+            quantization_config=GgufConfig(dequantize=True),
+        ).to(torch.bfloat16)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    elif stored_quantization(source):
+        model, tokenizer = None, AutoTokenizer.from_pretrained(source)
+        _copy_quantized(source, destination)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    # Where a file came from is recorded in the manifest; a path of this machine has no place in the model.
+    tokenizer.name_or_path = ""
+    if model is not None:
+        model.config.name_or_path = ""
+        model.save_pretrained(destination, max_shard_size=NO_SHARDS)
+    tokenizer.save_pretrained(destination)
+
+
+def _copy_quantized(source: Path, destination: Path) -> None:
+    """Bring weights that are stored quantized into one file as they are: to load them can take a device or package of its own."""
+    from safetensors.torch import load_file, save_file
+
+    weights: dict[str, Any] = {}
+    for shard in sorted(source.glob("*.safetensors")):
+        weights |= load_file(shard)
+    if not weights:
+        raise UserError(f"{source}: there is no '*.safetensors' file; other formats can carry code and are not read.")
+    save_file(weights, destination / "model.safetensors", metadata={"format": "pt"})
+    for name in ("config.json", "generation_config.json"):
+        if (source / name).is_file():
+            settings = json.loads((source / name).read_text(encoding="utf-8"))
+            write_json(destination / name, {key: value for key, value in settings.items() if key != "_name_or_path"})
+
+
+def import_encoder(source: Path, destination: Path) -> None:
+    """Copy a sentence encoder, a folder in the layout of sentence-transformers.
+
+    Raises:
+        UserError: naming the folder, where it is not such a folder with safetensors weights.
+    """
+    for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
+        if not (source / name).is_file():
+            raise UserError(f"{source}: a sentence encoder needs the file '{name}'.")
+    # Weights in other formats are left behind: they are not needed, and some of them can carry code.
+    unwanted = shutil.ignore_patterns("*.bin", "*.pt", "*.h5", "*.ot", "*.msgpack", "onnx", "openvino", ".*")
+    shutil.copytree(source, destination, ignore=unwanted, dirs_exist_ok=True)
+
+
+def import_reward_model(source: Path, destination: Path) -> None:
+    """Bring a sequence classifier, a folder in the layout of transformers, into the layout; its weights keep their type."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(source, dtype="auto", use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model.config.name_or_path = tokenizer.name_or_path = ""
+    model.save_pretrained(destination, max_shard_size=NO_SHARDS)
+    tokenizer.save_pretrained(destination)
+
+
+def download_from_hub(repository: str, revision: str) -> Path:
+    """Fetch a model repository of the Hugging Face hub into the hub's cache, safetensors weights only.
+
+    Raises:
+        UserError: naming repository and revision, where it cannot be fetched.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "0"
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+    except Exception as error:
+        raise UserError(f"hub repository '{repository}' at revision '{revision}' could not be fetched: {error}") from error
+
+
+def write_model_manifest(folder: Path, facts: dict[str, Any]) -> None:
+    """Write `manifest.json`: the given facts and the hash of every file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+    write_json(folder / "manifest.json", facts | {"files": hashes})

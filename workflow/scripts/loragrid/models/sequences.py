@@ -1,0 +1,69 @@
+"""Sequences of tokens: how they are cut into forward passes and padded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+FORWARD_COST = {"cpu": 64, "cuda": 2048}
+"""How many tokens' time one more forward and backward pass costs, by the kind of device.
+
+Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches.
+"""
+
+
+ENCODER_FORWARD_COST = 64
+"""What a forward pass without gradients costs by itself, in tokens."""
+
+
+def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cost: int) -> list[list[int]]:
+    """Divide examples among forward passes so that padding and passes together cost least.
+
+    Among examples in order of length the cheapest division is found by dynamic programming: a pass costs its tokens with
+    padding, and `forward_cost` tokens for itself.
+
+    Args:
+        lengths: tokens of each example.
+        max_tokens: most tokens of a pass, with padding; a longer example is a pass of its own.
+
+    Returns:
+        The indices of each pass's examples, the longest pass first: what does not fit in memory fails at once.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    cheapest: list[tuple[int, int]] = [(0, 0)]  # for the first n examples: cost, and where the last pass starts
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        most = max(1, max_tokens // max(1, longest))
+        options = [
+            (cheapest[start][0] + (end - start) * longest + forward_cost, start) for start in range(max(0, end - most), end)
+        ]
+        cheapest.append(min(options))
+    passes, end = [], len(order)
+    while end:
+        start = cheapest[end][1]
+        passes.append(order[start:end])
+        end = start
+    return passes
+
+
+def common_length(sequences: Sequence[Sequence[int]]) -> int:
+    """How many token ids all begin with."""
+    shortest = min(sequences, key=len)
+    differing = (i for i, token in enumerate(shortest) if any(sequence[i] != token for sequence in sequences))
+    return next(differing, len(shortest))
+
+
+def padded(
+    sequences: Sequence[Sequence[int]], pad: int, max_tokens: int
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Token ids in batches of similar length: the indices of the sequences, their ids padded on the right, and the attention mask.
+
+    Both tensors have the shape (sequences of the batch, longest).
+    """
+    lengths = [len(ids) for ids in sequences]
+    for indices in cut_into_forward_passes(lengths, max_tokens, forward_cost=ENCODER_FORWARD_COST):
+        longest = max(lengths[i] for i in indices)
+        ids = torch.tensor([[*sequences[i], *[pad] * (longest - lengths[i])] for i in indices])
+        mask = torch.tensor([[1] * lengths[i] + [0] * (longest - lengths[i]) for i in indices])
+        yield indices, ids, mask

@@ -1,0 +1,43 @@
+"""Snakemake 9.27, mended where it decides what runs again (its issue 4166)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from snakemake.dag import DAG
+
+_decide = DAG.update_needrun
+
+
+_traverse = DAG.bfs
+
+
+class _Firm:
+    """The jobs behind a job that surely run again after it: not those that only read ancient files of it."""
+
+    def __init__(self, depending: Any) -> None:
+        self.depending = depending
+
+    def __getitem__(self, job: Any) -> dict[Any, Any]:
+        return {one: files for one, files in self.depending[job].items() if not all(file.is_ancient for file in files)}
+
+
+async def _update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
+    def bfs(direction: Any, *jobs: Any, stop: Callable[[Any], bool] = lambda job: False) -> Iterator[Any]:
+        yield from _traverse(dag, _Firm(direction) if direction is dag.depending else direction, *jobs, stop=stop)
+
+    dag.bfs = bfs
+    try:
+        await _decide(dag, *arguments, **options)
+    finally:
+        del dag.bfs
+
+
+def look_behind_ancient_inputs() -> None:
+    """Have Snakemake look for changed settings and inputs also behind jobs that run again and whose files are ancient to others.
+
+    As it is, it takes everything behind a job that runs again as decided, and then does not run what only ancient files lead to: whether that
+    has other reasons to run is seen by the next run only.
+    """
+    DAG.update_needrun = _update_needrun

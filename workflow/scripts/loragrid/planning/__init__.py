@@ -1,0 +1,1 @@
+"""What a grid will cost, and which results it no longer needs."""

@@ -1,0 +1,49 @@
+"""Folders of models whose results are kept in a storage, which holds only the files that rules name."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+OTHER_FILES = "other_files.tar"
+
+
+_assembled: list[tempfile.TemporaryDirectory[str]] = []
+"""Folders that are deleted when the job ends."""
+
+
+def archive_others(folder: Path, named: Iterable[str | Path]) -> None:
+    """Put all files of a model's folder that no rule names into an archive beside them: the same bytes for the same files.
+
+    Args:
+        named: the files that are left out; only their names count.
+    """
+    left_out = {Path(file).name for file in named}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).as_posix() not in left_out)
+    with tarfile.open(folder / OTHER_FILES, "w") as archive:
+        for path in files:
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = path.stat().st_size
+            with open(path, "rb") as content:
+                archive.addfile(entry, content)
+
+
+def whole_folder(file: str | Path) -> Path:
+    """The folder that a model's file is in; where its other files are in an archive, a temporary folder of the same name with all of them.
+
+    The archive is not unpacked in its place: jobs on one machine share the copies there, and those of another version of the model would stay.
+    """
+    folder = Path(file).parent
+    if not (folder / OTHER_FILES).exists():
+        return folder
+    _assembled.append(tempfile.TemporaryDirectory(prefix="loragrid-model-"))
+    whole = Path(_assembled[-1].name) / folder.name
+    whole.mkdir()
+    with tarfile.open(folder / OTHER_FILES) as archive:
+        archive.extractall(whole, filter="data")
+    for path in folder.iterdir():
+        if path.is_file() and path.name != OTHER_FILES and not (whole / path.name).exists():
+            (whole / path.name).symlink_to(path.absolute())
+    return whole

@@ -1,0 +1,107 @@
+"""Talking to a server with an OpenAI-compatible API: patiently, and without telling anyone the key."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import openai
+
+from loragrid.errors import UserError
+from loragrid.runtime.job import log
+
+LONGEST_WAIT_S = 300.0
+
+
+T = TypeVar("T")
+
+
+class Connection(NamedTuple):
+    """A server that can be asked."""
+
+    client: openai.OpenAI
+    where: str
+    """Key of the configuration that describes it, for messages."""
+    settings: Mapping[str, Any]
+    """As `sections.Server` describes them."""
+
+
+def connect(where: str, settings: Mapping[str, Any]) -> Connection:
+    """Make ready to ask the server that the environment names.
+
+    Raises:
+        UserError: where the environment does not say where the server is.
+    """
+    url, key = (os.environ.get(settings[name], "").strip() for name in ("base_url_variable", "api_key_variable"))
+    if not key.isascii() or not key.isprintable():
+        raise UserError(
+            f"{where}: the environment variable {settings['api_key_variable']} holds what cannot be a key: use printable ASCII."
+        )
+    if not url.startswith(("http://", "https://")):
+        raise UserError(
+            f"{where}: the environment variable {settings['base_url_variable']} must hold the server's address, "
+            "http://… or https://…"
+        )
+    client = openai.OpenAI(base_url=url, api_key=key or "none", timeout=settings["timeout_s"], max_retries=0)
+    return Connection(client, where, settings)
+
+
+def send(server: Connection, stopping: threading.Event, call: Callable[[], T]) -> T:
+    """What a call of the server gives.
+
+    What may pass (no connection, no answer in time, too many requests, an error of the server, a broken reply) is tried again.
+
+    Args:
+        stopping: set as soon as the job is to end; nothing is tried again then.
+
+    Raises:
+        UserError: with what is wrong, once that is clear.
+    """
+    retries = server.settings["retries"]
+    for attempt in range(retries + 1):
+        try:
+            return call()
+        except (openai.OpenAIError, ValueError) as error:
+            sentence, passing = explain(server, error)
+            if not passing:
+                raise UserError(sentence) from None
+            if attempt == retries or stopping.is_set():
+                raise UserError(f"{sentence} It was asked {attempt + 1} times.") from None
+            wait = pause(error, attempt)
+            log.info("%s Trying again in %.1f s.", sentence, wait)
+            stopping.wait(wait)
+    raise AssertionError
+
+
+def pause(error: Exception, attempt: int) -> float:
+    """Seconds until the next attempt: as the server says, else twice as long each time, with some jitter."""
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    try:
+        asked = float(headers["retry-after"])
+    except (KeyError, ValueError):
+        asked = -1
+    return min(asked, LONGEST_WAIT_S) if asked >= 0 else min(2.0**attempt, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)
+
+
+def explain(server: Connection, error: Exception) -> tuple[str, bool]:
+    """A sentence about what went wrong, and whether it may pass.
+
+    A key never gets into it, not even in part, as servers quote it in what they say.
+    """
+    where, key = f"{server.where}: the server in {server.settings['base_url_variable']}", server.settings["api_key_variable"]
+    match error:
+        case openai.APITimeoutError():
+            return f"{where} did not answer within {server.settings['timeout_s']:g} s.", True
+        case openai.APIConnectionError():
+            return f"{where} cannot be reached.", True
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return f"{where} refuses the key in {key} ({error.status_code}).", False
+        case openai.APIStatusError():
+            said = str(error.message).replace(os.environ.get(key, "").strip() or "\0", "…")[:300]
+            passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+            hint = " Does the address end in /v1?" if error.status_code == 404 else ""
+            return f"{where} answered {error.status_code}: {said}{hint}", passing
+    return f"{where} sent a reply that cannot be read ({error}).", True

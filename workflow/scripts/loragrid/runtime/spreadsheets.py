@@ -1,0 +1,162 @@
+"""Tables that people open in a spreadsheet: text stays text on the way out, and comes back as spreadsheets save it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loragrid.errors import UserError
+from loragrid.runtime.files import written_whole
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.cell import Cell
+
+# Spreadsheets also know the full-width signs, and some skip white space and quotes before a sign.
+FORMULA = re.compile(r"[\t\r\n]|[\s\"'‘’“”]*[=+\-@＝＋－＠]")
+
+
+# What XML cannot hold.
+ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+LONGEST = 32_767
+"""Most characters of a cell, as UTF-16 counts them."""
+
+
+CUT = " […]"
+
+
+MADE = (1980, 1, 1, 0, 0, 0)
+"""When all files are said to be made, so that the same content has the same bytes; the first moment that ZIP knows."""
+
+
+def like_formula(text: str) -> bool:
+    """Whether a spreadsheet could take a text for a formula."""
+    return FORMULA.match(text) is not None
+
+
+def guarded(text: str) -> str:
+    """A text for a CSV cell: what could be taken for a formula gets an apostrophe in front."""
+    return f"'{text}" if like_formula(text) else text
+
+
+def fitted(text: str) -> str:
+    """A text as a spreadsheet's cell can hold it: without control characters, and cut where it is too long."""
+    text = ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"\r\n?", "\n", text))
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * LONGEST:
+        return text
+    return units[: 2 * (LONGEST - len(CUT))].decode("utf-16-le", errors="ignore") + CUT
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]], encoding: str = "utf-8") -> None:
+    """Write rows of texts as CSV without formulas, whole or not at all."""
+    with written_whole(path) as temporary, open(temporary, "w", encoding=encoding, newline="") as file:
+        # Left to itself, it does not quote a carriage return, behind which a reader would begin a row.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(header)
+        writer.writerows([guarded(text) for text in row] for row in rows)
+
+
+def set_text(cell: Cell, text: str) -> None:
+    """Put a text into a cell of a workbook: never a formula, also after somebody edited it."""
+    cell.value = fitted(text)
+    cell.data_type = "s"
+    cell.quotePrefix = like_formula(text)
+
+
+def write_workbook(path: str | Path, workbook: Workbook) -> None:
+    """Write an XLSX file, whole or not at all; the same content gives the same bytes."""
+    from openpyxl.writer.excel import ExcelWriter
+
+    workbook.properties.created = workbook.properties.modified = datetime(*MADE)
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        ExcelWriter(workbook, archive).write_data()
+    with (
+        written_whole(path) as temporary,
+        zipfile.ZipFile(written) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as dated,
+    ):
+        for entry in archive.infolist():
+            dated.writestr(zipfile.ZipInfo(entry.filename, MADE), archive.read(entry), zipfile.ZIP_DEFLATED)
+
+
+def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The rows of a table, with their numbers as a spreadsheet shows them. Cells are texts, numbers or None.
+
+    Of an XLSX file that sheet is read which has the columns. A CSV file may be as any spreadsheet saves it: with `,`, `;` or tab between cells, in
+    UTF-8, UTF-16 or an older encoding.
+
+    Args:
+        columns: which must be there.
+
+    Raises:
+        UserError: naming the file, where it is neither CSV nor XLSX or lacks a column.
+    """
+    path = Path(path)
+    match path.suffix.lower():
+        case ".csv":
+            tables = _csv_tables(path)
+        case ".xlsx":
+            tables = _workbook_tables(path)
+        case _:
+            raise UserError(f"{path}: expected a file that ends in .csv or .xlsx.")
+    missing = list(columns)
+    for table in tables:
+        header = [str(cell or "").strip() for cell in table[0]] if table else []
+        lacking = [name for name in columns if name not in header]
+        if not lacking:
+            return [(i, dict(zip_longest(header, row[: len(header)]))) for i, row in enumerate(table[1:], start=2)]
+        missing = min(missing, lacking, key=len)
+    raise UserError(f"{path}, row 1: there is no column {', '.join(map(repr, missing))}; expected the header of the blank sheet.")
+
+
+def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
+    """The file as it reads with each separator."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        # What is lost are at most a few letters of the texts, which nobody reads.
+        text = content.decode("cp1252", errors="replace")
+    for separator in ",;\t":
+        # With the wrong one, half the file may be one endless cell.
+        with suppress(csv.Error):
+            yield list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+
+def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
+    """The sheets of the file; of formulas what they gave when it was saved."""
+    from openpyxl import load_workbook
+
+    try:
+        workbook = load_workbook(path, data_only=True)
+    except Exception as error:
+        raise UserError(f"{path}: not a valid XLSX file ({error}).") from error
+    for sheet in workbook.worksheets:
+        yield [list(row) for row in sheet.iter_rows(values_only=True)]
+
+
+def to_number(cell: Any) -> float | None:
+    """The number in a cell, also one that is written as text, with a point or a comma before its decimals; None if it is none."""
+    if isinstance(cell, str):
+        try:
+            return float(cell.strip().replace(",", "."))
+        except ValueError:
+            return None
+    return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
+
+
+def is_blank(cell: Any) -> bool:
+    """Whether nothing stands in a cell."""
+    return cell is None or not str(cell).strip()

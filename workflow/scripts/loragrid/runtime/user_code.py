@@ -1,0 +1,51 @@
+"""Code of the user's that a configuration names: loaded from its file, and what it raises told in one sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loragrid.errors import UserError
+from loragrid.runtime.job import log
+
+
+def load_function(function: str) -> Callable[..., Any]:
+    """The function that `path.py:name` names. Raises whatever the file raises."""
+    path, _, name = function.rpartition(":")
+    # A name of its own, so that no package is replaced whose name the file happens to have.
+    module_name = f"user_code_{Path(path).stem}"
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    # Data classes look their module up.
+    sys.modules[module_name] = module
+    specification.loader.exec_module(module)
+    loaded: Callable[..., Any] = getattr(module, name)
+    return loaded
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn what the user's code raises into a sentence; its traceback goes to the log.
+
+    Args:
+        what: names the code.
+
+    Raises:
+        UserError: where the block raises anything.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.info("%s failed", what, exc_info=True)
+        raise UserError(f"{what} failed: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """Type and message of an exception, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

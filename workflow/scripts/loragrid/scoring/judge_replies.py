@@ -1,0 +1,201 @@
+"""What a judge is told about the form of its answer, and how its answer is read, whatever form that has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from loragrid.scoring.rubrics import Range, Rubric
+
+Verdict = Literal["first", "second", "tie"]
+
+
+NUMBER = r"(?<![\w.,])[-+]?(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)(?!\w|[.,]\d)"
+
+
+SCORE = re.compile(rf"({NUMBER})(?:\s*(?:/|\bout\s+of\b)\s*({NUMBER}))?")
+"""A number, perhaps with the best one behind a slash or `out of`."""
+
+
+VERDICTS: dict[str, Verdict] = {
+    **dict.fromkeys(("first", "1", "a"), "first"),
+    **dict.fromkeys(("second", "2", "b"), "second"),
+    **dict.fromkeys(("tie", "draw", "equal", "both", "neither", "none", "c"), "tie"),
+}
+
+
+CHOICE = r"(?:the\s+)?(?:answer|response|option)?[\s\[(\"'*_]*(first|second|tie|draw|equal|both|neither|none|1|2|(?-i:A|B|C))\b"
+
+
+BEHIND = r"(?:\s+(?:answer|response|option|one))?"
+
+
+ALONE = re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W*$")
+
+
+AMONG_WORDS = (
+    # [[A]]; winner: A; and, at the beginning, "The first answer is better".
+    re.compile(r"(?i)\[\[(first|second|tie|1|2|a|b|c)\]\]"),
+    re.compile(
+        rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
+        re.MULTILINE,
+    ),
+    re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
+)
+
+
+class UnreadableError(Exception):
+    """A judge's answer that does not say what it was asked for; the message says what is missing."""
+
+
+def form_in_words(rubric: Rubric) -> str:
+    """What a judge is told about the form of its answer."""
+    if rubric.pairwise:
+        options = 'Say {"better": "first"} or {"better": "second"}, or {"better": "tie"} if neither is better.'
+        return f"Answer with one JSON object and nothing else. {options}"
+    example = ", ".join(f'"{name}": …' for name in rubric.scores)
+    lines = [f'- "{name}": {_range_in_words(range_)}' for name, range_ in rubric.scores.items()]
+    plural = "each … is a number" if len(lines) > 1 else "… is a number"
+    return "\n".join([f"Answer with one JSON object and nothing else: {{{example}}}, where {plural}:", *lines])
+
+
+def _range_in_words(range_: Range) -> str:
+    words = f"from {range_.minimum:g} (worst) to {range_.maximum:g} (best)"
+    return f"{words}; {range_.description.rstrip('.')}." if range_.description else f"{words}."
+
+
+def response_format(rubric: Rubric) -> dict[str, Any]:
+    """The field of a request that has a server enforce the form of the answer."""
+    # Ranges are told in words: some servers refuse them in a schema.
+    one: dict[str, Any] = {name: {"type": "number", "description": _range_in_words(r)} for name, r in rubric.scores.items()}
+    if rubric.pairwise:
+        one = {"better": {"type": "string", "enum": ["first", "second", "tie"]}}
+    schema = {"type": "object", "properties": one, "required": list(one), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "judgement", "strict": True, "schema": schema}}
+
+
+def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -> dict[str, float]:
+    """The numbers in a judge's answer: of the JSON object that has them, else after their names; a single one may stand alone.
+
+    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not read at all.
+
+    Args:
+        cut_off: the answer ended because it was too long; a number at its very end may lack digits.
+
+    Raises:
+        UnreadableError: where a number is missing, is said to be this and that, or is outside its range.
+    """
+    said = without_thoughts(text)
+    whole = list(json_objects(said, lambda found: all(_plain(name) in found for name in ranges)))
+    read: dict[str, float] = {}
+    for name, range_ in ranges.items():
+        values: list[Any] = [found[_plain(name)] for found in whole] or _after_name(said, name, cut_off)
+        if not values and len(ranges) == 1:
+            values = _numbers(said, range_, cut_off)
+        if not values:
+            raise UnreadableError(f"the judge's answer has no '{name}'")
+        numbers = dict.fromkeys(_as_number(name, value, range_) for value in values)
+        if len(numbers) > 1:
+            raise UnreadableError(
+                f"the judge's answer has several '{name}': {', '.join(f'{number:g}' for number in list(numbers)[:5])}"
+            )
+        [number] = numbers
+        if not range_.minimum <= number <= range_.maximum:
+            raise UnreadableError(f"the judge's '{name}' is {number:g}, outside {range_.minimum:g} to {range_.maximum:g}")
+        read[name] = number
+    return read
+
+
+def read_verdict(text: str) -> Verdict:
+    """Which of two answers a judge prefers.
+
+    Raises:
+        UnreadableError: where it does not say so, or not clearly.
+    """
+    said = without_thoughts(text)
+    objects = {_verdict_of(found) for found in json_objects(said, lambda found: _verdict_of(found) is not None)}
+    if len(objects) == 1 and (verdict := objects.pop()):
+        return verdict
+    if not objects:
+        if match := ALONE.match(said.upper()):
+            return VERDICTS[match[1].casefold()]
+        for pattern in AMONG_WORDS:
+            verdicts = {VERDICTS[match[1].casefold()] for match in pattern.finditer(said)}
+            if len(verdicts) == 1:
+                return verdicts.pop()
+    raise UnreadableError("the judge's answer does not say which is better")
+
+
+def _verdict_of(found: Mapping[str, Any]) -> Verdict | None:
+    for name in ("better", "best", "winner", "verdict", "preferred", "choice", "answer"):
+        value = found.get(name)
+        if isinstance(value, str | int) and (match := ALONE.match(str(value).upper())):
+            return VERDICTS[match[1].casefold()]
+    return None
+
+
+def without_thoughts(text: str) -> str:
+    """A judge's answer without what it thought aloud between `<think>` and `</think>` before; a minus is a minus."""
+    return re.sub(r"(?s)<think>.*", "", text.rpartition("</think>")[2]).strip().replace("\N{MINUS SIGN}", "-")
+
+
+def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    """Those JSON objects in a text that are wanted, in their order, by the plain names of their keys; none that is inside another one of them."""
+    decoder = json.JSONDecoder()
+    end = 0
+    for match in re.finditer("{", text):
+        if match.start() < end:
+            continue
+        try:
+            value, stop = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        found = {_plain(name): one for name, one in value.items()}
+        if wanted(found):
+            end = stop
+            yield found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_.-]", "", name).casefold()
+
+
+def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
+    spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
+    pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
+    matches = [SCORE.match(text, match.end()) for match in re.finditer(pattern, text)]
+    return [found[0] for found in matches if found and not _may_lack_digits(text, found, cut_off)]
+
+
+def _numbers(text: str, range_: Range, cut_off: bool) -> list[str]:
+    # "On a scale from 0 to 10" is no score.
+    scale = rf"(?<![\w.]){range_.minimum:g}\s*(?:to|and|-|–|—|\.\.\.?|…)\s*{range_.maximum:g}(?!\w)"
+    text = re.sub(scale, " ", text)
+    return [found[0] for found in SCORE.finditer(text) if not _may_lack_digits(text, found, cut_off)]
+
+
+def _may_lack_digits(text: str, found: re.Match[str], cut_off: bool) -> bool:
+    return cut_off and found.end() == len(text)
+
+
+def _as_number(name: str, value: Any, range_: Range) -> float:
+    if isinstance(value, str):
+        found = SCORE.fullmatch(value.strip())
+        number, scale = (found[1], found[2]) if found else ("", None)
+        if scale and _float(scale) != range_.maximum:
+            raise UnreadableError(
+                f"the judge's '{name}' is {found[0] if found else ''}, not on the scale up to {range_.maximum:g}"
+            )
+        value = _float(number) if number else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise UnreadableError(f"the judge's '{name}' is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _float(number: str) -> float:
+    return float(number.replace(",", "."))

@@ -1,0 +1,162 @@
+"""From predictions to rows of scores: what every scorer is given and gives back, and how costly values are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from loragrid.records import Example, Prediction, Score
+
+
+class Item(NamedTuple):
+    """One answer, with all that a scorer may read. An example with several prompts gives several items."""
+
+    id: str
+    """Of the test example."""
+    prediction: str
+    references: tuple[str, ...]
+    prompt: str = ""
+    """As the model got it."""
+    instruction: str = ""
+    """Of the test example, as are the next two; empty for scorers that do not read the examples."""
+    input: str = ""
+    metadata: Mapping[str, str] = {}
+    model: str = ""
+    """The prediction's place below `results/predictions`, without its ending."""
+    sample: int = 0
+    part: int = 0
+    """Which of an example's several prompts."""
+
+
+class Scored(NamedTuple):
+    """What a scorer says about one answer."""
+
+    metrics: Mapping[str, float]
+    detail: str | None = None
+    """What it found in the answer, for the reader: a label, a verdict, a judge's words."""
+    parts: Mapping[str, float] = {}
+    """Counts from which a metric over all examples is made, or the ratings of each annotator, as `criterion/annotator/row of the sheet`."""
+    usage: Mapping[str, int] = {}
+    """What it cost: `calls`, `prompt_tokens` and `new_tokens` of a judge."""
+    left_out: Collection[str] = ()
+    """Metrics that nobody was asked for: one that is missing otherwise is a failure."""
+
+
+class Failed(NamedTuple):
+    """Why a scorer can say nothing about an answer that it should have scored."""
+
+    reason: str
+    detail: str | None = None
+    usage: Mapping[str, int] = {}
+
+
+Outcome = Scored | Failed | None
+"""None: the scorer has nothing to do with this answer, which gets no row."""
+
+
+ScorerFunction = Callable[[Sequence[Item]], Sequence[Outcome]]
+"""Gives the outcome of each answer, in the same order."""
+
+
+def each(score_one: Callable[[str, str], Mapping[str, float]]) -> ScorerFunction:
+    """The scorer that compares a prediction with one reference at a time; of several, the best counts for each metric."""
+    return lambda items: [Scored(best_of(score_one(item.prediction, r) for r in item.references)) for item in items]
+
+
+def best_of(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """For several references, the highest value of each metric."""
+    best: dict[str, float] = {}
+    for one in metrics:
+        best = {name: max(value, best.get(name, value)) for name, value in one.items()}
+    return best
+
+
+def items_of(
+    predictions: Iterable[Prediction], model: str = "", examples: Mapping[str, Example] | None = None
+) -> list[list[Item]]:
+    """For each prediction the answers to score: one for each prompt that has a reference of its own; joined answers are one.
+
+    Args:
+        model: the place of the prediction file below `results/predictions`, without its ending.
+        examples: the test examples by id, for scorers that read them.
+    """
+    found = []
+    for prediction in predictions:
+        parts = prediction.parts
+        if prediction.answers == "joined":
+            parts = [
+                parts[0]
+                | {name: "\n".join(dict.fromkeys(part[name] for part in parts)) for name in ("prompt",)}
+                | {"prediction": "\n".join(part["prediction"] for part in parts)}
+            ]
+        example = examples[prediction.id] if examples else None
+        inputs = [""] * len(parts)
+        if example is not None:
+            inputs = [part.input for part in example.parts]
+            inputs = ["\n".join(inputs)] if prediction.answers == "joined" else inputs
+        found.append(
+            [
+                Item(
+                    id=prediction.id,
+                    prediction=part["prediction"],
+                    references=tuple(part["reference"]),
+                    prompt=part["prompt"],
+                    instruction=example.instruction if example else "",
+                    input=input_,
+                    metadata=example.metadata if example else {},
+                    model=model,
+                    sample=prediction.sample,
+                    part=i,
+                )
+                for i, (part, input_) in enumerate(zip(parts, inputs, strict=True))
+            ]
+        )
+    return found
+
+
+def score_rows(
+    name: str, metrics: Sequence[str], items: Sequence[Sequence[Item]], outcomes: Iterable[Outcome]
+) -> Iterator[Score]:
+    """Rows for every prediction and metric; a value that is missing or not finite becomes a row with a status.
+
+    Of several answers that have a reference each, the row is their mean. A metric that is left out of all of them gets no row.
+
+    Args:
+        metrics: those that the scorer gives.
+        items: as `items_of` gives them.
+        outcomes: of all items, one after the other.
+    """
+    following = iter(outcomes)
+    for of_prediction in items:
+        found = [outcome for outcome in (next(following) for _ in of_prediction) if outcome is not None]
+        if not found:
+            continue
+        failure = next((outcome for outcome in found if isinstance(outcome, Failed)), None)
+        scored = [outcome for outcome in found if isinstance(outcome, Scored)]
+        given = [metric for metric in metrics if failure or any(metric not in outcome.left_out for outcome in scored)]
+        for i, metric in enumerate(given):
+            values = [outcome.metrics.get(metric, math.nan) for outcome in scored if metric not in outcome.left_out]
+            value = sum(values) / len(values) if values and not failure else math.nan
+            reason = failure.reason if failure else f"the value is {value}"
+            yield Score(
+                id=of_prediction[0].id,
+                sample=of_prediction[0].sample,
+                scorer=name,
+                metric=metric,
+                value=value if math.isfinite(value) else None,
+                status="ok" if math.isfinite(value) else f"failed: {reason}",
+                # Once for all metrics is enough.
+                detail=None if i else "\n".join(outcome.detail for outcome in found if outcome.detail is not None) or None,
+                parts={} if i else add_up(outcome.parts for outcome in scored),
+                usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in found).items()},
+            )
+
+
+def add_up(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The sums of counts, by their names."""
+    total: dict[str, float] = {}
+    for one in counts:
+        for key, value in one.items():
+            total[key] = total.get(key, 0) + value
+    return total

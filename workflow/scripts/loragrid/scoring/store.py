@@ -1,0 +1,78 @@
+"""How costly values are kept, so that each distinct answer is scored once."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from loragrid.runtime.files import fingerprint
+from loragrid.runtime.job import log
+from loragrid.runtime.journal import append_to_journal, read_journal
+from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+
+CHUNK = 1024
+"""Answers after which costly values are kept."""
+
+
+def content(item: Item) -> str:
+    """A hash of what decides on an answer's score, whoever gave the answer."""
+    return fingerprint([item.prediction, item.references, item.instruction, item.input])
+
+
+def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], score: ScorerFunction, store: Path) -> list[Outcome]:
+    """The outcomes of all items from a costly scorer, each distinct answer scored once and kept in a store.
+
+    Whoever has to start the scorer anyway also scores what others will ask for, unless somebody is doing that already: to load a model takes
+    longer than to score a file. Answers that share their references are scored together, so that these are looked at once.
+
+    Args:
+        others: answers that wait for the same scorer; only asked for if something is to be scored.
+        store: journal of the scorer; what makes outcomes differ beside the answers is for its name to tell.
+    """
+    known = read_journal(store)
+    wanted = {content(item): item for item in items}
+    if wanted.keys() - known.keys():
+        with turn(store.with_suffix(".lock")) as mine:
+            wanted |= {content(item): item for item in others()} if mine else {}
+            missing = sorted((item.references, key) for key, item in wanted.items() if key not in known)
+            log.info("%d answers to score, %d are known", len(missing), len(wanted) - len(missing))
+            with tqdm(total=len(missing), desc="scoring", unit="answer", mininterval=5) as progress:
+                for i in range(0, len(missing), CHUNK):
+                    keys = [key for _, key in missing[i : i + CHUNK]]
+                    outcomes = score([wanted[key] for key in keys])
+                    new = {key: _as_json(outcome) for key, outcome in zip(keys, outcomes, strict=True)}
+                    append_to_journal(store, new)
+                    known |= new
+                    progress.update(len(keys))
+    return [_from_json(known[content(item)]) for item in items]
+
+
+def _as_json(outcome: Outcome) -> Any:
+    if outcome is None:
+        return None
+    # What is empty comes back by itself.
+    return {key: value for key, value in outcome._asdict().items() if value or key in ("metrics", "reason")}
+
+
+def _from_json(value: Any) -> Outcome:
+    if value is None:
+        return None
+    return Failed(**value) if "reason" in value else Scored(**value)
+
+
+@contextmanager
+def turn(lock: Path) -> Iterator[bool]:
+    """Whether nobody else holds this lock, which is held until the block ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -1,0 +1,1 @@
+"""Words and labels: pure functions on text."""

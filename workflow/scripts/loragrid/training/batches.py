@@ -1,0 +1,230 @@
+"""Training examples as token ids, and how an optimiser step is cut into forward passes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from loragrid.data.render import Renderer, render, zero_shot
+from loragrid.models.sequences import common_length
+
+if TYPE_CHECKING:
+    from loragrid.data.tokens import Tokenised
+    from loragrid.records import Example
+    from loragrid.training.settings import Training
+
+LEAST_IN_COMMON = 16
+"""Tokens: to share fewer among the examples of a row would cost about as much as to compute them for each."""
+
+
+class Encoded(NamedTuple):
+    """An example as token ids. The tokens from `target_start` on are learnt."""
+
+    ids: list[int]
+    target_start: int
+
+    @property
+    def nb_targets(self) -> int:
+        return len(self.ids) - self.target_start
+
+    @property
+    def shareable(self) -> list[int]:
+        """The tokens before the first that predicts a target."""
+        return self.ids[: self.target_start - 1]
+
+
+class Batch(NamedTuple):
+    """One forward pass."""
+
+    input_ids: torch.Tensor
+    """Shape (rows, longest)."""
+    position_ids: torch.Tensor | None
+    """Shape (rows, longest); None where every row is one example, from position 0 on."""
+    predicting: torch.Tensor
+    """Shape (rows, longest): True where the next token is a target."""
+    targets: torch.Tensor
+    """Shape (targets,): the tokens to predict, in the order of `predicting`."""
+    lengths: torch.Tensor
+    """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
+    sections: list[int]
+    """Of a packed row: tokens of the beginning that its examples share, then of what follows in each."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(part.to(device) if isinstance(part, torch.Tensor) else part for part in self))  # type: ignore[arg-type]
+
+
+def encode(
+    renderer: Renderer,
+    examples: Sequence[Example],
+    tokenised: Mapping[str, Sequence[Tokenised]],
+    loss_computation: str,
+    max_length: int,
+) -> tuple[list[Encoded], list[str], list[str]]:
+    """Make training examples; the first reference is the answer to learn.
+
+    Args:
+        tokenised: token ids of each prompt, by the example's id. What is too long is rendered anew, with its input cut. An
+            example without any (its answers have one reference together) is dropped.
+
+    Returns:
+        The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
+    """
+    encoded, truncated, dropped = [], [], []
+    for example in examples:
+        if not (of_example := tokenised.get(example.id)):
+            dropped.append(example.id)
+            continue
+        for part, (prompt_ids, answer_ids) in zip(example.parts, of_example, strict=True):
+            if len(prompt_ids) + len(answer_ids) > max_length:
+                rendered = render(renderer, zero_shot(part), part.references[0], max_length)
+                if rendered is None:
+                    dropped.append(example.id)
+                    continue
+                truncated.append(example.id)
+                prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
+            # Nothing comes before the first token, so it cannot be a target.
+            target_start = len(prompt_ids) if loss_computation == "completion" else 1
+            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
+    return encoded, truncated, dropped
+
+
+def steps_of(lengths: Sequence[int], config: Training, seed: int) -> tuple[list[list[int]], int]:
+    """The examples of each optimiser step: a new random permutation in each epoch.
+
+    The last step of an epoch may be smaller. A fraction of an epoch is rounded up to whole steps.
+
+    Args:
+        lengths: tokens of each example.
+
+    Returns:
+        The indices of each step's examples, and the number of steps in the first epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    steps: list[list[int]] = []
+    steps_per_epoch = wanted = 0
+    while not steps or len(steps) < wanted:
+        order = torch.randperm(len(lengths), generator=generator).tolist()
+        steps += _cut_into_steps(order, lengths, config)
+        if not steps_per_epoch:
+            steps_per_epoch = len(steps)
+            wanted = config.max_steps or math.ceil(config.epochs * steps_per_epoch)
+    return steps[:wanted], steps_per_epoch
+
+
+def _cut_into_steps(order: Sequence[int], lengths: Sequence[int], config: Training) -> list[list[int]]:
+    if config.batch_tokens is None:
+        return [list(order[i : i + config.batch_size]) for i in range(0, len(order), config.batch_size)]
+    steps: list[list[int]] = []
+    tokens = 0
+    for index in order:
+        tokens += lengths[index]
+        if not steps or tokens > config.batch_tokens:
+            steps.append([])
+            tokens = lengths[index]
+        steps[-1].append(index)
+    return steps
+
+
+class _Row(NamedTuple):
+    examples: list[int]
+    beginning: list[int]
+    """What all examples begin with; the row holds it once."""
+    total: int
+    """Tokens of all examples."""
+
+    @property
+    def tokens(self) -> int:
+        return self.total - (len(self.examples) - 1) * len(self.beginning)
+
+
+def pack(lengths: Sequence[int], beginnings: Sequence[list[int]], max_tokens: int) -> list[list[int]]:
+    """Divide examples among rows of at most `max_tokens` tokens: each, the longest first, where it adds least and fits best.
+
+    An example adds its tokens without the beginning that it has in common with the row. Where nothing is in common this is
+    best-fit decreasing, Johnson (1973); for language models Ding et al. (2024, arXiv:2404.10830).
+
+    Args:
+        lengths: tokens of each example.
+        beginnings: token ids at the start of each example that a row may hold once for several.
+
+    Returns:
+        The indices of each row's examples.
+    """
+    rows: list[_Row] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        beginning, length = beginnings[index], lengths[index]
+        joined = [_Row([*row.examples, index], common_beginning([row.beginning, beginning]), row.total + length) for row in rows]
+        fitting = [i for i, row in enumerate(joined) if row.tokens <= max_tokens]
+        if fitting:
+            best = min(fitting, key=lambda i: (joined[i].tokens - rows[i].tokens, -joined[i].tokens))
+            rows[best] = joined[best]
+        else:
+            rows.append(_Row([index], beginning, length))
+    return [row.examples for row in rows]
+
+
+def common_beginning(beginnings: Sequence[list[int]]) -> list[int]:
+    """The token ids that all begin with; none where they are too few to be worth it."""
+    number = common_length(beginnings)
+    return beginnings[0][:number] if number >= LEAST_IN_COMMON else []
+
+
+def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:
+    """The forward passes of one process. Every process has as many; an empty one stands where there are too few.
+
+    Large passes are halved until they can be shared out evenly, and passes of similar size run at the same time.
+    """
+    shared = [list(one) for one in passes]
+    while len(shared) % nb_ranks and any(len(one) > 1 for one in shared):
+        largest = max((one for one in shared if len(one) > 1), key=lambda one: sum(lengths[i] for i in one))
+        shared.remove(largest)
+        shared += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
+    shared.sort(key=lambda one: -sum(lengths[i] for i in one))
+    shared += [[]] * (-len(shared) % nb_ranks)
+    return shared[rank::nb_ranks]
+
+
+def collate(examples: Sequence[Encoded], pad: int) -> Batch:
+    """One example a row, padded on the right.
+
+    Attention is causal, so that no token sees the padding behind it; no mask is needed, and positions count from 0.
+    """
+    length = max(len(example.ids) for example in examples)
+    input_ids = torch.tensor([example.ids + [pad] * (length - len(example.ids)) for example in examples])
+    lengths = torch.tensor([[len(e.ids)] * len(e.ids) + [0] * (length - len(e.ids)) for e in examples])
+    predicting = torch.tensor([_predicting(e, length) for e in examples])
+    return Batch(input_ids, None, predicting, _targets(examples), lengths, [])
+
+
+def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
+    """All examples in one row, without padding; positions start again with each. Attention has to keep them apart.
+
+    Args:
+        share_beginning: whether what all examples begin with stands in the row only once, before what follows in each.
+    """
+    shared = len(common_beginning([e.shareable for e in examples])) if share_beginning and len(examples) > 1 else 0
+    first, lengths = examples[0].ids[:shared], [len(e.ids) for e in examples]
+    input_ids = torch.tensor([[*first, *(token for e in examples for token in e.ids[shared:])]])
+    position_ids = torch.tensor([[*range(shared), *(i for length in lengths for i in range(shared, length))]])
+    predicting = [p for e in examples for p in _predicting(e, len(e.ids))[shared:]]
+    of_length = [length for length in lengths for _ in range(shared, length)]
+    return Batch(
+        input_ids,
+        position_ids,
+        torch.tensor([[False] * shared + predicting]),
+        _targets(examples),
+        torch.tensor([[shared] * shared + of_length]),
+        [shared, *(length - shared for length in lengths)],
+    )
+
+
+def _predicting(example: Encoded, length: int) -> list[bool]:
+    return [example.target_start - 1 <= i < len(example.ids) - 1 for i in range(length)]
+
+
+def _targets(examples: Sequence[Encoded]) -> torch.Tensor:
+    return torch.tensor([token for e in examples for token in e.ids[e.target_start :]], dtype=torch.long)
