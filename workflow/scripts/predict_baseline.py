@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from loragrid.data.splitting import subset
-from loragrid.inference.baselines import answer, baseline_prediction, label_of_task
+from loragrid.inference.baselines import answer, baseline_prediction
 from loragrid.layout import BASELINE
 from loragrid.records import Example, read_records, write_records
 from loragrid.runtime.job import logged
+from loragrid.scoring.labels import label_of_task
 from loragrid.scoring.settings import parse_scorer
 
 if TYPE_CHECKING:

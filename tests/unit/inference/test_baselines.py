@@ -3,8 +3,9 @@ import tracemalloc
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.inference.baselines import answer, baseline_prediction, label_of_task, most_frequent, nearest
+from loragrid.inference.baselines import answer, baseline_prediction, most_frequent, nearest
 from loragrid.records import Example
+from loragrid.scoring.labels import label_of_task
 from loragrid.scoring.settings import LabelScorer, RougeScorer, TrueFalseScorer
 
 

@@ -6,15 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import written_whole
-
-if TYPE_CHECKING:
-    from loragrid.scoring.protocol import Item
 
 
 class Record(BaseModel):
@@ -214,6 +211,16 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
             file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=False) + "\n")
 
 
-def question(example: Example | Item) -> str:
+class Asked(Protocol):
+    """An example, or an answer to one."""
+
+    @property
+    def instruction(self) -> str: ...
+
+    @property
+    def input(self) -> str: ...
+
+
+def question(example: Asked) -> str:
     """Instruction and input of an example, or of an answer to it, as a person would put them."""
     return "\n\n".join(filter(None, [example.instruction, example.input]))

@@ -9,7 +9,6 @@ from typing import Any
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
 from loragrid.runtime.templates import fill_template
-from loragrid.scoring.settings import LabelScorer, Scorer, TrueFalseScorer
 from loragrid.text.words import sentences
 
 NEAREST_BLOCK = 128
@@ -87,22 +86,6 @@ def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
     # All similarities at once would be nearly as many numbers as there are pairs of texts.
     blocks = (asked[i : i + NEAREST_BLOCK] @ known.T for i in range(0, len(texts), NEAREST_BLOCK))
     return [int(row.argmax()) for block in blocks for row in block]
-
-
-def label_of_task(scorers: Sequence[Scorer]) -> Callable[[str], str]:
-    """What of an output counts as its label, by the first scorer of labels; else all of it."""
-    for scorer in scorers:
-        match scorer:
-            case LabelScorer():
-                from loragrid.text.labels import label_reader
-
-                read = label_reader(scorer.labels, scorer.read)
-                return lambda text: read(text) or ""
-            case TrueFalseScorer():
-                from loragrid.text.labels import verdict
-
-                return lambda text: verdict(text, scorer.cut)
-    return str
 
 
 def baseline_prediction(axes: Mapping[str, Any], example: Example, answers: Sequence[str]) -> Prediction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.settings import LabelScorer, Scorer, TrueFalseScorer
 from loragrid.text.labels import Labels, label_reader, verdict
 from loragrid.text.words import shortened
 
@@ -44,3 +45,15 @@ def true_false(cut: bool) -> ScorerFunction:
         return Scored({"accuracy": float(given in wanted), "tie": float(given == "tie")}, given)
 
     return lambda items: [score_one(item) for item in items]
+
+
+def label_of_task(scorers: Sequence[Scorer]) -> Callable[[str], str]:
+    """What of an output counts as its label, by the first scorer of labels; else all of it."""
+    for scorer in scorers:
+        match scorer:
+            case LabelScorer():
+                read = label_reader(scorer.labels, scorer.read)
+                return lambda text: read(text) or ""
+            case TrueFalseScorer():
+                return lambda text: verdict(text, scorer.cut)
+    return str
