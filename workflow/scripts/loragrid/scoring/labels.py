@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
