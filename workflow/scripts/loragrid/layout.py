@@ -1,19 +1,48 @@
-"""What a result is called: names of runs and of evaluations."""
+"""What a result file is called: every path, pattern and run name is built and parsed here and nowhere else.
+
+Paths are relative to the working directory. A pattern is a path with `{wildcards}`, as Snakemake has them.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Self
+
+RESULTS = "results"
+
+NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+"""What a name in the configuration looks like. Two underscores never stand in one: they separate the parts of a run's name."""
 
 EXTERNAL = "external"
 """Stands where a base model's name would stand, for external predictions that name none."""
 
-
 BASELINE = "baseline"
 """Stands where a base model's name would stand, for trivial baselines."""
 
-
 BASE = "base"
 """Stands for the untrained base model where a run's name would stand."""
+
+USUAL = ("zero_shot", "default", "greedy")
+"""Prompting, prompt variant and decoding where nothing else is said."""
+
+TRAINED_RUN = rf"{NAME}(?:__{NAME})+"
+RUN_OR_BASE = rf"{BASE}|{TRAINED_RUN}"
+CONSTRAINTS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("task", "sample_type", "base_model", "mix", "scorer", "prompting", "evaluation", "annotator"),
+        NAME,
+    ),
+    "nb_samples": r"\d+",
+    "mix_seed": r"\d+",
+    "run": rf"{NAME}(?:__{NAME})*",
+    "variant": rf"(?:~{NAME}~{NAME}(?:~{NAME})?)?",
+    "package": r"[^/]+==[^/]+",
+    "kind": r"whl|tar\.gz",
+}
+"""Regular expressions of the values that wildcards take."""
 
 
 class Run(NamedTuple):
@@ -36,6 +65,42 @@ class Run(NamedTuple):
             f"__{self.config}__{self.loss_computation}__seed{self.seed}"
         )
 
+    @classmethod
+    def parse(cls, name: str, base_model: str = "") -> Self | None:
+        """The run that a name is of; None for names of other things, such as `BASE` or external predictions."""
+        match = _RUN.fullmatch(name)
+        if match is None:
+            return None
+        task, sample_type, mix, nb_samples, config, loss_computation, seed = match.groups()
+        return cls(base_model, task, sample_type, mix, int(nb_samples), config, loss_computation, int(seed))
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """The wildcards of what is made of the run on its own data set."""
+        return {"base_model": self.base_model, "task": self.task, "sample_type": self.sample_type, "run": self.name}
+
+
+# Numbers as they are written: without leading zeros.
+_NUMBER = r"(0|[1-9]\d*)"
+_RUN = re.compile("__".join((rf"({NAME})",) * 3 + (f"n{_NUMBER}",) + (rf"({NAME})",) * 2 + (f"seed{_NUMBER}",)))
+
+
+class Dataset(NamedTuple):
+    """A task in one sample type."""
+
+    task: str
+    sample_type: str
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """The wildcards of the data set's files."""
+        return self._asdict()
+
+    @classmethod
+    def of(cls, path: str | Path) -> Self:
+        """The data set that a file of it, below `results/datasets`, belongs to."""
+        return cls(*Path(path).parts[-3:-1])
+
 
 class Evaluation(NamedTuple):
     """One set of predictions: by a run, a base model or somebody else, on one data set, asked in one way."""
@@ -45,9 +110,14 @@ class Evaluation(NamedTuple):
     sample_type: str
     run: str
     """Name of the run or of the external predictions, or `BASE`."""
-    prompting: str = "zero_shot"
-    prompt: str = "default"
-    decoding: str = "greedy"
+    prompting: str = USUAL[0]
+    prompt: str = USUAL[1]
+    decoding: str = USUAL[2]
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is evaluated on."""
+        return Dataset(self.task, self.sample_type)
 
     @property
     def variant(self) -> str:
@@ -55,9 +125,223 @@ class Evaluation(NamedTuple):
         asked = [self.prompting, self.prompt, *([] if self.decoding == USUAL[2] else [self.decoding])]
         return "" if tuple(asked) == USUAL[:2] else "".join(f"~{part}" for part in asked)
 
+    @property
+    def place(self) -> str:
+        """Where its predictions stand below `results/predictions`, without an ending."""
+        return f"{self.task}/{self.sample_type}/{self.base_model}/{self.run}{self.variant}"
 
-USUAL = ("zero_shot", "default", "greedy")
-"""Prompting, prompt variant and decoding where nothing else is said."""
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """The wildcards of its predictions, with the parts of the variant beside it."""
+        return self._asdict() | {"variant": self.variant}
+
+    @classmethod
+    def from_wildcards(cls, wildcards: Mapping[str, str]) -> Self:
+        """The evaluation that the wildcards of predictions or scores name."""
+        run, *asked = f"{wildcards['run']}{wildcards.get('variant', '')}".split("~")
+        return cls(wildcards["base_model"], wildcards["task"], wildcards["sample_type"], run, *asked)
+
+    @classmethod
+    def of_place(cls, place: str) -> Self:
+        """The inverse of `place`."""
+        task, sample_type, base_model, run = place.split("/")
+        return cls.from_wildcards({"base_model": base_model, "task": task, "sample_type": sample_type, "run": run})
+
+    @classmethod
+    def of_scores(cls, path: str | Path) -> Self:
+        """The evaluation whose scores a file holds."""
+        return cls.of_place("/".join(Path(path).parts[-5:-1]))
+
+    @classmethod
+    def of_predictions(cls, path: str | Path) -> Self:
+        """The evaluation whose predictions a file holds."""
+        *folders, name = Path(path).parts[-4:]
+        return cls.of_place("/".join([*folders, name.removesuffix(".jsonl")]))
+
+
+class Files(NamedTuple):
+    """What a job of a rule leaves: patterns of its outputs by name, of its log and of its benchmark."""
+
+    outputs: Mapping[str, str]
+    log: str
+    benchmark: str
+
+    def path(self, output: str, wildcards: Mapping[str, object]) -> str:
+        """An output's path, for the job that the wildcards name."""
+        return self.outputs[output].format_map(wildcards)
+
+    def wildcards(self, output: str, path: str | Path) -> dict[str, str] | None:
+        """The wildcards of the job that has made a file as this output; None if it is none."""
+        match = _regular_expression(self.outputs[output]).fullmatch(Path(path).as_posix())
+        return match.groupdict() if match else None
+
+
+@cache
+def _regular_expression(pattern: str) -> re.Pattern[str]:
+    """What a pattern matches. A storage puts the place of its local copies in front of a path."""
+    seen: set[str] = set()
+
+    def group(part: re.Match[str]) -> str:
+        name = part[1]
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return f"(?P<{name}>{CONSTRAINTS[name]})"
+
+    parts = re.split(r"(\{\w+\})", pattern)
+    return re.compile(
+        "(?:.*/)?" + "".join(re.sub(r"\{(\w+)\}", group, part) if part[:1] == "{" else re.escape(part) for part in parts)
+    )
+
+
+def _files(job: str, **outputs: str) -> Files:
+    """The files of a rule whose jobs are told apart by `job`, a pattern; outputs are given below `results`."""
+    return Files(
+        {name: f"{RESULTS}/{path}" for name, path in outputs.items()},
+        log_file(job),
+        f"{RESULTS}/benchmarks/{job}.jsonl",
+    )
+
+
+def log_file(job: str) -> str:
+    """The log of a job, or of the jobs of a pattern."""
+    return f"{RESULTS}/logs/{job}.log"
+
+
+def _in_folder(folder: str, **files: str) -> dict[str, str]:
+    return {name: f"{folder}/{file}" for name, file in files.items()}
+
+
+_TRAINED = "{task}/{sample_type}/{base_model}/{run}"
+_MIX = "mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}"
+_OUTCOME = {"losses": "loss.csv", "manifest": "manifest.json"}
+
+FETCH_PACKAGE = _files("packages/{package}.{kind}", package="packages/{package}.{kind}")
+IMPORT_MODEL = _files(
+    "models/{base_model}",
+    **_in_folder(
+        "models/{base_model}",
+        config="config.json",
+        model="model.safetensors",
+        tokenizer="tokenizer.json",
+        tokenizer_config="tokenizer_config.json",
+        manifest="manifest.json",
+    ),
+)
+PREPARE_DATASET = _files(
+    "datasets/{task}/{sample_type}",
+    **_in_folder(
+        "datasets/{task}/{sample_type}",
+        train="train.jsonl",
+        validation="validation.jsonl",
+        test="test.jsonl",
+        manifest="manifest.json",
+    ),
+)
+DECONTAMINATE = _files("leaks/{task}/{sample_type}", leaks="datasets/{task}/{sample_type}/leaks.json")
+MAKE_MIX = _files(_MIX, **_in_folder(_MIX, train="train.jsonl", validation="validation.jsonl", manifest="manifest.json"))
+TOKENISE = _files("tokens/{base_model}/{task}/{sample_type}", tokens="tokens/{base_model}/{task}/{sample_type}.parquet")
+TRAIN = _files(
+    f"adapters/{_TRAINED}",
+    **_in_folder(f"adapters/{_TRAINED}", adapter="adapter_model.safetensors", adapter_config="adapter_config.json", **_OUTCOME),
+)
+TRAIN_FULL = TRAIN._replace(
+    outputs={
+        name: f"{RESULTS}/{path}"
+        for name, path in _in_folder(
+            f"finetuned/{_TRAINED}", adapter="model.safetensors", adapter_config="config.json", **_OUTCOME
+        ).items()
+    }
+)
+SELECT_DEMONSTRATIONS = _files(
+    "demonstrations/{task}/{sample_type}/{prompting}", demonstrations="demonstrations/{task}/{sample_type}/{prompting}.json"
+)
+PREDICT = _files(
+    f"predictions/{_TRAINED}{{variant}}",
+    predictions=f"predictions/{_TRAINED}{{variant}}.jsonl",
+    manifest=f"predictions/{_TRAINED}{{variant}}.manifest.json",
+)
+IMPORT_PREDICTIONS = _files(
+    f"predictions/{_TRAINED}", predictions=f"predictions/{_TRAINED}.jsonl", manifest=f"predictions/{_TRAINED}.manifest.json"
+)
+PREDICT_BASELINE = _files(
+    f"predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}",
+    predictions=f"predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.jsonl",
+)
+CHECK = _files("checks/{base_model}/{run}", check="checks/{base_model}/{run}.json")
+FAILED_CHECK = f"{RESULTS}/checks/{{base_model}}/{{run}}.failed.json"
+"""The evidence of a check that failed."""
+SCORE = _files(f"scores/{_TRAINED}{{variant}}/{{scorer}}", scores=f"scores/{_TRAINED}{{variant}}/{{scorer}}.jsonl")
+DESCRIBE_MODEL = _files(f"cards/{_TRAINED}", card=f"adapters/{_TRAINED}/README.md")
+DESCRIBE_FULL_MODEL = DESCRIBE_MODEL._replace(outputs={"card": f"{RESULTS}/finetuned/{_TRAINED}/README.md"})
+EXPORT = _files(
+    f"exports/{_TRAINED}{{variant}}",
+    jsonl=f"exports/{_TRAINED}{{variant}}.jsonl",
+    csv=f"exports/{_TRAINED}{{variant}}.csv",
+)
+HUMAN_SHEET = _files(
+    "human_sheets/{evaluation}/{annotator}",
+    csv="human_sheets/{evaluation}/{annotator}.csv",
+    xlsx="human_sheets/{evaluation}/{annotator}.xlsx",
+)
+MERGE = _files(
+    f"merged/{_TRAINED}",
+    **_in_folder(f"merged/{_TRAINED}", model="model.safetensors", config="config.json", card="README.md"),
+)
+PUSH = _files(f"pushed/{_TRAINED}", receipt=f"pushed/{_TRAINED}.json")
+
+TABLES, FIGURES = f"{RESULTS}/tables", f"{RESULTS}/figures"
+ANALYSE = _files(
+    "analyse",
+    **_in_folder(
+        "tables",
+        scores="scores.csv",
+        scores_parquet="scores.parquet",
+        comparisons="comparisons.csv",
+        comparisons_parquet="comparisons.parquet",
+        groups="groups.csv",
+        groups_parquet="groups.parquet",
+        transfer="transfer.csv",
+        transfer_parquet="transfer.parquet",
+        predictions="predictions.parquet",
+        losses="losses.csv",
+        losses_parquet="losses.parquet",
+        training_costs="training_costs.csv",
+        prediction_costs="prediction_costs.csv",
+        agreement="agreement.csv",
+        scoring_costs="scoring_costs.csv",
+    ),
+    **_in_folder(
+        "figures",
+        learning_curves="learning_curves.svg",
+        learning_curves_png="learning_curves.png",
+        loss_curves="loss_curves.svg",
+        loss_curves_png="loss_curves.png",
+    ),
+)
+DESCRIBE_DATA = _files(
+    "describe_data",
+    **_in_folder("tables", data_sets="data_sets.csv", mixes="mixes.csv", lengths="lengths.csv"),
+    **_in_folder("figures", figure="lengths.svg", figure_png="lengths.png"),
+)
+REPORT = _files("report", report="report.html")
+
+PARTIAL = f"{RESULTS}/partial"
+"""Folder of the report on what is there so far."""
+PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"
+PRUNABLE, PRUNABLE_PATHS = f"{RESULTS}/prunable.csv", f"{RESULTS}/prunable.txt"
+TRACKERS = f"{RESULTS}/trackers/{{base_model}}/{{run}}"
+"""Folder of what a tracker keeps of a training."""
+
+STATE = f"{RESULTS}/.state"
+"""Folder of unfinished and costly work, which no rule declares."""
+TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
+SCORE_STATES, JUDGEMENT_STATES = f"{STATE}/scores", f"{STATE}/judgements"
+
+
+def folder_of(pattern: str) -> str:
+    """The folder of a path or pattern."""
+    return pattern.rpartition("/")[0]
 
 
 def parse_variant(name: str) -> tuple[str, str, str, str]:

@@ -1,0 +1,80 @@
+import itertools
+
+import pytest
+
+from loragrid import layout
+from loragrid.layout import BASE, Dataset, Evaluation, Files, Run
+
+ODD_NAMES = ["a", "0", "n4", "seed1", "a_b", "a.b-c_d", "base", "full", "A1.2"]
+VALUES = {
+    "task": "t_1",
+    "sample_type": "s.t",
+    "base_model": "m-1b",
+    "mix": "n4",
+    "nb_samples": "16",
+    "mix_seed": "0",
+    "run": "t__s__n4__n4__c__completion__seed0",
+    "variant": "~few~default~warm",
+    "scorer": "rouge",
+    "prompting": "few",
+    "evaluation": "people",
+    "annotator": "ann",
+    "package": "a-b.c==1.0",
+    "kind": "tar.gz",
+}
+
+
+def all_files() -> dict[str, Files]:
+    return {name: files for name, files in vars(layout).items() if isinstance(files, Files)}
+
+
+@pytest.mark.parametrize(("task", "mix", "config"), itertools.product(ODD_NAMES, repeat=3))
+def test_name_of_a_run_tells_the_run(task, mix, config):
+    run = Run("m", task, "s", mix, 0, config, "full", 10)
+    assert Run.parse(run.name, "m") == run
+
+
+@pytest.mark.parametrize("name", [BASE, "gpt-4", "a__b", "t__s__m__4__c__full__seed1", "t__s__m__n04__c__full__seed1", "t__s"])
+def test_name_of_something_else_is_no_run(name):
+    assert Run.parse(name) is None
+
+
+@pytest.mark.parametrize(
+    "asked", [(), ("few",), ("zero_shot", "other"), ("zero_shot", "default", "warm"), ("few", "v.1", "warm"), ("few", "default")]
+)
+def test_place_of_predictions_tells_who_was_asked_what_and_how(asked):
+    evaluation = Evaluation("m", "t", "s", "t__s__x__n4__c__full__seed1", *asked)
+    assert Evaluation.of_place(evaluation.place) == evaluation
+    assert Evaluation.from_wildcards(evaluation.wildcards) == evaluation
+    of_predictions = layout.PREDICT.path("predictions", evaluation.wildcards)
+    assert Evaluation.of_predictions(of_predictions) == evaluation
+    of_scores = layout.SCORE.path("scores", evaluation.wildcards | {"scorer": "rouge"})
+    assert Evaluation.of_scores(of_scores) == evaluation
+
+
+def test_usual_way_of_asking_adds_nothing_to_the_name():
+    assert Evaluation("m", "t", "s", BASE).place == "t/s/m/base"
+    assert Evaluation("m", "t", "s", BASE, "few").place == "t/s/m/base~few~default"
+
+
+@pytest.mark.parametrize("name", sorted(all_files()))
+def test_path_of_every_output_tells_the_wildcards_of_its_job(name):
+    files = all_files()[name]
+    for output, pattern in files.outputs.items():
+        wildcards = {key: value for key, value in VALUES.items() if f"{{{key}}}" in pattern}
+        path = files.path(output, VALUES)
+        assert path.startswith("results/")
+        assert files.wildcards(output, path) == wildcards
+        # As the local copy of a storage.
+        assert files.wildcards(output, f".snakemake/storage/fs/{path}") == wildcards
+        assert files.wildcards(output, f"{path}.other") is None
+
+
+def test_no_two_outputs_of_rules_that_make_other_things_share_a_name():
+    apart = {name: files for name, files in all_files().items() if name not in ("IMPORT_PREDICTIONS", "PREDICT_BASELINE")}
+    paths = [files.path(output, VALUES) for files in apart.values() for output in files.outputs]
+    assert len(paths) == len(set(paths))
+
+
+def test_data_set_is_told_from_any_of_its_files():
+    assert Dataset.of("results/datasets/t/s/test.jsonl") == Dataset("t", "s")
