@@ -14,7 +14,7 @@ from loragrid.errors import UserError
 from loragrid.inference import Decoding, Question, generate
 from loragrid.render import Request, make_renderer, render
 from loragrid.server import pause
-from servers import SLOW_S
+from servers import ANSWER_S
 
 INPUTS = ("What is the capital of France?", "Name a colour.", "How many legs has a spider?", "Say hello.", "What is ice?")
 EIGHT = Decoding(max_new_tokens=8)
@@ -50,7 +50,7 @@ def test_server_gives_the_same_texts_as_the_model_itself(gate, smollm2, prompts,
 @pytest.mark.parametrize("fault", ["429", "500", "503", "malformed", "empty", "dropped", "slow"])
 def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, smollm2, prompts, smollm2_answers, fault):
     gate.faults = [None, fault]
-    answers = ask(smollm2, prompts[:3], timeout_s=SLOW_S - 1)
+    answers = ask(smollm2, prompts[:3], timeout_s=ANSWER_S)
     assert [one.text for one in answers] == [one.text for [one] in generate(smollm2_answers, prompts[:3], EIGHT)]
     assert len(gate.requests) == 4
 
