@@ -74,7 +74,7 @@ def test_prompt_variant_changes_the_prompt_of_its_predictions(grid):
 
 def test_upload_names_its_repository(grid, make_grid):
     assert told("push", grid, OF_RUN)["hub"]["repository"] == "me/t-lora"
-    with pytest.raises(UserError, match="^hub: this section is missing"):
+    with pytest.raises(UserError, match=r"^hub: this section is missing"):
         told("push", make_grid(hub=None), OF_RUN)
 
 
