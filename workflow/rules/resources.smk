@@ -77,12 +77,12 @@ def planned_rules():
     """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
     local_results("plan")
     planned = {}
-    for rule in workflow.rules:
-        if rule.output:
-            decider = next((name for name in ("scorer", "base_model") if name in rule.wildcard_names), "")
+    for workflow_rule in workflow.rules:
+        if workflow_rule.output:
+            decider = next((name for name in ("scorer", "base_model") if name in workflow_rule.wildcard_names), "")
             values = {"scorer": CONFIG.scorers, "base_model": CONFIG.models}.get(decider, {})
-            asked = {value: asked_resources(rule, {decider: value}) for value in ("", *values)}
-            planned[rule.name] = {"pattern": rule.output[0].regex().pattern, "decider": decider, "asked": asked}
+            asked = {value: asked_resources(workflow_rule, {decider: value}) for value in ("", *values)}
+            planned[workflow_rule.name] = {"pattern": workflow_rule.output[0].regex().pattern, "decider": decider, "asked": asked}
     return planned
 
 
