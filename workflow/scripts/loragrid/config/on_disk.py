@@ -9,7 +9,6 @@ from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
 from loragrid.inference.settings import VllmEngine
-from loragrid.models.sources import PathSource
 from loragrid.runtime.templates import syntax_error
 from loragrid.scoring.settings import scorer_files
 from loragrid.training.settings import ContinuedTraining
@@ -28,8 +27,8 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     pretrained = (("models", config.models), ("encoders", config.encoders), ("reward_models", config.reward_models))
     for section, entries in pretrained:
         for name, entry in entries.items():
-            if isinstance(entry.source, PathSource):
-                yield f"{section}.{name}.source.path", entry.source.path, Path.exists
+            for key, path in entry.source.local_files().items() if entry.source else ():
+                yield f"{section}.{name}.source.{key}", path, Path.exists
     for name, model in config.models.items():
         if model.chat_template is not None:
             yield f"models.{name}.chat_template", model.chat_template, Path.is_file

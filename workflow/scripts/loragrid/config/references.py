@@ -9,7 +9,6 @@ from loragrid.config.blocks import broken_block
 from loragrid.config.evaluation import ExternalPredictions
 from loragrid.config.messages import unknown_name
 from loragrid.config.root import Config
-from loragrid.data.prompting import Retrieved
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
 from loragrid.errors import UserError
@@ -41,8 +40,8 @@ def broken_references(config: Config) -> Iterator[str]:
     for name, task in config.tasks.items():
         yield from _broken_task(config, f"tasks.{name}", task)
     for name, prompting in config.promptings.items():
-        if isinstance(prompting, Retrieved) and prompting.encoder not in config.encoders:
-            yield unknown_name(f"promptings.{name}.encoder", "encoder", prompting.encoder, config.encoders)
+        if (encoder := prompting.needed_encoder) is not None and encoder not in config.encoders:
+            yield unknown_name(f"promptings.{name}.encoder", "encoder", encoder, config.encoders)
     yield from _kept_names(config)
     for name, model in config.models.items():
         if isinstance(model.engine, VllmEngine) and model.quantization != "none":

@@ -134,11 +134,6 @@ AnyMix = Annotated[Mix, OneOf("recipe")]
 """A mix of one of the recipes."""
 
 
-def mix_tasks(mix: Mix) -> list[str]:
-    """The tasks that a mix names."""
-    return mix.named_tasks
-
-
 def make_mix(
     recipe: Mix,
     target: str,

