@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from loragrid.data.render import Rendered, Renderer, Request, end_tokens, load_renderer, render
-from loragrid.inference.hf import answer_with
+from loragrid.inference.batching import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.device import device_name, keep_freed_memory, type_name
 from loragrid.models.importing import import_base_model

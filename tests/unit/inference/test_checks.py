@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from loragrid.data.render import make_renderer, render, zero_shot
+from loragrid.inference.batching import answer_with
 from loragrid.inference.checks import check_generation, differs_from_base, last_logits, same_texts
-from loragrid.inference.hf import answer_with
 from loragrid.inference.protocol import Decoding
 from loragrid.models.loading import load_base_model
 from loragrid.training.methods import make_trainable

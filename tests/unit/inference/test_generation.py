@@ -6,8 +6,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from loragrid.data.render import Rendered
 from loragrid.errors import UserError
+from loragrid.inference.batching import answer_with
 from loragrid.inference.generation import attends_from_cache, generate_together, make_choice
-from loragrid.inference.hf import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import COMPARED

@@ -10,7 +10,6 @@ from loragrid.config.messages import unknown_name
 from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
-from loragrid.inference.settings import HfEngine, OpenAiEngine
 from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
 
 
@@ -86,7 +85,7 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
             said = "has no source, so that it cannot be trained; leave out mixes, nb_samples and configs."
             yield f"{where}.base_models: '{name}' {said}"
             continue
-        if isinstance(model.engine, OpenAiEngine) and not model.engine.load_adapters:
+        if not model.engine.loads_adapters:
             said = f"its server would have to load them (models.{name}.engine.load_adapters)."
             yield f"{where}.base_models: runs of '{name}' cannot be asked; {said}"
         for key in filter(config.configs.__contains__, dict.fromkeys(block.configs)):
@@ -98,12 +97,12 @@ def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[
     """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
     if isinstance(training, FullTraining) and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
-    if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+    if isinstance(training, FullTraining) and not model.engine.loads_whole_models:
         yield f"trains all weights of '{name}', whose server can load adapters only."
     is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
         isinstance(training, LoraTraining) and not training.dora
     )
-    if not is_plain and not isinstance(model.engine, HfEngine):
+    if not is_plain and not model.engine.loads_any_adapter:
         yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 

@@ -122,18 +122,6 @@ class HubUpload(Section):
     dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
 
 
-class Checks(Section):
-    """The generation check that every model goes through."""
-
-    examples: int = Field(2, ge=1, description="Test examples per model.")
-    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
-    compare_engines: bool = Field(
-        True,
-        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
-        "the same; for servers only if the model's `dtype` says float32.",
-    )
-
-
 class ReportSettings(Section):
     """What the report shows."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
-from loragrid.inference.settings import VllmEngine
 from loragrid.runtime.templates import syntax_error
 from loragrid.scoring.settings import scorer_files
 from loragrid.training.settings import ContinuedTraining
@@ -32,8 +31,7 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, model in config.models.items():
         if model.chat_template is not None:
             yield f"models.{name}.chat_template", model.chat_template, Path.is_file
-        if isinstance(model.engine, VllmEngine) and model.engine.python is not None:
-            yield f"models.{name}.engine.python", model.engine.python, Path.is_file
+        yield from ((f"models.{name}.engine.{key}", path, Path.is_file) for key, path in model.engine.files().items())
     for name, training in config.configs.items():
         # What the workflow itself makes need not be there yet.
         if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):

@@ -217,7 +217,7 @@ def estimate_job(
     scaled = [one._replace(effort=one.effort * sizes[one.base_model]) for one in timed if one.base_model in sizes]
     if scaled and base_model in sizes:
         return Estimate(_by_rate(scaled, work.effort, sizes[base_model]), "other model", len(scaled))
-    served = config.models[base_model].source is None or config.models[base_model].engine.type == "openai"
+    served = config.models[base_model].engine.is_server
     rate = flops / (OPERATIONS[rule] * sizes[base_model])
     return Estimate(START_UP + work.effort / (SERVER_RATE if served and rule == "predict" else rate), "first guess", 0)
 
