@@ -118,7 +118,7 @@ def wait_until_gone(processes, patience_s=PATIENCE_S):
 
 PROGRAM = """
 import json, sys
-from loragrid.training.loop import job as training_job
+from loragrid.training import job as training_job
 training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), None)
 """
 SLOW = """
@@ -158,8 +158,8 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
 STOPPED = """
 import json, signal, sys
 from pathlib import Path
-from loragrid.training.loop import loop as training
-from loragrid.training.loop import job as training_job
+from loragrid.training import loop as training
+from loragrid.training import job as training_job
 from loragrid.errors import UserError
 described = Path(sys.argv[1])
 asked = [signal.Signals[name] for name in sys.argv[2:]]

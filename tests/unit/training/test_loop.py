@@ -11,7 +11,7 @@ from loragrid.data.tokens import Tokenised, tokenise
 from loragrid.errors import UserError
 from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
-from loragrid.models.packed_attention import _CausalAttention, can_share_beginnings, keep_examples_apart
+from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.training.batches import Encoded, common_beginning, encode
 from loragrid.training.loop import (
     Checkpoints,
@@ -147,21 +147,6 @@ def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_m
     assert not can_share_beginnings(without_modules)
 
 
-@pytest.mark.parametrize("length", [7, 128, 300])
-def test_gradients_of_attention_in_bfloat16_are_those_of_attention_written_out(length):
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(1, heads, length, 16).bfloat16().requires_grad_() for heads in (6, 2, 2))
-    attended = _CausalAttention.apply(query, key, value, 0.3)
-    weights = torch.randn_like(attended)
-    found = torch.autograd.grad(attended, (query, key, value), weights)
-    q, k, v = (tensor.detach().double().requires_grad_() for tensor in (query, key, value))
-    scores = 0.3 * q @ k.repeat_interleave(3, 1).transpose(2, 3) + torch.full((length, length), -torch.inf).triu(1)
-    expected = torch.softmax(scores, -1) @ v.repeat_interleave(3, 1)
-    assert (attended - expected).norm() < 0.01 * expected.norm()
-    for one, other in zip(found, torch.autograd.grad(expected, (q, k, v), weights.double()), strict=True):
-        assert (one - other).norm() < 0.01 * other.norm()
-
-
 def test_adapters_get_their_inputs_in_the_type_of_the_matrix_products(tiny_model, encoded, accelerator):
     model = adapted(tiny_model)
     kinds = set()
@@ -192,17 +177,6 @@ def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator
     expected = mean_loss_by_hand(model, encoded[:4]).item()
     assert keep_examples_apart(model, "auto", torch.device("cpu"))
     assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
-
-
-def test_attention_of_its_own_keeps_a_model_from_packing(tiny_model):
-    base = load_base_model(tiny_model, "float32")
-    assert not keep_examples_apart(base, "auto", torch.device("cuda"))
-    base.config.attn_logit_softcapping = 30.0
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.attn_logit_softcapping = None
-    assert keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.model_type = "diffllama"
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
 
 
 def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):

@@ -147,7 +147,7 @@ def accumulate_gradients(model: torch.nn.Module, examples: Sequence[Encoded], la
     passes = forward_passes(examples, layout, accelerator)
     for one in passes:
         last = one is passes[-1]
-        accelerator.gradient_state._set_sync_gradients(last)
+        accelerator.sync_gradients = last
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             loss = summed_loss(model, one, layout, accelerator) / nb_targets
             # Gradients are averaged over the processes.
