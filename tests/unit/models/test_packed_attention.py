@@ -35,7 +35,9 @@ def test_examples_in_a_row_get_the_logits_and_gradients_that_each_gets_alone(kin
     check_gradients_in_a_row(make_model(kind))
 
 
-@pytest.mark.parametrize(("kind", "more"), [("llama", {}), ("nemotron", {}), ("gpt2", {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0})])
+@pytest.mark.parametrize(
+    ("kind", "more"), [("llama", {}), ("nemotron", {}), ("gpt2", {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0})]
+)
 def test_layers_that_are_computed_again_know_their_row(kind, more):
     model = make_model(kind, **more).train()
     model.gradient_checkpointing_enable({"use_reentrant": False})
