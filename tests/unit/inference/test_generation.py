@@ -11,8 +11,7 @@ from loragrid.inference.hf import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import COMPARED
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining, PromptTuning
+from loragrid.training.methods import LoraTraining, PromptTuning
 
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
 PROMPTS = [[*BEGINNING, *range(20, 20 + n)] for n in (1, 9, 3, 3, 12)] + [[5, 6], [250]]
@@ -183,7 +182,7 @@ def test_tokens_are_drawn_with_their_probabilities(decoding, possible):
 
 
 def test_adapter_and_learnt_prompt_answer_the_same_in_any_batch(model):
-    adapted = make_trainable(make_model("llama"), LoraTraining(), 1).eval()
+    adapted = LoraTraining().make_trainable(make_model("llama"), 1).eval()
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -191,7 +190,7 @@ def test_adapter_and_learnt_prompt_answer_the_same_in_any_batch(model):
     expected = [by_hand(adapted, p, {2}, 6) for p in PROMPTS]
     assert answers(adapted, PROMPTS, Decoding(6)) == expected != answers(model, PROMPTS, Decoding(6))
 
-    prompted = make_trainable(model, PromptTuning(method="prompt_tuning", virtual_tokens=4), 1).eval()
+    prompted = PromptTuning(method="prompt_tuning", virtual_tokens=4).make_trainable(model, 1).eval()
     assert not attends_from_cache(prompted)
     assert answers(prompted, PROMPTS[2:4], Decoding(6)) == [answers(prompted, [p], Decoding(6))[0] for p in PROMPTS[2:4]]
 

@@ -13,19 +13,11 @@ from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.training.batches import Encoded, common_beginning, encode
-from loragrid.training.loop import (
-    Checkpoints,
-    Layout,
-    accumulate_gradients,
-    learning_rate_factor,
-    mean_loss,
-    train,
-    validation_steps,
-    write_course,
-)
+from loragrid.training.gradients import Layout, accumulate_gradients, mean_loss
+from loragrid.training.loop import Checkpoints, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import FullTraining, LoraTraining, Seeds
+from loragrid.training.methods import FullTraining, LoraTraining
+from loragrid.training.settings import Seeds
 
 CONFIG = LoraTraining(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
 SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
@@ -54,7 +46,7 @@ def encode_all(tokenizer, make_example, loss_computation):
 def adapted(folder, seed=1, config=CONFIG, packed=False):
     base = load_base_model(folder, "float32")
     assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu")) is packed
-    model = make_trainable(base, config, seed)
+    model = config.make_trainable(base, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
     for name, parameter in model.named_parameters():
@@ -207,9 +199,10 @@ def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
 def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):
     base = load_base_model(tiny_model, "float32")
     base.config.name_or_path = "results/models/tiny"
-    model = make_trainable(base, config, seeds.adapter_init)
+    model = config.make_trainable(base, seeds.adapter_init)
     validation = encoded[8:] if validation is None else validation
-    return model, train(model, encoded[:8], validation, config, seeds, PADDED, accelerator, **options)
+    learner = make_learner(model, config, PADDED, accelerator)
+    return model, train(learner, encoded[:8], validation, seeds, **options)
 
 
 def saved_bytes(model, folder):
@@ -232,7 +225,7 @@ def test_same_run_twice_gives_the_same_bytes(tiny_model, encoded, accelerator, t
 
 def test_seeds_of_initialisation_and_order_change_only_what_they_should(tiny_model, encoded, accelerator, tmp_path):
     def init(seed):
-        model = make_trainable(load_base_model(tiny_model, "float32"), CONFIG, seed)
+        model = CONFIG.make_trainable(load_base_model(tiny_model, "float32"), seed)
         return {n: p.clone() for n, p in model.named_parameters() if "lora" in n}
 
     assert largest_difference(init(1), init(1)) == 0
@@ -292,19 +285,6 @@ def test_training_that_dies_at_any_step_goes_on_to_the_same_end(tiny_model, enco
         assert seen[0].step == stop + 1
         assert without_seconds(rest) == without_seconds(course)
         assert saved_bytes(resumed, tmp_path / f"{stop}") == expected
-
-
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        ({"evaluations": 4}, {4, 8, 12, 16}),
-        ({"evaluations": 0}, set()),
-        ({"validate_every": 5}, {5, 10, 15, 16}),
-        ({"validate_every": 8}, {8, 16}),
-    ],
-)
-def test_validation_is_spread_evenly_or_done_every_few_steps_and_always_at_the_end(keys, expected):
-    assert validation_steps(LoraTraining(**keys), 16) == expected
 
 
 def test_training_stops_early_when_validation_no_longer_gains_and_keeps_the_best(tiny_model, encoded, accelerator):
@@ -370,17 +350,4 @@ def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded, accel
 @pytest.mark.parametrize("train_set", [[], [Encoded([1, 2, 3], 3)]])
 def test_training_without_a_target_fails_with_a_sentence(tiny_model, accelerator, train_set):
     with pytest.raises(UserError, match="no target token to train on"):
-        train(adapted(tiny_model), train_set, [], CONFIG, SEEDS, PADDED, accelerator)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [1 / 3, 2 / 3, 1, 1, 1, 1]),
-        ("linear", [1 / 3, 2 / 3, 1, 0.75, 0.5, 0.25]),
-        ("cosine", [1 / 3, 2 / 3, 1, 0.853553, 0.5, 0.146447]),
-    ],
-)
-def test_learning_rate_warms_up_and_decays(schedule, expected):
-    factor = learning_rate_factor(schedule, warmup_steps=2, total_steps=6)
-    assert [factor(step) for step in range(6)] == pytest.approx(expected, abs=1e-6)
+        train(make_learner(adapted(tiny_model), CONFIG, PADDED, accelerator), train_set, [], SEEDS)

@@ -19,7 +19,8 @@ from loragrid.inference.settings import DecodingEntry
 from loragrid.scoring.human_sheets import HumanEvaluation
 from loragrid.scoring.settings import CORPUS_METRICS, HumanScorer, Scorer, metrics_of
 from loragrid.sections import Name, NonNegative, Section
-from loragrid.training.settings import Seeds, TrainingConfig
+from loragrid.training.methods import TrainingConfig
+from loragrid.training.settings import Seeds
 
 
 class Config(Section):

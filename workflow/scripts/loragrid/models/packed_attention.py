@@ -47,8 +47,8 @@ def attends_by_example(model: Any) -> bool:
 def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     """Give a model an implementation of attention with which training examples can stand in one row, each for itself.
 
-    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone, which is fastest on a
-    CPU, and keeps a GPU waiting.
+    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone, which is fastest on
+    a CPU, and keeps a GPU waiting.
 
     Args:
         packing: `on`, `off` or `auto`, where it is fastest.
@@ -73,8 +73,8 @@ def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
 def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
     """Have a model compute its attention by a function, without masks.
 
-    The function gets those keyword arguments of the model's forward pass that are meant for it: a model hands on what it does not know
-    itself, also where a layer is computed again for the backward pass.
+    The function gets those keyword arguments of the model's forward pass that the model does not know itself, also where a layer
+    is computed again for the backward pass.
 
     Args:
         name: by which transformers knows the function.

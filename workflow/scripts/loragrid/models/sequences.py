@@ -57,7 +57,7 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
 def padded(
     sequences: Sequence[Sequence[int]], pad: int, max_tokens: int
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-    """Token ids in batches of similar length: the indices of the sequences, their ids padded on the right, and the attention mask.
+    """Token ids in batches of similar length: indices of the sequences, their ids padded on the right, and the attention mask.
 
     Both tensors have the shape (sequences of the batch, longest).
     """

@@ -1,7 +1,7 @@
 """Layers of Nemotron models in transformers 5.23, mended: they drop keyword arguments that are meant for their attention.
 
-The layers of all other model types that are compared (`COMPARED` in models/packed_attention.py) hand them on. No issue about it is known.
-This can go when transformers' own layers do: a test says so. Until then it does no harm where they do.
+The layers of all other model types in `COMPARED` (models/packed_attention.py) hand them on. No issue of transformers is known.
+A test fails when its own layers hand them on: then this can go. Until it does, it changes nothing there.
 """
 
 from __future__ import annotations

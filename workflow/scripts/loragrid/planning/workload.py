@@ -22,7 +22,7 @@ from loragrid.models.sources import PathSource
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
 from loragrid.scoring.rubrics import read_rubric
 from loragrid.scoring.settings import JudgeScorer
-from loragrid.training.settings import Training
+from loragrid.training.methods import Training
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, about."""
