@@ -139,7 +139,11 @@ def test_under_a_storage_a_job_names_every_file_of_its_models(make_grid):
     ("rule", "wildcards", "sentence"),
     [
         ("train", OF_RUN | {"run": "t__x"}, r"the grid has no run 't__x' of base model 'm'."),
-        ("import_predictions", asked("theirs"), r"external_predictions\.theirs: there is no file for task 't', sample type 'gold'"),
+        (
+            "import_predictions",
+            asked("theirs"),
+            r"external_predictions\.theirs: there is no file for task 't', sample type 'gold'",
+        ),
         ("human_sheet", {"evaluation": "people", "annotator": "eve"}, "human_evaluations: 'people' with annotator 'eve'"),
     ],
 )
