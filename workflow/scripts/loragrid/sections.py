@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -27,23 +27,86 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
+S = TypeVar("S", bound=Section)
+
+
+class _OnlySpeed:
+    """The type of `ONLY_SPEED`."""
+
+
+ONLY_SPEED = _OnlySpeed()
+"""Marks a field that no result depends on: it says how fast, how patiently, where or for how much money something is computed.
+
+Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule, so that no result is outdated
+when it changes. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by `with_speed`.
+"""
+
+
+def _is_marked(section: type[Section], field: str) -> bool:
+    return any(isinstance(mark, _OnlySpeed) for mark in section.model_fields[field].metadata)
+
+
+def decisive(section: Section) -> dict[str, Any]:
+    """A section as plain data without the fields that are marked with `ONLY_SPEED`, those of sections in it neither."""
+    return section.model_dump(exclude=_marked_fields(section))
+
+
+def _marked_fields(value: Any) -> dict[Any, Any]:
+    """The marked fields in a value, in the form that `model_dump` leaves out."""
+    if isinstance(value, Section):
+        marked = {field: True for field in type(value).model_fields if _is_marked(type(value), field)}
+        return {field: of_inner for field, inner in value if (of_inner := _marked_fields(inner))} | marked
+    if isinstance(value, Mapping | list):
+        entries = value.items() if isinstance(value, Mapping) else enumerate(value)
+        return {key: of_inner for key, inner in entries if (of_inner := _marked_fields(inner))}
+    return {}
+
+
+def with_speed(section: S, raw: Mapping[str, Any] | None) -> S:
+    """A section of a rule's parameters, completed by the fields that are marked with `ONLY_SPEED`.
+
+    Args:
+        raw: the same section as YAML gave it; None where it is not given, so that these fields have their defaults.
+    """
+    return section if raw is None else _take_marked(section, type(section).model_validate(raw))
+
+
+def _take_marked(section: S, configured: S) -> S:
+    """The section with the marked fields of the configured one, and with those of sections that are its fields."""
+    taken: dict[str, Any] = {}
+    for field, value in section:
+        other = getattr(configured, field)
+        if _is_marked(type(section), field):
+            taken[field] = other
+        elif isinstance(value, Section) and type(value) is type(other):
+            taken[field] = _take_marked(value, other)
+    return section.model_copy(update=taken)
+
+
+def entry_of(raw: Mapping[str, Any], section: str, name: str) -> Any:
+    """An entry of the configuration as YAML gave it, where names may have been read as numbers."""
+    return {str(key): entry for key, entry in raw[section].items()}[name]
+
+
 class Server(Section):
     """How a server with an OpenAI-compatible API is asked."""
 
-    base_url_variable: EnvironmentVariable = Field(
+    base_url_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_BASE_URL", description="Environment variable with the server's address, which usually ends in `/v1`."
     )
-    api_key_variable: EnvironmentVariable = Field(
+    api_key_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
     )
-    concurrency: int = Field(8, ge=1, description="Most requests at a time, for each job.")
-    timeout_s: float = Field(120, gt=0, description="Seconds after which a request without an answer is given up.")
-    retries: int = Field(
+    concurrency: Annotated[int, ONLY_SPEED] = Field(8, ge=1, description="Most requests at a time, for each job.")
+    timeout_s: Annotated[float, ONLY_SPEED] = Field(
+        120, gt=0, description="Seconds after which a request without an answer is given up."
+    )
+    retries: Annotated[int, ONLY_SPEED] = Field(
         5,
         ge=0,
         description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
     )
-    length_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+    length_field: Annotated[Literal["max_tokens", "max_completion_tokens"], ONLY_SPEED] = Field(
         "max_tokens", description="Field of a request that limits the answer; some hosted models know only the newer one."
     )
     settings: dict[str, Any] = Field(default={}, description="Further fields of each request.")
