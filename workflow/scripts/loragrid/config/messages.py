@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from pydantic_core import ErrorDetails
 
 from loragrid.config.root import Config
 from loragrid.data.sources import BuiltSource, FileSource, HubDataset, data_kind
+from loragrid.errors import nearest
 from loragrid.models.sources import HubSource, PackageSource, PathSource, source_kind
-from loragrid.scoring.settings import METRICS
+from loragrid.scoring.registry import SCORERS
 from loragrid.sections import NAME_RULE, Section
 from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, PeftTraining, PromptTuning, method_kind
 
@@ -34,13 +34,6 @@ UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
     ),
 )
 """Sections of which a configuration takes one, and what tells them apart."""
-
-
-def nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key most like `key`, or at all of them."""
-    known = sorted(known)
-    match = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known) or 'none'}."
 
 
 def _key(location: Iterable[str | int]) -> str:
@@ -98,7 +91,7 @@ def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int
     """The keys of a location, without the tags of union members that pydantic puts between them."""
     tags = (
         {tag for _, by_kind in UNIONS for tag in by_kind}
-        | set(METRICS)
+        | set(SCORERS)
         | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved", "hf", "vllm", "openai"}
     )
     for part in location:
@@ -136,10 +129,6 @@ def sentence_of(raw: Mapping[str, Any], error: ErrorDetails) -> str:
     message = message[0].lower() + message[1:]
     value = error["input"]
     return f"{key or 'configuration'}: {message}" + ("" if isinstance(value, dict | list) else f", not {value!r}") + "."
-
-
-def unknown_name(key: str, kind: str, name: str, known: Iterable[str]) -> str:
-    return f"{key}: unknown {kind} '{name}'; {nearest(name, known)}"
 
 
 def located(sentence: str, files: Iterable[str | Path]) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
 from loragrid.data.sources import BuiltSource, FileSource, local_files
+from loragrid.errors import nearest
 from loragrid.inference.settings import VllmEngine
 from loragrid.models.sources import PathSource
 from loragrid.runtime.templates import syntax_error
-from loragrid.scoring.settings import scorer_files
 from loragrid.training.settings import ContinuedTraining
 
 
@@ -53,7 +52,7 @@ def missing_files(config: Config) -> Iterator[str]:
             if not Path(predicted.path).is_file():
                 yield f"external_predictions.{name}.files[{i}].path: '{predicted.path}' does not exist."
     for name, scorer in config.scorers.items():
-        for key, path in scorer_files(scorer).items():
+        for key, path in scorer.files().items():
             if not Path(path).exists():
                 yield f"scorers.{name}.{key}: '{path}' does not exist."
     for name, source in config.sources.items():

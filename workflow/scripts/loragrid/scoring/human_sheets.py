@@ -63,32 +63,32 @@ def row_id(evaluation: str, seed: int, item: Item) -> str:
     return f"{seal(evaluation, seed)}_{content_hash(evaluation, str(seed), item.id, str(item.part), item.prediction)}"
 
 
-def choose(name: str, settings: HumanEvaluation, known: Iterable[Evaluation]) -> list[Evaluation]:
+def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluation]) -> list[Evaluation]:
     """The predictions whose answers are rated.
 
     Args:
         name: of the human evaluation.
-        known: the predictions of the grid and those made elsewhere.
+        predictions: those of the grid and those made elsewhere.
 
     Raises:
         UserError: naming the key that chooses none, and what is known.
     """
-    found = list(known)
+    chosen = list(predictions)
     keys: tuple[tuple[str, list[str] | None, Callable[[Evaluation], str]], ...] = (
-        ("tasks", settings.tasks, lambda one: one.task),
-        ("sample_types", settings.sample_types, lambda one: one.sample_type),
-        ("base_models", settings.base_models, lambda one: one.base_model),
-        ("runs", settings.runs, lambda one: one.run + one.variant),
+        ("tasks", settings.tasks, lambda evaluation: evaluation.task),
+        ("sample_types", settings.sample_types, lambda evaluation: evaluation.sample_type),
+        ("base_models", settings.base_models, lambda evaluation: evaluation.base_model),
+        ("runs", settings.runs, lambda evaluation: evaluation.run + evaluation.variant),
     )
     for key, wanted, value in keys:
-        there = dict.fromkeys(map(value, found))
-        if absent := [one for one in wanted or () if one not in there]:
+        there = dict.fromkeys(map(value, chosen))
+        if absent := [own for own in wanted or () if own not in there]:
             raise UserError(
                 f"human_evaluations.{name}.{key}: there are no predictions of {', '.join(map(repr, absent))} among those that the keys before it "
                 f"choose; known: {', '.join(there) or 'none'}."
             )
-        found = [one for one in found if wanted is None or value(one) in wanted]
-    return found
+        chosen = [evaluation for evaluation in chosen if wanted is None or value(evaluation) in wanted]
+    return chosen
 
 
 def share_out(name: str, settings: HumanEvaluation, data: Iterable[Iterable[Example]]) -> dict[str, set[str]]:

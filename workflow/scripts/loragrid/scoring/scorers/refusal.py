@@ -1,12 +1,31 @@
-"""The scorer of refusals."""
+"""The scorer `refusal`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
+from loragrid.scoring.scorer import NonEmpty, ScorerInputs, ScorerSettings
 from loragrid.text.words import fold
+
+
+class RefusalScorer(ScorerSettings):
+    """1 if an answer declines to answer, by the phrases with which that is usually done, else 0."""
+
+    type: Literal["refusal"] = Field(description="Chooses this scorer.")
+    phrases: list[NonEmpty] = Field(default=[], description="Further phrases that tell a refusal; case is ignored.")
+
+    example_metrics: ClassVar[tuple[str, ...]] = ("refusal",)
+    low_is_good: ClassVar[tuple[str, ...]] = ("refusal",)
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return refusal(self.phrases)
+
 
 BEGINNING = 200
 """Characters of an answer within which a refusal shows."""
@@ -102,22 +121,27 @@ OTHER_LANGUAGES = (
 )
 
 
-_REFUSAL = re.compile("|".join((*ENGLISH, *OTHER_LANGUAGES)))
+@cache
+def _usual() -> re.Pattern[str]:
+    """The usual phrases. To compile them takes longer than to import all scorers."""
+    return re.compile("|".join((*ENGLISH, *OTHER_LANGUAGES)))
 
 
 def refusal(phrases: Sequence[str]) -> ScorerFunction:
-    """1 where an answer begins with declining to answer, by phrases that are usual in English and ten other languages; else 0. An empty answer declines nothing.
+    """1 where an answer begins with declining to answer, by phrases that are usual in English and eleven other languages; else 0.
+
+    An empty answer declines nothing.
 
     Args:
         phrases: further phrases.
     """
     further = [re.escape(_plain(phrase)) for phrase in phrases]
-    patterns = [_REFUSAL, *([re.compile("|".join(further))] if further else [])]
+    patterns = [_usual(), *([re.compile("|".join(further))] if further else [])]
 
     def score_one(item: Item) -> Scored:
         beginning = _plain(item.prediction.lstrip()[: 2 * BEGINNING])[:BEGINNING]
-        found = next((match for pattern in patterns if (match := pattern.search(beginning))), None)
-        return Scored({"refusal": float(found is not None)}, found[0] if found else None)
+        phrase = next((match for pattern in patterns if (match := pattern.search(beginning))), None)
+        return Scored({"refusal": float(phrase is not None)}, phrase[0] if phrase else None)
 
     return lambda items: [score_one(item) for item in items]
 

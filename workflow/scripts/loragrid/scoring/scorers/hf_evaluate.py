@@ -1,20 +1,68 @@
-"""Metrics of Hugging Face `evaluate`."""
+"""The scorer `evaluate`: metrics of Hugging Face `evaluate`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 from loragrid.runtime.user_code import told
-from loragrid.scoring.custom import as_number, score_each
+from loragrid.scoring.foreign_code import as_number, score_each, unknown_lower_metrics
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.settings import EvaluateScorer
+from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
+from loragrid.sections import Name
+
+
+class EvaluateScorer(ScorerSettings):
+    """A metric of Hugging Face `evaluate`, computed for each answer by itself; one on which it raises counts as failed."""
+
+    type: Literal["evaluate"] = Field(description="Chooses this scorer.")
+    metric: str = Field(description="Folder on this machine with the metric's module (`path/to/name`), or its name on the hub.")
+    metrics: list[Name] = Field(min_length=1, description="Which numbers of its result are kept.")
+    lower_is_better: list[Name] = Field(
+        default=[],
+        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+    )
+    arguments: dict[str, Any] = Field(default={}, description="Further arguments of its `compute`.")
+    revision: str | None = Field(None, description="Of a metric on the hub: tag or commit of its repository.")
+    trust_remote_code: bool = Field(
+        False,
+        description="Allow a metric of the hub, whose code is downloaded and run. A folder on this machine is your own code.",
+    )
+
+    is_light: ClassVar[bool] = False
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return evaluate_metric(self)
+
+    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        return tuple(self.metrics)
+
+    def metrics_with_low_good(self) -> Sequence[str]:
+        return self.lower_is_better
+
+    def decisive_settings(self) -> dict[str, Any]:
+        # Which way is better changes no score, only what tables make of it.
+        return {key: value for key, value in super().decisive_settings().items() if key != "lower_is_better"}
+
+    def files(self) -> dict[str, str]:
+        return {"metric": self.metric} if "/" in self.metric and not self.trust_remote_code else {}
+
+    def problems(self, config: Named) -> Iterator[str]:
+        if "/" not in self.metric and not self.trust_remote_code:
+            yield (
+                f"metric: '{self.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: true, or give a "
+                "folder on this machine, with a '/' in its path."
+            )
+        else:
+            yield from unknown_lower_metrics(self.lower_is_better, self.metrics)
 
 
 def evaluate_metric(settings: EvaluateScorer) -> ScorerFunction:

@@ -1,18 +1,51 @@
-"""The scorer of typed spans, such as named entities."""
+"""The scorer `spans`: typed spans, such as named entities."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-from loragrid.scoring.corpus import precision_recall_f1
+from pydantic import Field
+
+from loragrid.scoring.counts import precision_recall_f1
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
+from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+
+Format = Literal["lines", "json", "bio"]
 
 
-def spans(format: Literal["lines", "json", "bio"], case: bool) -> ScorerFunction:
+class SpansScorer(ScorerSettings):
+    """Precision, recall and F1 over typed spans, such as named entities: of each example, and over all of them (`micro_…`).
+
+    A text lists its spans as `TYPE: text`, one a line or separated by `;` or `|`; or as JSON, a list of objects with `type` and `text`.
+    """
+
+    type: Literal["spans"] = Field(description="Chooses this scorer.")
+    format: Format = Field(
+        "lines", description="How spans are written: `lines`, `json`, or one BIO tag for each word of the input (`bio`)."
+    )
+    case: bool = Field(False, description="Heed the case of the spans' texts.")
+
+    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
+    corpus_metrics: ClassVar[tuple[str, ...]] = ("micro_precision", "micro_recall", "micro_f1")
+    reads_examples: ClassVar[bool] = True
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return spans(self.format, self.case)
+
+    @classmethod
+    def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
+        """Precision, recall and F1, 0 to 1, over the spans of all examples; all are 1 where there are none at all."""
+        if not sums:
+            return dict.fromkeys(cls.corpus_metrics, math.nan)
+        return {f"micro_{name}": value for name, value in precision_recall_f1(sums["tp"], sums["fp"], sums["fn"]).items()}
+
+
+def spans(format: Format, case: bool) -> ScorerFunction:
     """Precision, recall and F1, 0 to 1, of an answer's spans; all are 1 where neither it nor the reference has any.
 
     Two spans are the same if type and text are, or type and place in `bio`. Of several references, the one with the best F1 counts.
@@ -32,7 +65,7 @@ def _best(item: Item, given: Counter[Hashable], references: Sequence[Counter[Has
     for wanted in references:
         tp = (given & wanted).total()
         counts.append({"tp": tp, "fp": given.total() - tp, "fn": wanted.total() - tp})
-    parts = max(counts, key=lambda one: precision_recall_f1(**one)["f1"])
+    parts = max(counts, key=lambda of_reference: precision_recall_f1(**of_reference)["f1"])
     return Scored(precision_recall_f1(**parts), detail, parts)
 
 
@@ -41,7 +74,7 @@ def _plain(text: str, case: bool = False) -> str:
 
 
 def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each `TYPE: text`, one a line or separated by `;` or `|`; what has no `:` is skipped, list markers and emphasis are too."""
+    """Type and text of each `TYPE: text`, one a line or separated by `;` or `|`. What has no `:` is skipped; so are list markers and emphasis."""
     for entry in re.split(r"[\n;|]", text):
         type_, colon, span = entry.partition(":")
         if colon:
@@ -49,9 +82,10 @@ def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each object in the first JSON list of a text that holds objects or nothing; of a list that was cut off, as far as it goes."""
-    found = next((one for one in _json_values(text, "[") if not one or any(isinstance(value, dict) for value in one)), None)
-    for value in _json_values(text, "{") if found is None else found:
+    """Type and text of each object in the first JSON list of a text, if it holds objects or nothing. A list that was cut off counts as far as it goes."""
+    lists = (values for values in _json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
+    whole = next(lists, None)
+    for value in _json_values(text, "{") if whole is None else whole:
         if isinstance(value, dict) and all(isinstance(value.get(key), str | int | float) for key in ("type", "text")):
             yield str(value["type"]), str(value["text"])
 
@@ -90,18 +124,17 @@ def tags_of(text: str, expected: int) -> list[str]:
     """The BIO tags in a text, without commas, quotes and brackets around them.
 
     Args:
-        expected: how many there should be. If there are as many words, each stands for a tag, and what is no tag for `O`; else only tags count.
+        expected: how many there should be. If there are as many words, each stands for a tag, and one that is no tag for `O`; else only tags count.
     """
-    found = [token.strip("[](),;\"'`") for token in text.split()]
-    found = [token for token in found if token]
-    is_tag = [re.fullmatch(r"[OBI]|[BI]-.+", token, re.IGNORECASE) is not None for token in found]
-    if len(found) == expected:
-        return [token if tag else "O" for token, tag in zip(found, is_tag, strict=True)]
-    return [token for token, tag in zip(found, is_tag, strict=True) if tag]
+    tokens = [bare for token in text.split() if (bare := token.strip("[](),;\"'`"))]
+    is_tag = [re.fullmatch(r"[OBI]|[BI]-.+", token, re.IGNORECASE) is not None for token in tokens]
+    if len(tokens) == expected:
+        return [token if tag else "O" for token, tag in zip(tokens, is_tag, strict=True)]
+    return [token for token, tag in zip(tokens, is_tag, strict=True) if tag]
 
 
 def spans_of_tags(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` that continues nothing of its type begins a span."""
+    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` begins a span where there is none of its type to continue."""
     start, current = 0, ""
     for i, tag in enumerate((*tags, "O")):
         prefix, _, type_ = tag.partition("-")

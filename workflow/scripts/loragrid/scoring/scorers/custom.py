@@ -1,17 +1,61 @@
-"""Scorers that are functions of the user's."""
+"""The scorer `custom`: a function of the user's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from numbers import Real
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from reprlib import repr as short
-from typing import Any
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.records import question
 from loragrid.runtime.job import log
-from loragrid.runtime.user_code import load_function, reason, told
-from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+from loragrid.runtime.user_code import load_function, told
+from loragrid.scoring.foreign_code import as_number, score_each, unknown_lower_metrics
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
+from loragrid.sections import Name, PythonFunction
+
+
+class CustomScorer(ScorerSettings):
+    """A function of yours.
+
+    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction and input of each test
+    example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None where there is nothing to say. Where it
+    raises, it is called for one answer at a time; those on which it raises count as failed.
+    """
+
+    type: Literal["custom"] = Field(description="Chooses this scorer.")
+    function: PythonFunction = Field(description="The function, as `path.py:function`.")
+    metrics: list[Name] = Field(default=["value"], min_length=1, description="The names of the metrics that it gives.")
+    lower_is_better: list[Name] = Field(
+        default=[],
+        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+    )
+    arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
+
+    reads_examples: ClassVar[bool] = True
+    is_light: ClassVar[bool] = False
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return custom(self.function, self.metrics, self.arguments)
+
+    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        return tuple(self.metrics)
+
+    def metrics_with_low_good(self) -> Sequence[str]:
+        return self.lower_is_better
+
+    def decisive_settings(self) -> dict[str, Any]:
+        # Which way is better changes no score, only what tables make of it.
+        return {key: value for key, value in super().decisive_settings().items() if key != "lower_is_better"}
+
+    def files(self) -> dict[str, str]:
+        return {"function": self.function.rpartition(":")[0]}
+
+    def problems(self, config: Named) -> Iterator[str]:
+        yield from unknown_lower_metrics(self.lower_is_better, self.metrics)
 
 
 def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) -> ScorerFunction:
@@ -88,34 +132,3 @@ def _outcome(what: str, metrics: Sequence[str], item: Item, value: Any) -> Outco
             raise UserError(f"{what}, example {item.id}: gives {short(value[metric])} as '{metric}'; expected a number.")
         numbers[metric] = number
     return Scored(numbers)
-
-
-def score_each(what: str, items: Sequence[Item], score_one: Callable[[Item], Outcome]) -> list[Outcome]:
-    """The outcome of each answer by itself; one on which the code raises has failed.
-
-    Args:
-        what: names the code.
-
-    Raises:
-        UserError: where it raises on every answer, and where `score_one` says that something else is wrong.
-    """
-    outcomes: list[Outcome] = []
-    for item in items:
-        try:
-            outcomes.append(score_one(item))
-        except UserError:
-            raise
-        except Exception as error:
-            log.info("%s failed on example %s", what, item.id, exc_info=True)
-            outcomes.append(Failed(reason(error)))
-    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Failed)]
-    if len(reasons) == len(items):
-        raise UserError(f"{what} failed on every example; on the first: {reasons[0]}")
-    return outcomes
-
-
-def as_number(value: Any) -> float | None:
-    """A number of Python, numpy or torch, truth values included; None for anything else."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
-    return float(value) if isinstance(value, Real) else None

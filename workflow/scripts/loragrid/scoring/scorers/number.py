@@ -1,14 +1,29 @@
-"""Scorers of numbers: the one that an answer gives, and how long it is."""
+"""The scorer `number`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
-from loragrid.text.words import compiled, shortened, words
+from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.text.words import compiled, shortened
+
+
+class NumberScorer(ScorerSettings):
+    """1 if prediction and reference hold the same number, else 0."""
+
+    type: Literal["number"] = Field(description="Chooses this scorer.")
+    read: Literal["first", "last"] = Field("last", description="Which number of a text counts.")
+    tolerance: float = Field(0.0, ge=0, description="Largest difference, as a share of the reference's number.")
+
+    example_metrics: ClassVar[tuple[str, ...]] = ("number_match",)
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return number(self.read, self.tolerance)
+
 
 _SEPARATOR = r"[,٬'’\u00a0\u2009\u202f]"
 
@@ -51,48 +66,34 @@ def number(read: Literal["first", "last"], tolerance: float) -> ScorerFunction:
     share = Decimal(str(tolerance))
 
     def score_one(item: Item) -> Outcome:
-        wanted = [found for reference in item.references if (found := read_number(reference, read)) is not None]
+        wanted = [own for reference in item.references if (own := read_number(reference, read)) is not None]
         if not wanted:
             return Failed(f"the reference holds no number: '{shortened(' '.join(item.references))}'")
         given = read_number(item.prediction, read)
-        match = given is not None and any(abs(given - one) <= share * abs(one) for one in wanted)
+        match = given is not None and any(abs(given - own) <= share * abs(own) for own in wanted)
         return Scored({"number_match": float(match)}, "no number" if given is None else _written(given))
 
     return lambda items: [score_one(item) for item in items]
 
 
 def read_number(text: str, read: Literal["first", "last"]) -> Decimal | None:
-    """The first or last number of a text, but one that stands marked as the answer, as in "#### 42", before all others; None without a number.
+    """The first or last number of a text; None without a number. One that stands marked as the answer, as in "#### 42", goes before all others.
 
-    A comma before exactly three digits separates thousands, as other usual signs do; before other digits it is a decimal comma. Signs of currency and
-    percent count for nothing, fractions are two numbers, and numbers in words are none.
+    A comma before exactly three digits separates thousands, as other usual signs do; before other digits it is a decimal comma. Signs of currency
+    and percent count for nothing, fractions are two numbers, and numbers in words are none.
     """
-    found = compiled(MARKED).search(text)
-    for match in compiled(NUMBER).finditer(text) if found is None else ():
-        found = match
+    chosen = compiled(MARKED).search(text)
+    for match in compiled(NUMBER).finditer(text) if chosen is None else ():
+        chosen = match
         if read == "first":
             break
-    if found is None:
+    if chosen is None:
         return None
-    whole = "".join(filter(str.isdecimal, found["whole"] or "0"))
-    sign = "" if found["sign"] in (None, "+") else "-"
-    return Decimal(f"{sign}{whole}.{found['part'] or 0}E{(found['exponent'] or '0').translate(_EXPONENTS)}")
+    whole = "".join(filter(str.isdecimal, chosen["whole"] or "0"))
+    sign = "" if chosen["sign"] in (None, "+") else "-"
+    return Decimal(f"{sign}{whole}.{chosen['part'] or 0}E{(chosen['exponent'] or '0').translate(_EXPONENTS)}")
 
 
 def _written(value: Decimal) -> str:
     """A number for the reader, with at most 28 digits."""
     return f"{value.normalize():f}" if -10 < value.adjusted() < 21 else f"{value:.6e}"
-
-
-def length(items: Sequence[Item]) -> list[Scored]:
-    """Length of the answer in `words` and `characters`, and of its words as a share of those of the first reference (`length_ratio`).
-
-    The share is NaN where the reference has no words.
-    """
-
-    def score_one(item: Item) -> Scored:
-        given, wanted = len(words(item.prediction)), len(words(item.references[0]))
-        ratio = given / wanted if wanted else math.nan
-        return Scored({"words": given, "characters": len(item.prediction), "length_ratio": ratio})
-
-    return [score_one(item) for item in items]

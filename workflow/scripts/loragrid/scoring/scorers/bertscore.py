@@ -1,65 +1,64 @@
-"""Scorers that compare embeddings of texts: of whole texts (SBERT) or of their tokens (BERTScore)."""
+"""The scorer `bertscore`."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
+from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.models.device import pick_device
-from loragrid.models.sequences import ENCODER_FORWARD_COST, cut_into_forward_passes, padded
+from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
+from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.sections import Name
 
-BATCH_TOKENS = {"cpu": 4096, "cuda": 32768, "mps": 8192}
-
-
-def texts_of(items: Sequence[Item]) -> list[str]:
-    """All predictions and references, each once."""
-    return list(dict.fromkeys(text for item in items for text in (item.prediction, *item.references)))
+if TYPE_CHECKING:
+    import torch
 
 
-def sbert(encoder_folder: Path) -> ScorerFunction:
-    """Cosine similarity of sentence embeddings, between -1 and 1 (Reimers & Gurevych 2019, arXiv:1908.10084).
+class BertScoreScorer(ModelScorer):
+    """BERTScore: precision, recall and F1 over the nearest contextual embeddings of tokens (Zhang et al. 2020, arXiv:1904.09675)."""
 
-    Each distinct text is embedded once.
-    """
-    from sentence_transformers import SentenceTransformer
+    type: Literal["bertscore"] = Field(description="Chooses this scorer.")
+    encoder: Name = Field(description="Name of the encoder, from `encoders`.")
+    layer: int | None = Field(None, ge=0, description="Layer whose embeddings are compared; by default the last.")
+    baseline: str | None = Field(
+        None,
+        description="File of baselines as the package `bert-score` has them (CSV with the columns LAYER, P, R, F): values are rescaled, so that "
+        "unrelated texts have about 0.",
+    )
 
-    encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
+    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
+    model_key: ClassVar[str] = "encoder"
+    model_section: ClassVar[ModelSection] = "encoders"
 
-    def compare(items: Sequence[Item]) -> list[Outcome]:
-        texts = texts_of(items)
-        mask = encoder.preprocess(texts).get("attention_mask")
-        lengths = [len(text) for text in texts] if mask is None else mask.sum(1).tolist()
-        vector: dict[str, Any] = {}
-        # Texts of the same length need no padding; the library only sorts them by their characters.
-        for indices in cut_into_forward_passes(lengths, BATCH_TOKENS[pick_device().type], ENCODER_FORWARD_COST):
-            batch = [texts[i] for i in indices]
-            embeddings = encoder.encode(batch, batch_size=len(batch), normalize_embeddings=True, show_progress_bar=False)
-            vector |= zip(batch, embeddings, strict=True)
-        return [
-            Scored(best_of({"cosine": float(vector[item.prediction] @ vector[r])} for r in item.references)) for item in items
-        ]
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        baseline = read_baseline(self.baseline, self.layer) if self.baseline else None
+        return bertscore(required_model(inputs), self.layer, baseline)
 
-    return compare
+    def files(self) -> dict[str, str]:
+        return {} if self.baseline is None else {"baseline": self.baseline}
 
 
 def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float] | None) -> ScorerFunction:
     """BERTScore without weights (Zhang et al. 2020, arXiv:1904.09675): precision, recall and F1, each at most 1.
 
-    Each token of a prediction is matched with the token of the reference whose embedding has the highest cosine similarity; the precision is the
-    mean over the prediction's tokens, the recall that over the reference's. Special tokens can be matched, but do not count in the means. A text without
-    tokens scores 0. Each distinct text is embedded once.
+    Each token of a prediction is matched with the token of the reference whose embedding has the highest cosine similarity. The precision is the
+    mean over the prediction's tokens, the recall that over the reference's. Special tokens can be matched, but do not count in the means. A text
+    without tokens scores 0. Each distinct text is embedded once.
 
     Args:
         layer: whose embeddings count; 0 is the input, None the last.
         baseline: precision, recall and F1 of unrelated texts; values are rescaled so that these become 0.
     """
+    import torch
     from transformers import AutoModel, AutoTokenizer
+
+    from loragrid.models.device import pick_device
+    from loragrid.models.sequences import padded
 
     device = pick_device()
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
@@ -73,14 +72,14 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         longest = longest_input(tokenizer, encoder.config)
         tokens = tokenizer(list(texts), truncation=True, max_length=longest, return_special_tokens_mask=True)
         ids, special = tokens["input_ids"], tokens["special_tokens_mask"]
-        found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        embedded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, BATCH_TOKENS[device.type]):
             output = encoder(input_ids=batch.to(device), attention_mask=mask.to(device), output_hidden_states=layer is not None)
             hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
             vectors = torch.nn.functional.normalize(hidden, dim=-1)
             for row, i in enumerate(indices):
-                found[texts[i]] = (vectors[row, : len(ids[i])], torch.tensor(special[i], device=device) == 0)
-        return found
+                embedded[texts[i]] = (vectors[row, : len(ids[i])], torch.tensor(special[i], device=device) == 0)
+        return embedded
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
@@ -131,12 +130,3 @@ def read_baseline(path: str | Path, layer: int | None) -> list[float]:
         raise UserError(
             f"{path}: expected CSV with the columns LAYER, P, R and F, and a row for the layer that is used."
         ) from None
-
-
-def longest_input(tokenizer: Any, config: Any) -> int:
-    """The most tokens that a model can read at once."""
-    known = (tokenizer.model_max_length, getattr(config, "max_position_embeddings", None))
-    limits = [limit for limit in known if limit is not None and 0 < limit < 10**6]
-    # Positions of RoBERTa and its kin begin behind that of the padding.
-    offset = (config.pad_token_id or 0) + 1 if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert") else 0
-    return min(limits, default=512) - (offset if limits and min(limits) == known[1] else 0)
