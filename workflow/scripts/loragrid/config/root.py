@@ -65,11 +65,7 @@ class Config(Section):
         """All metrics of the tasks' scorers, as `scorer/metric`."""
         used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
         known = [name for name in used if name in self.scorers]
-        return [
-            f"{name}/{metric}"
-            for name in known
-            for metric in (*self.metrics_of(name), *self.scorers[name].corpus_metrics)
-        ]
+        return [f"{name}/{metric}" for name in known for metric in (*self.metrics_of(name), *self.scorers[name].corpus_metrics)]
 
     def metrics_of(self, scorer: str) -> tuple[str, ...]:
         """The metrics that a scorer gives for each example."""

@@ -206,9 +206,7 @@ def asked_examples(config: Config, task: str, test: Lengths) -> int:
     return min(config.tasks[task].subset or test.examples, test.examples)
 
 
-def judge_work(
-    config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None
-) -> Work:
+def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None) -> Work:
     """Requests to a judge for the answers in one file, and their tokens, at most: it is asked nothing twice.
 
     Args:

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from loragrid.data.splitting import by_hash
 from loragrid.errors import UserError
-from loragrid.layout import Evaluation
-from loragrid.records import Example, content_hash
+from loragrid.layout import Dataset, Evaluation
+from loragrid.records import Example, Prediction, content_hash, read_records
 from loragrid.runtime.spreadsheets import fitted, set_text, write_csv, write_workbook
-from loragrid.scoring.protocol import Item
+from loragrid.scoring.protocol import Item, items_of
 from loragrid.sections import Name, Section
 
 if TYPE_CHECKING:
@@ -125,6 +125,27 @@ def sheet_rows(name: str, settings: HumanEvaluation, annotator: str, items: Iter
             question = "\n\n".join(filter(None, [item.instruction, item.input]))
             rows[id_] = SheetRow(id_, question, "\n\n".join(item.references), item.prediction)
     return sorted(rows.values(), key=lambda row: content_hash(annotator, row.id))
+
+
+def rows_of_annotator(
+    name: str, settings: HumanEvaluation, annotator: str, predictions: Iterable[str], tests: Iterable[str]
+) -> list[SheetRow]:
+    """The rows of an annotator's sheet.
+
+    Args:
+        name: of the human evaluation.
+        predictions: the files whose answers are rated.
+        tests: the test sets that they answer.
+    """
+    examples = {Dataset.of(path): {example.id: example for example in read_records(path, Example)} for path in tests}
+    items: list[Item] = []
+    predicted: dict[Dataset, set[str]] = {dataset: set() for dataset in examples}
+    for path in predictions:
+        dataset, answers = Evaluation.of_predictions(path).dataset, read_records(path, Prediction)
+        predicted[dataset].update(prediction.id for prediction in answers)
+        items += [item for of_prediction in items_of(answers, examples=examples[dataset]) for item in of_prediction]
+    rated = [[example for id_, example in examples[dataset].items() if id_ in ids] for dataset, ids in predicted.items()]
+    return sheet_rows(name, settings, annotator, items, share_out(name, settings, rated)[annotator])
 
 
 def columns(settings: HumanEvaluation) -> list[str]:
@@ -245,3 +266,11 @@ class HumanEvaluation(Section):
         if len(set(self.annotators)) < len(self.annotators):
             raise ValueError("an annotator is listed twice")
         return self
+
+
+class SheetSettings(Section):
+    """The parameters of the rule `human_sheet`."""
+
+    evaluation: HumanEvaluation
+    version: int = 1
+    """Of the stage."""

@@ -62,7 +62,9 @@ def score_file(
         base=read_records(files.base, Prediction) if files.base else None,
         human_evaluation=told.human_evaluation,
     )
-    outcomes = score_items(scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine)
+    outcomes = score_items(
+        scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
+    )
     rows = list(score_rows(name, told.metrics, items, outcomes))
     log.info("%d answers scored", len(outcomes))
     return rows

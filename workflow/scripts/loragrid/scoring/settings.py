@@ -16,15 +16,15 @@ class ScoreSettings(Section):
     A job takes what does not decide, such as how many requests are sent at a time, from the configuration, by `registry.scorer_of`.
     """
 
-    version: int
-    """Of the stage."""
     scorer: dict[str, Any]
     """The scorer's `decisive_settings`, and for one that reads filled sheets their `human_evaluation`."""
     metrics: tuple[str, ...]
     """Those that the scorer gives for an example."""
+    version: int = 1
+    """Of the stage."""
 
     @classmethod
-    def of(cls, version: int, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation]) -> Self:
+    def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation]) -> Self:
         """What the jobs of a scorer are told."""
         criteria = {name: evaluation.criteria for name, evaluation in human_evaluations.items()}
         rated = {}
@@ -32,7 +32,7 @@ class ScoreSettings(Section):
             evaluation = human_evaluations[scorer.human_evaluation]
             values = {name: criterion.values for name, criterion in evaluation.criteria.items()}
             rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=values).model_dump()}
-        return cls(version=version, scorer=scorer.decisive_settings() | rated, metrics=scorer.metrics_of_example(criteria))
+        return cls(scorer=scorer.decisive_settings() | rated, metrics=scorer.metrics_of_example(criteria))
 
     @property
     def human_evaluation(self) -> RatedCriteria | None:

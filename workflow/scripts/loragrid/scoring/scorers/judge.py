@@ -192,9 +192,7 @@ class Judged(NamedTuple):
     """What the server says of requests that it does not take."""
 
 
-def judgements_for(
-    name: str, settings: JudgeScorer, rubric: Rubric, wanted: Mapping[str, list[Message]], store: Path
-) -> Judged:
+def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Mapping[str, list[Message]], store: Path) -> Judged:
     """All judgements that are wanted: those that the store has, and the others from the judge.
 
     Raises:
