@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from answers import item, metrics
-from loragrid.scoring.corpus import corpus_metrics
-from loragrid.scoring.labels import label, true_false
 from loragrid.scoring.protocol import Failed, add_up
-from loragrid.scoring.settings import parse_scorer
+from loragrid.scoring.registry import corpus_metrics, parse_scorer
+from loragrid.scoring.scorers.label import label
+from loragrid.scoring.scorers.true_false import true_false
 from loragrid.text.labels import label_reader, mentions_of, verdict
 
-GENERICS = Path(__file__).parents[4] / "shared" / "data" / "generics"
+GENERICS = Path(__file__).parents[5] / "shared" / "data" / "generics"
 needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")
 
 

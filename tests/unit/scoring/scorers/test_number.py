@@ -4,8 +4,9 @@ from decimal import Decimal
 import pytest
 
 from answers import item, metrics
-from loragrid.scoring.numbers import length, number, read_number
 from loragrid.scoring.protocol import Failed
+from loragrid.scoring.scorers.length import length
+from loragrid.scoring.scorers.number import number, read_number
 
 
 @pytest.mark.parametrize(

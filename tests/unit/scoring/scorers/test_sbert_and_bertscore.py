@@ -4,7 +4,8 @@ import pytest
 
 from answers import item, metrics
 from loragrid.errors import UserError
-from loragrid.scoring.embeddings import bertscore, read_baseline, rescale, sbert
+from loragrid.scoring.scorers.bertscore import bertscore, read_baseline, rescale
+from loragrid.scoring.scorers.sbert import sbert
 from packaged import unpacked
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from answers import item, metrics
-from loragrid.scoring.refusal import refusal
+from loragrid.scoring.scorers.refusal import refusal
 from packaged import unpacked
 
 REFUSALS = [

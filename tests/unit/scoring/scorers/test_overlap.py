@@ -3,9 +3,15 @@ import json
 import pytest
 
 from answers import item, metrics
-from loragrid.scoring.corpus import corpus_metrics
-from loragrid.scoring.overlap import bleu, chrf, exact_match, normalise_answer, rouge, squad, token_f1
 from loragrid.scoring.protocol import add_up
+from loragrid.scoring.registry import corpus_metrics
+from loragrid.scoring.scorers.bleu import bleu
+from loragrid.scoring.scorers.chrf import chrf
+from loragrid.scoring.scorers.exact_match import exact_match
+from loragrid.scoring.scorers.rouge import rouge
+from loragrid.scoring.scorers.squad import squad
+from loragrid.scoring.scorers.token_f1 import token_f1
+from loragrid.text.words import normalise_answer
 from packaged import unpacked
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.scoring.hf_evaluate import evaluate_metric, refuse_shadow
 from loragrid.scoring.protocol import Failed, Item, Scored
-from loragrid.scoring.settings import EvaluateScorer
+from loragrid.scoring.scorers.hf_evaluate import EvaluateScorer, evaluate_metric, refuse_shadow
 
 MODULE = '''"""Share of a prediction's words that are in a reference."""
 

@@ -7,12 +7,14 @@ import pytest
 from answers import item
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
-from loragrid.scoring.human import human, ratings
 from loragrid.scoring.human_sheets import HumanEvaluation, row_id, sheet_rows, write_sheet_csv, write_sheet_workbook
 from loragrid.scoring.protocol import Item, Scored, score_rows
+from loragrid.scoring.scorers.human import human
+from loragrid.scoring.scorers.ratings import ratings
+from loragrid.scoring.settings import ScoreSettings
 from loragrid.text.words import normalise_space
 
-GENERICS = Path(__file__).parents[4] / "shared" / "data" / "generics"
+GENERICS = Path(__file__).parents[5] / "shared" / "data" / "generics"
 needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")
 
 CRITERIA = {"factual": [0, 1], "style": [1, 1.5, 2]}
@@ -71,7 +73,7 @@ def test_criterion_that_nobody_rated_has_no_row_and_no_failure(filled):
 
 def test_same_answer_of_another_model_has_the_same_rating(filled):
     sheet = filled("anna.csv", (ids()[0], 1, 2, ""))
-    [found] = outcomes(sheet, items=[ITEMS[0]._replace(model="other", sample=1)])
+    [found] = outcomes(sheet, items=[ITEMS[0]._replace(place="other", sample=1)])
     assert found.metrics["factual"] == 1
 
 
@@ -159,8 +161,10 @@ def configured(**scorer):
 
 def test_only_what_decides_on_the_ratings_is_told_of_the_evaluation():
     config = parse_config(configured())
-    assert config.human_evaluation_of("people") == {"human_evaluation": {"seed": 3, "criteria": {"good": [0, 1]}}}
-    assert config.metrics_of("people") == ("good", "mean")
+    told = ScoreSettings.of(config.scorers["people"], config.human_evaluations)
+    assert told.scorer["human_evaluation"] == {"seed": 3, "criteria": {"good": [0, 1]}}
+    assert told.metrics == config.metrics_of("people") == ("good", "mean")
+    assert ScoreSettings.model_validate(told.model_dump()) == told
     # A default that is spelled out is the same setting: nothing is rated again.
     assert [type(value) for value in config.human_evaluations["e"].criteria["good"].values] == [float, float]
 
@@ -291,6 +295,6 @@ def test_published_ratings_are_not_given_to_another_models_answers():
 @needs_generics
 def test_ratings_of_named_runs_are_given_to_no_other():
     file, criteria = str(GENERICS / "model6_human_evaluation.csv"), ["factual", "justifies"]
-    items = [one._replace(model="t/s/external/model6") for one in published("model6_outputs.txt")]
+    items = [one._replace(place="t/s/external/model6") for one in published("model6_outputs.txt")]
     assert None not in ratings(file, criteria, ["model6"])(items)
-    assert set(ratings(file, criteria, ["model6"])([one._replace(model="t/s/external/model3") for one in items])) == {None}
+    assert set(ratings(file, criteria, ["model6"])([one._replace(place="t/s/external/model3") for one in items])) == {None}

@@ -3,8 +3,8 @@ import textwrap
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.scoring.custom import custom
 from loragrid.scoring.protocol import Failed, Item, Scored
+from loragrid.scoring.scorers.custom import custom
 
 ITEMS = [
     Item("id-a", "yes", ("yes", "yeah"), instruction="Answer.", input="Is it?"),
