@@ -40,7 +40,7 @@ def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
 
 
 def attends_by_example(model: Any) -> bool:
-    """Whether a model's attention is the one of this module."""
+    """Whether a model's attention is that of this module."""
     return bool(model.config._attn_implementation == BY_EXAMPLE)
 
 
@@ -93,7 +93,7 @@ def attends_plainly(model: Any) -> bool:
     It is not where positions are encoded by the length of a sequence, as sequences of different lengths stand in one row.
     """
     rope = str(getattr(model.config, "rope_parameters", None))
-    return model.config.model_type in COMPARED and not any(f"'{kind}'" in rope for kind in ("dynamic", "longrope"))
+    return model.config.model_type in COMPARED and not any(f"'{type_}'" in rope for type_ in ("dynamic", "longrope"))
 
 
 def can_share_beginnings(model: Any) -> bool:

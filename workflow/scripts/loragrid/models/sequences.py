@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 FORWARD_COST = {"cpu": 64, "cuda": 2048}
-"""How many tokens' time one more forward and backward pass costs, by the kind of device.
+"""How many tokens' time one more forward and backward pass costs, by the type of device.
 
 Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches.
 """

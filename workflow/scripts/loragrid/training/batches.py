@@ -164,12 +164,16 @@ def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb
 
     Large passes are halved until they can be shared out evenly, and passes of similar size run at the same time.
     """
-    shared = [list(one) for one in passes]
-    while len(shared) % nb_ranks and any(len(one) > 1 for one in shared):
-        largest = max((one for one in shared if len(one) > 1), key=lambda one: sum(lengths[i] for i in one))
+
+    def tokens(examples: Sequence[int]) -> int:
+        return sum(lengths[i] for i in examples)
+
+    shared = [list(examples) for examples in passes]
+    while len(shared) % nb_ranks and any(len(examples) > 1 for examples in shared):
+        largest = max((examples for examples in shared if len(examples) > 1), key=tokens)
         shared.remove(largest)
         shared += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
-    shared.sort(key=lambda one: -sum(lengths[i] for i in one))
+    shared.sort(key=tokens, reverse=True)
     shared += [[]] * (-len(shared) % nb_ranks)
     return shared[rank::nb_ranks]
 

@@ -179,7 +179,7 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     config = job.settings.config
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
-    base = load_base_model(job.model_folder, type_name(dtype), config.number_type, device)
+    base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
     layout = choose_layout(model, config, accelerator.device, pad)
@@ -187,7 +187,7 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
 
 
 def told_to_stop(state: Path) -> str:
-    """The signal on which the process that started this one wants it to stop; an empty text if there is none."""
+    """The signal on which this process is to stop, by a file of the process that started it; an empty text if there is none."""
     try:
         return (state / STOP).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -195,7 +195,7 @@ def told_to_stop(state: Path) -> str:
 
 
 def main(described: Path) -> None:
-    """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
+    """Run the job of a JSON file as one of several processes. A mistake of the user's is told in a file beside it."""
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:

@@ -1,6 +1,7 @@
 """What is trained, and how: an adapter of any of peft's methods on a frozen base model, or the whole model.
 
-A method is a class: its keys in the configuration, what else has to be known of it, and how it makes a model trainable.
+A method is a class. It holds the method's keys in the configuration, how the method makes a model trainable, and all else that is to be
+known of it. To add a method is to add a class.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class Training(Section):
         raise NotImplementedError
 
     @property
-    def number_type(self) -> Quantization:
-        """Number type of the base model's weights, as far as the method decides it."""
+    def base_quantization(self) -> Quantization:
+        """How the base model's weights are quantized, as far as the method says."""
         return "none"
 
     @property
@@ -163,7 +164,7 @@ class AdapterTraining(Training):
         raise NotImplementedError
 
     @property
-    def number_type(self) -> Quantization:
+    def base_quantization(self) -> Quantization:
         return self.quantization
 
     @property
