@@ -28,8 +28,8 @@ class HubUpload(Section):
     """Where `snakemake pushed` uploads trained models."""
 
     repository: str = Field(
-        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, `{mix}`, "
-        "`{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
+        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, "
+        "`{mix}`, `{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
     )
     merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
 

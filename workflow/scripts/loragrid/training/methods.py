@@ -1,7 +1,7 @@
 """What is trained, and how: an adapter of any of peft's methods on a frozen base model, or the whole model.
 
-A method is a class. It holds the method's keys in the configuration, how the method makes a model trainable, and all else that is to be
-known of it. To add a method is to add a class.
+A method is a class. It holds the method's keys in the configuration, how the method makes a model trainable, and all else that is
+to be known of it. To add a method is to add a class.
 """
 
 from __future__ import annotations
