@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from loragrid.config.evaluation import Block
-from loragrid.config.messages import unknown_name
 from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
+from loragrid.errors import unknown_name
+from loragrid.training.methods import Training
 
 
 def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -95,14 +95,11 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
     """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
-    if isinstance(training, FullTraining) and model.quantization != "none":
+    if training.makes_whole_model and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
-    if isinstance(training, FullTraining) and not model.engine.loads_whole_models:
+    if training.makes_whole_model and not model.engine.loads_whole_models:
         yield f"trains all weights of '{name}', whose server can load adapters only."
-    is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
-        isinstance(training, LoraTraining) and not training.dora
-    )
-    if not is_plain and not model.engine.loads_any_adapter:
+    if training.needs_hf and not model.engine.loads_any_adapter:
         yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 

@@ -17,7 +17,7 @@ import torch
 from loragrid.errors import UserError
 from loragrid.inference.protocol import Decoding
 from loragrid.models.adapters import learns_prompt
-from loragrid.models.packed_attention import attends_plainly
+from loragrid.models.packed_attention import attends_plainly, use_attention
 from loragrid.models.sequences import common_length
 
 FROM_CACHE = "loragrid_from_cache"
@@ -85,7 +85,7 @@ def attend_from_cache(
         query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence; key
             and value may have fewer heads, each for a group of the query's.
         sliding_window: how many tokens back a token sees, itself counted.
-        batch_cache: of the batch that is being worked on. A model hands all keyword arguments that it does not know on to its attention.
+        batch_cache: keys and values of the batch that is being worked on.
 
     Returns:
         Shape (1, tokens, heads, size) or (rows, 1, heads, size).
@@ -129,11 +129,8 @@ def _visible(first: int, end: int, window: int | None, device: torch.device) -> 
 
 @contextmanager
 def _attention(model: Any) -> Iterator[None]:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(FROM_CACHE, attend_from_cache)
     usual = model.config._attn_implementation
-    model.set_attn_implementation(FROM_CACHE)
+    use_attention(model, FROM_CACHE, attend_from_cache)
     try:
         yield
     finally:

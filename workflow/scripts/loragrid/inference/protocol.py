@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from tqdm import tqdm
-
 from loragrid.data.render import Rendered
 from loragrid.records import ACCOUNT, Example, Prediction
 from loragrid.runtime.files import fingerprint
@@ -90,6 +88,9 @@ def generate(
         journal: holds the answers that are finished; those that it holds already are not computed again. Its name has to tell all that
             makes answers differ beside the prompt.
     """
+    # The Snakefile imports this module, but needs no progress bar.
+    from tqdm import tqdm
+
     questions = pose(prompts, decoding)
     keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
     finished = read_journal(journal) if journal else {}
