@@ -37,7 +37,7 @@ class Manner(NamedTuple):
     """The fields of a request, from its messages and the form that the server is to enforce."""
     form: Form | None
     form_is_required: bool
-    """Whether requests must not be sent without a form, where the server refuses to enforce one."""
+    """Whether no request is sent without the form, even if the server refuses to enforce it."""
     max_new_tokens: int
     requests_per_minute: float | None
     concurrency: int
@@ -108,7 +108,7 @@ class Asking:
         fields = self.manner.request(messages, form)
         bound = upper_bound(fields, self.manner.max_new_tokens)
         entry = self.ledger.enter(bound, self.stopping)
-        # A request without a reply that can be read may have been answered, and be charged.
+        # A request whose reply is missing or unreadable may have been answered, and be charged.
         spent, new = bound, {}
         try:
             self._wait_for_turn()
@@ -137,7 +137,7 @@ class Asking:
 
 
 def _problem_among(asked: Iterable[Future[None]], done: Callable[[], object]) -> Exception | None:
-    """What ended one of the askings, after all have ended, so that their answers are kept. A spent budget is only told if nothing else is wrong.
+    """What ended one of the requests, after all have ended, so that their answers are kept. A spent budget is only told if nothing else is wrong.
 
     Args:
         done: called after each that ended well.

@@ -54,7 +54,9 @@ class Rubric(Section):
     def _is_sound(self) -> Rubric:
         if bool(self.scores) == self.pairwise:
             raise ValueError("expected scores, or pairwise: true")
-        templates = {"prompt": self.prompt} | {f"derived.{key}": f"{{{{ {one} }}}}" for key, one in self.derived.items()}
+        templates = {"prompt": self.prompt} | {
+            f"derived.{key}": f"{{{{ {expression} }}}}" for key, expression in self.derived.items()
+        }
         for key, template in templates.items():
             if problem := syntax_error(template):
                 raise ValueError(f"{key} is not a valid template: {problem}")
@@ -100,8 +102,8 @@ def read_rubric(name: str) -> Rubric:
     try:
         return Rubric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError:
-        known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.yaml")))
-        raise UserError(f"there is no rubric '{path}'; known: {known or 'none'}.") from None
+        rubrics = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        raise UserError(f"there is no rubric '{path}'; known: {rubrics or 'none'}.") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

@@ -56,7 +56,7 @@ def chrf(word_order: int) -> ScorerFunction:
     names = [f"{count}/{order}" for order in orders for count in COUNTS]
 
     def score_one(item: Item) -> Scored:
-        # A result of chrF does not hold its counts, as one of BLEU does: they are had from what `corpus_score` itself is made of.
+        # A result of BLEU holds its counts, one of chrF does not: they come from what `corpus_score` itself is made of.
         [counts] = scorer._extract_corpus_statistics([item.prediction], [[reference] for reference in item.references])
         return Scored({"chrf": scorer._compute_f_score(counts)}, parts=dict(zip(names, counts, strict=True)))
 

@@ -198,9 +198,9 @@ def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Map
     Raises:
         UserError: where not all can be had. What has been answered is kept.
     """
-    known = Ledger(store, settings.price, settings.budget).judgements
-    if not wanted.keys() - known.keys():
-        return Judged(known, {})
+    kept = Ledger(store, settings.price, settings.budget).judgements
+    if not wanted.keys() - kept.keys():
+        return Judged(kept, {})
     with held_alone(store, name):
         ledger = Ledger(store, settings.price, settings.budget)
         missing = {key: messages for key, messages in wanted.items() if key not in ledger.judgements}
