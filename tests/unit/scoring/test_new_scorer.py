@@ -37,7 +37,8 @@ class VowelScorer(ScorerSettings):
 
     def _score(self, text):
         found = sum(letter in self.vowels for letter in text)
-        return Scored({"vowels": found / len(text), "missing": 1 - found / len(text)}, parts={"vowels": found, "letters": len(text)})
+        share = found / len(text)
+        return Scored({"vowels": share, "missing": 1 - share}, parts={"vowels": found, "letters": len(text)})
 
     def label_reader(self):
         return lambda text: next((letter for letter in text if letter in self.vowels), "")

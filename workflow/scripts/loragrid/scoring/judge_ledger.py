@@ -60,7 +60,10 @@ def upper_bound(fields: Mapping[str, Any], max_new_tokens: int) -> Tokens:
 
 
 class Ledger:
-    """A judge's store, and what it adds up to. Each request is entered before it is sent, so that no death can hide what it cost."""
+    """A judge's store, and what it adds up to.
+
+    Each request is entered before it is sent, so that no death can hide what it cost.
+    """
 
     def __init__(self, store: Path, price: Price | None, budget: float | None) -> None:
         self.store, self.price, self.budget = store, price, budget
@@ -73,7 +76,9 @@ class Ledger:
         self.changed = threading.Condition()
 
     def enter(self, bound: Tokens, stopping: threading.Event) -> str:
-        """Enter a request that is about to be sent, with the most that it can cost. Waits for others that may cost less than they could.
+        """Enter a request that is about to be sent, with the most that it can cost.
+
+        Waits for others, which may cost less than they could.
 
         Raises:
             OverBudgetError: where the budget might be exceeded.

@@ -39,7 +39,8 @@ AMONG_WORDS = (
     # [[A]]; winner: A; and, at the beginning, "The first answer is better".
     re.compile(r"(?i)\[\[(first|second|tie|1|2|a|b|c)\]\]"),
     re.compile(
-        rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
+        rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|"
+        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
         re.MULTILINE,
     ),
     re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
@@ -77,9 +78,10 @@ def response_format(rubric: Rubric) -> dict[str, Any]:
 
 
 def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -> dict[str, float]:
-    """The numbers in a judge's answer: of the JSON object that has them, else after their names. If there is only one, it may stand alone.
+    """The numbers in a judge's answer: of the JSON object that has them, else after their names. A single one may stand alone.
 
-    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not read at all.
+    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not
+    read at all.
 
     Args:
         cut_off: the answer ended because it was too long; a number at its very end may lack digits.
@@ -142,7 +144,7 @@ def without_thoughts(text: str) -> str:
 
 
 def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """The wanted JSON objects of a text in their order, with plain names as keys. What stands inside a wanted object is none by itself.
+    """The wanted JSON objects of a text in their order, with plain names as keys; none that stands inside another of them.
 
     Args:
         wanted: whether an object is.

@@ -34,20 +34,22 @@ class Range(Section):
 class Rubric(Section):
     """What a judge is asked.
 
-    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them) and `prediction`;
-    pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts can contain: what stands between two
-    marks is text to judge, whatever it says.
+    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them)
+    and `prediction`; pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts
+    can contain: what stands between two marks is text to judge, whatever it says.
     """
 
     system: str | None = Field(None, description="System message.")
     prompt: str = Field(
-        description="Template of the message. What form the judge's answer is to have is said at its end, by itself, from the scores below."
+        description="Template of the message. What form the judge's answer is to have is said at its end, by itself, from the "
+        "scores below."
     )
     scores: dict[Name, Range] = Field(default={}, description="The numbers that it gives.")
     derived: dict[Name, str] = Field(default={}, description="Further metrics: expressions over these numbers.")
     pairwise: bool = Field(
         False,
-        description="Instead of numbers it says which of two answers is better. It is asked in both orders; where it contradicts itself, that is a tie.",
+        description="Instead of numbers it says which of two answers is better. It is asked in both orders; where it contradicts "
+        "itself, that is a tie.",
     )
 
     @model_validator(mode="after")

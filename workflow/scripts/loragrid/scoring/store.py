@@ -27,8 +27,9 @@ def content(item: Item) -> str:
 def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], score: ScorerFunction, store: Path) -> list[Outcome]:
     """The outcomes of all items from a costly scorer, each distinct answer scored once and kept in a store.
 
-    A job that has to start the scorer anyway also scores what others will ask for, unless another job is doing that already: to load a model takes
-    longer than to score a file. Answers that share their references are scored together, so that the scorer looks at these once.
+    A job that has to start the scorer anyway also scores what others will ask for, unless another job is doing that already: to
+    load a model takes longer than to score a file. Answers that share their references are scored together, so that the scorer
+    looks at these once.
 
     Args:
         others: answers that wait for the same scorer; only called if something is to be scored.

@@ -21,8 +21,8 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
 
     Args:
         labels: a list, or for each label its synonyms. Case is ignored.
-        read: `first` takes the label or synonym that comes first as a whole word, and of several at one place the longest. For `whole` the text must
-            be one, but for white space and punctuation around it.
+        read: `first` takes the label or synonym that comes first as a whole word, and of several at one place the longest. For
+            `whole` the text must be one, but for white space and punctuation around it.
     """
     label_of = mentions_of(labels)
     pattern = compiled("|".join(_as_whole_word(mention) for mention in sorted(label_of, key=len, reverse=True)))

@@ -46,8 +46,8 @@ class ChrfScorer(ScorerSettings):
 def chrf(word_order: int) -> ScorerFunction:
     """The score chrF (Popović 2015), 0 to 100, as `sacrebleu` has it: F2 over n-grams of 1 to 6 characters.
 
-    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts, also for chrF over
-    all examples.
+    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts,
+    also for chrF over all examples.
     """
     from sacrebleu.metrics.chrf import CHRF
 

@@ -21,9 +21,10 @@ from loragrid.sections import Name, PythonFunction
 class CustomScorer(ScorerSettings):
     """A function of yours.
 
-    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction and input of each test
-    example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None where there is nothing to say. Where it
-    raises, it is called for one answer at a time; those on which it raises count as failed.
+    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction
+    and input of each test example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or
+    None where there is nothing to say. Where it raises, it is called for one answer at a time; those on which it raises count as
+    failed.
     """
 
     type: Literal["custom"] = Field(description="Chooses this scorer.")
@@ -64,12 +65,14 @@ def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) 
     Where it raises, it is called for one answer at a time: those on which it raises have failed, the others are scored.
 
     Args:
-        function: as `path.py:function`. It is given the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (the
-            question of each test example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None.
+        function: as `path.py:function`. It is given the keywords `predictions` (texts), `references` (a list of texts for each),
+            `prompts` (the question of each test example) and the `arguments`, and gives for each answer a number, a mapping of
+            metric to number, or None.
         metrics: those that it gives; a number alone stands for the only one.
 
     Raises:
-        UserError: naming the function, where it cannot be loaded, raises on every answer, or gives something else; then the example too.
+        UserError: naming the function, where it cannot be loaded, raises on every answer, or gives something else; then the
+            example too.
     """
     what = f"scorer function '{function}'"
     with told(what):

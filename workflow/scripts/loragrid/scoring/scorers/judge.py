@@ -35,7 +35,9 @@ NO_FURTHER_FIELDS = frozenset(
 
 
 class JudgeScorer(ScorerSettings, Server):
-    """A language model as judge, behind any server with an OpenAI-compatible API. Its rubric says what it is asked and what it gives."""
+    """A language model as judge, behind any server with an OpenAI-compatible API. Its rubric says what it is asked and what it
+    gives.
+    """
 
     type: Literal["judge"] = Field(description="Chooses this scorer.")
     rubric: Name = Field(description="Name of a file under `data/prompts/judges/`, without `.yaml`.")
@@ -45,14 +47,16 @@ class JudgeScorer(ScorerSettings, Server):
     )
     against: Against = Field(
         "reference",
-        description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked alike.",
+        description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked "
+        "alike.",
     )
     baselines: bool = Field(True, description="Judge the trivial baselines as well.")
     temperature: float | None = Field(0, ge=0, description="Null leaves it out of the request, for models that refuse it.")
     max_new_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
     structured: Literal["auto", "json_schema", "off"] = Field(
         "auto",
-        description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes is read tolerantly.",
+        description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes "
+        "is read tolerantly.",
     )
     requests_per_minute: Annotated[float | None, ONLY_SPEED] = Field(
         None, gt=0, description="Most requests a minute, evenly spaced; by default as fast as it goes."
@@ -61,8 +65,10 @@ class JudgeScorer(ScorerSettings, Server):
     budget: Annotated[float | None, ONLY_SPEED] = Field(
         None,
         gt=0,
-        description="Most that all answers of this judge may cost, by its `price`, those of earlier runs included; before it could be exceeded, the job "
-        "ends. A request without an answer counts with the most that it can have cost: a token for each byte of it (and 256 for what a server adds), "
+        description="Most that all answers of this judge may cost, by its `price`, those of earlier runs included; before it "
+        "could be exceeded, the job "
+        "ends. A request without an answer counts with the most that it can have cost: a token for each byte of it (and 256 for "
+        "what a server adds), "
         "and `max_new_tokens`; so does an answer whose tokens the server does not count.",
     )
 
@@ -144,8 +150,8 @@ def judge_store(settings: JudgeScorer) -> Path:
 def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | None, store: Path) -> ScorerFunction:
     """The scorer that asks a judge, and asks it nothing twice.
 
-    The usage of an outcome says what its judgement cost when it was made, also if it comes from the store. Of several answers with the same
-    judgement, the first has it, so that the rows of a file add up to what its judgements cost.
+    The usage of an outcome says what its judgement cost when it was made, also if it comes from the store. Of several answers
+    with the same judgement, the first has it, so that the rows of a file add up to what its judgements cost.
 
     Args:
         name: of the scorer in the configuration.
@@ -212,7 +218,8 @@ def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Map
     if isinstance(problem, OverBudgetError):
         spent = f"{cost(ledger.total, settings.price or Price()):.6g} of {settings.budget:g} is spent"
         raise UserError(
-            f"scorers.{name}.budget: {spent}, and one more request might cost more than what is left; {left} of {len(wanted)} judgements are missing. "
+            f"scorers.{name}.budget: {spent}, and one more request might cost more than what is left; {left} of {len(wanted)} "
+            f"judgements are missing. "
             f"What has been answered is kept; raise scorers.{name}.budget to go on."
         )
     if problem:

@@ -25,7 +25,7 @@ class LengthScorer(ScorerSettings):
 
 
 def length(items: Sequence[Item]) -> list[Scored]:
-    """Length of the answer in `words` and `characters`, and of its words as a share of those of the first reference (`length_ratio`).
+    """Length of the answer in `words` and `characters`, and its words as a share of the first reference's (`length_ratio`).
 
     The share is NaN where the reference has no words.
     """

@@ -35,10 +35,11 @@ class PerplexityScorer(ModelScorer):
 
 
 def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
-    """Perplexity of the prediction, and of the reference, under a base model: e to the mean negative log-likelihood of a token, at least 1.
+    """Perplexity of prediction and reference under a base model: e to the mean negative log-likelihood of a token, at least 1.
 
-    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its end-of-text token does not
-    count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several references the most usual counts.
+    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its
+    end-of-text token does not count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several
+    references the most usual counts.
     """
     import torch
     from transformers import AutoTokenizer

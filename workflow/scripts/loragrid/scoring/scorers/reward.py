@@ -42,8 +42,9 @@ class RewardScorer(ModelScorer):
 def reward(model_folder: Path, label: int) -> ScorerFunction:
     """Scores of a reward model, in its own unit, for the prediction and the reference, and the preference between them, 0 to 1.
 
-    The preference is that of Bradley & Terry (1952): the softmax over both scores. Of several references the one with the highest score counts. A
-    model with a chat template reads question and answer as a conversation, any other as a pair of texts. The end of what is too long is cut.
+    The preference is that of Bradley & Terry (1952): the softmax over both scores. Of several references the one with the highest
+    score counts. A model with a chat template reads question and answer as a conversation, any other as a pair of texts. The end
+    of what is too long is cut.
 
     Args:
         label: which output of the classifier is the score.

@@ -21,7 +21,8 @@ class RougeScorer(ScorerSettings):
     stemmer: bool = Field(True, description="Compare word stems (Porter, for English) instead of words.")
     tokenizer: Tokenizer = Field(
         "default",
-        description="`default`: words of Latin letters and digits, as the package has it; `unicode`: words of any script, and single characters of "
+        description="`default`: words of Latin letters and digits, as the package has it; `unicode`: words of any script, and "
+        "single characters of "
         "scripts that are written without spaces.",
     )
     split_sentences: bool = Field(

@@ -15,7 +15,8 @@ from loragrid.text.labels import verdict
 class TrueFalseScorer(ScorerSettings):
     """1 if a text's verdict, true or false, is that of the reference, else 0; `tie` is 1 where the prediction has none.
 
-    The verdict is what occurs more often in the lower-cased text, `true` or `false`. A tie is wrong unless the reference ties too.
+    The verdict is what occurs more often in the lower-cased text, `true` or `false`. A tie is wrong unless the reference ties
+    too.
     """
 
     type: Literal["true_false"] = Field(description="Chooses this scorer.")
