@@ -1,10 +1,10 @@
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from loragrid.config.root import Config
-from loragrid.sections import ONLY_SPEED, Section, Server, decisive, entry_of, with_speed
+from loragrid.sections import ONLY_SPEED, OneOf, Section, Server, decisive, entry_of, with_speed
 
 
 class Motor(Section):
@@ -48,6 +48,59 @@ def test_of_a_server_only_its_further_settings_decide():
 
 def test_entry_is_found_though_its_name_is_written_as_a_number():
     assert entry_of({"models": {135: {"dtype": "auto"}, "x": {}}}, "models", "135") == {"dtype": "auto"}
+
+
+class Animal(Section):
+    pass
+
+
+class Cat(Animal):
+    told_by: ClassVar[str] = "whiskers"
+
+    whiskers: int
+
+
+class Dog(Animal):
+    barks: bool = True
+
+
+class Shape(Section):
+    form: str
+
+
+class Round(Shape):
+    form: Literal["round"] = "round"
+    radius: int = 1
+
+
+class Square(Shape):
+    form: Literal["square"]
+
+
+class Flat(Square):
+    """A kind of its own: only what nothing is derived from is one."""
+
+    form: Literal["flat"]
+
+
+class Zoo(Section):
+    animals: list[Annotated[Animal, OneOf()]]
+    shape: Annotated[Shape, OneOf("form")] = Round()
+
+
+def test_kinds_are_told_by_a_key_or_by_a_field():
+    zoo = Zoo.model_validate({"animals": [{"whiskers": 3}, {}], "shape": {"form": "flat"}})
+    assert [type(one) for one in (*zoo.animals, zoo.shape)] == [Cat, Dog, Flat]
+    assert type(Zoo.model_validate({"animals": [], "shape": {}}).shape) is Round
+    assert Zoo.model_validate(zoo.model_dump()) == zoo
+    assert Zoo(animals=zoo.animals).animals == zoo.animals
+
+
+def test_unknown_kind_is_told_with_those_that_there_are():
+    with pytest.raises(ValidationError, match="form must be one of round, flat") as caught:
+        Zoo.model_validate({"animals": [{"purrs": 1}], "shape": {"form": "square"}})
+    places = {error["loc"]: error["type"] for error in caught.value.errors()}
+    assert places == {("animals", 0, "Dog", "purrs"): "extra_forbidden", ("shape",): "unknown_form"}
 
 
 def sections(section: type[Section]):

@@ -77,21 +77,21 @@ def planned_rules():
     """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
     local_results("plan")
     planned = {}
-    for workflow_rule in workflow.rules:
-        if workflow_rule.output:
-            decider = next((name for name in ("scorer", "base_model") if name in workflow_rule.wildcard_names), "")
+    for declared in workflow.rules:
+        if declared.output:
+            decider = next((name for name in ("scorer", "base_model") if name in declared.wildcard_names), "")
             values = {"scorer": CONFIG.scorers, "base_model": CONFIG.models}.get(decider, {})
-            asked = {value: asked_resources(workflow_rule, {decider: value}) for value in ("", *values)}
-            planned[workflow_rule.name] = {"pattern": workflow_rule.output[0].regex().pattern, "decider": decider, "asked": asked}
+            asked = {value: asked_resources(declared, {decider: value}) for value in ("", *values)}
+            planned[declared.name] = {"pattern": declared.output[0].regex().pattern, "decider": decider, "asked": asked}
     return planned
 
 
-def asked_resources(rule, wildcards):
+def asked_resources(declared, wildcards):
     """Threads, memory and GPUs of a first attempt, as far as they are known from nothing but these wildcards."""
     asked = {}
     for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0)):
         try:
-            amount = rule.resources.get(name).evaluate(Wildcards(fromdict=wildcards), attempt=1).value
+            amount = declared.resources.get(name).evaluate(Wildcards(fromdict=wildcards), attempt=1).value
         except (WorkflowError, TypeError, LookupError, AttributeError):
             amount = None
         asked[name.strip("_")] = default if amount is None else amount

@@ -2,14 +2,30 @@ import json
 
 import pytest
 
+from loragrid.data.external import ImportedPredictionsSettings
+from loragrid.data.mixes import MixSettings
+from loragrid.data.preparation import PrepareSettings
+from loragrid.data.prompting import DemonstrationSettings
+from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
 from loragrid.layout import Evaluation
+from loragrid.models.importing import ImportSettings
 
 RUN = "t__gold__both__n4__lora__completion__seed1"
 OF_RUN = {"base_model": "m", "task": "t", "sample_type": "gold", "run": RUN}
 TOLD_NOTHING = {"fetch_package", "decontaminate", "export", "merge", "describe_full_model", "train_full"}
+
+
+READ_BACK = {
+    "import_model": ImportSettings,
+    "prepare_dataset": PrepareSettings,
+    "make_mix": MixSettings,
+    "tokenise": TokeniseSettings,
+    "select_demonstrations": DemonstrationSettings,
+    "import_predictions": ImportedPredictionsSettings,
+}
 
 
 def told(rule, grid, wildcards):
@@ -20,6 +36,15 @@ def test_what_a_job_is_told_is_plain_data(grid):
     for rule, jobs in usable_jobs(grid).items():
         for job in jobs if rule not in TOLD_NOTHING else ():
             json.dumps(told(rule, grid, job), allow_nan=False)
+
+
+@pytest.mark.parametrize("rule", READ_BACK)
+def test_what_a_job_is_told_is_the_same_once_it_is_read(grid, rule):
+    jobs = usable_jobs(grid)[rule]
+    assert jobs
+    for job in jobs:
+        params = {"version": 1} | told(rule, grid, job)
+        assert repr(READ_BACK[rule].model_validate(params).model_dump()) == repr(params)
 
 
 def test_edited_entry_changes_what_those_jobs_are_told_that_use_it_and_no_others(grid, make_grid):

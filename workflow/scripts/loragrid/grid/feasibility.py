@@ -10,7 +10,6 @@ from pathlib import Path
 from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
-from loragrid.data.mixes import mix_tasks
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_tasks, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
@@ -71,7 +70,7 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
     bare = {data for data, available in nb_train.items() if not available}
     for i, block in enumerate(config.grid):
         for j, mix in enumerate(block.mixes):
-            others = [task for task in mix_tasks(config.mixes[mix]) if block.tasks != [task]]
+            others = [task for task in config.mixes[mix].named_tasks if block.tasks != [task]]
             for task, sample_type in product(others, block.sample_types):
                 if (task, sample_type) in bare:
                     of_data = f"task '{task}', sample type '{sample_type}'"

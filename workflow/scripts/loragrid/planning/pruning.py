@@ -18,9 +18,10 @@ from loragrid.config.root import Config
 from loragrid.errors import UserError
 from loragrid.layout import Run
 from loragrid.runtime.files import fingerprint, written_whole
+from loragrid.runtime.locks import is_held
 from loragrid.runtime.spreadsheets import is_blank, read_sheet
 from loragrid.runtime.states import FOLDER as STATES
-from loragrid.runtime.states import is_held, whose_state
+from loragrid.runtime.states import whose_state
 from loragrid.scoring.human_sheets import ID, SheetRow
 
 RESULTS = "results"

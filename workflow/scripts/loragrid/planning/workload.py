@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
-from loragrid.data.mixes import share_out, training_sizes
+from loragrid.data.mixes import share_out
 from loragrid.data.sources import DataFile, FileSource
 from loragrid.grid.runs import expand_evaluations, expand_grid
 from loragrid.layout import Evaluation, Run, parse_variant
@@ -144,10 +144,8 @@ def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
     """Tokens of a training: mean length of the mix's examples x examples x epochs; or x `max_steps` x `batch_size`. Early stopping is not foreseen."""
     training, recipe = config.configs[run.config], config.mixes[run.mix]
     of_task = cache(lambda task: lengths(run.base_model, task, run.sample_type, "train"))
-    available = {
-        task: of_task(task).examples for task in {run.task, *getattr(recipe, "tasks", ()), *getattr(recipe, "weights", ())}
-    }
-    in_recipe = training_sizes(recipe, run.task, run.nb_samples, available)
+    available = {task: of_task(task).examples for task in {run.task, *recipe.named_tasks}}
+    in_recipe = recipe.sizes(run.task, run.nb_samples, available)
     # Each prompt of an example is trained on by itself.
     sizes = {task: size * of_task(task).prompts_per_example for task, size in in_recipe.items()}
     in_mix = sum(sizes.values())
@@ -194,8 +192,8 @@ def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recor
     test = lengths(asked.base_model, asked.task, asked.sample_type, "test")
     prompting, decoding = config.prompting(asked.prompting), config.decoding(asked.decoding, asked.task, asked.base_model)
     prompt = _mean(test.prompts)
-    if prompting.type != "zero_shot":
-        prompt += prompting.k * lengths(asked.base_model, asked.task, asked.sample_type, "train").mean()
+    if prompting.nb_shown:
+        prompt += prompting.nb_shown * lengths(asked.base_model, asked.task, asked.sample_type, "train").mean()
     answer = min(recorded.get((asked.base_model, asked.task), _mean(test.answers)), decoding["max_new_tokens"])
     answers = asked_examples(config, asked.task, test) * test.prompts_per_example * decoding["samples"]
     return Work(tokens=answers * (prompt + answer), new=answers * answer, effort=answers * (prompt + answer))
@@ -282,7 +280,7 @@ def _from_texts(path: Path) -> Lengths:
 
 def _stated_rows(config: Config, task: str, sample_type: str, split: str) -> int | None:
     """Rows of a split as far as the configuration or a file on this machine says; None where it is not known."""
-    source = config.sources[config.tasks[task].fields(sample_type)["source"]]
+    source = config.source_of(task, sample_type)
     file: DataFile | None = getattr(source.splits, split) if isinstance(source, FileSource) else None
     if not isinstance(source, FileSource) or file is None:
         return None

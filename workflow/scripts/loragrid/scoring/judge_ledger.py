@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loragrid.runtime.job import log
 from loragrid.runtime.journal import append_to_journal, read_journal
 from loragrid.sections import Price
 
@@ -110,22 +107,3 @@ class Ledger:
 
     def _with(self, more: Tokens) -> Tokens:
         return Tokens(self.total.prompt + more.prompt, self.total.new + more.new)
-
-
-@contextmanager
-def held_alone(store: Path, name: str) -> Iterator[None]:
-    """Only one job at a time asks a judge, so that limits on requests and costs hold for all of them.
-
-    Args:
-        store: of the judge.
-        name: of the scorer in the configuration.
-    """
-    lock = store.with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.info("another job is asking the judge of scorers.%s; waiting until it is done", name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from loragrid import layout
 from loragrid.config.root import Config
-from loragrid.data.sources import BuiltSource, HubDataset, local_files
+from loragrid.data.sources import DataSource
 from loragrid.data.tasks import LEARNING_BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.jobs.lookups import Wildcards, data_source, is_full, mix_of, pretrained, run_of, tasks_of_mix, trained_run
-from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, package_kind, scorers_of
+from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Dataset, Evaluation, Run
-from loragrid.models.sources import HubSource, PackageSource
+from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
+from loragrid.training.settings import ContinuedTraining
 
 
 class Means(str):
@@ -32,19 +33,12 @@ Inputs = dict[str, str | list[str]]
 def import_model(grid: Grid, wildcards: Wildcards) -> Inputs:
     """The files that a model comes from; none on this machine for a model of the hub."""
     source = pretrained(grid.config, wildcards["base_model"]).source
-    if isinstance(source, PackageSource):
-        return {"source": _package(source.package)}
-    return {"source": [] if source is None or isinstance(source, HubSource) else [UserFile(source.path)]}
+    return {"source": [] if source is None else _source_files(source)}
 
 
 def prepare_dataset(grid: Grid, wildcards: Wildcards) -> Inputs:
     """The files of a data set's source, and the tokenizer that measures its examples, if any."""
-    source = data_source(grid.config, wildcards)
-    package = None if isinstance(source, BuiltSource | HubDataset) else source.package
-    files: str | list[str] = (
-        _package(package, package_kind(source)) if package else [UserFile(path) for path in local_files(source).values()]
-    )
-    inputs: Inputs = {"source": files}
+    inputs: Inputs = {"source": _source_files(data_source(grid.config, wildcards))}
     base_model = grid.config.tasks[wildcards["task"]].cleaning.tokenizer
     if base_model is not None:
         inputs["tokenizer"] = layout.IMPORT_MODEL.path("tokenizer", {"base_model": base_model})
@@ -92,7 +86,7 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
         "tokens": [layout.TOKENISE.path("tokens", one) for one in of_data],
     }
     training = grid.config.configs[run.config]
-    if training.method == "continue":
+    if isinstance(training, ContinuedTraining):
         adapter = ("adapter_model.safetensors", "adapter_config.json")
         inputs["start"] = [UserFile(f"{training.adapter}/{name}") for name in adapter]
     model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
@@ -103,10 +97,9 @@ def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
     """The examples to show and to ask, and the encoder that a prompting needs, if any."""
     inputs = _dataset(wildcards, "train", "test")
     prompting = grid.config.prompting(wildcards["prompting"])
-    if prompting.type != "retrieved":
+    if (name := prompting.needed_encoder) is None:
         return inputs
-    encoder = layout.IMPORT_MODEL.path("config", {"base_model": prompting.encoder})
-    return {"encoder": encoder} | _all_files(grid, prompting.encoder) | inputs
+    return {"encoder": layout.IMPORT_MODEL.path("config", {"base_model": name})} | _all_files(grid, name) | inputs
 
 
 def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -227,9 +220,14 @@ def push(grid: Grid, wildcards: Wildcards) -> Inputs:
     return inputs | ({"other_files": files["other_files_of_adapter"]} if "other_files_of_adapter" in files else {})
 
 
-def _package(package: str, kind: str = "whl") -> Means:
-    """A package never changes: to delete it, or to fetch it once more, makes nothing else run again."""
-    return Means(layout.FETCH_PACKAGE.path("package", {"package": package, "kind": kind}))
+def _source_files(source: DataSource | ModelSource) -> str | list[str]:
+    """The package of a source, or else its files on this machine.
+
+    A package never changes: to delete it, or to fetch it once more, makes nothing else run again.
+    """
+    if file := source.package_file():
+        return Means(layout.FETCH_PACKAGE.path("package", file._asdict()))
+    return [UserFile(path) for path in source.local_files().values()]
 
 
 def _dataset(wildcards: Wildcards, *parts: str) -> Inputs:

