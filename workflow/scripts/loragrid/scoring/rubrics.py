@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -15,6 +16,10 @@ from loragrid.runtime.templates import evaluate_expression, syntax_error
 from loragrid.sections import Name, Section
 
 FOLDER = Path("data/prompts/judges")
+
+
+Against = Literal["reference", "base"]
+"""What a pairwise rubric compares an answer with."""
 
 
 class Range(Section):

@@ -197,9 +197,9 @@ WHAT: dict[ModelSection, str] = {"models": "base model", "encoders": "encoder", 
 class ModelScorer(ScorerSettings):
     """A scorer that loads a model of its own."""
 
-    is_light: ClassVar[bool] = False
-    starts_slowly: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "sentence-transformers")
+    is_light = False
+    starts_slowly = True
+    packages = ("torch", "transformers", "sentence-transformers")
     model_key: ClassVar[str]
     """The setting that names the model."""
     model_section: ClassVar[ModelSection]

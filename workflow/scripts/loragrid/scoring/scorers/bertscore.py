@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class BertScoreScorer(ModelScorer):
         "unrelated texts have about 0.",
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
-    model_key: ClassVar[str] = "encoder"
-    model_section: ClassVar[ModelSection] = "encoders"
+    example_metrics = ("precision", "recall", "f1")
+    model_key = "encoder"
+    model_section = "encoders"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         baseline = read_baseline(self.baseline, self.layer) if self.baseline else None

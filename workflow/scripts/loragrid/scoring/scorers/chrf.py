@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,8 +25,8 @@ class ChrfScorer(ScorerSettings):
     type: Literal["chrf"] = Field(description="Chooses this scorer.")
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams; 2 is chrF++.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("chrf",)
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("corpus_chrf",)
+    example_metrics = ("chrf",)
+    corpus_metrics = ("corpus_chrf",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return chrf(self.word_order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from reprlib import repr as short
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -36,8 +36,8 @@ class CustomScorer(ScorerSettings):
     )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
 
-    reads_examples: ClassVar[bool] = True
-    is_light: ClassVar[bool] = False
+    reads_examples = True
+    is_light = False
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return custom(self.function, self.metrics, self.arguments)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class EvaluateScorer(ScorerSettings):
         description="Allow a metric of the hub, whose code is downloaded and run. A folder on this machine is your own code.",
     )
 
-    is_light: ClassVar[bool] = False
+    is_light = False
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return evaluate_metric(self)

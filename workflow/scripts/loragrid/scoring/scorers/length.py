@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class LengthScorer(ScorerSettings):
 
     type: Literal["length"] = Field(description="Chooses this scorer.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("words", "characters", "length_ratio")
+    example_metrics = ("words", "characters", "length_ratio")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class NumberScorer(ScorerSettings):
     read: Literal["first", "last"] = Field("last", description="Which number of a text counts.")
     tolerance: float = Field(0.0, ge=0, description="Largest difference, as a share of the reference's number.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("number_match",)
+    example_metrics = ("number_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return number(self.read, self.tolerance)

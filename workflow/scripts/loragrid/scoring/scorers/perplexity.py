@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 
@@ -25,10 +25,10 @@ class PerplexityScorer(ModelScorer):
         "float32", description="Number type; the same everywhere, so that values can be compared."
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
-    low_is_good: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
-    model_key: ClassVar[str] = "model"
-    model_section: ClassVar[ModelSection] = "models"
+    example_metrics = ("perplexity", "reference_perplexity")
+    low_is_good = ("perplexity", "reference_perplexity")
+    model_key = "model"
+    model_section = "models"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return perplexity(required_model(inputs), self.dtype)

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class RatingsScorer(ScorerSettings):
         "say the same.",
     )
 
-    reads_examples: ClassVar[bool] = True
+    reads_examples = True
 
     @model_validator(mode="after")
     def _mean_is_taken(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,8 +20,8 @@ class RefusalScorer(ScorerSettings):
     type: Literal["refusal"] = Field(description="Chooses this scorer.")
     phrases: list[NonEmpty] = Field(default=[], description="Further phrases that tell a refusal; case is ignored.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("refusal",)
-    low_is_good: ClassVar[tuple[str, ...]] = ("refusal",)
+    example_metrics = ("refusal",)
+    low_is_good = ("refusal",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return refusal(self.phrases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -29,9 +29,9 @@ class RougeScorer(ScorerSettings):
         False, description="For ROUGE-Lsum: cut texts into sentences; by default each line is one, as the package has it."
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-    starts_slowly: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("rouge-score",)
+    example_metrics = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+    starts_slowly = True
+    packages = ("rouge-score",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return rouge(self.stemmer, self.tokenizer, self.split_sentences)

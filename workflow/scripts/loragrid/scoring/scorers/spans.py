@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -31,9 +31,9 @@ class SpansScorer(ScorerSettings):
     )
     case: bool = Field(False, description="Heed the case of the spans' texts.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("micro_precision", "micro_recall", "micro_f1")
-    reads_examples: ClassVar[bool] = True
+    example_metrics = ("precision", "recall", "f1")
+    corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
+    reads_examples = True
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return spans(self.format, self.case)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,9 +22,9 @@ class TrueFalseScorer(ScorerSettings):
     type: Literal["true_false"] = Field(description="Chooses this scorer.")
     cut: bool = Field(True, description="Read predictions and references up to their first `.` only.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "tie")
-    low_is_good: ClassVar[tuple[str, ...]] = ("tie",)
-    reads_labels: ClassVar[bool] = True
+    example_metrics = ("accuracy", "tie")
+    low_is_good = ("tie",)
+    reads_labels = True
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return true_false(self.cut)
