@@ -244,8 +244,8 @@ def test_tokens_that_the_server_does_not_count_are_counted_as_the_most_that_they
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests")
-from engines.test_judge import ITEMS
+sys.path[:0] = ["tests", "tests/unit/scoring"]
+from test_judge_on_a_server import ITEMS
 from loragrid.scoring.judging import judge
 from loragrid.scoring.registry import parse_scorer
 judge("strict", parse_scorer({values}), None, Path({store!r}))(ITEMS)
