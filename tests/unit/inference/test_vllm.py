@@ -14,8 +14,7 @@ from loragrid.inference.protocol import Decoding, generate, pose
 from loragrid.inference.settings import parse_engine
 from loragrid.inference.vllm import environment, lora_rank, open_vllm, vllm_engine
 from loragrid.models.loading import load_base_model, load_trained
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 from servers import free_port, running_server
 
 PYTHON = Path(__file__).parents[3] / ".venv-vllm" / "bin" / "python"
@@ -37,9 +36,8 @@ def adapters(smollm2, tmp_path_factory):
     """Folders of two adapters that change what SmolLM2 says."""
     folders = {}
     for seed, name in enumerate(NAMES[1:]):
-        model = make_trainable(
-            load_base_model(smollm2, "float32"), LoraTraining(rank=4, target_modules=["q_proj", "v_proj"]), seed
-        )
+        config = LoraTraining(rank=4, target_modules=["q_proj", "v_proj"])
+        model = config.make_trainable(load_base_model(smollm2, "float32"), seed)
         torch.manual_seed(seed)
         for parameter_name, parameter in model.named_parameters():
             if "lora_B" in parameter_name:

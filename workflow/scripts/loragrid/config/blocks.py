@@ -11,7 +11,7 @@ from loragrid.config.root import Config
 from loragrid.data.tasks import Task
 from loragrid.errors import unknown_name
 from loragrid.inference.settings import HfEngine, OpenAiEngine
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
+from loragrid.training.methods import Training
 
 
 def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -96,14 +96,11 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
     """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
-    if isinstance(training, FullTraining) and model.quantization != "none":
+    if training.makes_whole_model and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
-    if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+    if training.makes_whole_model and isinstance(model.engine, OpenAiEngine):
         yield f"trains all weights of '{name}', whose server can load adapters only."
-    is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
-        isinstance(training, LoraTraining) and not training.dora
-    )
-    if not is_plain and not isinstance(model.engine, HfEngine):
+    if training.needs_hf and not isinstance(model.engine, HfEngine):
         yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 

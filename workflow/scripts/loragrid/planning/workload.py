@@ -21,7 +21,7 @@ from loragrid.layout import Evaluation, Run, parse_variant
 from loragrid.models.sources import PathSource
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
 from loragrid.scoring.scorer import Requests
-from loragrid.training.settings import Training
+from loragrid.training.methods import Training
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, about."""

@@ -195,7 +195,7 @@ def report(grid: Grid) -> Settings:
 
 def quantization(config: Config, base_model: str, run: Run | None) -> str:
     """Number type of the weights: that of a run's training, else that of its base model."""
-    of_run: str = "none" if run is None else getattr(config.configs[run.config], "quantization", "none")
+    of_run: str = "none" if run is None else config.configs[run.config].base_quantization
     return config.models[base_model].quantization if of_run == "none" else of_run
 
 
