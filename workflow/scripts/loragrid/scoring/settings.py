@@ -13,7 +13,8 @@ from loragrid.sections import Section
 class ScoreSettings(Section):
     """The parameters of the rule `score`: all that decides on its rows beside the files that it reads.
 
-    A job takes what does not decide, such as how many requests are sent at a time, from the configuration, by `registry.scorer_of`.
+    A job takes what does not decide, such as how many requests are sent at a time, from the configuration, by
+    `registry.scorer_of`.
     """
 
     scorer: dict[str, Any]
