@@ -50,6 +50,11 @@ def test_settings_are_written_back_exactly_as_they_are_told(config, model):
     assert type(settings.config) is type(parse_training(config))
 
 
+def test_adapter_is_described_the_same_whether_a_default_is_given_or_not():
+    given, default = (TrainSettings.model_validate(told(config)).config for config in ({"alpha": 16}, {}))
+    assert repr(given.peft_config("").lora_alpha) == repr(default.peft_config("").lora_alpha) == "16.0"
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_state_is_named_by_all_that_decides_what_a_training_arrives_at(tmp_path, config):
     for name in ("model", "tokenizer", "train", "validation", "adapter"):

@@ -217,7 +217,8 @@ class LoraTraining(AdapterTraining):
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
-            lora_alpha=self.alpha,
+            # The default is no float, and peft writes what it is given.
+            lora_alpha=float(self.alpha),
             lora_dropout=self.dropout,
             target_modules=self.target_modules,
             use_rslora=self.rslora,
