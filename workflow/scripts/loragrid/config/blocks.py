@@ -1,4 +1,4 @@
-"""Whether a block of the grid can be computed: one sentence for each name and combination that cannot be."""
+"""Whether a block of the grid can be computed: one sentence for each name that is unknown and each combination that cannot be."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
-    """One sentence for each sample type and prompt variant of a block that a task does not have, with the key that is to blame."""
+    """One sentence for each sample type and prompt variant of a block that a task lacks. It names the key that is to blame."""
     for sample_type in block.sample_types:
         if sample_type not in task.sample_types:
             yield unknown_name(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
@@ -67,7 +67,7 @@ def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_
 
 
 def _impossible_answers(config: Config, where: str, block: Block) -> Iterator[str]:
-    """One sentence for each answer whose shortest length would be above its longest."""
+    """One sentence for each combination whose shortest answer would be longer than its longest."""
     tasks = filter(config.tasks.__contains__, block.tasks)
     base_models = filter(config.models.__contains__, block.base_models)
     for task, base_model, name in product(tasks, base_models, block.decodings):
@@ -95,7 +95,7 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
-    """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
+    """Why a base model or its engine cannot do what a training needs, as the rest of a sentence."""
     if isinstance(training, FullTraining) and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
     if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):

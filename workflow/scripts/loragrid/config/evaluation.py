@@ -43,8 +43,9 @@ class Block(Section):
 
     evaluate_on: Literal["same", "all"] | list[str] = Field(
         "same",
-        description="Tasks on whose test sets each run and its base model are evaluated, besides the run's own: `same`, none; `all`, every task "
-        "of the grid; or a list. The sample type is the run's; `all` leaves out tasks that lack it, or the prompt variant.",
+        description="Further tasks on whose test sets each run and its base model are evaluated: `same`, none; `all`, every "
+        "task of the grid; or a list. The sample type is the run's. `all` leaves out tasks that lack it, or the "
+        "prompt variant.",
     )
 
     @field_validator("evaluate_on", mode="before")
@@ -68,24 +69,29 @@ class ExternalFile(Section):
     """Predictions on the test set of one data set."""
 
     path: str = Field(
-        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for other test examples are ignored."
+        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for "
+        "other test examples are ignored."
     )
     task: Name = Field(description="Task of the data set.")
     sample_type: Name = Field(description="Its sample type.")
 
 
 class ExternalPredictions(Section):
-    """Predictions that were made elsewhere: by another tool, a hosted model or people. They are scored and reported beside ours."""
+    """Predictions that were made elsewhere: by another tool, a hosted model or people.
+
+    They are scored and reported beside ours.
+    """
 
     base_model: Name | None = Field(
         None,
-        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the name `external`.",
+        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the "
+        "name `external`.",
     )
     files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
     match: Literal["id", "prompt"] = Field(
         "id",
-        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which must be the example's input, or its "
-        "instruction and input one after the other, white space aside.",
+        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which is the example's "
+        "input, or its instruction and input one after the other, white space aside.",
     )
     id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
     prompt: str = Field("{{ prompt }}", description="Template of the prompt.")
@@ -101,8 +107,8 @@ class HubUpload(Section):
     """Where `snakemake pushed` uploads trained models."""
 
     repository: str = Field(
-        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, `{mix}`, "
-        "`{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
+        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, "
+        "`{sample_type}`, `{mix}`, `{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
     )
     merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
 
@@ -129,8 +135,8 @@ class Checks(Section):
     max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
     compare_engines: bool = Field(
         True,
-        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
-        "the same; for servers only if the model's `dtype` says float32.",
+        description="Compare the answers of another engine than `hf` with those of `hf`; the check loads the model for that. "
+        "In float32 they must be the same; for servers only if the model's `dtype` says float32.",
     )
 
 

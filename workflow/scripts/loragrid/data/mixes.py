@@ -93,7 +93,7 @@ class Fractional(Mix):
     recipe: Literal["fractional"] = Field(description="Chooses this recipe.")
     tasks: list[Name] = Field(
         min_length=2,
-        description="The tasks of the mix. Those besides the target task are the others; their sample type is the target's.",
+        description="The tasks of the mix. All but the target task are the others; their sample type is the target's.",
     )
     nb_others: int | None = Field(None, ge=1, description="Examples of each other task; by default all there are.")
     nb_validation: int = Field(
