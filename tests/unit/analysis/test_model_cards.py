@@ -3,7 +3,7 @@ import pytest
 import yaml
 
 from loragrid.analysis.model_cards import model_card
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 
 MANIFEST = {
     "run": {

@@ -21,7 +21,7 @@ from loragrid.planning.workload import (
     split_lengths,
     workload,
 )
-from loragrid.training.settings import parse_training
+from loragrid.training.methods import parse_training
 
 
 def make_config(**changes):

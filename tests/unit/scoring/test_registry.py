@@ -3,10 +3,9 @@
 import pytest
 
 from answers import item
-from loragrid.scoring.corpus import corpus_metrics
 from loragrid.scoring.protocol import add_up
-from loragrid.scoring.registry import make_scorer
-from loragrid.scoring.settings import CORPUS_METRICS, METRICS, parse_scorer
+from loragrid.scoring.registry import SCORERS, corpus_metrics, parse_scorer
+from loragrid.scoring.scorer import ScorerInputs
 
 REFERENCE = {"label": "a", "number": "the answer is 42", "spans": "PER: Ada Lovelace"}
 SETTINGS = [
@@ -35,17 +34,20 @@ SETTINGS = [
     {"type": "refusal", "phrases": ["no (way"]},
     {"type": "length"},
 ]
-LONG = ["a", "y", " ", "\n", ".", "1", "(", "[", '["', "{", '{"a":', "I-PER ", "A: b;", "a ", "A. ", "1,", "1,111", "1.111", "#### 1 ", "-", "'",
-        "字", "ที่", "न\u093f", "\u0301\u0327", "💥", "true ", "i cannot ", "as an ai", "sorry ", "a-", "\\", "\x00", "\ud7ff", "x.\"'", "<a>"]  # fmt: skip
+LONG = [
+    "a", "y", " ", "\n", ".", "1", "(", "[", '["', "{", '{"a":', "I-PER ", "A: b;", "a ", "A. ", "1,", "1,111", "1.111", "#### 1 ",
+    "-", "'", "字", "ที่", "न\u093f", "\u0301\u0327", "💥", "true ", "i cannot ", "as an ai", "sorry ", "a-", "\\", "\x00", "\ud7ff",
+    "x.\"'", "<a>",
+]  # fmt: skip
 TEXTS = ["", " \n\t", "…", "Кошка спит.", "猫在睡觉。", "القطة نائمة", *((text * 10_000)[:10_000] for text in LONG)]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: "-".join(map(str, one.values())))
 def test_every_answer_has_every_metric(settings):
-    scorer = make_scorer("name", parse_scorer(settings), None, None)
+    scorer = parse_scorer(settings).build(ScorerInputs("name"))
     type_ = settings["type"]
     reference = REFERENCE.get(type_, "The cat is true. It sleeps on the mat.")
     for text in TEXTS:
         [outcome] = scorer([item(text, reference, "no reference", input="Ada Lovelace")])
-        assert tuple(outcome.metrics) == METRICS[type_]
-        assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == CORPUS_METRICS.get(type_, ())
+        assert tuple(outcome.metrics) == SCORERS[type_].example_metrics
+        assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == SCORERS[type_].corpus_metrics

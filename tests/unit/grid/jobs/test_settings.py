@@ -11,7 +11,9 @@ from loragrid.errors import UserError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
 from loragrid.layout import Evaluation
+from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
+from loragrid.training.settings import TrainSettings
 
 RUN = "t__gold__both__n4__lora__completion__seed1"
 OF_RUN = {"base_model": "m", "task": "t", "sample_type": "gold", "run": RUN}
@@ -23,8 +25,10 @@ READ_BACK = {
     "prepare_dataset": PrepareSettings,
     "make_mix": MixSettings,
     "tokenise": TokeniseSettings,
+    "train": TrainSettings,
     "select_demonstrations": DemonstrationSettings,
     "import_predictions": ImportedPredictionsSettings,
+    "push": PushSettings,
 }
 
 

@@ -19,7 +19,10 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 
 class Agreement(NamedTuple):
-    """A row of the table. What is not defined is NaN: all of it without ratings to compare, chance-corrected values where all ratings are the same."""
+    """A row of the table.
+
+    What is not defined is NaN: all of it without ratings to compare, chance-corrected values where all ratings are the same.
+    """
 
     criterion: str
     level: str
@@ -74,7 +77,10 @@ def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> li
 
 
 def krippendorffs_alpha(ratings: Ratings, level: Level) -> float:
-    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package of this name; NaN if all ratings are the same."""
+    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package of this name.
+
+    NaN if all ratings are the same.
+    """
     if len({value for given in ratings.values() for value in given.values()}) < 2:
         return math.nan
     import krippendorff
@@ -89,6 +95,7 @@ def cohens_kappa(pairs: list[tuple[float, float]], distance: Callable[[float, fl
 
     NaN if chance alone would let them agree.
     """
+    # The weights of scikit-learn are distances between places: for `interval` they are wrong where ratings are not evenly spaced.
     first, second = (Counter(ratings) for ratings in zip(*pairs, strict=True)) if pairs else (Counter(), Counter())
     by_chance = sum(m * n * distance(a, b) for a, m in first.items() for b, n in second.items())
     return 1 - len(pairs) * sum(distance(a, b) for a, b in pairs) / by_chance if by_chance else math.nan

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from loragrid.config.evaluation import Block
-from loragrid.config.messages import unknown_name
 from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
-from loragrid.inference.settings import HfEngine, OpenAiEngine
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
+from loragrid.errors import unknown_name
+from loragrid.training.methods import Training
 
 
 def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -86,7 +85,7 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
             said = "has no source, so that it cannot be trained; leave out mixes, nb_samples and configs."
             yield f"{where}.base_models: '{name}' {said}"
             continue
-        if isinstance(model.engine, OpenAiEngine) and not model.engine.load_adapters:
+        if not model.engine.loads_adapters:
             said = f"its server would have to load them (models.{name}.engine.load_adapters)."
             yield f"{where}.base_models: runs of '{name}' cannot be asked; {said}"
         for key in filter(config.configs.__contains__, dict.fromkeys(block.configs)):
@@ -96,14 +95,11 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
     """Why a base model or its engine cannot do what a training needs, as the rest of a sentence."""
-    if isinstance(training, FullTraining) and model.quantization != "none":
+    if training.makes_whole_model and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
-    if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+    if training.makes_whole_model and not model.engine.loads_whole_models:
         yield f"trains all weights of '{name}', whose server can load adapters only."
-    is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
-        isinstance(training, LoraTraining) and not training.dora
-    )
-    if not is_plain and not isinstance(model.engine, HfEngine):
+    if training.needs_hf and not model.engine.loads_any_adapter:
         yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 
@@ -111,7 +107,7 @@ def _impossible_mixes(config: Config, where: str, block: Block) -> Iterator[str]
     """One sentence for each mix that would be empty, or draws from data that are not there."""
     for name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[name]
-        if 0 in block.nb_samples and mix.recipe == "target_only":
+        if 0 in block.nb_samples and not mix.named_tasks:
             said = f"0 leaves nothing to train on in mix '{name}'"
             yield f"{where}.nb_samples: {said}; the base model itself is always evaluated, without being listed."
         for task, sample_type in product(filter(config.tasks.__contains__, mix.named_tasks), block.sample_types):

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
-from loragrid.inference.settings import VllmEngine
+from loragrid.errors import nearest
 from loragrid.runtime.templates import syntax_error
-from loragrid.scoring.settings import scorer_files
-from loragrid.training.settings import ContinuedTraining
 
 
 def missing_files(config: Config) -> Iterator[str]:
@@ -32,18 +29,17 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, model in config.models.items():
         if model.chat_template is not None:
             yield f"models.{name}.chat_template", model.chat_template, Path.is_file
-        if isinstance(model.engine, VllmEngine) and model.engine.python is not None:
-            yield f"models.{name}.engine.python", model.engine.python, Path.is_file
+        yield from ((f"models.{name}.engine.{key}", path, Path.is_file) for key, path in model.engine.files().items())
     for name, training in config.configs.items():
-        # What the workflow itself makes need not be there yet.
-        if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):
-            for file in ("adapter_model.safetensors", "adapter_config.json"):
-                yield f"configs.{name}.adapter", f"{training.adapter}/{file}", Path.is_file
+        for file in training.start_files:
+            # What the workflow itself makes need not be there yet.
+            if not file.startswith("results/"):
+                yield f"configs.{name}.adapter", file, Path.is_file
     for name, external in config.external_predictions.items():
         for i, predicted in enumerate(external.files):
             yield f"external_predictions.{name}.files[{i}].path", predicted.path, Path.is_file
     for name, scorer in config.scorers.items():
-        for key, path in scorer_files(scorer).items():
+        for key, path in scorer.files().items():
             yield f"scorers.{name}.{key}", path, Path.exists
     for name, source in config.sources.items():
         for key, path in source.local_files().items():

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from loragrid.config.root import Config
 from loragrid.planning.history import Recorded, kind_of_job
 from loragrid.planning.workload import Job, Work
-from loragrid.scoring.settings import JudgeScorer
 
 FLOPS = 4e10
 """First guess of a processor's speed: floating-point operations a second in each thread, in large float32 products with AVX2."""
@@ -206,8 +205,8 @@ def estimate_job(
         if own:
             return Estimate(fmean(one.seconds for one in own), "recorded", len(own))
         scorer = config.scorers.get(kind) if rule == "score" else None
-        if isinstance(scorer, JudgeScorer):
-            return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.concurrency, "first guess", 0)
+        if scorer is not None and scorer.requests:
+            return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.requests.at_once, "first guess", 0)
         return Estimate(SECONDS.get(rule, FEW_SECONDS), "first guess", 0)
     timed = [one for one in recorded if one.work_s and one.effort]
     own = [one for one in timed if one.base_model == base_model]
@@ -217,7 +216,7 @@ def estimate_job(
     scaled = [one._replace(effort=one.effort * sizes[one.base_model]) for one in timed if one.base_model in sizes]
     if scaled and base_model in sizes:
         return Estimate(_by_rate(scaled, work.effort, sizes[base_model]), "other model", len(scaled))
-    served = config.models[base_model].source is None or config.models[base_model].engine.type == "openai"
+    served = config.models[base_model].engine.is_server
     rate = flops / (OPERATIONS[rule] * sizes[base_model])
     return Estimate(START_UP + work.effort / (SERVER_RATE if served and rule == "predict" else rate), "first guess", 0)
 
@@ -235,8 +234,7 @@ def cost_of(config: Config, job: Job, work: Work, seconds: float) -> float:
     """What a job costs by the configured prices: of a judge by its tokens, of a base model by time and tokens of its trainings and predictions."""
     price = None
     if job.rule == "score":
-        scorer = config.scorers[job.wildcards["scorer"]]
-        price = scorer.price if isinstance(scorer, JudgeScorer) else None
+        price = config.scorers[job.wildcards["scorer"]].token_price
     elif job.rule in OPERATIONS:
         price = config.models[job.wildcards["base_model"]].price
     if price is None:

@@ -23,7 +23,6 @@ from loragrid.runtime.spreadsheets import is_blank, read_sheet
 from loragrid.runtime.states import FOLDER as STATES
 from loragrid.runtime.states import whose_state
 from loragrid.scoring.human_sheets import ID, SheetRow
-from loragrid.scoring.settings import JudgeScorer, decisive_settings
 
 RESULTS = "results"
 
@@ -124,8 +123,6 @@ class Row(NamedTuple):
 
 def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     """What a configuration asks for or can use, with the files that it names itself."""
-    from loragrid.scoring.judge import judge_store
-
     files, folders = {LIST.as_posix(), ARCHIVE_LIST.as_posix(), *OWN_FILES}, set(OWN_FOLDERS)
     for one in made:
         for pattern, _ in (*one.files, *one.logs):
@@ -136,8 +133,8 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     return InUse(
         frozenset(files),
         frozenset(folders | set(named_results(config.model_dump()))),
-        frozenset(judge_store(scorer).stem for scorer in scorers if isinstance(scorer, JudgeScorer)),
-        frozenset(fingerprint(decisive_settings(scorer)) for scorer in scorers),
+        frozenset(scorer.judgements.stem for scorer in scorers if scorer.judgements),
+        frozenset(fingerprint(scorer.decisive_settings()) for scorer in scorers),
         frozenset(scorer.type for scorer in scorers),
     )
 

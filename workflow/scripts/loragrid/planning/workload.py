@@ -20,9 +20,8 @@ from loragrid.grid.runs import expand_evaluations, expand_grid
 from loragrid.layout import Evaluation, Run, parse_variant
 from loragrid.models.sources import PathSource
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
-from loragrid.scoring.rubrics import read_rubric
-from loragrid.scoring.settings import JudgeScorer
-from loragrid.training.settings import Training
+from loragrid.scoring.scorer import Requests
+from loragrid.training.methods import Training
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, about."""
@@ -127,9 +126,9 @@ def workload(
                     return Work()
                 return prediction_work(config, asked, lengths, answers)
             case "score":
-                scorer = config.scorers[job.wildcards["scorer"]]
-                if isinstance(scorer, JudgeScorer):
-                    return judge_work(config, scorer, asked_by(job.wildcards), lengths, usage(job.wildcards["scorer"]))
+                requests = config.scorers[job.wildcards["scorer"]].requests
+                if requests is not None:
+                    return judge_work(config, requests, asked_by(job.wildcards), lengths, usage(job.wildcards["scorer"]))
         return Work()
 
     return [of(job) for job in jobs], basis
@@ -205,22 +204,20 @@ def asked_examples(config: Config, task: str, test: Lengths) -> int:
     return min(config.tasks[task].subset or test.examples, test.examples)
 
 
-def judge_work(
-    config: Config, judge: JudgeScorer, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None
-) -> Work:
+def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None) -> Work:
     """Requests to a judge for the answers in one file, and their tokens, at most: it is asked nothing twice.
 
     Args:
+        judge: what is asked of it for an answer.
         used: mean tokens of a recorded request and of its answer.
     """
     test = lengths(scored.base_model, scored.task, scored.sample_type, "test")
-    rubric = read_rubric(judge.rubric)
     samples = 1
     if scored.base_model in config.models:
         samples = config.decoding(scored.decoding, scored.task, scored.base_model)["samples"]
     per_example = test.prompts_per_example if config.tasks[scored.task].answers == "each" else 1
-    requests = asked_examples(config, scored.task, test) * per_example * samples * (2 if rubric.pairwise else 1)
-    own = (len(rubric.prompt) + len(rubric.system or "")) / CHARACTERS_PER_TOKEN
+    requests = asked_examples(config, scored.task, test) * per_example * samples * judge.per_answer
+    own = judge.own_characters / CHARACTERS_PER_TOKEN
     prompt, new = used or (
         own + _mean(test.prompts) + 2 * _mean(test.answers),
         min(FIRST_JUDGEMENT, judge.max_new_tokens),

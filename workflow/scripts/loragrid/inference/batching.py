@@ -1,0 +1,135 @@
+"""Answers of a model that is loaded in this process, a batch of questions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from loragrid.data.render import Renderer, pad_token
+from loragrid.errors import UserError
+from loragrid.inference.generation import generate_together
+from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
+from loragrid.models.adapters import learns_prompt
+from loragrid.models.device import free_cached_memory
+from loragrid.runtime.job import log
+
+BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
+"""Tokens that are worked on together, by the kind of device, where the configuration does not say."""
+
+
+def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> AnswerFunction:
+    """The function that answers with a loaded model.
+
+    Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory runs out,
+    half as many tokens are worked on together from then on.
+    """
+    pad, of_one_length = pad_token(renderer), learns_prompt(model)
+    # Not all recurrent models know padding when they see it.
+    is_recurrent = bool(getattr(model, "_is_stateful", False))
+
+    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
+        started, alone = perf_counter(), decoding.latency or is_recurrent
+        lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
+
+        def plan(indices: Sequence[int], most_tokens: int) -> list[list[int]]:
+            planned = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
+            return [[indices[i] for i in batch] for batch in planned]
+
+        # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
+        waiting = plan(range(len(questions)), batch_tokens)
+        while waiting:
+            batch = [i for i in waiting.pop(0) if i not in answered]
+            if not batch:
+                continue
+            new: list[Answer] = []
+            try:
+                new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise UserError(f"memory runs out at one prompt of {lengths[batch[0]]} tokens, its answer counted.") from None
+            if new:
+                yield dict(zip(batch, new, strict=True))
+                continue
+            # The memory of the attempt is free only here, behind the error.
+            free_cached_memory()
+            budget = len(batch) * max(lengths[i] for i in batch) // 2
+            log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
+            waiting = plan([*batch, *(i for later in waiting for i in later if i not in answered)], budget)
+
+    return answer
+
+
+def _answer_batch(
+    model: Any,
+    renderer: Renderer,
+    questions: Sequence[Question],
+    decoding: Decoding,
+    ends: Sequence[int],
+    pad: int,
+    job_started: float,
+) -> list[Answer]:
+    tokenizer, started = renderer.tokenizer, perf_counter()
+
+    def text_of(ids: list[int]) -> tuple[str, bool]:
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        # No end is looked for in what has to be there.
+        least = len(tokenizer.decode(ids[: decoding.min_new_tokens], skip_special_tokens=True))
+        stops = [place for stop in decoding.stop if (place := text.find(stop, least)) >= 0]
+        return (text[: min(stops)] if stops else text).strip(), bool(stops)
+
+    def is_stopped(ids: list[int]) -> bool:
+        return bool(decoding.stop) and text_of(ids)[1]
+
+    prompts, seeds = [q.prompt.prompt_ids for q in questions], [q.seed for q in questions]
+    sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped)
+    share = round((perf_counter() - started) / len(questions), 6)
+    answers = []
+    for prompt, (ids, compute_s) in zip(prompts, sequences, strict=True):
+        text, stopped = text_of(ids)
+        answers.append(
+            Answer(
+                text=text,
+                token_ids=ids,
+                prompt_tokens=len(prompt),
+                new_tokens=len(ids),
+                finish_reason="stop" if stopped or ids[-1] in ends else "length",
+                queue_s=round(started - job_started, 6),
+                compute_s=round(compute_s, 6),
+                runtime_s=share,
+                batch_size=len(questions),
+            )
+        )
+    return answers
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # CPUs and Apple's GPUs say so in words only.
+    said = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
+
+
+def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alone: bool = False) -> list[list[int]]:
+    """Indices of the prompts that are answered together, the longest first.
+
+    Args:
+        lengths: tokens of each prompt with its longest answer.
+        batch_tokens: most tokens of a batch, each prompt counted as long as the longest; one prompt alone may have more.
+        of_one_length: put only prompts of equal length together. peft places a learnt prompt before the padding, where the
+            distance to the words behind it would depend on the other prompts of a batch.
+        alone: answer each by itself.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    groups = [list(group) for _, group in groupby(order, key=lambda i: lengths[i])] if of_one_length else [order]
+    planned = []
+    for group in groups:
+        while group:
+            size = 1 if alone else max(1, batch_tokens // lengths[group[0]])
+            planned.append(group[:size])
+            group = group[size:]
+    return planned

@@ -1,0 +1,215 @@
+"""The engine `vllm`: vLLM in a process of its own, which may belong to another environment.
+
+The process gets one JSON object a line: first the model (`arguments` of `vllm.LLM`, `adapters` by name), then orders (`questions` with `ids`,
+`seed` and `adapter`; `sampling`, arguments of `SamplingParams`; whether each question is to be answered `alone`). It writes its version,
+then an answer a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from loragrid.data.render import Renderer, end_tokens
+from loragrid.errors import UserError
+from loragrid.inference.engine import EngineSettings, ModelToAsk
+from loragrid.inference.protocol import Answer, Decoding, Engine, Question
+from loragrid.runtime.gpu_leases import lease_files
+from loragrid.sections import ONLY_SPEED
+
+WORKER = Path(__file__).parents[1] / "vllm_worker.py"
+
+
+class VllmEngine(EngineSettings):
+    """vLLM, in a process that the job starts; adapters are LoRA requests beside the one base model."""
+
+    type: Literal["vllm"] = Field(description="Chooses this engine.")
+    python: Annotated[str | None, ONLY_SPEED] = Field(
+        None,
+        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one that runs the job.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
+    )
+
+    def files(self) -> dict[str, str]:
+        return {} if self.python is None else {"python": self.python}
+
+    def problems(self, quantization: str) -> Iterator[str]:
+        if quantization != "none":
+            yield "quantization: with vLLM this goes into engine.settings."
+
+    @contextmanager
+    def open(self, model: ModelToAsk) -> Iterator[Engine]:
+        from loragrid.models.device import pick_device, pick_dtype, type_name
+
+        assert model.folder is not None
+        assert model.renderer is not None
+        whole, adapters = model.folder, {}
+        if model.trained is not None and model.trained.name == "model.safetensors":
+            whole = model.trained.parent
+        elif model.trained is not None:
+            adapters = {"trained": model.trained.parent}
+        dtype = type_name(pick_dtype(model.dtype, pick_device()))
+        with open_vllm(self, whole, dtype, adapters, model.renderer, model.context_length) as vllm:
+            yield vllm_engine(vllm, "trained" if adapters else None, dtype)
+
+
+class Vllm(NamedTuple):
+    """A running vLLM."""
+
+    version: str
+    device: str
+    ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
+    """Answers questions together, each with the adapter that is named beside it (None: with the base model), as soon as they are there."""
+
+
+@contextmanager
+def open_vllm(
+    engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], renderer: Renderer, context_length: int
+) -> Iterator[Vllm]:
+    """Start vLLM with a base model, loaded once, and adapters beside it.
+
+    Args:
+        folder: the base model, or one that was fine-tuned as a whole.
+        adapters: folders in peft's layout, by name.
+
+    Raises:
+        UserError: where vLLM ends by itself.
+    """
+    arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
+    if adapters:
+        ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+        # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
+        arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
+    job = {"arguments": arguments | engine.settings, "adapters": {name: str(path) for name, path in adapters.items()}}
+    ends = end_tokens(renderer, folder)
+    process = _start(engine.python or sys.executable)
+
+    def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Answer]]:
+        wanted = [{"ids": question.prompt.prompt_ids, "seed": question.seed, "adapter": name} for question, name in questions]
+        order = {"questions": wanted, "sampling": sampling_parameters(decoding, ends), "alone": decoding.latency}
+        reply = _ask(process, order)
+        for left in reversed(range(len(questions))):
+            index = reply["number"]
+            yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids))}
+            reply = _read(process) if left else {}
+
+    try:
+        about = _ask(process, job)
+        yield Vllm(about["version"], about["device"], ask)
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _start(python: str) -> subprocess.Popen[str]:
+    """The worker's process."""
+    if not os.access(python, os.X_OK):
+        raise UserError(f"engine.python: '{python}' is no program.")
+    return subprocess.Popen(
+        # -P: the worker's folder has modules with the names of other packages' ones.
+        [python, "-P", str(WORKER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Python would hand over an open log file only as the standard stream that it replaces.
+        stderr=sys.stderr.fileno(),
+        encoding="utf-8",
+        env=environment(),
+        # It ends by itself when nobody reads its answers any more.
+        pass_fds=lease_files(),
+    )
+
+
+def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
+    """A running vLLM as the engine of one model."""
+
+    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
+        asked = [i for i in range(len(questions)) if i not in answered]
+        for new in vllm.ask([(questions[i], adapter) for i in asked], decoding):
+            yield {asked[i]: one for i, one in new.items()}
+
+    return Engine("vllm", vllm.version, answer, vllm.device, dtype)
+
+
+def environment() -> dict[str, str]:
+    """Environment of the process: what suits one job on one machine, where the user has not said otherwise."""
+    usual = {"VLLM_NO_USAGE_STATS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+    return usual | {key: value for key, value in os.environ.items() if key not in foreign}
+
+
+def lora_rank(rank: int) -> int:
+    """The least `max_lora_rank` of those vLLM has that is enough for a rank.
+
+    Raises:
+        UserError: where none is.
+    """
+    for supported in (8, 16, 32, 64, 128, 256, 320, 512):
+        if rank <= supported:
+            return supported
+    raise UserError(f"vLLM serves adapters up to rank 512, not {rank}.")
+
+
+def _ask(process: subprocess.Popen[str], message: dict[str, Any]) -> dict[str, Any]:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+    return _read(process)
+
+
+def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        reply: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        # Nothing, or half a line.
+        raise UserError(f"vLLM ended with exit status {process.wait()}; what it said is in the log.") from None
+    return reply
+
+
+def sampling_parameters(decoding: Decoding, ends: Sequence[int]) -> dict[str, Any]:
+    """A decoding as arguments of vLLM's `SamplingParams`."""
+    return {
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "top_k": decoding.top_k,
+        "repetition_penalty": decoding.repetition_penalty,
+        "min_tokens": decoding.min_new_tokens,
+        "max_tokens": decoding.max_new_tokens,
+        "stop": list(decoding.stop),
+        "stop_token_ids": list(ends),
+    }
+
+
+def _answer(reply: Mapping[str, Any], prompt_tokens: int) -> Answer:
+    ids, running = reply["token_ids"], reply["running"]
+    return Answer(
+        text=reply["text"].strip(),
+        token_ids=ids,
+        prompt_tokens=prompt_tokens,
+        new_tokens=len(ids),
+        finish_reason=reply["finish_reason"],
+        queue_s=round(reply["queue_s"], 6),
+        compute_s=round(reply["compute_s"], 6),
+        runtime_s=round(reply["compute_s"] / running, 6),
+        batch_size=running,
+    )

@@ -1,0 +1,134 @@
+"""The scorer `judge`: a language model that says, by a rubric, how good answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from loragrid.errors import UserError
+from loragrid.layout import JUDGEMENT_STATES
+from loragrid.runtime.files import fingerprint
+from loragrid.scoring.protocol import ScorerFunction
+from loragrid.scoring.rubrics import Against, read_rubric
+from loragrid.scoring.scorer import Named, Requests, ScorerInputs, ScorerSettings
+from loragrid.sections import ONLY_SPEED, Name, Price, Server
+
+NO_FURTHER_FIELDS = frozenset(
+    ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format", "n", "best_of", "stream")
+)
+
+
+class JudgeScorer(ScorerSettings, Server):
+    """A language model as judge, behind any server with an OpenAI-compatible API. Its rubric says what it is asked and what it
+    gives.
+    """
+
+    type: Literal["judge"] = Field(description="Chooses this scorer.")
+    rubric: Name = Field(description="Name of a file under `data/prompts/judges/`, without `.yaml`.")
+    model: str = Field(description="The judge's name on the server.")
+    concurrency: Annotated[int, ONLY_SPEED] = Field(
+        8, ge=1, description="Most requests at a time, of all jobs together: only one job at a time asks a judge."
+    )
+    against: Against = Field(
+        "reference",
+        description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked "
+        "alike.",
+    )
+    baselines: bool = Field(True, description="Judge the trivial baselines as well.")
+    temperature: float | None = Field(0, ge=0, description="Null leaves it out of the request, for models that refuse it.")
+    max_new_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    structured: Literal["auto", "json_schema", "off"] = Field(
+        "auto",
+        description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes "
+        "is read tolerantly.",
+    )
+    requests_per_minute: Annotated[float | None, ONLY_SPEED] = Field(
+        None, gt=0, description="Most requests a minute, evenly spaced; by default as fast as it goes."
+    )
+    price: Annotated[Price | None, ONLY_SPEED] = Field(None, description="What the judge costs, by its tokens.")
+    budget: Annotated[float | None, ONLY_SPEED] = Field(
+        None,
+        gt=0,
+        description="Most that all answers of this judge may cost, by its `price`, those of earlier runs included; before it "
+        "could be exceeded, the job "
+        "ends. A request without an answer counts with the most that it can have cost: a token for each byte of it (and 256 for "
+        "what a server adds), "
+        "and `max_new_tokens`; so does an answer whose tokens the server does not count.",
+    )
+
+    reads_examples = True
+    is_light = False
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if self.budget is not None and (
+            self.price is None or not (self.price.million_prompt_tokens or self.price.million_new_tokens)
+        ):
+            raise ValueError("budget needs a price of tokens")
+        if self.price is not None and self.price.hour:
+            raise ValueError("price.hour: a judge is paid by its tokens")
+        if given := self.settings.keys() & NO_FURTHER_FIELDS:
+            raise ValueError(
+                f"settings.{min(given)}: this field of a request is not to be set; a judge has keys of its own for what it needs"
+            )
+        return self
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        from loragrid.scoring.judging import answers_by_question, judge
+
+        base = None if inputs.base is None else answers_by_question(inputs.base)
+        return judge(inputs.name, self, base, judge_store(self))
+
+    def metrics_of_example(self, criteria: object) -> tuple[str, ...]:
+        return read_rubric(self.rubric).metrics
+
+    def worst_values(self) -> dict[str, float | None]:
+        rubric = read_rubric(self.rubric)
+        return {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
+
+    def decisive_settings(self) -> dict[str, Any]:
+        # What is judged is no matter of how, and a rubric is what it says, not its name.
+        own = {key: value for key, value in super().decisive_settings().items() if key not in ("baselines", "rubric")}
+        return own | {"rubric": read_rubric(self.rubric).model_dump()}
+
+    def problems(self, config: Named) -> Iterator[str]:
+        try:
+            rubric = read_rubric(self.rubric)
+        except UserError as error:
+            yield f"rubric: {error}"
+        else:
+            if self.against == "base" and not rubric.pairwise:
+                yield f"against: 'base' is for rubrics that compare pairs, which '{self.rubric}' does not."
+
+    @property
+    def scores_baselines(self) -> bool:
+        return self.baselines
+
+    @property
+    def compares_with_base(self) -> bool:
+        return self.against == "base" and read_rubric(self.rubric).pairwise
+
+    @property
+    def requests(self) -> Requests:
+        rubric = read_rubric(self.rubric)
+        own_characters = len(rubric.prompt) + len(rubric.system or "")
+        return Requests(2 if rubric.pairwise else 1, own_characters, self.max_new_tokens, self.concurrency)
+
+    @property
+    def token_price(self) -> Price | None:
+        return self.price
+
+    @property
+    def judgements(self) -> Path:
+        return judge_store(self)
+
+
+def judge_store(settings: JudgeScorer) -> Path:
+    """Where a judge's answers are kept: one journal for all scorers that ask the same in the same way."""
+    asked = settings.decisive_settings()
+    # What is made of its scores changes nothing in what it is asked.
+    asked["rubric"] = {key: value for key, value in asked["rubric"].items() if key != "derived"}
+    return Path(JUDGEMENT_STATES) / f"{fingerprint(asked)[:32]}.jsonl"
