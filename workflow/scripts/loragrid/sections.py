@@ -49,8 +49,9 @@ class _OnlySpeed:
 ONLY_SPEED = _OnlySpeed()
 """Marks a field that no result depends on: it says how fast, how patiently, where or for how much money something is computed.
 
-Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule: a change of it makes no
-result outdated. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by `with_speed`.
+Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule: a change of it
+makes no result outdated. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by
+`with_speed`.
 """
 
 
@@ -101,9 +102,11 @@ def entry_of(raw: Mapping[str, Any], section: str, name: str) -> Any:
 
 
 def members(base: type[S]) -> list[type[S]]:
-    """The classes at the ends of what is derived from a section, in the order of their definition."""
+    """The classes at the ends of what is derived from a section: by module, and in the order of their definition there."""
     derived = base.__subclasses__()
-    return [member for each in derived for member in members(each)] if derived else [base]
+    found = [member for each in derived for member in members(each)] if derived else [base]
+    # Which module is imported first must not matter.
+    return sorted(found, key=lambda member: member.__module__)
 
 
 def tag_of(member: type[Section], by: str | None) -> str:
@@ -117,9 +120,9 @@ def tag_of(member: type[Section], by: str | None) -> str:
 class OneOf:
     """Annotates a section from which others are derived: a value is one of these, the members.
 
-    With `by`, the field of that name tells them apart: in each member it is a `Literal` of one value. A member with a default for it
-    is meant where the field is not given. Without `by`, a member is meant where the key is given that its class names in `told_by`.
-    Otherwise the member is meant whose class names none.
+    With `by`, the field of that name tells them apart: in each member it is a `Literal` of one value. A member with a default for
+    it is meant where the field is not given. Without `by`, a member is meant where the key is given that its class names in
+    `told_by`. Otherwise the member is meant whose class names none.
     """
 
     def __init__(self, by: str | None = None) -> None:

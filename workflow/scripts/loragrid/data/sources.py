@@ -16,8 +16,8 @@ from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Sectio
 class DataFile(Section):
     """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
 
-    It may be plain or have `.gz` or `.bz2` behind its ending. In tagged text a line that begins with `<SOME TAG>` starts the field
-    `some_tag`; the first tag of the file starts each block, and a block is a row.
+    It may be plain or have `.gz` or `.bz2` behind its ending. In tagged text a line that begins with `<SOME TAG>` starts the
+    field `some_tag`; the first tag of the file starts each block, and a block is a row.
     """
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")

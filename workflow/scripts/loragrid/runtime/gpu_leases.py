@@ -41,9 +41,9 @@ def lease_gpus(resources: Mapping[str, Any], poll_s: float = 0.5) -> list[str]:
     Jobs that wait stand in line, and only the first of them takes GPUs. So a job that wants several gets them although others
     want one, and no two jobs wait for each other.
 
-    Where `CUDA_VISIBLE_DEVICES` is set, as Slurm does it, these GPUs are the job's own, unless it states that it wants fewer: then
-    it leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for temporary files, so
-    that all workflows of a user respect them.
+    Where `CUDA_VISIBLE_DEVICES` is set, as Slurm does it, these GPUs are the job's own, unless it states that it wants fewer:
+    then it leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for temporary
+    files, so that all workflows of a user respect them.
 
     Args:
         resources: of the job: `gpu`, how many it wants (0: it sees none), and `jobs_per_gpu`, how many jobs may share one;
