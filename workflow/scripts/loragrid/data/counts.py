@@ -1,4 +1,4 @@
-"""What the data of a grid is like: counts, what was dropped and why, and lengths."""
+"""The data of a grid in numbers: counts, dropped examples with the reasons, and lengths."""
 
 from __future__ import annotations
 
