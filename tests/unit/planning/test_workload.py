@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from loragrid.config.load import parse_config
-from loragrid.data.tokens import SCHEMA, write_tokens
+from loragrid.data.tokens import schema, write_tokens
 from loragrid.grid.runs import expand_grid
 from loragrid.planning.history import Recorded
 from loragrid.planning.workload import (
@@ -74,7 +74,7 @@ def tokenise(results, prompt, answer, rows=50, prompts=1):
     for sample_type in ("manual", "auto"):
         path = results / f"tokens/m-135M/t/{sample_type}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_tokens(path, pa.Table.from_pylist(lines, schema=SCHEMA))
+        write_tokens(path, pa.Table.from_pylist(lines, schema=schema()))
 
 
 def job(rule, **wildcards):
