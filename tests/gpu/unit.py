@@ -43,14 +43,15 @@ def stand_in(tokenizer: str) -> None:
 
 
 def main() -> None:
-    lab, arguments = begin("unit", tokenizer="", files=",".join(FILES), workers=12)
+    lab, arguments = begin("unit", tokenizer="", site="", files=",".join(FILES), workers=12)
     if arguments.tokenizer:
         stand_in(arguments.tokenizer)
     files = [str(ROOT / "tests" / "unit" / f"test_{name}.py") for name in arguments.files.split(",")]
     told = Path(arguments.out or "unit.jsonl").absolute()
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(arguments.workers), "--dist", "worksteal", "--timeout", "60"]
     command += ["--tb=short", "-p", "no:cacheprovider", "-p", "told", *files]
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    # Further packages, bitsandbytes for instance, that only these tests are to find.
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [arguments.site]), os.environ.get("PYTHONPATH", "")])
     started = time.perf_counter()
     with told.with_suffix(".log").open("w", encoding="utf-8") as log:
         environment = os.environ | {"TOLD": str(told), "PYTHONPATH": paths}
