@@ -1,5 +1,6 @@
 """Whether layouts and kernels give the same gradients, and a training twice the same bytes."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,8 +8,8 @@ import torch
 from accelerate import Accelerator
 from lab import PAD, Lab, begin, examples_of, make_adapted, preload
 
-from loragrid import training
-from loragrid.batches import Encoded
+from loragrid.training import loop
+from loragrid.training.batches import Encoded
 from train import WAYS, Way, changed, choose_grouped, config_of, library_loop, own_loop
 
 EXACT = {
@@ -28,11 +29,11 @@ def gradient(lab: Lab, model: Any, encoded: Sequence[Encoded], way: Way, dtype: 
         p.grad = None
     with changed(model, way):
         if way.varlen:
-            layout = training.Layout(most, packed=True, pad=PAD)
+            layout = loop.Layout(most, packed=True, pad=PAD)
         else:
-            layout = training.choose_layout(model, config, lab.device, PAD)._replace(max_tokens=most)
-        module = training.SummedLoss(model, dtype)
-        loss = training.accumulate_gradients(module, encoded, layout, Accelerator(cpu=lab.device.type == "cpu"))
+            layout = loop.choose_layout(model, config, lab.device, PAD)._replace(max_tokens=most)
+        module = loop.SummedLoss(model, dtype)
+        loss = loop.accumulate_gradients(module, encoded, layout, Accelerator(cpu=lab.device.type == "cpu"))
     found = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
     return found, loss
 
@@ -76,16 +77,20 @@ def compare_gradients(lab: Lab, shape: str, examples: Sequence[Any]) -> None:
 
 
 def twice(lab: Lab, shape: str, examples: Sequence[Any], way: Way, deterministic: bool) -> dict[str, Any]:
-    """Trained weights of two equal trainings."""
+    """Trained weights of two equal trainings.
+
+    Args:
+        deterministic: PyTorch's switch. Where only warned of, attention stays as it is.
+    """
     encoded = [Encoded(e["ids"], e["target_start"]) for e in examples]
     found, seconds = [], []
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(deterministic)
     try:
         for _ in range(2):
             model = make_adapted(shape, lab.device)
             with changed(model, way):
-                loop = library_loop if way.loop == "library" else own_loop
-                seconds.append(round(loop(lab, model, encoded, 8, way).second_s, 3))
+                run = library_loop if way.loop == "library" else own_loop
+                seconds.append(round(run(lab, model, encoded, 8, way).second_s, 3))
             found.append(torch.cat([p.detach().float().flatten() for p in model.parameters() if p.requires_grad]))
             del model
     finally:
@@ -94,6 +99,8 @@ def twice(lab: Lab, shape: str, examples: Sequence[Any], way: Way, deterministic
 
 
 def main() -> None:
+    # Without it, matrix products refuse to be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     preload("peft", "liger_kernel.transformers", "transformers.models.llama.modeling_llama")
     lab, arguments = begin("exact", number=8)
     choose_grouped(lab)

@@ -11,8 +11,8 @@ from decode import generate_from_store
 from lab import PAD, Lab, begin, examples_of, make_adapted, preload, release
 from prototypes import elementwise_kernels
 
-from loragrid import generation
-from loragrid.inference import Decoding
+from loragrid.inference import generation
+from loragrid.inference.protocol import Decoding
 from train import choose_grouped
 
 
@@ -49,7 +49,8 @@ def by_library(model: Any, prompts: Sequence[Sequence[int]], new: int) -> tuple[
 
 
 def equal(one: Sequence[Any] | None, other: Sequence[Any] | None) -> str:
-    return f"{sum(a == b for a, b in zip(one, other, strict=True))} of {len(one)}" if one and other else "-"
+    """How many texts are the same; of further copies of the prompts none is counted."""
+    return f"{sum(a == b for a, b in zip(one, other, strict=False))} of {len(one)}" if one and other else "-"
 
 
 def compare(lab: Lab, shape: str, prompts: Sequence[Sequence[int]], new: int, only: Sequence[str]) -> None:

@@ -185,8 +185,8 @@ def make_adapted(shape: str, device: torch.device, dtype: torch.dtype = torch.bf
     Args:
         effect: standard deviation of the half of the adapter that is zero at first.
     """
-    from loragrid.config import LoraTraining
-    from loragrid.methods import make_trainable
+    from loragrid.training.methods import make_trainable
+    from loragrid.training.settings import LoraTraining
 
     model = make_trainable(make_model(shape, device, dtype), LoraTraining(target_modules=ADAPTED), 1)
     if effect:

@@ -8,7 +8,7 @@ from typing import Any
 from lab import Lab, begin, examples_of, make_adapted, preload
 from torch.profiler import ProfilerActivity, profile
 
-from loragrid.batches import Encoded
+from loragrid.training.batches import Encoded
 from train import WAYS, changed, choose_grouped, library_loop, own_loop
 
 FIRST, LAST = 12, 15

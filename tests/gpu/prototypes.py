@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from loragrid.batches import Encoded
-from loragrid.losses import summed_cross_entropy
+from loragrid.training.batches import Encoded
+from loragrid.training.losses import summed_cross_entropy
 
 VARLEN = "prototype_varlen"
 IGNORED = -100

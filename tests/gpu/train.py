@@ -21,9 +21,9 @@ from accelerate import Accelerator
 from lab import PAD, SHAPES, Lab, begin, examples_of, make_adapted, parameters_of, preload, release
 from prototypes import FlatAdapter, GraphedSteps, elementwise_kernels, head_loss, make_row, row_loss, use_varlen
 
-from loragrid import losses, training
-from loragrid.batches import Encoded, pack, steps_of
-from loragrid.config import LoraTraining, Seeds
+from loragrid.training import loop, losses
+from loragrid.training.batches import Encoded, pack, steps_of
+from loragrid.training.settings import LoraTraining, Seeds
 
 SEEDS = Seeds(adapter_init=1, data_order=1, mix=1)
 MAX_TOKENS = 8192
@@ -109,7 +109,7 @@ def changed(model: Any, way: Way) -> Iterator[None]:
             changes.enter_context(mock.patch.object(losses, "_CHUNK", way.chunk))
         if way.loss and way.loop == "library":
             HeadLoss.kind = way.loss
-            changes.enter_context(mock.patch.object(training, "SummedLoss", HeadLoss))
+            changes.enter_context(mock.patch.object(loop, "SummedLoss", HeadLoss))
         changes.enter_context(elementwise_kernels(model.get_base_model(), way.elementwise))
         if way.varlen:
             use_varlen(model)
@@ -141,10 +141,10 @@ def config_of(batch: int, way: Way, epochs: int) -> LoraTraining:
     )
 
 
-def layout_of(model: Any, way: Way, config: LoraTraining, device: torch.device) -> training.Layout:
+def layout_of(model: Any, way: Way, config: LoraTraining, device: torch.device) -> loop.Layout:
     if way.varlen:
-        return training.Layout(MAX_TOKENS, packed=True, pad=PAD)
-    return training.choose_layout(model, config, device, PAD)
+        return loop.Layout(MAX_TOKENS, packed=True, pad=PAD)
+    return loop.choose_layout(model, config, device, PAD)
 
 
 Follow = Callable[[int], None]
@@ -152,12 +152,12 @@ Follow = Callable[[int], None]
 
 
 def library_loop(lab: Lab, model: Any, encoded: Sequence[Encoded], batch: int, way: Way, follow: Follow | None = None) -> Passes:
-    """`training.train`."""
+    """`loop.train`."""
     config = config_of(batch, way, epochs=2)
     layout = layout_of(model, way, config, lab.device)
     clock = contenders.Clock(lab.device)
 
-    def lap(row: training.Progress) -> None:
+    def lap(row: loop.Progress) -> None:
         if follow:
             follow(row.step)
         elif row.step:
@@ -165,7 +165,7 @@ def library_loop(lab: Lab, model: Any, encoded: Sequence[Encoded], batch: int, w
         else:
             clock.start()
 
-    course = training.train(
+    course = loop.train(
         model,
         encoded,
         [],
@@ -299,7 +299,7 @@ def choose_grouped(lab: Lab) -> None:
         prototypes._Rows.grouped = grouped
         try:
             out = prototypes.varlen(q, k, v, 0.125)
-            found[grouped] = [out, *torch.autograd.grad(out, (q, k, v), w)]
+            found[grouped] = [out.detach(), *torch.autograd.grad(out, (q, k, v), w)]
         except Exception as error:
             lab.write(grouped_heads=grouped, failed=str(error)[:300])
     apart = [float((a - b).norm() / a.norm()) for a, b in zip(*found.values(), strict=True)] if len(found) == 2 else [1.0]

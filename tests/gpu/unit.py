@@ -14,7 +14,8 @@ from lab import begin
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".cache" / "tests" / "models" / "smollm2"
-FILES = ("training", "generation", "methods", "training_job", "checks", "models", "inference", "devices", "gpu_leases", "batches")
+FOLDERS = ("training", "models", "inference", "runtime")
+"""Of tests/unit: what computes on a device, or asks for one."""
 
 
 def stand_in(tokenizer: str) -> None:
@@ -43,18 +44,20 @@ def stand_in(tokenizer: str) -> None:
 
 
 def main() -> None:
-    lab, arguments = begin("unit", tokenizer="", site="", files=",".join(FILES), workers=12)
+    lab, arguments = begin("unit", tokenizer="", site="", folders=",".join(FOLDERS), workers=12)
     if arguments.tokenizer:
         stand_in(arguments.tokenizer)
-    files = [str(ROOT / "tests" / "unit" / f"test_{name}.py") for name in arguments.files.split(",")]
+    folders = [str(ROOT / "tests" / "unit" / name) for name in arguments.folders.split(",")]
     told = Path(arguments.out or "unit.jsonl").absolute()
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(arguments.workers), "--dist", "worksteal", "--timeout", "60"]
-    command += ["--tb=short", "-p", "no:cacheprovider", "-p", "told", *files]
+    command += ["--tb=short", "-p", "no:cacheprovider", "-p", "told", *folders]
     # Further packages, bitsandbytes for instance, that only these tests are to find.
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [arguments.site]), os.environ.get("PYTHONPATH", "")])
+    # Each worker would otherwise take all cores.
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     started = time.perf_counter()
     with told.with_suffix(".log").open("w", encoding="utf-8") as log:
-        environment = os.environ | {"TOLD": str(told), "PYTHONPATH": paths}
+        environment = os.environ | one_thread | {"TOLD": str(told), "PYTHONPATH": paths}
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
         try:
             process.wait(arguments.budget)
