@@ -1,6 +1,7 @@
 """New tokens a second with an adapter: `generate()`, the library, and a prototype with a fixed store and CUDA graphs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 from unittest import mock
@@ -53,82 +54,91 @@ def equal(one: Sequence[Any] | None, other: Sequence[Any] | None) -> str:
     return f"{sum(a == b for a, b in zip(one, other, strict=False))} of {len(one)}" if one and other else "-"
 
 
-def compare(lab: Lab, shape: str, prompts: Sequence[Sequence[int]], new: int, only: Sequence[str]) -> None:
-    """All contenders on one model."""
-    model = make_adapted(shape, lab.device).eval()
-    number = len(prompts) * new
-    known: dict[str, Any] = {}
+Prompts = Sequence[Sequence[int]]
+Found = tuple[list[list[int]], dict[str, Any]]
+Timed = Callable[[str, Prompts, Callable[[Prompts, int], Found]], None]
+"""Takes the name of a contender, its prompts, and what answers them with so many tokens."""
 
-    def timed(name: str, run: Any, warm_up: Any) -> None:
+
+def timing(lab: Lab, shape: str, new: int, only: Sequence[str]) -> Timed:
+    """Times contenders, and compares their texts with those of the first."""
+    first: list[list[int]] = []
+
+    def timed(name: str, prompts: Prompts, run: Callable[[Prompts, int], Found]) -> None:
         if only and name not in only:
             return
 
         def once() -> dict[str, Any]:
-            warm_up()
+            run(prompts, 6)
             release(lab.device)
             lab.synchronize()
             started = perf_counter()
-            tokens, more = run()
+            tokens, more = run(prompts, new)
             seconds = perf_counter() - started
-            known[name] = tokens
-            of_base = equal(known.get("generate()"), tokens)
-            return {"tokens_per_s": round(number / seconds), "seconds": round(seconds, 3), "peak_gib": lab.peak_gib(),
-                    "equal_to_generate": of_base, **more}  # fmt: skip
+            first.extend([] if first else tokens)
+            rate = round(len(prompts) * new / seconds)
+            same = {"equal_to_first": equal(first, tokens), "peak_gib": lab.peak_gib()}
+            return {"tokens_per_s": rate, "seconds": round(seconds, 3), **same, **more}
 
         lab.attempt(once, shape=shape, contender=name, prompts=len(prompts), new=new)
 
-    def prototype(**options: Any) -> Any:
-        def run() -> tuple[Any, dict[str, Any]]:
-            found = generate_from_store(model, prompts, new, **options)
-            return found.tokens, {
-                "read_s": round(found.read_s, 3),
-                "capture_s": round(found.capture_s, 3),
-                "decode_s": round(found.decode_s, 3),
-                "step_ms": round(1000 * found.decode_s / (new - 1), 2),
-                "tokens_per_s_without_capture": round(number / (found.read_s + found.decode_s)),
-            }
+    return timed
 
-        return run
 
-    def library() -> tuple[Any, dict[str, Any]]:
+def from_store(model: Any, **options: Any) -> Callable[[Prompts, int], Found]:
+    """The prototype, with what its parts took."""
+
+    def run(prompts: Prompts, new: int) -> Found:
+        found = generate_from_store(model, prompts, new, **options)
+        parts = {"read_s": found.read_s, "capture_s": found.capture_s, "decode_s": found.decode_s}
+        more = {name: round(seconds, 3) for name, seconds in parts.items()}
+        without_capture = round(len(prompts) * new / (found.read_s + found.decode_s))
+        step_ms = round(1000 * found.decode_s / (new - 1), 2)
+        return found.tokens, more | {"step_ms": step_ms, "tokens_per_s_without_capture": without_capture}
+
+    return run
+
+
+def compare(lab: Lab, shape: str, prompts: Prompts, new: int, only: Sequence[str]) -> dict[str, Any]:
+    """All contenders on one model."""
+    model = make_adapted(shape, lab.device).eval()
+    timed = timing(lab, shape, new, only)
+
+    def library(prompts: Prompts, new: int) -> Found:
         tokens, read_s = by_library(model, prompts, new)
         return tokens, {"read_s": round(read_s, 3)}
 
-    timed(
-        "generate()",
-        lambda: (by_transformers(model, prompts, new, lab.device), {}),
-        lambda: by_transformers(model, prompts, 3, lab.device),
-    )
-    timed("library", library, lambda: by_library(model, prompts, 3))
-    store: dict[str, dict[str, Any]] = {
-        "store, no graph": {"graph": False},
-        "store, graph, SDPA": {},
-        "store, graph, flash": {"by_flash": True},
-        "store, graph, flash, host looks each step": {"by_flash": True, "look_every": 1},
-        "store, graph, flash, host looks each 8 steps": {"by_flash": True, "look_every": 8},
-    }
-    for name, options in store.items():
-        timed(name, prototype(**options), lambda options=options: generate_from_store(model, prompts, 6, **options))
+    timed("generate()", prompts, lambda p, n: (by_transformers(model, p, n, lab.device), {}))
+    timed("library", prompts, library)
+    timed("store, no graph", prompts, from_store(model, graph=False))
+    timed("store, graph, SDPA", prompts, from_store(model))
+    timed("store, graph, flash", prompts, from_store(model, by_flash=True))
+    for steps in (1, 8):
+        timed(f"store, graph, flash, host looks each {steps} steps", prompts, from_store(model, by_flash=True, look_every=steps))
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.bfloat16)
-    best = {"by_flash": True}
-    timed("store, graph, flash, adapter in bf16", prototype(**best), lambda: generate_from_store(model, prompts, 6, **best))
+    best = from_store(model, by_flash=True)
+    timed("store, graph, flash, adapter in bf16", prompts, best)
     with elementwise_kernels(model.get_base_model(), True):
-        name = "store, graph, flash, adapter in bf16, elementwise"
-        timed(name, prototype(**best), lambda: generate_from_store(model, prompts, 6, **best))
-        layers = model.get_base_model().model.layers
-        more, usual = [list(p) for p in prompts] * 4, prompts
-        prompts, number = more, 4 * number
-        timed(name + ", four times the prompts", prototype(**best), lambda: None)
-        prompts, number = usual, number // 4
-    # The number of a layer, by which it finds its keys, would be compiled in.
-    attend = torch._dynamo.disable(decode.attend_store)
-    for layer in layers:
+        timed("store, graph, flash, adapter in bf16, elementwise", prompts, best)
+        timed("store, graph, flash, adapter in bf16, elementwise, four times the prompts", [*prompts] * 4, best)
+    return {}
+
+
+def compare_compiled(lab: Lab, shape: str, prompts: Prompts, new: int, only: Sequence[str]) -> dict[str, Any]:
+    """Compiled layers, in a model of its own without Liger's kernels."""
+    model = make_adapted(shape, lab.device).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    for layer in model.get_base_model().model.layers:
         layer.compile(dynamic=False)
-    with mock.patch.object(decode, "attend_store", attend):
+    # The number of a layer, by which it finds its keys, would be compiled in.
+    with mock.patch.object(decode, "attend_store", torch._dynamo.disable(decode.attend_store)):
         name = "store, graph, flash, adapter in bf16, compiled"
-        timed(name, prototype(**best), lambda: generate_from_store(model, prompts, 6, **best))
+        timing(lab, shape, new, only)(name, prompts, from_store(model, by_flash=True))
+    return {}
 
 
 def same_in_float32(lab: Lab, examples: Sequence[Any], new: int) -> dict[str, Any]:
@@ -155,7 +165,8 @@ def main() -> None:
         prompts = [e["ids"][:400] for e in examples][: arguments.prompts]
         lab.write(shape=shape, prompts=len(prompts), mean=round(sum(map(len, prompts)) / len(prompts), 1))
         only = [name for name in arguments.only.split(";") if name]
-        lab.attempt(lambda shape=shape, p=prompts, o=only: compare(lab, shape, p, arguments.new, o) or {}, shape=shape)
+        lab.attempt(partial(compare, lab, shape, prompts, arguments.new, only), shape=shape)
+        lab.attempt(partial(compare_compiled, lab, shape, prompts, arguments.new, only), shape=shape, compiled=True)
 
 
 if __name__ == "__main__":
