@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from lab import PAD, Lab, begin, examples_of, make_adapted, preload
 
-from loragrid.training import loop
+from loragrid.training import gradients, loop
 from loragrid.training.batches import Encoded
 from train import WAYS, Way, changed, choose_grouped, config_of, library_loop, own_loop
 
@@ -29,11 +29,11 @@ def gradient(lab: Lab, model: Any, encoded: Sequence[Encoded], way: Way, dtype: 
         p.grad = None
     with changed(model, way):
         if way.varlen:
-            layout = loop.Layout(most, packed=True, pad=PAD)
+            layout = gradients.Layout(most, packed=True, pad=PAD)
         else:
-            layout = loop.choose_layout(model, config, lab.device, PAD)._replace(max_tokens=most)
+            layout = gradients.choose_layout(model, config, lab.device, PAD)._replace(max_tokens=most)
         module = loop.SummedLoss(model, dtype)
-        loss = loop.accumulate_gradients(module, encoded, layout, Accelerator(cpu=lab.device.type == "cpu"))
+        loss = gradients.accumulate_gradients(module, encoded, layout, Accelerator(cpu=lab.device.type == "cpu"))
     found = torch.cat([p.grad.float().flatten() for p in model.parameters() if p.grad is not None])
     return found, loss
 

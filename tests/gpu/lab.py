@@ -185,10 +185,9 @@ def make_adapted(shape: str, device: torch.device, dtype: torch.dtype = torch.bf
     Args:
         effect: standard deviation of the half of the adapter that is zero at first.
     """
-    from loragrid.training.methods import make_trainable
-    from loragrid.training.settings import LoraTraining
+    from loragrid.training.methods import LoraTraining
 
-    model = make_trainable(make_model(shape, device, dtype), LoraTraining(target_modules=ADAPTED), 1)
+    model: Any = LoraTraining(target_modules=ADAPTED).make_trainable(make_model(shape, device, dtype), 1)
     if effect:
         draw = torch.Generator(device).manual_seed(3)
         with torch.no_grad():

@@ -21,9 +21,11 @@ from accelerate import Accelerator
 from lab import PAD, SHAPES, Lab, begin, examples_of, make_adapted, parameters_of, preload, release
 from prototypes import FlatAdapter, GraphedSteps, elementwise_kernels, head_loss, make_row, row_loss, use_varlen
 
-from loragrid.training import loop, losses
-from loragrid.training.batches import Encoded, pack, steps_of
-from loragrid.training.settings import LoraTraining, Seeds
+from loragrid.training import gradients, loop, losses
+from loragrid.training.batches import Encoded, pack
+from loragrid.training.methods import LoraTraining
+from loragrid.training.schedule import steps_of
+from loragrid.training.settings import Seeds
 
 SEEDS = Seeds(adapter_init=1, data_order=1, mix=1)
 MAX_TOKENS = 8192
@@ -115,11 +117,12 @@ def changed(model: Any, way: Way) -> Iterator[None]:
             use_varlen(model)
             device = next(model.parameters()).device
 
-            def stand_in_a_row(sections: Sequence[int]) -> None:
+            def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
                 bounds = torch.tensor([0, *sections[1:]]).cumsum(0).to(torch.int32)
                 prototypes._Rows.bounds = bounds.to(device)
+                return {}
 
-            changes.enter_context(mock.patch.object(losses, "stand_in_a_row", stand_in_a_row))
+            changes.enter_context(mock.patch.object(losses, "of_row", of_row))
         if way.compiled:
             torch._dynamo.reset()
             for layer in model.get_base_model().model.layers:
@@ -141,10 +144,10 @@ def config_of(batch: int, way: Way, epochs: int) -> LoraTraining:
     )
 
 
-def layout_of(model: Any, way: Way, config: LoraTraining, device: torch.device) -> loop.Layout:
+def layout_of(model: Any, way: Way, config: LoraTraining, device: torch.device) -> gradients.Layout:
     if way.varlen:
-        return loop.Layout(MAX_TOKENS, packed=True, pad=PAD)
-    return loop.choose_layout(model, config, device, PAD)
+        return gradients.Layout(MAX_TOKENS, packed=True, pad=PAD)
+    return gradients.choose_layout(model, config, device, PAD)
 
 
 Follow = Callable[[int], None]
@@ -165,17 +168,8 @@ def library_loop(lab: Lab, model: Any, encoded: Sequence[Encoded], batch: int, w
         else:
             clock.start()
 
-    course = loop.train(
-        model,
-        encoded,
-        [],
-        config,
-        SEEDS,
-        layout,
-        Accelerator(cpu=lab.device.type == "cpu"),
-        torch.bfloat16,
-        follow=lap,
-    )
+    learner = loop.make_learner(model, config, layout, Accelerator(cpu=lab.device.type == "cpu"), torch.bfloat16)
+    course = loop.train(learner, encoded, [], SEEDS, follow=lap)
     half = max(1, len(course) // 2)
     loss = sum(row.train_loss or 0.0 for row in course[1 : half + 1]) / half
     return Passes(sum(clock.laps[:half]), sum(clock.laps[half:]), clock.laps[half:], loss)
