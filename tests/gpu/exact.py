@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from lab import PAD, Lab, begin, examples_of, make_adapted, preload
+from time_training import WAYS, Way, changed, choose_grouped, config_of, library_loop, own_loop
 
 from loragrid.training import gradients, loop
 from loragrid.training.batches import Encoded
-from train import WAYS, Way, changed, choose_grouped, config_of, library_loop, own_loop
 
 EXACT = {
     "padded": Way(),

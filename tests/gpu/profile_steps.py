@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from lab import Lab, begin, examples_of, make_adapted, preload
+from time_training import WAYS, changed, choose_grouped, library_loop, own_loop
 from torch.profiler import ProfilerActivity, profile
 
 from loragrid.training.batches import Encoded
-from train import WAYS, changed, choose_grouped, library_loop, own_loop
 
 FIRST, LAST = 12, 15
 """The steps between which the profiler watches: one more pass has gone before."""

@@ -11,10 +11,10 @@ import torch
 from decode import generate_from_store
 from lab import PAD, Lab, begin, examples_of, make_adapted, preload, release
 from prototypes import elementwise_kernels
+from time_training import choose_grouped
 
 from loragrid.inference import generation
 from loragrid.inference.protocol import Decoding
-from train import choose_grouped
 
 
 def by_transformers(model: Any, prompts: Sequence[Sequence[int]], new: int, device: torch.device) -> list[list[int]]:
