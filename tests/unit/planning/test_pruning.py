@@ -10,24 +10,12 @@ import pytest
 
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
-from loragrid.planning.pruning import (
-    ARCHIVE_LIST,
-    DAY_S,
-    LIST,
-    InUse,
-    Made,
-    Row,
-    check_alone,
-    configuration_of,
-    find_in_use,
-    forget,
-    named_results,
-    read_list,
-    remove,
-    sort_out,
-    summary,
-    write_list,
-)
+from loragrid.planning.pruning.in_use import InUse, Made, configuration_of, find_in_use, named_results
+from loragrid.planning.pruning.listing import ARCHIVE_LIST, LIST, Row, read_list, summary, write_list
+from loragrid.planning.pruning.removal import check_alone, remove
+from loragrid.planning.pruning.snakemake_records import forget
+from loragrid.planning.pruning.sorting import sort_out
+from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.judge import judge_store
