@@ -6,24 +6,13 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
-include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/resources.smk"
+include: "workflow/rules/targets.smk"
 
 
 wildcard_constraints:
-    task=NAME,
-    sample_type=NAME,
-    base_model=NAME,
-    mix=NAME,
-    scorer=NAME,
-    nb_samples=r"\d+",
-    mix_seed=r"\d+",
-    run=rf"{NAME}(?:__{NAME})*",
-    prompting=NAME,
-    evaluation=NAME,
-    annotator=NAME,
-    variant=rf"(?:~{NAME}~{NAME}(?:~{NAME})?)?",
-    package=r"[^/]+==[^/]+",
-    kind=r"whl|tar\.gz",
+    **layout.CONSTRAINTS,
 
 
 include: "workflow/rules/fetch_package.smk"
@@ -59,17 +48,7 @@ onerror:
 rule all:
     default_target: True
     input:
-        tier("models"),
-        tier("datasets"),
-        tier("leaks"),
-        tier("mixes"),
-        tier("tokens"),
-        tier("adapters"),
-        tier("demonstrations"),
-        tier("predictions"),
-        tier("checks"),
-        tier("scores"),
-        tier("cards"),
+        *map(tier, TIERS),
         rules.describe_data.output,
         rules.analyse.output,
         rules.report.output,
@@ -135,7 +114,7 @@ rule human_sheets:
 
 rule merged:
     input:
-        merged_models,
+        of_runs(layout.MERGE, "model"),
     message:
         "All merged models are in results/merged"
 

@@ -9,12 +9,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-SLOW_S = 13
-"""Seconds that a slow server takes: more than any answer on a busy machine."""
+ANSWER_S = 12
+"""Seconds: more than any answer takes on a busy machine."""
+PATIENCE_S = 600
+"""More than anything takes that a test waits for."""
 KEY = "a-key-that-must-never-be-written-anywhere"
 
 
@@ -64,6 +66,9 @@ class Gate:
         self.faults: list[str | dict | None] = []
         """What happens to the next requests; afterwards `then` does. A mapping is sent as the reply, with its `status`."""
         self.then: str | dict | None = None
+        self.opened = threading.Event()
+        """While it is not set, requests wait."""
+        self.opened.set()
         self.requests: list[dict] = []
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -87,6 +92,7 @@ class Gate:
             fault = self.faults.pop(0) if self.faults else self.then
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.opened.wait(PATIENCE_S)
         try:
             if request.headers["authorization"] != f"Bearer {KEY}":
                 wrong = f"Incorrect API key provided: {request.headers['authorization'].removeprefix('Bearer ')}"
@@ -98,7 +104,10 @@ class Gate:
             elif isinstance(fault, dict):
                 self.reply(request, fault.get("status", 200), {key: value for key, value in fault.items() if key != "status"})
             elif fault == "slow":
-                time.sleep(SLOW_S)
+                # Until the other side has given up.
+                request.connection.settimeout(PATIENCE_S)
+                with suppress(OSError):
+                    request.connection.recv(1)
             elif fault == "malformed":
                 self.send(request, 200, b'{"choices": [{"text": "half an ans')
             elif fault == "empty":

@@ -1,6 +1,7 @@
 """The main path on the real model and real data."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -65,6 +66,21 @@ def adapter_loads_outside_of_loragrid(folder, adapter):
             assert not torch.allclose(adapted, model(**ids).logits)
 
 
+# Python runs a file of this name at its start: so a prediction does not come to its end before it is killed.
+TWO_ANSWERS = """
+import sys, time
+if sys.orig_argv[-1].endswith(".predict.py"):
+    from loragrid import inference
+    append, kept = inference.append_to_journal, []
+    def append_two(*entry):
+        if len(kept) == 2:
+            time.sleep(3600)
+        append(*entry)
+        kept.append(entry)
+    inference.append_to_journal = append_two
+"""
+
+
 def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends_as_if_it_was_not(real_project):
     kills, prompts = 20, 50
 
@@ -80,14 +96,17 @@ def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends
     file.rename(copy)
     uninterrupted = read_lines(copy)
 
+    hooks = real_project.folder / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(TWO_ANSWERS)
     chance = random.Random(4)
     for answer in uninterrupted[:kills]:
-        kill_prediction(real_project, target, chance.uniform(0, answer["runtime_s"]))
+        kill_prediction(real_project, target, chance.uniform(0, answer["runtime_s"]), hooks)
         assert not file.exists()
     [journal] = real_project.files(".state/predictions/*.jsonl")
     kept = [answer for entry in read_lines(journal) for answer in entry.items()]
     finished = dict(kept)
-    assert kills <= len(finished) == len(kept) < prompts
+    assert kills <= len(finished) == len(kept) <= 2 * kills < prompts
 
     real_project.snakemake(target)
     [log] = real_project.files("logs/predictions/outcome/manual/smollm2-135m/base.log")
@@ -103,7 +122,7 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def kill_prediction(project, target, delay_s):
+def kill_prediction(project, target, delay_s, hooks):
     """Start a prediction and kill its job a while after it has finished one more example."""
 
     def finished():
@@ -111,11 +130,18 @@ def kill_prediction(project, target, delay_s):
 
     before = finished()
     command = [sys.executable, "-m", "snakemake", "--cores", "1", target]
-    workflow = subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    while finished() == before and workflow.poll() is None:
+    environment = os.environ | {"PYTHONPATH": f"workflow/scripts{os.pathsep}{hooks}"}
+    workflow = subprocess.Popen(
+        command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    until = time.monotonic() + 600
+    while finished() == before:
+        assert workflow.poll() is None, workflow.communicate()
+        assert time.monotonic() < until
         time.sleep(0.01)
+    # Any moment will do.
     time.sleep(delay_s)
     [job] = [p for p in psutil.Process(workflow.pid).children(recursive=True) if "predict.py" in " ".join(p.cmdline())[-40:]]
     job.kill()
     said, _ = workflow.communicate()
-    assert workflow.returncode != 0, said.decode()
+    assert workflow.returncode != 0, said

@@ -1,14 +1,12 @@
 rule check:
     input:
-        unpack(adapter_files),
-        unpack(model_files),
-        test=checked_data,
+        unpack(reads(inputs.check)),
     output:
-        "results/checks/{base_model}/{run}.json",
+        **makes(layout.CHECK),
     log:
-        "results/logs/checks/{base_model}/{run}.log",
+        layout.CHECK.log,
     benchmark:
-        "results/benchmarks/checks/{base_model}/{run}.jsonl"
+        layout.CHECK.benchmark
     conda:
         "../../envs/infer.yaml"
     threads: 1
@@ -17,10 +15,8 @@ rule check:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 60),
     params:
+        **told(settings.check, "model", "quantization", "checks"),
         version=2,
-        model=lambda wildcards: asked_settings(wildcards.base_model),
-        quantization=quantization,
-        checks=CONFIG.checks.model_dump(),
     message:
         "Check {wildcards.base_model}, {wildcards.run}"
     script:

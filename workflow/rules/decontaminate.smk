@@ -1,14 +1,12 @@
 rule decontaminate:
     input:
-        train=rules.prepare_dataset.output.train,
-        validation=rules.prepare_dataset.output.validation,
-        tests=evaluated_tests,
+        unpack(reads(inputs.decontaminate)),
     output:
-        "results/datasets/{task}/{sample_type}/leaks.json",
+        **makes(layout.DECONTAMINATE),
     log:
-        "results/logs/leaks/{task}/{sample_type}.log",
+        layout.DECONTAMINATE.log,
     benchmark:
-        "results/benchmarks/leaks/{task}/{sample_type}.jsonl"
+        layout.DECONTAMINATE.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"

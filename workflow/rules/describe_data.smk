@@ -6,15 +6,11 @@ rule describe_data:
         mix_manifests=tier("mixes", "manifest.json"),
         tokens=tier("tokens"),
     output:
-        data_sets="results/tables/data_sets.csv",
-        mixes="results/tables/mixes.csv",
-        lengths="results/tables/lengths.csv",
-        figure="results/figures/lengths.svg",
-        figure_png="results/figures/lengths.png",
+        **makes(layout.DESCRIBE_DATA),
     log:
-        "results/logs/describe_data.log",
+        layout.DESCRIBE_DATA.log,
     benchmark:
-        "results/benchmarks/describe_data.jsonl"
+        layout.DESCRIBE_DATA.benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -1,22 +1,22 @@
 rule describe_model:
     input:
-        manifest=rules.train.output.manifest,
-        scores=scores_of_run,
+        unpack(reads(inputs.describe_model)),
     output:
-        "results/adapters/{task}/{sample_type}/{base_model}/{run}/README.md",
+        **makes(layout.DESCRIBE_MODEL),
     log:
-        "results/logs/cards/{task}/{sample_type}/{base_model}/{run}.log",
+        layout.DESCRIBE_MODEL.log,
     benchmark:
-        "results/benchmarks/cards/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        layout.DESCRIBE_MODEL.benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.describe_model, "source"),
+        # Of the scores among its inputs: what follows from inputs is no reason of its own to run again.
+        kinds=lambda wildcards, input: ask(settings.scorer_kinds, wildcards),
         version=2,
-        source=lambda wildcards: CONFIG.models[wildcards.base_model].source.model_dump(),
-        kinds=scorer_kinds_of_run,
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"
     script:
@@ -24,8 +24,5 @@ rule describe_model:
 
 
 use rule describe_model as describe_full_model with:
-    input:
-        manifest=rules.train_full.output.manifest,
-        scores=scores_of_run,
     output:
-        "results/finetuned/{task}/{sample_type}/{base_model}/{run}/README.md",
+        **makes(layout.DESCRIBE_FULL_MODEL),

@@ -1,14 +1,12 @@
 rule export:
     input:
-        predictions=rules.predict.output.predictions,
-        test=rules.prepare_dataset.output.test,
+        unpack(reads(inputs.export)),
     output:
-        jsonl="results/exports/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl",
-        csv="results/exports/{task}/{sample_type}/{base_model}/{run}{variant}.csv",
+        **makes(layout.EXPORT),
     log:
-        "results/logs/exports/{task}/{sample_type}/{base_model}/{run}{variant}.log",
+        layout.EXPORT.log,
     benchmark:
-        "results/benchmarks/exports/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl"
+        layout.EXPORT.benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -1,10 +1,10 @@
 rule fetch_package:
     output:
-        "results/packages/{package}.{kind}",
+        **makes(layout.FETCH_PACKAGE),
     log:
-        "results/logs/packages/{package}.{kind}.log",
+        layout.FETCH_PACKAGE.log,
     benchmark:
-        "results/benchmarks/packages/{package}.{kind}.jsonl"
+        layout.FETCH_PACKAGE.benchmark
     localrule: True
     conda:
         "../../envs/data.yaml"

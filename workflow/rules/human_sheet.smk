@@ -1,21 +1,20 @@
 rule human_sheet:
     input:
-        unpack(rated_files),
+        unpack(reads(inputs.human_sheet)),
     output:
-        csv="results/human_sheets/{evaluation}/{annotator}.csv",
-        xlsx="results/human_sheets/{evaluation}/{annotator}.xlsx",
+        **makes(layout.HUMAN_SHEET),
     log:
-        "results/logs/human_sheets/{evaluation}/{annotator}.log",
+        layout.HUMAN_SHEET.log,
     benchmark:
-        "results/benchmarks/human_sheets/{evaluation}/{annotator}.jsonl"
+        layout.HUMAN_SHEET.benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.human_sheet, "evaluation"),
         version=1,
-        evaluation=lambda wildcards: CONFIG.human_evaluations[wildcards.evaluation].model_dump(),
     message:
         "Write the sheet of {wildcards.annotator} for human evaluation {wildcards.evaluation}"
     script:

@@ -1,17 +1,12 @@
 rule import_model:
     input:
-        model_source_files,
+        unpack(reads(inputs.import_model)),
     output:
-        **other_files("results/models/{base_model}"),
-        config="results/models/{base_model}/config.json",
-        model="results/models/{base_model}/model.safetensors",
-        tokenizer="results/models/{base_model}/tokenizer.json",
-        tokenizer_config="results/models/{base_model}/tokenizer_config.json",
-        manifest="results/models/{base_model}/manifest.json",
+        **makes(layout.IMPORT_MODEL),
     log:
-        "results/logs/models/{base_model}.log",
+        layout.IMPORT_MODEL.log,
     benchmark:
-        "results/benchmarks/models/{base_model}.jsonl"
+        layout.IMPORT_MODEL.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/infer.yaml"
@@ -21,9 +16,8 @@ rule import_model:
         mem_mb=sized("import_model", "mem_mb", 4000),
         runtime=sized("import_model", "runtime", 60),
     params:
+        **told(settings.import_model, "source", "is_encoder"),
         version=1,
-        source=lambda wildcards: pretrained(wildcards.base_model).source.model_dump(),
-        is_encoder=lambda wildcards: wildcards.base_model in CONFIG.encoders,
     message:
         "Import model {wildcards.base_model}"
     script:

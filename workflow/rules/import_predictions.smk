@@ -1,17 +1,15 @@
 rule import_predictions:
     input:
-        file=external_file,
-        test=rules.prepare_dataset.output.test,
+        unpack(reads(inputs.import_predictions)),
     output:
-        predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl",
-        manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}.manifest.json",
+        **makes(layout.IMPORT_PREDICTIONS),
     log:
-        "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}.log",
+        layout.IMPORT_PREDICTIONS.log,
     benchmark:
-        "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        layout.IMPORT_PREDICTIONS.benchmark
     wildcard_constraints:
         run=EXTERNAL_NAME,
-        base_model=rf"(?!{BASELINE}/){NAME}",
+        base_model=rf"(?!{layout.BASELINE}/){NAME}",
     priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
@@ -19,12 +17,8 @@ rule import_predictions:
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.import_predictions, "axes", "match", "key", "prediction", "subset"),
         version=1,
-        axes=external_axes,
-        match=lambda wildcards: CONFIG.external_predictions[wildcards.run].match,
-        key=lambda wildcards: CONFIG.external_predictions[wildcards.run].key,
-        prediction=lambda wildcards: CONFIG.external_predictions[wildcards.run].prediction,
-        subset=subset,
     message:
         "Import predictions {wildcards.run} on {wildcards.task}/{wildcards.sample_type}"
     script:

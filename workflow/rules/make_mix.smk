@@ -1,14 +1,12 @@
 rule make_mix:
     input:
-        unpack(mixed_data),
+        unpack(reads(inputs.make_mix)),
     output:
-        train="results/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}/train.jsonl",
-        validation="results/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}/validation.jsonl",
-        manifest="results/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}/manifest.json",
+        **makes(layout.MAKE_MIX),
     log:
-        "results/logs/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}.log",
+        layout.MAKE_MIX.log,
     benchmark:
-        "results/benchmarks/mixes/{task}/{sample_type}/{mix}/n{nb_samples}-seed{mix_seed}.jsonl"
+        layout.MAKE_MIX.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
@@ -16,9 +14,8 @@ rule make_mix:
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.make_mix, "tasks", "recipe"),
         version=1,
-        tasks=mixed_tasks,
-        recipe=lambda wildcards: CONFIG.mixes[wildcards.mix].model_dump(),
     message:
         "Make mix {wildcards.mix} of {wildcards.task}/{wildcards.sample_type}, {wildcards.nb_samples} samples, seed {wildcards.mix_seed}"
     script:

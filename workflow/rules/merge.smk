@@ -1,20 +1,12 @@
 rule merge:
     input:
-        unpack(adapter_files),
-        unpack(all_files_of_base),
-        card=card_file,
-        model=rules.import_model.output.model,
-        model_config=rules.import_model.output.config,
-        tokenizer=rules.import_model.output.tokenizer,
+        unpack(reads(inputs.merge)),
     output:
-        **other_files("results/merged/{task}/{sample_type}/{base_model}/{run}"),
-        model="results/merged/{task}/{sample_type}/{base_model}/{run}/model.safetensors",
-        config="results/merged/{task}/{sample_type}/{base_model}/{run}/config.json",
-        card="results/merged/{task}/{sample_type}/{base_model}/{run}/README.md",
+        **makes(layout.MERGE),
     log:
-        "results/logs/merged/{task}/{sample_type}/{base_model}/{run}.log",
+        layout.MERGE.log,
     benchmark:
-        "results/benchmarks/merged/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        layout.MERGE.benchmark
     conda:
         "../../envs/train.yaml"
     threads: 1

@@ -1,16 +1,14 @@
 rule predict:
     input:
-        unpack(prediction_files),
-        test=rules.prepare_dataset.output.test,
+        unpack(reads(inputs.predict)),
     output:
-        predictions="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl",
-        manifest="results/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.manifest.json",
+        **makes(layout.PREDICT),
     log:
-        "results/logs/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.log",
+        layout.PREDICT.log,
     benchmark:
-        "results/benchmarks/predictions/{task}/{sample_type}/{base_model}/{run}{variant}.jsonl"
+        layout.PREDICT.benchmark
     wildcard_constraints:
-        run=RUN_NAME,
+        run=layout.RUN_OR_BASE,
     priority: BEFORE_SCORES
     conda:
         "../../envs/infer.yaml"
@@ -20,14 +18,8 @@ rule predict:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 240),
     params:
+        **told(settings.predict, "axes", "model", "quantization", "prompting", "instruction", "decoding", "subset"),
         version=2,
-        axes=axes,
-        model=prediction_settings,
-        quantization=quantization,
-        prompting=prompting_settings,
-        instruction=instruction,
-        decoding=decoding_settings,
-        subset=subset,
     message:
         "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:

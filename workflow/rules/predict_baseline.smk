@@ -1,13 +1,12 @@
 rule predict_baseline:
     input:
-        unpack(baseline_files),
-        test=rules.prepare_dataset.output.test,
+        unpack(reads(inputs.predict_baseline)),
     output:
-        predictions=f"results/predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.jsonl",
+        **makes(layout.PREDICT_BASELINE),
     log:
-        f"results/logs/predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.log",
+        layout.PREDICT_BASELINE.log,
     benchmark:
-        f"results/benchmarks/predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.jsonl"
+        layout.PREDICT_BASELINE.benchmark
     wildcard_constraints:
         run="|".join(BASELINES),
     priority: BEFORE_SCORES
@@ -17,10 +16,8 @@ rule predict_baseline:
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.predict_baseline, "rule", "label_scorers", "subset"),
         version=2,
-        rule=lambda wildcards: CONFIG.tasks[wildcards.task].rule if wildcards.run == "rule" else None,
-        label_scorers=label_scorers,
-        subset=subset,
     message:
         "Answer {wildcards.task}/{wildcards.sample_type} by the baseline {wildcards.run}"
     script:

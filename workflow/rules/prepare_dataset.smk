@@ -1,16 +1,12 @@
 rule prepare_dataset:
     input:
-        unpack(cleaning_tokenizer),
-        source=data_source_files,
+        unpack(reads(inputs.prepare_dataset)),
     output:
-        train="results/datasets/{task}/{sample_type}/train.jsonl",
-        validation="results/datasets/{task}/{sample_type}/validation.jsonl",
-        test="results/datasets/{task}/{sample_type}/test.jsonl",
-        manifest="results/datasets/{task}/{sample_type}/manifest.json",
+        **makes(layout.PREPARE_DATASET),
     log:
-        "results/logs/datasets/{task}/{sample_type}.log",
+        layout.PREPARE_DATASET.log,
     benchmark:
-        "results/benchmarks/datasets/{task}/{sample_type}.jsonl"
+        layout.PREPARE_DATASET.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"
@@ -18,10 +14,8 @@ rule prepare_dataset:
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.prepare_dataset, "source", "fields", "cleaning"),
         version=1,
-        source=lambda wildcards: data_source(wildcards).model_dump(),
-        fields=lambda wildcards: CONFIG.tasks[wildcards.task].fields(wildcards.sample_type),
-        cleaning=lambda wildcards: CONFIG.tasks[wildcards.task].cleaning.model_dump(),
     message:
         "Prepare data set {wildcards.task}/{wildcards.sample_type}"
     script:

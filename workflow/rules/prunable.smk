@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule prunable:
     log:
-        "results/logs/prunable.log",
+        layout.log_file("prunable"),
     localrule: True
     conda:
         "../../envs/data.yaml"

@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule prune:
     log:
-        "results/logs/prune.log",
+        layout.log_file("prune"),
     # What is refused once is refused again.
     retries: 0
     localrule: True

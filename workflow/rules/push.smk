@@ -1,21 +1,20 @@
 rule push:
     input:
-        unpack(pushed_files),
+        unpack(reads(inputs.push)),
     output:
-        "results/pushed/{task}/{sample_type}/{base_model}/{run}.json",
+        **makes(layout.PUSH),
     log:
-        "results/logs/pushed/{task}/{sample_type}/{base_model}/{run}.log",
+        layout.PUSH.log,
     benchmark:
-        "results/benchmarks/pushed/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        layout.PUSH.benchmark
     conda:
         "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
     params:
+        **told(settings.push, "hub", "source"),
         version=1,
-        hub=hub_settings,
-        source=lambda wildcards: CONFIG.models[wildcards.base_model].source.model_dump(),
     message:
         "Push {wildcards.run} on {wildcards.base_model} to {params.hub[repository]}"
     script:

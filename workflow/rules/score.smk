@@ -1,13 +1,12 @@
 rule score:
     input:
-        unpack(scorer_inputs),
-        predictions=rules.predict.output.predictions,
+        unpack(reads(inputs.score)),
     output:
-        "results/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.jsonl",
+        **makes(layout.SCORE),
     log:
-        "results/logs/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.log",
+        layout.SCORE.log,
     benchmark:
-        "results/benchmarks/scores/{task}/{sample_type}/{base_model}/{run}{variant}/{scorer}.jsonl"
+        layout.SCORE.benchmark
     group:
         light_scores if QUEUED else None
     conda:
@@ -18,9 +17,8 @@ rule score:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=scoring_minutes(),
     params:
+        **told(settings.score, "scorer", "metrics"),
         version=1,
-        scorer=scorer_settings,
-        metrics=scorer_metrics,
     message:
         "Score {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant} with {wildcards.scorer}"
     script:

@@ -1,14 +1,12 @@
 rule select_demonstrations:
     input:
-        unpack(retrieval_encoder),
-        train=rules.prepare_dataset.output.train,
-        test=rules.prepare_dataset.output.test,
+        unpack(reads(inputs.select_demonstrations)),
     output:
-        "results/demonstrations/{task}/{sample_type}/{prompting}.json",
+        **makes(layout.SELECT_DEMONSTRATIONS),
     log:
-        "results/logs/demonstrations/{task}/{sample_type}/{prompting}.log",
+        layout.SELECT_DEMONSTRATIONS.log,
     benchmark:
-        "results/benchmarks/demonstrations/{task}/{sample_type}/{prompting}.jsonl"
+        layout.SELECT_DEMONSTRATIONS.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/score.yaml"
@@ -18,8 +16,8 @@ rule select_demonstrations:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=sized("score", "runtime", 60),
     params:
+        **told(settings.select_demonstrations, "prompting"),
         version=1,
-        prompting=lambda wildcards: CONFIG.prompting(wildcards.prompting).model_dump(),
     message:
         "Select demonstrations of {wildcards.task}/{wildcards.sample_type} for {wildcards.prompting}"
     script:

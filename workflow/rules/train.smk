@@ -1,20 +1,12 @@
 rule train:
     input:
-        unpack(mix_files),
-        unpack(start_files),
-        unpack(all_files_of_base),
-        model=rules.import_model.output.model,
-        model_config=rules.import_model.output.config,
-        tokenizer=rules.import_model.output.tokenizer,
+        unpack(reads(inputs.train)),
     output:
-        adapter="results/adapters/{task}/{sample_type}/{base_model}/{run}/adapter_model.safetensors",
-        adapter_config="results/adapters/{task}/{sample_type}/{base_model}/{run}/adapter_config.json",
-        losses="results/adapters/{task}/{sample_type}/{base_model}/{run}/loss.csv",
-        manifest="results/adapters/{task}/{sample_type}/{base_model}/{run}/manifest.json",
+        **makes(layout.TRAIN),
     log:
-        "results/logs/adapters/{task}/{sample_type}/{base_model}/{run}.log",
+        layout.TRAIN.log,
     benchmark:
-        "results/benchmarks/adapters/{task}/{sample_type}/{base_model}/{run}.jsonl"
+        layout.TRAIN.benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/train.yaml"
@@ -25,11 +17,8 @@ rule train:
         runtime=sized("train", "runtime", 720),
         checkpoint_minutes=10,
     params:
+        **told(settings.train, "run", "model", "config", "seeds"),
         version=1,
-        run=lambda wildcards: find_run(wildcards)._asdict(),
-        model=lambda wildcards: model_settings(wildcards.base_model),
-        config=training_settings,
-        seeds=lambda wildcards: CONFIG.seeds_of(find_run(wildcards).seed).model_dump(),
     message:
         "Train {wildcards.run} on {wildcards.base_model}"
     script:
@@ -38,8 +27,4 @@ rule train:
 
 use rule train as train_full with:
     output:
-        **other_files("results/finetuned/{task}/{sample_type}/{base_model}/{run}"),
-        adapter="results/finetuned/{task}/{sample_type}/{base_model}/{run}/model.safetensors",
-        adapter_config="results/finetuned/{task}/{sample_type}/{base_model}/{run}/config.json",
-        losses="results/finetuned/{task}/{sample_type}/{base_model}/{run}/loss.csv",
-        manifest="results/finetuned/{task}/{sample_type}/{base_model}/{run}/manifest.json",
+        **makes(layout.TRAIN_FULL),

@@ -1,9 +1,9 @@
 """Find the examples of a data set that a test set of the grid holds too."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.data.decontamination import find_leaks
+from loragrid.layout import Dataset
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import write_json
 from loragrid.runtime.job import log, logged
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    tests = {"/".join(Path(path).parts[-3:-1]): read_records(path, Example) for path in snakemake.input.tests}
+    tests = {"/".join(Dataset.of(path)): read_records(path, Example) for path in snakemake.input.tests}
     leaks = {split: find_leaks(read_records(snakemake.input[split], Example), tests) for split in ("train", "validation")}
     for split, found in leaks.items():
         for id_, names in found.items():

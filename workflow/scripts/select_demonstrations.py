@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.data.prompting import few_shot, retrieved
+from loragrid.data.prompting import DemonstrationSettings
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import write_json
+from loragrid.runtime.gpu_leases import lease_gpus
 from loragrid.runtime.job import logged
 from loragrid.runtime.model_folders import whole_folder
 
@@ -12,14 +13,9 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    prompting = snakemake.params.prompting
+    prompting = DemonstrationSettings.model_validate(dict(snakemake.params)).prompting
     tests, train = (read_records(snakemake.input[split], Example) for split in ("test", "train"))
-    if prompting["type"] == "few_shot":
-        chosen = few_shot(tests, train, prompting["k"], prompting["seed"])
-    else:
-        # Only encoders need torch, which takes seconds to import.
-        from loragrid.runtime.gpu_leases import lease_gpus
-
+    encoder = whole_folder(snakemake.input.encoder) if snakemake.input.get("encoder") else None
+    if encoder:
         lease_gpus(snakemake.resources)
-        chosen = retrieved(tests, train, prompting["k"], whole_folder(snakemake.input.encoder))
-    write_json(snakemake.output[0], chosen)
+    write_json(snakemake.output[0], prompting.choose(tests, train, encoder))

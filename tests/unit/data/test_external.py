@@ -2,10 +2,16 @@ import json
 
 import pytest
 
-from loragrid.data.external import external_prediction, match_answers, read_answers
+from loragrid.data.external import (
+    ImportedPredictionsSettings,
+    external_prediction,
+    import_predictions,
+    match_answers,
+    read_answers,
+)
 from loragrid.data.rows import numbered, read_rows
 from loragrid.errors import UserError
-from loragrid.records import ACCOUNT, Prediction
+from loragrid.records import ACCOUNT, Prediction, read_records, write_records
 
 
 def answers(*rows, key="{{ id }}"):
@@ -97,3 +103,17 @@ def test_record_says_what_is_known_and_null_for_the_rest(make_example):
     assert (record.engine, record.engine_version, record.trained_task) == ("external", "", None)
     assert {getattr(record, name) for name in ACCOUNT} == {None}
     assert external_prediction(axes, make_example("a"), answer._replace(key="question  a"), "prompt").prompt == "question  a"
+
+
+def test_imported_predictions_have_a_manifest_that_tells_how_they_were_matched(make_example, tmp_path):
+    paths = {name: str(tmp_path / name) for name in ("theirs.csv", "test", "predictions", "manifest")}
+    (tmp_path / "theirs.csv").write_text("id,prediction\na,of a\nb,of b\n")
+    write_records(paths["test"], [make_example("a"), make_example("b")])
+    axes = {"task": "t", "sample_type": "s", "base_model": "external", "run": "theirs"}
+    how = {"match": "id", "key": "{{ id }}", "prediction": "{{ prediction }}", "subset": 1}
+    import_predictions(ImportedPredictionsSettings(version=1, axes=axes, **how), *paths.values())
+    [record] = read_records(paths["predictions"], Prediction)
+    assert record.prediction == f"of {record.id}"
+    manifest = json.loads((tmp_path / "manifest").read_text())
+    assert manifest["templates"] == {"id": "{{ id }}", "prediction": "{{ prediction }}"}
+    assert (manifest["examples"], manifest["ignored"], manifest["axes"]) == (1, 1, axes)

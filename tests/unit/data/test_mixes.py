@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from loragrid.data.decontamination import find_leaks
-from loragrid.data.mixes import Fractional, TargetOnly, Weighted, draw, make_mix, share_out
+from loragrid.data.mixes import Fractional, MixSettings, TargetOnly, Weighted, draw, make_mix, share_out, write_mix
 from loragrid.errors import UserError
+from loragrid.records import Example, read_records, write_records
 
 
 @pytest.fixture
@@ -111,3 +114,25 @@ def test_examples_without_input_are_told_by_their_instruction(make_example):
     assert list(
         find_leaks([make_example("1", instruction="write a poem.", input=""), make_example("2", input="")], {"t": test})
     ) == ["1"]
+
+
+def test_written_mix_leaves_out_what_is_tested_and_says_so(tasks, tmp_path):
+    paths = {part: [str(tmp_path / f"{task}-{part}.jsonl") for task in "ab"] for part in ("train", "validation")}
+    for files in paths.values():
+        for task, path in zip("ab", files, strict=True):
+            write_records(path, tasks[task][:8])
+    leaks = [str(tmp_path / f"{task}.json") for task in "ab"]
+    for path, leaked in zip(leaks, ({"a1": ["t/s"], "a0": ["t/s"]}, {}), strict=True):
+        (tmp_path / path).write_text(json.dumps({"train": leaked, "validation": {}}))
+    outputs = {name: str(tmp_path / "mix" / name) for name in ("train", "validation", "manifest")}
+    recipe = {"recipe": "fractional", "tasks": ["a", "b"], "nb_others": 3, "nb_validation": 4}
+    settings = MixSettings.model_validate({"version": 7, "tasks": ["a", "b"], "recipe": recipe})
+    wildcards = {"task": "a", "sample_type": "s", "mix": "both", "nb_samples": "6", "mix_seed": "2"}
+    write_mix(settings, wildcards, paths, leaks, outputs)
+    train = read_records(outputs["train"], Example)
+    assert counts(train) == {"a": 6, "b": 3}
+    assert not {"a0", "a1"} & {example.id for example in train}
+    manifest = json.loads((tmp_path / "mix" / "manifest").read_text())
+    assert manifest["left_out_because_tested"] == {"train": {"a": ["a0", "a1"], "b": []}, "validation": {"a": [], "b": []}}
+    assert manifest["examples"] == {"train": {"a": 6, "b": 3}, "validation": {"a": 3, "b": 1}}
+    assert (manifest["recipe"], manifest["stage_version"], manifest["nb_samples"]) == (recipe, 7, 6)

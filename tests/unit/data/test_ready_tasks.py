@@ -111,10 +111,10 @@ def test_every_published_answer_finds_its_question_by_its_prompt():
     task = config.tasks["published_generics"]
     polarities = {}
     for name, predictions in config.external_predictions.items():
-        fields, source = task.fields(name), config.sources[f"generics_{name}"]
+        fields, source = task.data_set(name), config.sources[f"generics_{name}"]
         rows = list(read_rows(GENERICS / Path(source.splits.test.path).name))
-        drafted = {"test": list(draft(rows, fields, source.model_dump(), "published_generics", name))}
-        splits, _ = clean_splits(divide(drafted, source.split.model_dump()))
+        drafted = {"test": list(draft(rows, fields, source, "published_generics", name))}
+        splits, _ = clean_splits(divide(drafted, source.split))
         test = splits["test"]
         assert len(test) == source.splits.test.rows
         answers = read_answers(rows, predictions.key, predictions.prediction)

@@ -3,18 +3,22 @@ import random
 import pytest
 
 from loragrid.data.rows import numbered
+from loragrid.data.sources import FileSource
 from loragrid.data.splitting import clean_splits, divide, draft, map_row, subset
+from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.errors import UserError
 
-FIELDS = {
-    "outputs": None,
-    "prompts": None,
-    "answers": "each",
-    "instruction": "Translate.",
-    "input": "{{ text | upper }}",
-    "output": "{{ answers[0] }}",
-    "metadata": {"of": "{{ key }}"},
-}
+FIELDS = DataSetFields(
+    answers="each",
+    instruction="Translate.",
+    input="{{ text | upper }}",
+    output="{{ answers[0] }}",
+    metadata={"of": "{{ key }}"},
+)
+
+
+def fields(**changes):
+    return FIELDS.model_copy(update=changes)
 
 
 def test_row_is_mapped_by_the_templates():
@@ -30,38 +34,38 @@ def test_id_is_a_function_of_the_content():
 
 
 def test_filter_marked_picks_items_from_lists_and_from_mappings_of_lists():
-    fields = FIELDS | {"input": "", "output": "{{ text | marked(marks) | join(' ') }}", "metadata": None}
+    told = fields(input="", output="{{ text | marked(marks) | join(' ') }}", metadata=None)
     row = {"text": {"b": ["1", "2"], "a": ["3", "4"]}, "marks": {"a": [1, 0], "b": [0, 1]}}
-    assert map_row(row, fields, "t", "s").output == "2 3"
-    assert map_row({"text": ["1", "2"], "marks": [0, 1]}, fields, "t", "s").output == "2"
+    assert map_row(row, told, "t", "s").output == "2 3"
+    assert map_row({"text": ["1", "2"], "marks": [0, 1]}, told, "t", "s").output == "2"
 
 
 def test_several_references_come_from_an_expression():
-    fields = FIELDS | {"output": None, "outputs": "answers"}
-    assert map_row({"text": "hi", "answers": ["a ", "b", "a"], "key": 1}, fields, "t", "s").output == ["a", "b"]
+    told = fields(output=None, outputs="answers")
+    assert map_row({"text": "hi", "answers": ["a ", "b", "a"], "key": 1}, told, "t", "s").output == ["a", "b"]
     with pytest.raises(UserError, match=r"the expression of 'outputs' gives 'a'; expected a list of texts"):
-        map_row({"text": "hi", "answers": "a", "key": 1}, fields, "t", "s")
+        map_row({"text": "hi", "answers": "a", "key": 1}, told, "t", "s")
     with pytest.raises(UserError, match=r"the expression of 'outputs' fails: 'answers' is undefined; the row has: text, key"):
-        map_row({"text": "hi", "key": 1}, fields, "t", "s")
+        map_row({"text": "hi", "key": 1}, told, "t", "s")
 
 
 def test_several_prompts_of_a_row_have_a_reference_each_or_one_together():
-    fields = FIELDS | {"input": "", "output": None, "outputs": "answers", "prompts": "questions"}
+    told = fields(input="", output=None, outputs="answers", prompts="questions")
     row = {"questions": ["q1", "q2"], "answers": ["a", "a"], "key": 1}
-    each = map_row(row, fields, "t", "s")
+    each = map_row(row, told, "t", "s")
     assert (each.prompts, each.output, each.answers) == (["q1", "q2"], ["a", "a"], "each")
     assert [(part.input, part.output) for part in each.parts] == [("q1", "a"), ("q2", "a")]
     with pytest.raises(UserError, match="there are 2 prompts, but 'outputs' gives 3 references; expected one for each"):
-        map_row(row | {"answers": ["a", "b", "c"]}, fields, "t", "s")
-    joined = map_row(row, fields | {"answers": "joined", "output": "{{ answers[0] }}", "outputs": None}, "t", "s")
+        map_row(row | {"answers": ["a", "b", "c"]}, told, "t", "s")
+    together = told.model_copy(update={"answers": "joined", "output": "{{ answers[0] }}", "outputs": None})
+    joined = map_row(row, together, "t", "s")
     assert [(part.input, part.output) for part in joined.parts] == [("q1", "a"), ("q2", "a")]
-    assert len({each.id, joined.id, map_row(row | {"questions": ["q1", "q3"]}, fields, "t", "s").id}) == 3
+    assert len({each.id, joined.id, map_row(row | {"questions": ["q1", "q3"]}, told, "t", "s").id}) == 3
 
 
-def drafts(rows, **source):
-    division = {"validation": 0.0, "test": 0.0, "test_per_task": None, "category": None, "group": None, "seed": 0}
-    split = division | source.pop("split", {})
-    return list(draft(numbered("rows", rows), FIELDS, {"where": None, "split": split} | source, "t", "s")), split
+def drafts(rows, **settings):
+    source = FileSource.model_validate({"splits": {}} | settings)
+    return list(draft(numbered("rows", rows), FIELDS, source, "t", "s")), source.split
 
 
 def rows(size, **fields):
@@ -75,9 +79,9 @@ def test_template_naming_a_missing_field_gives_place_field_and_those_that_exist(
 
 
 def test_template_cannot_reach_the_program():
-    fields = FIELDS | {"input": "{{ ''.__class__.__mro__ }}"}
+    told = fields(input="{{ ''.__class__.__mro__ }}")
     with pytest.raises(UserError, match="template of 'input' fails"):
-        map_row({"text": "hi", "answers": ["a"], "key": 1}, fields, "t", "s")
+        map_row({"text": "hi", "answers": ["a"], "key": 1}, told, "t", "s")
 
 
 def test_rows_that_where_is_false_for_are_left_out():
@@ -112,7 +116,7 @@ def test_split_by_hash_keeps_to_its_shares_and_nothing_moves_when_data_grows():
     assert all(small[split] < large[split] for split in small)
     assert len(large["test"]) == pytest.approx(400, abs=60)
     assert len(large["validation"]) == pytest.approx(200, abs=45)
-    other = ids(divide({"all": found}, division | {"seed": 1}))
+    other = ids(divide({"all": found}, division.model_copy(update={"seed": 1})))
     assert other["test"] != large["test"]
 
 
@@ -139,14 +143,14 @@ def test_fixed_test_set_holds_the_same_number_of_each_category():
     found, division = drafts(rows(90), split={"test_per_task": 5, "category": "{{ key }}", "validation": 0.1})
     test = divide({"all": found}, division)["test"]
     assert sorted(e.metadata["of"] for e in test) == sorted(["0", "1", "2"] * 5)
-    assert len(divide({"all": found}, division | {"category": None, "test_per_task": 5})["test"]) >= 5
+    assert len(divide({"all": found}, division.model_copy(update={"category": None}))["test"]) >= 5
     repeated, division = drafts([*rows(50), *rows(50)], split={"test_per_task": 5})
     assert len(divide({"all": repeated}, division)["test"]) == 10
 
 
 def test_examples_of_the_wrong_length_are_dropped_and_listed(make_example):
     examples = [make_example("short", input="a"), make_example("fine", input="a b c d"), make_example("long", input="a " * 50)]
-    cleaning = {"min_tokens": 5, "max_tokens": 20, "near_duplicates": None}
+    cleaning = Cleaning(min_tokens=5, max_tokens=20)
     kept, dropped = clean_splits({"train": examples, "validation": [], "test": []}, cleaning, lambda text: len(text.split()))
     assert [e.id for e in kept["train"]] == ["fine"]
     assert dropped["train"] == {"too short": ["short"], "too long": ["long"]}
@@ -160,11 +164,10 @@ def test_near_duplicates_of_a_kept_example_are_dropped(make_example):
         "validation": [],
         "test": [make_example("3", input=" ".join(words))],
     }
-    cleaning = {"min_tokens": 0, "max_tokens": None, "near_duplicates": 0.8}
-    kept, dropped = clean_splits(splits, cleaning)
+    kept, dropped = clean_splits(splits, Cleaning(near_duplicates=0.8))
     assert ids(kept) == {"train": {"2"}, "validation": set(), "test": {"3"}}
     assert dropped["train"] == {"near duplicate": ["1"]}
-    assert ids(clean_splits(splits, cleaning | {"near_duplicates": None})[0])["train"] == {"1", "2"}
+    assert ids(clean_splits(splits, Cleaning())[0])["train"] == {"1", "2"}
 
 
 def test_question_of_a_later_split_never_stays_in_an_earlier_one(make_example):

@@ -14,7 +14,7 @@ from loragrid.inference.openai import open_openai, request, text_to_send
 from loragrid.inference.protocol import Decoding, Question, generate
 from loragrid.inference.settings import parse_engine
 from loragrid.runtime.server import pause
-from servers import SLOW_S
+from servers import ANSWER_S
 
 INPUTS = ("What is the capital of France?", "Name a colour.", "How many legs has a spider?", "Say hello.", "What is ice?")
 EIGHT = Decoding(max_new_tokens=8)
@@ -50,7 +50,7 @@ def test_server_gives_the_same_texts_as_the_model_itself(gate, smollm2, prompts,
 @pytest.mark.parametrize("fault", ["429", "500", "503", "malformed", "empty", "dropped", "slow"])
 def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, smollm2, prompts, smollm2_answers, fault):
     gate.faults = [None, fault]
-    answers = ask(smollm2, prompts[:3], timeout_s=SLOW_S - 1)
+    answers = ask(smollm2, prompts[:3], timeout_s=ANSWER_S)
     assert [one.text for one in answers] == [one.text for [one] in generate(smollm2_answers, prompts[:3], EIGHT)]
     assert len(gate.requests) == 4
 

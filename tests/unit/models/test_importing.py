@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from loragrid.errors import UserError
-from loragrid.models.importing import import_base_model
+from loragrid.models.importing import ImportSettings, import_base_model, import_model
 from loragrid.models.loading import load_base_model, stored_quantization
 
 
@@ -20,6 +20,19 @@ def shards(tiny_model, tmp_path):
         shutil.copy(tiny_model / name, folder)
     assert len(list(folder.glob("*.safetensors"))) > 1
     return folder
+
+
+def test_imported_model_has_a_manifest_and_one_with_another_hash_is_refused(tiny_model, tmp_path):
+    def settings(**source):
+        return ImportSettings.model_validate({"version": 1, "source": {"path": str(tiny_model)} | source, "is_encoder": False})
+
+    with pytest.raises(UserError, match="source of model m: SHA-256 is "):
+        import_model(settings(sha256="0" * 64), "m", None, tmp_path / "m", threads=1)
+    assert list(tmp_path.iterdir()) == []
+    import_model(settings(), "m", None, tmp_path / "m", threads=1)
+    manifest = json.loads((tmp_path / "m/manifest.json").read_text())
+    assert (manifest["name"], manifest["source"]) == ("m", {"path": str(tiny_model), "sha256": None})
+    assert manifest["files"].keys() >= {"config.json", "model.safetensors", "tokenizer.json"}
 
 
 def test_shards_become_one_file(shards, tiny_model, tmp_path):

@@ -27,10 +27,12 @@ started = time.monotonic()
 if child:
     child = subprocess.Popen(child, pass_fds=lease_files() if keeps else ()).pid
 print(json.dumps([gpus, started, child]), flush=True)
-time.sleep(seconds)
+time.sleep(seconds) if seconds else sys.stdin.read()
 print(json.dumps(time.monotonic()), flush=True)
 """
 FOUR = "".join(f"GPU {i}: NVIDIA H100 (UUID: GPU-{name})\n" for i, name in enumerate(("a0", "b1", "c2", "d3")))
+PATIENCE_S = 300
+"""More than any job takes to get a GPU that is free, on a busy machine."""
 IDS = ["GPU-a0", "GPU-b1", "GPU-c2", "GPU-d3"]
 PARTS = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-a0)
   MIG 3g.20gb     Device  0: (UUID: MIG-1a-2b)
@@ -46,14 +48,16 @@ class Held(NamedTuple):
 
 
 class Job:
-    """A process that leases GPUs, holds them for some seconds and ends."""
+    """A process that leases GPUs and holds them for some seconds; for none, until it is killed or the tests have ended."""
 
     def __init__(self, resources, seconds, child, keeps):
         command = [sys.executable, "-c", JOB, json.dumps([resources, seconds, child, keeps])]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     def leased(self) -> list[str]:
         """Its GPUs, as soon as it has them."""
+        assert select.select([self.process.stdout], [], [], PATIENCE_S)[0]
         self.gpus, self.since, self.child = json.loads(self.process.stdout.readline())
         return self.gpus
 
@@ -103,7 +107,7 @@ def start(machine) -> Callable[..., Job]:
     """Starts a job."""
     jobs: list[Job] = []
 
-    def start(seconds=60.0, child=None, keeps=True, **resources):
+    def start(seconds=None, child=None, keeps=True, **resources):
         jobs.append(Job(resources, seconds, child, keeps))
         return jobs[-1]
 
@@ -192,7 +196,7 @@ def test_job_that_dies_in_line_holds_nobody_up(start):
 
 def test_child_that_uses_the_gpu_keeps_the_lease_of_a_killed_job(machine, start):
     machine(FOUR.splitlines()[0])
-    job = start(child=["sleep", "60"])
+    job = start(child=["cat"])
     job.leased()
     job.kill()
     waiting = start()
@@ -203,7 +207,7 @@ def test_child_that_uses_the_gpu_keeps_the_lease_of_a_killed_job(machine, start)
 
 def test_other_children_do_not_keep_it(machine, start):
     machine(FOUR.splitlines()[0])
-    job = start(child=["sleep", "60"], keeps=False)
+    job = start(child=["cat"], keeps=False)
     job.leased()
     job.kill()
     try:
@@ -215,9 +219,7 @@ def test_other_children_do_not_keep_it(machine, start):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_child_on_a_leash_ends_with_a_killed_job_and_so_does_the_lease(machine, start, tmp_path):
     machine(FOUR.splitlines()[0])
-    (tmp_path / "sleeper.py").write_text(
-        "import sys, time\nassert sys.argv[1:] == ['60']\nprint('up', flush=True)\ntime.sleep(60)"
-    )
+    (tmp_path / "sleeper.py").write_text("import sys\nassert sys.argv[1:] == ['60']\nprint('up', flush=True)\nsys.stdin.read()")
     job = start(child=[sys.executable, "-m", "loragrid.runtime.leash", "sleeper", "60"])
     job.leased()
     assert job.process.stdout.readline() == "up\n"

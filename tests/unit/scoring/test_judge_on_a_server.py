@@ -16,7 +16,7 @@ from loragrid.runtime.journal import read_journal
 from loragrid.scoring.judge import Ledger, cost, judge
 from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.settings import parse_scorer
-from servers import KEY, refusing, saying
+from servers import KEY, PATIENCE_S, refusing, saying
 
 ITEMS = [
     item("Paris", "Paris", instruction="Name the capital of France."),
@@ -103,7 +103,7 @@ def test_refusals_are_failures_that_are_kept_too(gate, ask):
 @pytest.mark.parametrize("fault", ["429", "500", "503", "malformed", "empty", "dropped", "slow"])
 def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, ask, fault):
     gate.faults, gate.then = [saying('{"score": 3}'), fault], saying(SEVEN)
-    assert scores(ask(timeout_s=1)) == [3, 7, 7, 7]
+    assert scores(ask(timeout_s=5)) == [3, 7, 7, 7]
     assert len(gate.requests) == 5
 
 
@@ -256,7 +256,7 @@ def test_job_that_was_killed_goes_on_where_it_was(gate, ask, settings, tmp_path)
     program = PROGRAM.format(values=settings().model_dump(), store=str(tmp_path / "store.jsonl"))
     environment = os.environ | {"PYTHONPATH": "workflow/scripts"}
     process = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while len(gate.requests) < 3:
         assert process.poll() is None
         assert time.monotonic() < until
@@ -275,11 +275,16 @@ def test_job_that_was_killed_goes_on_where_it_was(gate, ask, settings, tmp_path)
 
 def test_only_one_job_at_a_time_asks_a_judge_and_no_other_asks_the_same(gate, ask, caplog):
     gate.then = saying(SEVEN)
+    gate.opened.clear()
     found = {}
     with caplog.at_level(logging.INFO, "loragrid"):
         jobs = [threading.Thread(target=lambda i=i: found.update({i: ask(concurrency=2)})) for i in range(3)]
         for job in jobs:
             job.start()
+        until = time.monotonic() + 60
+        while "another job is asking" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.05)
+        gate.opened.set()
         for job in jobs:
             job.join()
     assert [scores(found[i]) for i in range(3)] == [[7] * 4] * 3

@@ -4,9 +4,10 @@ import pytest
 
 from answers import item, prediction, prediction_to_prompts
 from loragrid.records import Example
+from loragrid.runtime.locks import held_if_free
 from loragrid.scoring.overlap import rouge
 from loragrid.scoring.protocol import Failed, Item, Scored, each, items_of, score_rows
-from loragrid.scoring.store import CHUNK, scored_once, turn
+from loragrid.scoring.store import CHUNK, scored_once
 
 
 def rows_of(scorer, metrics, *predictions):
@@ -101,7 +102,7 @@ def test_whoever_starts_a_costly_scorer_scores_for_those_that_wait(tmp_path):
 def test_while_somebody_scores_for_all_others_score_only_their_own(tmp_path):
     calls: list[int] = []
     store = tmp_path / "store.jsonl"
-    with turn(store.with_suffix(".lock")) as mine:
+    with held_if_free(store.with_suffix(".lock")) as mine:
         assert mine
         scored_once([item("a", "r")], lambda: [item("bb", "r")], counting(calls), store)
     assert calls == [1]

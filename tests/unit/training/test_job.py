@@ -1,5 +1,6 @@
 """Trainings as processes: killed, launched on several processes, followed."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.training.job import TrainingJob, checked_trackers, run_training
+from loragrid.training.job import STOP, TrainingJob, checked_trackers, run_training
 from loragrid.training.settings import FullTraining, LoraTraining
 
 LIBRARY = "workflow/scripts"
@@ -82,13 +83,53 @@ def course(job):
     return pd.read_csv(f"{job.folder}/loss.csv").drop(columns="seconds")
 
 
+PATIENCE_S = 300
+"""More than anything takes on a busy machine."""
+
+
+def wait_for(happened, process, patience_s=PATIENCE_S):
+    """Wait until something has happened, while a process runs."""
+    until = time.monotonic() + patience_s
+    while not (value := happened()):
+        assert process.poll() is None
+        if time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"waited {patience_s} s in vain")
+        time.sleep(0.02)
+    return value
+
+
+def wait_until_gone(processes, patience_s=PATIENCE_S):
+    """Wait until none of these processes runs; what then does is killed.
+
+    Returns:
+        Those that had to be killed.
+    """
+    until = time.monotonic() + patience_s
+    # What its new parent does not ask for stays a zombie.
+    while left := [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    for one in left:
+        one.kill()
+    return left
+
+
 PROGRAM = """
-import json, sys, time
-from loragrid.training import loop as training
-from loragrid.training import job as training_job
-slow = training.seed_step
-training.seed_step = lambda *args: (time.sleep(0.2), slow(*args))
+import json, sys
+from loragrid.training.loop import job as training_job
 training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), None)
+"""
+SLOW = """
+import time
+from loragrid.training import loop as training
+seed_step = training.seed_step
+def slow(seed, step, process):
+    # It cannot come to its end before it is killed.
+    time.sleep(3600 if step == {last} else 0.2)
+    seed_step(seed, step, process)
+training.seed_step = slow
 """
 
 
@@ -97,11 +138,11 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
     run_training(whole, None)
     (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
     environment = os.environ | {"PYTHONPATH": LIBRARY}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "job.json")], env=environment)
+    program = SLOW.format(last=15) + PROGRAM
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=environment)
     state = tmp_path / "state-killed"
-    while not list(state.glob("*/checkpoint.safetensors")):
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(lambda: list(state.glob("*/checkpoint.safetensors")), process)
+    # Any moment will do.
     time.sleep(random.uniform(0, 1.5))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -113,22 +154,29 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
     assert not list(state.iterdir())
 
 
+# Without argument it goes on to its end; else it is asked to end in its third step, and again: at once, and on its way out.
 STOPPED = """
-import json, sys, time
-from loragrid.training import loop as training
-from loragrid.training import job as training_job
+import json, signal, sys
+from pathlib import Path
+from loragrid.training.loop import loop as training
+from loragrid.training.loop import job as training_job
 from loragrid.errors import UserError
-slow = training.seed_step
-def seed_step(seed, step, process):
-    time.sleep(0.1)
-    if process == 0:
-        print(step, file=open(sys.argv[1] + ".steps", "a"))
-    slow(seed, step, process)
-training.seed_step = seed_step
-described = json.load(open(sys.argv[1]))
+described = Path(sys.argv[1])
+asked = [signal.Signals[name] for name in sys.argv[2:]]
+seed_step = training.seed_step
+def noted(seed, step, process):
+    with open(described.with_suffix(".steps"), "a") as steps:
+        print(step, file=steps)
+    if step == 3:
+        for number in asked * 2:
+            signal.raise_signal(number)
+    seed_step(seed, step, process)
+training.seed_step = noted
 try:
-    training_job.run_training(training_job.TrainingJob(**described), None)
+    training_job.run_training(training_job.TrainingJob(**json.loads(described.read_text())), None)
 except UserError as error:
+    for number in asked:
+        signal.raise_signal(number)
     sys.exit(str(error))
 """
 
@@ -137,54 +185,92 @@ except UserError as error:
 def test_training_that_is_asked_to_end_saves_its_state_and_no_step_is_computed_twice(make_job, tmp_path, signal_):
     whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
     run_training(whole, None)
-    described, steps = tmp_path / "job.json", tmp_path / "job.json.steps"
+    described, steps = tmp_path / "job.json", tmp_path / "job.steps"
     described.write_text(json.dumps(stopped._asdict()))
     command, environment = [sys.executable, "-c", STOPPED, str(described)], os.environ | {"PYTHONPATH": LIBRARY}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    while not steps.exists() or len(steps.read_text().split()) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
-    # Where several pass it on, it comes twice.
-    process.send_signal(signal_)
-    time.sleep(0.01)
-    process.send_signal(signal_)
-    _, said = process.communicate()
+    # Where several pass it on, it comes more than once.
+    process = subprocess.run([*command, signal_.name], env=environment, stderr=subprocess.PIPE, text=True)
     assert process.returncode == 1
     done = len(steps.read_text().split())
-    assert f"stopped by {signal_.name} after step {done} of 30; its state is saved" in said
+    assert f"stopped by {signal_.name} after step {done} of 30; its state is saved" in process.stderr
     assert not (tmp_path / "stopped").exists()
     subprocess.run(command, env=environment, check=True)
     assert [int(step) for step in steps.read_text().split()] == list(range(1, 31))
     assert adapter_bytes(stopped) == adapter_bytes(whole)
 
 
+# Python runs a file of this name at its start: so the processes that accelerate starts are found in the middle of a training.
+HELD = """
+import os, sys, time
+from pathlib import Path
+if "LOCAL_RANK" in os.environ:
+    from loragrid.training import loop as training
+    from loragrid.training import job as training_job
+    state = Path(sys.orig_argv[-1]).parent
+    def wait_for(file):
+        until = time.monotonic() + {patience_s}
+        while not file.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+    seed_step = training.seed_step
+    def held(seed, step, process):
+        if step == {step}:
+            (state / f"held-{{process}}").touch()
+            wait_for(state / {until!r})
+        seed_step(seed, step, process)
+    training.seed_step = held
+    if os.environ["RANK"] == "1":
+        # One is not told, and has the last word.
+        training_job.told_to_stop = lambda state: ""
+        class Last(training.StoppedError):
+            def __init__(self, *args):
+                wait_for(state / "error.txt")
+                super().__init__(*args)
+        training.StoppedError = Last
+"""
+SAYING = """
+import json, sys
+from loragrid.training import job as training_job
+from loragrid.errors import UserError
+try:
+    training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), sys.argv[2])
+except UserError as error:
+    print("ending", flush=True)
+    sys.stdin.readline()
+    sys.exit(str(error))
+"""
+
+
 def test_launched_training_that_is_asked_to_end_saves_its_state_and_goes_on_from_there(make_job, tmp_path):
-    whole, stopped = (make_job(name, epochs=30)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
     run_training(whole, TWO_PROCESSES)
     described = tmp_path / "job.json"
     described.write_text(json.dumps(stopped._asdict()))
-    program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "sitecustomize.py").write_text(HELD.format(step=20, until=STOP, patience_s=PATIENCE_S))
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(described)],
-        env=os.environ | {"PYTHONPATH": LIBRARY},
+        [sys.executable, "-c", SAYING, str(described), TWO_PROCESSES],
+        env=os.environ | {"PYTHONPATH": f"{LIBRARY}{os.pathsep}{tmp_path / 'hooks'}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    for line in process.stderr:
-        if "of 90: training loss" in line:
-            break
-    # To all processes, the launcher too, and then once more.
+    state = tmp_path / "state-stopped"
+    wait_for(lambda: len(list(state.glob("*/held-*"))) == 2, process)
+    # To all processes, the launcher too, then once more, and once more on their way out.
     os.killpg(process.pid, signal.SIGTERM)
-    time.sleep(0.01)
+    wait_for(lambda: list(state.glob(f"*/{STOP}")), process)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate()
+    assert process.stdout.readline() == "ending\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate("\n")
     assert process.returncode == 1
-    assert "stopped by SIGTERM after step" in said
-    [state] = (tmp_path / "state-stopped").glob("*/checkpoint.safetensors")
+    assert "stopped by SIGTERM after step 20 of 30; its state is saved" in said
+    [saved] = state.glob("*/checkpoint.safetensors")
     run_training(stopped, TWO_PROCESSES)
     assert adapter_bytes(stopped) == adapter_bytes(whole)
-    assert not state.exists()
+    assert not saved.exists()
 
 
 def test_state_of_another_training_is_not_taken_up(make_job, tmp_path):
@@ -215,36 +301,33 @@ def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
     (tmp_path / "job.json").write_text(json.dumps(make_job("killed", epochs=3000)._asdict()))
     program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
     process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
-    while not list((tmp_path / "state-killed").glob("*/checkpoint.safetensors")):
-        assert process.poll() is None
-        time.sleep(0.1)
+    wait_for(lambda: list((tmp_path / "state-killed").glob("*/checkpoint.safetensors")), process)
     launched = process.children(recursive=True)
     assert len(launched) >= 3
     process.kill()
     process.wait()
-    _, left = psutil.wait_procs(launched, timeout=60)
-    for one in left:
-        one.kill()
-    assert not left
+    assert not wait_until_gone(launched)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_launched_processes_end_with_a_job_that_is_killed_while_they_start(make_job, tmp_path):
     """Their imports take seconds."""
-    (tmp_path / "job.json").write_text(json.dumps(make_job("early")._asdict()))
+    (tmp_path / "job.json").write_text(json.dumps(make_job("early", epochs=3000)._asdict()))
     program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
     process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
-    while len(launched := process.children(recursive=True)) < 3:
-        assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)
+    wait_for(lambda: sum(map(imports_torch, process.children(recursive=True))) == 2, process)
+    launched = process.children(recursive=True)
+    assert len(launched) >= 3
     process.kill()
     process.wait()
-    time.sleep(1)
-    left = [one for one in launched if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    for one in left:
-        one.kill()
-    assert not left
+    assert not wait_until_gone(launched)
+
+
+def imports_torch(process):
+    """Whether this is one of the processes that train, and has begun to import: then it is on its leash."""
+    with contextlib.suppress(psutil.Error):
+        return "LOCAL_RANK" in process.environ() and any("libtorch" in mapped.path for mapped in process.memory_maps())
+    return False
 
 
 def test_failure_in_a_launched_process_is_told_in_its_own_sentence(make_job, tmp_path):
@@ -337,18 +420,20 @@ def test_zero3_training_that_is_killed_ends_like_one_that_is_not(make_job, zero3
     run_training(whole, zero3)
     (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
     program = PROGRAM.replace("None)", f"{zero3!r})")
-    process = subprocess.Popen(
+    (tmp_path / "hooks").mkdir()
+    # Until it is killed.
+    (tmp_path / "hooks" / "sitecustomize.py").write_text(HELD.format(step=10, until="never", patience_s=3600))
+    process = psutil.Popen(
         [sys.executable, "-c", program, str(tmp_path / "job.json")],
-        env=os.environ | {"PYTHONPATH": LIBRARY},
+        env=os.environ | {"PYTHONPATH": f"{LIBRARY}{os.pathsep}{tmp_path / 'hooks'}"},
         start_new_session=True,
     )
     state = tmp_path / "state-killed"
-    while not list(state.glob("*/sharded/progress.json")):
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(lambda: list(state.glob("*/sharded/progress.json")), process)
+    launched = process.children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(1)
+    assert not wait_until_gone(launched)
     run_training(killed, zero3)
     pd.testing.assert_frame_equal(course(killed), course(whole))
     assert adapter_bytes(killed)[0] == adapter_bytes(whole)[0]

@@ -349,6 +349,9 @@ DESCRIBE_DATA = _files(
 )
 REPORT = _files("report", report="report.html")
 
+RULES: Mapping[str, Files] = {name.lower(): files for name, files in globals().items() if isinstance(files, Files)}
+"""The files of each rule, by its name."""
+
 PARTIAL = f"{RESULTS}/partial"
 """Folder of the report on what is there so far."""
 PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, StringConstraints, Tag
+from pydantic_core import CoreSchema
 
 # Names become folder names and parts of run names, which are joined by two underscores.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
@@ -26,24 +27,153 @@ class Section(BaseModel):
     # Names may be written as numbers.
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
+    told_by: ClassVar[str | None] = None
+    """The key by which a kind of section is recognised among others (`OneOf`)."""
+
+
+S = TypeVar("S", bound=Section)
+
+
+class StageSettings(Section):
+    """What the jobs of a stage are told: the parameters of its rule, which a script reads by `model_validate(dict(snakemake.params))`."""
+
+    version: int = Field(description="Version of the stage. A higher one makes its results again, and what depends on them.")
+
+
+class _OnlySpeed:
+    """The type of `ONLY_SPEED`."""
+
+
+ONLY_SPEED = _OnlySpeed()
+"""Marks a field that no result depends on: it says how fast, how patiently, where or for how much money something is computed.
+
+Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule, so that no result is outdated
+when it changes. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by `with_speed`.
+"""
+
+
+def _is_marked(section: type[Section], field: str) -> bool:
+    return any(isinstance(mark, _OnlySpeed) for mark in section.model_fields[field].metadata)
+
+
+def decisive(section: Section) -> dict[str, Any]:
+    """A section as plain data without the fields that are marked with `ONLY_SPEED`, those of sections in it neither."""
+    return section.model_dump(exclude=_marked_fields(section))
+
+
+def _marked_fields(value: Any) -> dict[Any, Any]:
+    """The marked fields in a value, in the form that `model_dump` leaves out."""
+    if isinstance(value, Section):
+        marked = {field: True for field in type(value).model_fields if _is_marked(type(value), field)}
+        return {field: of_inner for field, inner in value if (of_inner := _marked_fields(inner))} | marked
+    if isinstance(value, Mapping | list):
+        entries = value.items() if isinstance(value, Mapping) else enumerate(value)
+        return {key: of_inner for key, inner in entries if (of_inner := _marked_fields(inner))}
+    return {}
+
+
+def with_speed(section: S, raw: Mapping[str, Any] | None) -> S:
+    """A section of a rule's parameters, completed by the fields that are marked with `ONLY_SPEED`.
+
+    Args:
+        raw: the same section as YAML gave it; None where it is not given, so that these fields have their defaults.
+    """
+    return section if raw is None else _take_marked(section, type(section).model_validate(raw))
+
+
+def _take_marked(section: S, configured: S) -> S:
+    """The section with the marked fields of the configured one, and with those of sections that are its fields."""
+    taken: dict[str, Any] = {}
+    for field, value in section:
+        other = getattr(configured, field)
+        if _is_marked(type(section), field):
+            taken[field] = other
+        elif isinstance(value, Section) and type(value) is type(other):
+            taken[field] = _take_marked(value, other)
+    return section.model_copy(update=taken)
+
+
+def entry_of(raw: Mapping[str, Any], section: str, name: str) -> Any:
+    """An entry of the configuration as YAML gave it, where names may have been read as numbers."""
+    return {str(key): entry for key, entry in raw[section].items()}[name]
+
+
+def kinds(base: type[S]) -> list[type[S]]:
+    """The classes that are derived from a section and from which no other is, in the order of their definition."""
+    derived = base.__subclasses__()
+    return [kind for one in derived for kind in kinds(one)] if derived else [base]
+
+
+def tag_of(kind: type[Section], by: str | None) -> str:
+    """What tells a kind of section apart: the one value of the field `by`, if there is such a field, or else its name."""
+    if by is None:
+        return kind.__name__
+    (tag,) = get_args(kind.model_fields[by].annotation)
+    return str(tag)
+
+
+class OneOf:
+    """Annotates a section of which there are several kinds: a value is one of those classes that are derived from it.
+
+    With `by`, their field of that name tells them apart: in each it is a `Literal` of one value. A kind whose field has a default is meant where
+    the field is not given. Without `by`, a kind is recognised by the key that its class names in `told_by`; the kind that names none is meant
+    otherwise.
+    """
+
+    def __init__(self, by: str | None = None) -> None:
+        self.by = by
+
+    def kinds(self, base: type[Section]) -> dict[str, type[Section]]:
+        """The kinds of a section by what tells them apart. Places of errors name them so."""
+        return {tag_of(kind, self.by): kind for kind in kinds(base)}
+
+    def __get_pydantic_core_schema__(self, base: type[Section], handler: GetCoreSchemaHandler) -> CoreSchema:
+        by, by_tag = self.by, self.kinds(base)
+        defaults = [tag for tag, kind in by_tag.items() if by is not None and not kind.model_fields[by].is_required()]
+        if by is not None and not defaults:
+            return handler.generate_schema(Annotated[Union[tuple(by_tag.values())], Field(discriminator=by)])  # noqa: UP007
+        tagged = tuple(Annotated[kind, Tag(tag)] for tag, kind in by_tag.items())
+        told_apart = _by_key(by_tag) if by is None else _by_field(by, by_tag, defaults[0])
+        return handler.generate_schema(Annotated[Union[tagged], told_apart])  # noqa: UP007
+
+
+def _by_key(by_tag: Mapping[str, type[Section]]) -> Discriminator:
+    keys = {kind.told_by: tag for tag, kind in by_tag.items()}
+
+    def find_tag(value: Any) -> str:
+        given = value if isinstance(value, Mapping) else type(value).model_fields if isinstance(value, Section) else ()
+        return next((tag for key, tag in keys.items() if key in given), keys[None])
+
+    return Discriminator(find_tag)
+
+
+def _by_field(field: str, by_tag: Mapping[str, type[Section]], default: str) -> Discriminator:
+    def find_tag(value: Any) -> Any:
+        return value.get(field, default) if isinstance(value, Mapping) else getattr(value, field, default)
+
+    message = f"{field} must be one of {', '.join(by_tag)}"
+    return Discriminator(find_tag, custom_error_type=f"unknown_{field}", custom_error_message=message)
+
 
 class Server(Section):
     """How a server with an OpenAI-compatible API is asked."""
 
-    base_url_variable: EnvironmentVariable = Field(
+    base_url_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_BASE_URL", description="Environment variable with the server's address, which usually ends in `/v1`."
     )
-    api_key_variable: EnvironmentVariable = Field(
+    api_key_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
     )
-    concurrency: int = Field(8, ge=1, description="Most requests at a time, for each job.")
-    timeout_s: float = Field(120, gt=0, description="Seconds after which a request without an answer is given up.")
-    retries: int = Field(
+    concurrency: Annotated[int, ONLY_SPEED] = Field(8, ge=1, description="Most requests at a time, for each job.")
+    timeout_s: Annotated[float, ONLY_SPEED] = Field(
+        120, gt=0, description="Seconds after which a request without an answer is given up."
+    )
+    retries: Annotated[int, ONLY_SPEED] = Field(
         5,
         ge=0,
         description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
     )
-    length_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+    length_field: Annotated[Literal["max_tokens", "max_completion_tokens"], ONLY_SPEED] = Field(
         "max_tokens", description="Field of a request that limits the answer; some hosted models know only the newer one."
     )
     settings: dict[str, Any] = Field(default={}, description="Further fields of each request.")
@@ -61,13 +191,6 @@ PinnedPackage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-def keys_given(value: Any) -> Iterable[str]:
-    """The keys that tell which kind of section a value is meant for."""
-    if isinstance(value, Mapping):
-        return value
-    return type(value).model_fields if isinstance(value, Section) else ()
 
 
 NonNegative = Annotated[int, Field(ge=0)]

@@ -22,7 +22,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise UserError("\n".join(sentence_of(raw, details) for details in error.errors())) from None
+        raise UserError("\n".join(sentence_of(details) for details in error.errors())) from None
     if problems := list(broken_references(config)):
         raise UserError("\n".join(problems))
     return config

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from loragrid.config.root import Config
-from loragrid.data.sources import BuiltSource, FileSource, HubDataset, data_kind
-from loragrid.models.sources import HubSource, PackageSource, PathSource, source_kind
-from loragrid.scoring.settings import METRICS
-from loragrid.sections import NAME_RULE, Section
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, PeftTraining, PromptTuning, method_kind
-
-UNIONS: tuple[tuple[Callable[[Any], str], dict[str, type[Section]]], ...] = (
-    (source_kind, {"package-source": PackageSource, "hub-source": HubSource, "path-source": PathSource}),
-    (data_kind, {"builder-data": BuiltSource, "hub-data": HubDataset, "files-data": FileSource}),
-    (
-        method_kind,
-        {
-            "lora-method": LoraTraining,
-            "prompt_tuning-method": PromptTuning,
-            "peft-method": PeftTraining,
-            "continue-method": ContinuedTraining,
-            "full-method": FullTraining,
-        },
-    ),
-)
-"""Sections of which a configuration takes one, and what tells them apart."""
+from loragrid.sections import NAME_RULE, OneOf, Section, tag_of
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
@@ -43,103 +24,79 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known) or 'none'}."
 
 
-def _key(location: Iterable[str | int]) -> str:
-    """`('grid', 0, 'nb_samples')` as `grid[0].nb_samples`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".")
+def unknown_name(key: str, kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence on a name that refers to nothing. `kind` says what it should name."""
+    return f"{key}: unknown {kind} '{name}'; {nearest(name, known)}"
 
 
-def _section_at(location: tuple[str | int, ...], raw: Any) -> type[Section] | None:
-    """The section class that stands at `location`, found by walking the annotations of `Config` beside the values."""
-    annotation: Any = Config
+def key_at(location: Iterable[str | int]) -> tuple[str, Collection[str]]:
+    """The key at a location of an error, as a user writes it, and the keys that may stand below it.
+
+    The location is followed through the types of `Config`. Where a value may be one of several sections, pydantic has put a
+    tag into the location, which is no key: it tells which of them the value was taken for.
+    """
+    key, annotation = "", Config  # type: str, Any
     for part in location:
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            field = annotation.model_fields.get(str(part))
-            annotation = field.annotation if field else None
-        elif get_origin(annotation) in (list, dict):
-            annotation = get_args(annotation)[-1]
-        try:
-            raw = raw[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-        annotation = _choose_member(annotation, raw)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+        sections = dict(_sections(annotation))
+        if len(sections) > 1 and part in sections:
+            annotation = sections[str(part)]
+            continue
+        key += f"[{part}]" if isinstance(part, int) else f".{part}"
+        annotation = _type_below(annotation, part)
+    sections = dict(_sections(annotation))
+    below = next(iter(sections.values())).model_fields if len(sections) == 1 else ()
+    return key.removeprefix("."), below
 
 
-def _choose_member(annotation: Any, value: Any) -> Any:
-    """The section class among the members of a (tagged) union that `value` is meant for."""
-    members = list(_members(annotation))
-    if len(members) == 1:
-        return members[0]
-    sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
-    for kind_of, by_kind in UNIONS:
-        if sections and sections[0] in by_kind.values():
-            return by_kind.get(kind_of(value))
-    for section in sections:
-        for key in ("type", "recipe"):
-            field = section.model_fields.get(key)
-            if field and isinstance(value, Mapping) and value.get(key) in get_args(field.annotation):
-                return section
-    return sections[0] if len(sections) == 1 else None
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    """The members of a union, which may be nested; of anything else itself."""
+def _sections(annotation: Any, by: str | None = None) -> Iterator[tuple[str, type[Section]]]:
+    """The sections that a type allows, with the tags by which pydantic tells them apart."""
     if get_origin(annotation) is Annotated:
-        yield from _members(get_args(annotation)[0])
+        inner, *marks = get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, OneOf):
+                yield from mark.kinds(inner).items()
+                return
+            if isinstance(mark, FieldInfo) and isinstance(mark.discriminator, str):
+                by = mark.discriminator
+        yield from _sections(inner, by)
     elif get_origin(annotation) in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _members(member)
-    else:
-        yield annotation
+            yield from _sections(member, by)
+    elif isinstance(annotation, type) and issubclass(annotation, Section):
+        yield tag_of(annotation, by), annotation
 
 
-def _without_tags(raw: Any, location: Iterable[str | int]) -> Iterator[str | int]:
-    """The keys of a location, without the tags of union members that pydantic puts between them."""
-    tags = (
-        {tag for _, by_kind in UNIONS for tag in by_kind}
-        | set(METRICS)
-        | {"target_only", "fractional", "weighted", "zero_shot", "few_shot", "retrieved", "hf", "vllm", "openai"}
-    )
-    for part in location:
-        if part in tags and not (isinstance(raw, Mapping) and part in raw):
-            continue
-        yield part
-        try:
-            raw = raw[part]
-        except (KeyError, IndexError, TypeError):
-            raw = None
+def _type_below(annotation: Any, part: str | int) -> Any:
+    """The type of what stands under a key of a section, or in a list or mapping; None where that is not known."""
+    for _, section in _sections(annotation):
+        field = section.model_fields.get(str(part))
+        return field and Annotated[field.annotation, field, *field.metadata]
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation)[-1] if get_origin(annotation) in (list, dict) else None
 
 
-def sentence_of(raw: Mapping[str, Any], error: ErrorDetails) -> str:
+def sentence_of(error: ErrorDetails) -> str:
     """One validation error as a sentence that names the key and what was expected."""
-    location = tuple(_without_tags(raw, error["loc"]))
-    if location and location[-1] == "[key]":
-        location = location[:-1]
-    key = _key(location)
-    if error["type"] == "extra_forbidden":
-        section = _section_at(location[:-1], raw)
-        return f"{key}: unknown key; {nearest(str(location[-1]), section.model_fields if section else ())}"
-    if error["type"] == "missing":
+    *above, last = error["loc"] or ("",)
+    key, _ = key_at(above if last == "[key]" else error["loc"])
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(str(last), key_at(above)[1])}"
+    if kind == "missing":
         return f"{key}: this key is required but missing."
-    if error["type"] == "string_pattern_mismatch" and str(error["ctx"]["pattern"]).startswith("^[A-Za-z0-9]+("):
-        return f"{key}: '{error['input']}' is not a valid name; expected {NAME_RULE}."
-    if error["type"] == "union_tag_not_found":
-        return f"{key}.{str(error['ctx']['discriminator']).strip(chr(39))}: this key is required but missing."
-    if error["type"] == "union_tag_invalid":
-        context = error["ctx"]
+    if kind == "string_pattern_mismatch" and str(context["pattern"]).startswith("^[A-Za-z0-9]+("):
+        return f"{key}: '{value}' is not a valid name; expected {NAME_RULE}."
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{key}: expected a mapping of keys to values, not {value!r}."
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
         named = f"{key}.{str(context['discriminator']).strip(chr(39))}"
+        if kind == "union_tag_not_found":
+            return f"{named}: this key is required but missing."
         return f"{named}: '{context['tag']}' is unknown; expected one of {str(context['expected_tags']).replace(chr(39), '')}."
-    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{key}: expected a mapping of keys to values, not {error['input']!r}."
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    value = error["input"]
     return f"{key or 'configuration'}: {message}" + ("" if isinstance(value, dict | list) else f", not {value!r}") + "."
-
-
-def unknown_name(key: str, kind: str, name: str, known: Iterable[str]) -> str:
-    return f"{key}: unknown {kind} '{name}'; {nearest(name, known)}"
 
 
 def located(sentence: str, files: Iterable[str | Path]) -> str:

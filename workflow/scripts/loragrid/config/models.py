@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from loragrid.inference.settings import Engine, Generation, HfEngine, OpenAiEngine
-from loragrid.models.sources import ModelSource, Quantization
+from loragrid.models.sources import AnyModelSource, Quantization
 from loragrid.sections import Price, Section
 
 
@@ -47,7 +47,7 @@ class ModelResources(ScorerModelResources):
 class BaseModelEntry(Section):
     """A pretrained causal language model."""
 
-    source: ModelSource | None = Field(
+    source: AnyModelSource | None = Field(
         None,
         description="Where the model comes from: a package, a path or a hub repository. A model that only a server has (engine `openai` with "
         "`api: chat`) needs none; it cannot be trained.",
@@ -100,7 +100,7 @@ class BaseModelEntry(Section):
 class Encoder(Section):
     """A sentence encoder, used by scorers."""
 
-    source: ModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
+    source: AnyModelSource = Field(description="Where the encoder comes from: a package, a path or a hub repository.")
     resources: ScorerModelResources = Field(
         default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the encoder."
     )
@@ -109,7 +109,7 @@ class Encoder(Section):
 class RewardModel(Section):
     """A reward model: any sequence classifier in the layout of transformers, used by scorers."""
 
-    source: ModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
+    source: AnyModelSource = Field(description="Where the model comes from: a package, a path or a hub repository.")
     resources: ScorerModelResources = Field(
         default=ScorerModelResources(), description="Memory, time and GPUs of the jobs that load the model."
     )

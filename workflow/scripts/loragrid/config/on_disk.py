@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
-from loragrid.data.sources import BuiltSource, FileSource, local_files
 from loragrid.inference.settings import VllmEngine
-from loragrid.models.sources import PathSource
 from loragrid.runtime.templates import syntax_error
 from loragrid.scoring.settings import scorer_files
 from loragrid.training.settings import ContinuedTraining
@@ -18,69 +16,62 @@ from loragrid.training.settings import ContinuedTraining
 
 def missing_files(config: Config) -> Iterator[str]:
     """One sentence for each file on this machine that the configuration names and that is not there."""
-    formats = {f"models.{name}": model.prompt_format for name, model in config.models.items()}
-    for name, task in config.tasks.items():
-        formats |= {
-            f"tasks.{name}.prompt_variants.{key}": one.prompt_format
-            for key, one in task.prompt_variants.items()
-            if one.prompt_format
-        }
-    for key, prompt_format in formats.items():
-        template = prompt_template(prompt_format)
-        if template is not None and not template.is_file():
-            known = ["auto", "chat", *(found.stem for found in Path("data/prompts").glob("*.jinja"))]
-            yield f"{key}.prompt_format: there is no '{template}'; {nearest(prompt_format, known)}"
-        elif template is not None and (problem := syntax_error(template.read_text(encoding="utf-8"))):
-            yield f"{key}.prompt_format: '{template}' is not a valid template: {problem}"
+    yield from _unusable_prompt_formats(config)
+    for key, path, is_there in _named_paths(config):
+        if not is_there(Path(path)):
+            yield f"{key}: '{path}' does not exist."
+
+
+def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bool]]]:
+    """The paths that the configuration names: key, path, and how to see whether it is there."""
     pretrained = (("models", config.models), ("encoders", config.encoders), ("reward_models", config.reward_models))
     for section, entries in pretrained:
         for name, entry in entries.items():
-            if isinstance(entry.source, PathSource) and not Path(entry.source.path).exists():
-                yield f"{section}.{name}.source.path: '{entry.source.path}' does not exist."
+            for key, path in entry.source.local_files().items() if entry.source else ():
+                yield f"{section}.{name}.source.{key}", path, Path.exists
     for name, model in config.models.items():
-        if model.chat_template is not None and not Path(model.chat_template).is_file():
-            yield f"models.{name}.chat_template: '{model.chat_template}' does not exist."
-        if isinstance(model.engine, VllmEngine) and model.engine.python is not None and not Path(model.engine.python).is_file():
-            yield f"models.{name}.engine.python: '{model.engine.python}' does not exist."
+        if model.chat_template is not None:
+            yield f"models.{name}.chat_template", model.chat_template, Path.is_file
+        if isinstance(model.engine, VllmEngine) and model.engine.python is not None:
+            yield f"models.{name}.engine.python", model.engine.python, Path.is_file
     for name, training in config.configs.items():
         # What the workflow itself makes need not be there yet.
         if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):
             for file in ("adapter_model.safetensors", "adapter_config.json"):
-                if not (Path(training.adapter) / file).is_file():
-                    yield f"configs.{name}.adapter: '{training.adapter}/{file}' does not exist."
+                yield f"configs.{name}.adapter", f"{training.adapter}/{file}", Path.is_file
     for name, external in config.external_predictions.items():
         for i, predicted in enumerate(external.files):
-            if not Path(predicted.path).is_file():
-                yield f"external_predictions.{name}.files[{i}].path: '{predicted.path}' does not exist."
+            yield f"external_predictions.{name}.files[{i}].path", predicted.path, Path.is_file
     for name, scorer in config.scorers.items():
         for key, path in scorer_files(scorer).items():
-            if not Path(path).exists():
-                yield f"scorers.{name}.{key}: '{path}' does not exist."
+            yield f"scorers.{name}.{key}", path, Path.exists
     for name, source in config.sources.items():
-        for key, path in local_files(source).items():
-            if not Path(path).is_file():
-                yield f"sources.{name}.{key}: '{path}' does not exist."
+        for key, path in source.local_files().items():
+            yield f"sources.{name}.{key}", path, Path.is_file
+
+
+def _unusable_prompt_formats(config: Config) -> Iterator[str]:
+    """One sentence for each prompt format whose template is not there or not valid."""
+    formats = {f"models.{name}": model.prompt_format for name, model in config.models.items()}
+    for name, task in config.tasks.items():
+        formats |= {
+            f"tasks.{name}.prompt_variants.{key}": variant.prompt_format
+            for key, variant in task.prompt_variants.items()
+            if variant.prompt_format
+        }
+    for key, prompt_format in formats.items():
+        template = prompt_template(prompt_format)
+        if template is not None and not template.is_file():
+            known = ["auto", "chat", *(path.stem for path in Path("data/prompts").glob("*.jinja"))]
+            yield f"{key}.prompt_format: there is no '{template}'; {nearest(prompt_format, known)}"
+        elif template is not None and (problem := syntax_error(template.read_text(encoding="utf-8"))):
+            yield f"{key}.prompt_format: '{template}' is not a valid template: {problem}"
 
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:
     """Training examples of each (task, sample type) before any are dropped, as far as that is known without a download."""
-    rows: dict[tuple[str, str], int] = {}
-    # Tasks share their files: each is read once.
-    counted: dict[str, int] = {}
-    for task_name, task in config.tasks.items():
-        for sample_type in task.sample_types:
-            source = config.sources[task.fields(sample_type)["source"]]
-            if isinstance(source, BuiltSource):
-                continue
-            if (train := source.splits.train or source.splits.all) is None:
-                rows[task_name, sample_type] = 0
-            elif isinstance(train, str) or not isinstance(source, FileSource):
-                continue
-            elif train.rows is not None:
-                rows[task_name, sample_type] = train.rows
-            elif source.package is None and train.path.endswith(".jsonl") and Path(train.path).is_file():
-                if train.path not in counted:
-                    with open(train.path, "rb") as lines:
-                        counted[train.path] = sum(1 for line in lines if line.strip())
-                rows[task_name, sample_type] = counted[train.path]
-    return rows
+    data_sets = [(task, sample_type) for task, settings in config.tasks.items() for sample_type in settings.sample_types]
+    sources = {data_set: config.tasks[data_set[0]].data_set(data_set[1]).source for data_set in data_sets}
+    # Data sets share their sources: each is looked at once.
+    rows = {name: config.sources[name].training_rows() for name in dict.fromkeys(sources.values()) if name is not None}
+    return {data_set: known for data_set, name in sources.items() if name and (known := rows[name]) is not None}

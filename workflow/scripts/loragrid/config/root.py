@@ -11,9 +11,9 @@ from pydantic import Field
 
 from loragrid.config.evaluation import Block, Checks, ExternalPredictions, HubUpload, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
-from loragrid.data.mixes import Mix
-from loragrid.data.prompting import FewShot, Prompting, Retrieved, ZeroShot
-from loragrid.data.sources import BuiltSource, DataSource
+from loragrid.data.mixes import AnyMix
+from loragrid.data.prompting import AnyPrompting, Prompting, ZeroShot
+from loragrid.data.sources import AnyDataSource, DataSource
 from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
 from loragrid.inference.settings import DecodingEntry
 from loragrid.scoring.human_sheets import HumanEvaluation
@@ -28,12 +28,12 @@ class Config(Section):
     models: dict[Name, BaseModelEntry] = Field(default={}, description="Base models by name.")
     encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
     reward_models: dict[Name, RewardModel] = Field(default={}, description="Reward models by name, for scorers.")
-    sources: dict[Name, DataSource] = Field(min_length=1, description="Data sources by name.")
+    sources: dict[Name, AnyDataSource] = Field(min_length=1, description="Data sources by name.")
     tasks: dict[Name, Task] = Field(min_length=1, description="Tasks by name.")
-    mixes: dict[Name, Mix] = Field(default={}, description="Mix recipes by name.")
+    mixes: dict[Name, AnyMix] = Field(default={}, description="Mix recipes by name.")
     configs: dict[Name, TrainingConfig] = Field(default={}, description="Training configurations by name.")
     scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
-    promptings: dict[Name, Prompting] = Field(
+    promptings: dict[Name, AnyPrompting] = Field(
         default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
     )
     decodings: dict[Name, DecodingEntry] = Field(
@@ -89,17 +89,21 @@ class Config(Section):
         """The metric of the figures and of the report's summary."""
         return self.report.metric or self.metrics[0]
 
+    def source_of(self, task: str, sample_type: str) -> DataSource:
+        """The data source of a data set."""
+        return self.sources[self.tasks[task].data_set(sample_type).source or ""]
+
     def baselines(self, task: str, sample_type: str) -> list[str]:
         """The trivial baselines of a data set."""
         of_task = self.tasks[task]
         if of_task.baselines is not None:
             return list(of_task.baselines)
-        source = self.sources[of_task.fields(sample_type)["source"]]
-        learns = isinstance(source, BuiltSource) or bool(source.splits.train or source.splits.all)
+        given = self.source_of(task, sample_type).given_splits()
+        learns = given is None or bool(given & {"train", "all"})
         inapplicable = {*(() if of_task.rule else ("rule",)), *(() if learns else LEARNING_BASELINES)}
         return [name for name in BASELINES if name not in inapplicable]
 
-    def prompting(self, name: str) -> ZeroShot | FewShot | Retrieved:
+    def prompting(self, name: str) -> Prompting:
         """A way of asking by name."""
         return self.promptings.get(name) or ZeroShot(type="zero_shot")
 

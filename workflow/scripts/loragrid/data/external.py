@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from loragrid.data.rows import Row
+from pydantic import Field
+
+from loragrid.data.rows import Row, read_rows
+from loragrid.data.splitting import subset
 from loragrid.errors import UserError
-from loragrid.records import ACCOUNT, Example, Prediction, question
+from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
+from loragrid.runtime.files import file_sha256, write_json
+from loragrid.runtime.job import git_commit, log, versions
 from loragrid.runtime.templates import fill_template
+from loragrid.sections import StageSettings
 from loragrid.text.words import normalise_space
 
 Match = Literal["id", "prompt"]
+
+
+class ImportedPredictionsSettings(StageSettings):
+    """What a job that imports predictions is told."""
+
+    axes: dict[str, Any] = Field(description="What each prediction says about its origin and the data that it is evaluated on.")
+    match: Match = Field(description="What a row is matched by.")
+    key: str = Field(description="Template of that.")
+    prediction: str = Field(description="Template of the answer.")
+    subset: int | None = Field(description="How many test examples are evaluated; None: all.")
 
 
 class Answer(NamedTuple):
@@ -118,4 +134,41 @@ def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answe
         engine_version="",
         **axes,
         **unknown,
+    )
+
+
+def import_predictions(settings: ImportedPredictionsSettings, file: str, test: str, predictions: str, manifest: str) -> None:
+    """Write the predictions in a file as records, one for each evaluated test example, with their manifest.
+
+    Args:
+        file: the rows.
+        test: the test set that they answer.
+        predictions, manifest: what is written.
+
+    Raises:
+        UserError: where rows and evaluated examples do not fit together.
+    """
+    tests = read_records(test, Example)
+    evaluated = subset(tests, settings.subset)
+    rows = read_answers(read_rows(file), settings.key, settings.prediction)
+    answers, ignored = match_answers(file, rows, tests, evaluated, settings.match)
+    if ignored:
+        log.info("%d rows ignored: they answer test examples outside the subset of %d", len(ignored), len(evaluated))
+    pairs = zip(evaluated, answers, strict=True)
+    write_records(predictions, [external_prediction(settings.axes, *pair, settings.match) for pair in pairs])
+    write_json(
+        manifest,
+        {
+            "axes": settings.axes,
+            "file": file,
+            "match": settings.match,
+            "templates": {settings.match: settings.key, "prediction": settings.prediction},
+            "subset": settings.subset,
+            "stage_version": settings.version,
+            "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
+            "examples": len(evaluated),
+            "ignored": len(ignored),
+            "git_commit": git_commit(),
+            "versions": versions(),
+        },
     )

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.records import Example, content_hash
-from loragrid.sections import Name, Section
+from loragrid.records import Example, content_hash, read_records, write_records
+from loragrid.runtime.files import file_sha256, write_json
+from loragrid.runtime.job import log
+from loragrid.sections import Name, OneOf, Section, StageSettings
 
 
 def draw(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
     """Draw `size` examples without replacement.
 
-    Each example's place in the draw is the hash of seed and id, so that for one seed a larger draw contains a smaller
-    one, and data that is added later moves nothing that was drawn before but by taking its place.
+    Each example's place in the draw is the hash of seed and id. So for one seed a larger draw contains a smaller one. Data
+    that is added later takes places between the others, and moves nothing else.
 
     Raises:
         UserError: where there are fewer than `size`.
@@ -40,28 +45,97 @@ def share_out(total: int, weights: Mapping[str, float]) -> dict[str, int]:
     return shares
 
 
-def training_sizes(
-    recipe: TargetOnly | Fractional | Weighted, target: str, nb_samples: int, available: Mapping[str, int]
-) -> dict[str, int]:
-    """How many training examples a mix takes of each task.
+class Mix(Section):
+    """A recipe by which a training set is drawn from data sets."""
 
-    Args:
-        target: the target task.
-        available: training examples of each task of the mix.
-    """
-    match recipe:
-        case TargetOnly():
-            others = {}
-        case Fractional():
-            names = [name for name in recipe.tasks if name != target]
-            others = {name: available[name] if recipe.nb_others is None else recipe.nb_others for name in names}
-        case Weighted():
-            others = share_out(recipe.nb_others, {name: weight for name, weight in recipe.weights.items() if name != target})
-    return {target: nb_samples} | others
+    recipe: str
+
+    if TYPE_CHECKING:
+        # Every recipe has it as its last field. A field of this class would come first in what a rule is told.
+        nb_validation: int
+
+    @property
+    def named_tasks(self) -> list[str]:
+        """The tasks that the recipe names; the target task may be one of them."""
+        raise NotImplementedError
+
+    def other_sizes(self, target: str, available: Mapping[str, int]) -> dict[str, int]:
+        """How many training examples the mix takes of each task other than its target.
+
+        Args:
+            target: the target task.
+            available: training examples of each task.
+        """
+        raise NotImplementedError
+
+    def sizes(self, target: str, nb_samples: int, available: Mapping[str, int]) -> dict[str, int]:
+        """How many training examples the mix takes of each task, its target first."""
+        return {target: nb_samples} | self.other_sizes(target, available)
+
+
+class TargetOnly(Mix):
+    """Examples of the target data set alone."""
+
+    recipe: Literal["target_only"] = Field(description="Chooses this recipe.")
+    nb_validation: int = Field(16, ge=0, description="Most validation examples in the mix; 0: no validation loss.")
+
+    @property
+    def named_tasks(self) -> list[str]:
+        return []
+
+    def other_sizes(self, target: str, available: Mapping[str, int]) -> dict[str, int]:
+        return {}
+
+
+class Fractional(Mix):
+    """`nb_samples` examples of the target task among those of the other tasks."""
+
+    recipe: Literal["fractional"] = Field(description="Chooses this recipe.")
+    tasks: list[Name] = Field(
+        min_length=2,
+        description="The tasks of the mix. Those besides the target task are the others; their sample type is the target's.",
+    )
+    nb_others: int | None = Field(None, ge=1, description="Examples of each other task; by default all there are.")
+    nb_validation: int = Field(
+        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
+    )
+
+    @property
+    def named_tasks(self) -> list[str]:
+        return self.tasks
+
+    def other_sizes(self, target: str, available: Mapping[str, int]) -> dict[str, int]:
+        others = [name for name in self.tasks if name != target]
+        return {name: available[name] if self.nb_others is None else self.nb_others for name in others}
+
+
+class Weighted(Mix):
+    """`nb_samples` examples of the target task, and a number of others shared out by weight."""
+
+    recipe: Literal["weighted"] = Field(description="Chooses this recipe.")
+    weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+        min_length=1,
+        description="Weight of each task; that of the target task itself is left out. Their sample type is the target's.",
+    )
+    nb_others: int = Field(ge=1, description="Examples of the other tasks together.")
+    nb_validation: int = Field(
+        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
+    )
+
+    @property
+    def named_tasks(self) -> list[str]:
+        return list(self.weights)
+
+    def other_sizes(self, target: str, available: Mapping[str, int]) -> dict[str, int]:
+        return share_out(self.nb_others, {name: weight for name, weight in self.weights.items() if name != target})
+
+
+AnyMix = Annotated[Mix, OneOf("recipe")]
+"""A mix of one of the recipes."""
 
 
 def make_mix(
-    recipe: TargetOnly | Fractional | Weighted,
+    recipe: Mix,
     target: str,
     nb_samples: int,
     train: Mapping[str, Sequence[Example]],
@@ -78,7 +152,7 @@ def make_mix(
     Raises:
         UserError: naming the task that has too few examples.
     """
-    sizes = training_sizes(recipe, target, nb_samples, {task: len(examples) for task, examples in train.items()})
+    sizes = recipe.sizes(target, nb_samples, {task: len(examples) for task, examples in train.items()})
     chosen: list[Example] = []
     for task, size in sizes.items():
         if task != target and not train[task]:
@@ -93,50 +167,57 @@ def make_mix(
     return chosen, held_out
 
 
-class TargetOnly(Section):
-    """Examples of the target data set alone."""
+class MixSettings(StageSettings):
+    """What a job that makes a mix is told."""
 
-    recipe: Literal["target_only"] = Field(description="Chooses this recipe.")
-    nb_validation: int = Field(16, ge=0, description="Most validation examples in the mix; 0: no validation loss.")
+    tasks: list[str] = Field(description="The tasks that it draws from, its target first.")
+    recipe: AnyMix = Field(description="How it draws.")
 
 
-class Fractional(Section):
-    """`nb_samples` examples of the target task among those of the other tasks."""
+def write_mix(
+    settings: MixSettings,
+    wildcards: Mapping[str, str],
+    data: Mapping[str, Sequence[str]],
+    leaks: Sequence[str],
+    outputs: Mapping[str, str],
+) -> None:
+    """Draw a mix from data sets, without what a test set holds too, and write it with its manifest.
 
-    recipe: Literal["fractional"] = Field(description="Chooses this recipe.")
-    tasks: list[Name] = Field(
-        min_length=2,
-        description="The tasks of the mix. Those besides the target task are the others; their sample type is the target's.",
+    Args:
+        wildcards: which mix: `task`, `sample_type`, `mix`, `nb_samples` and `mix_seed`.
+        data: the parts `train` and `validation` of each task's data set.
+        leaks: for each task the file that says what of its data set is in a test set.
+        outputs: the files `train`, `validation` and `manifest`.
+
+    Raises:
+        UserError: naming the task that has too few examples.
+    """
+    target, nb_samples, seed = wildcards["task"], int(wildcards["nb_samples"]), int(wildcards["mix_seed"])
+    leaked: dict[str, dict[str, list[str]]] = {"train": {}, "validation": {}}
+    clean: dict[str, dict[str, list[Example]]] = {"train": {}, "validation": {}}
+    for i, task in enumerate(settings.tasks):
+        in_tests = json.loads(Path(leaks[i]).read_text(encoding="utf-8"))
+        for part in leaked:
+            clean[part][task] = [one for one in read_records(data[part][i], Example) if one.id not in in_tests[part]]
+            leaked[part][task] = sorted(in_tests[part])
+            if in_tests[part]:
+                log.info("%s, %s: left out %d examples that are in a test set", task, part, len(in_tests[part]))
+    train, validation = make_mix(settings.recipe, target, nb_samples, clean["train"], clean["validation"], seed)
+    write_records(outputs["train"], train)
+    write_records(outputs["validation"], validation)
+    write_json(
+        outputs["manifest"],
+        {
+            "task": target,
+            "sample_type": wildcards["sample_type"],
+            "mix": wildcards["mix"],
+            "recipe": settings.recipe.model_dump(),
+            "nb_samples": nb_samples,
+            "mix_seed": seed,
+            "stage_version": settings.version,
+            "examples": {"train": Counter(e.task for e in train), "validation": Counter(e.task for e in validation)},
+            "left_out_because_tested": leaked,
+            "sha256": {part: file_sha256(outputs[part]) for part in ("train", "validation")},
+        },
     )
-    nb_others: int | None = Field(None, ge=1, description="Examples of each other task; by default all there are.")
-    nb_validation: int = Field(
-        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
-    )
-
-
-class Weighted(Section):
-    """`nb_samples` examples of the target task, and a number of others shared out by weight."""
-
-    recipe: Literal["weighted"] = Field(description="Chooses this recipe.")
-    weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(
-        min_length=1,
-        description="Weight of each task; that of the target task itself is left out. Their sample type is the target's.",
-    )
-    nb_others: int = Field(ge=1, description="Examples of the other tasks together.")
-    nb_validation: int = Field(
-        16, ge=0, description="Most validation examples in the mix, shared out like the training examples."
-    )
-
-
-Mix = Annotated[TargetOnly | Fractional | Weighted, Field(discriminator="recipe")]
-
-
-def mix_tasks(mix: TargetOnly | Fractional | Weighted) -> list[str]:
-    """The tasks that a mix draws from, besides its target."""
-    match mix:
-        case TargetOnly():
-            return []
-        case Fractional():
-            return mix.tasks
-        case Weighted():
-            return list(mix.weights)
+    log.info("%d training and %d validation examples", len(train), len(validation))

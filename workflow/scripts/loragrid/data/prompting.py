@@ -13,7 +13,7 @@ from loragrid.data.render import Request, zero_shot
 from loragrid.errors import UserError
 from loragrid.records import Example
 from loragrid.runtime.templates import fill_template
-from loragrid.sections import Name, Section
+from loragrid.sections import Name, OneOf, Section, StageSettings
 
 
 def few_shot(tests: Sequence[Example], train: Sequence[Example], k: int, seed: int) -> dict[str, list[str]]:
@@ -63,26 +63,79 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
     return zero_shot(reworded(example))._replace(demonstrations=shown)
 
 
-class ZeroShot(Section):
+class Prompting(Section):
+    """How a test example is asked: what its prompt shows before the question."""
+
+    type: str
+
+    @property
+    def nb_shown(self) -> int:
+        """How many training examples a prompt shows."""
+        return 0
+
+    @property
+    def needed_encoder(self) -> str | None:
+        """The name of the encoder that chooses them, if any."""
+        return None
+
+    def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+        """The ids of the training examples that prompts show, in their order, by the test example's id.
+
+        Args:
+            encoder_folder: of the sentence encoder, for a prompting that names one.
+        """
+        raise NotImplementedError
+
+
+class ZeroShot(Prompting):
     """A prompt is the question alone."""
 
     type: Literal["zero_shot"] = Field(description="Chooses this prompting.")
 
+    def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+        return {}
 
-class FewShot(Section):
+
+class FewShot(Prompting):
     """A prompt shows the same training examples with their answers before each question."""
 
     type: Literal["few_shot"] = Field(description="Chooses this prompting.")
     k: int = Field(ge=1, description="How many examples.")
     seed: int = Field(0, ge=0, description="Seed of their choice.")
 
+    @property
+    def nb_shown(self) -> int:
+        return self.k
 
-class Retrieved(Section):
+    def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+        return few_shot(tests, train, self.k, self.seed)
+
+
+class Retrieved(Prompting):
     """A prompt shows the training examples that are nearest to the question by sentence embedding, the nearest first."""
 
     type: Literal["retrieved"] = Field(description="Chooses this prompting.")
     k: int = Field(ge=1, description="How many examples.")
     encoder: Name = Field(description="Name of the encoder, from `encoders`.")
 
+    @property
+    def nb_shown(self) -> int:
+        return self.k
 
-Prompting = Annotated[ZeroShot | FewShot | Retrieved, Field(discriminator="type")]
+    @property
+    def needed_encoder(self) -> str:
+        return self.encoder
+
+    def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+        assert encoder_folder is not None
+        return retrieved(tests, train, self.k, encoder_folder)
+
+
+AnyPrompting = Annotated[Prompting, OneOf("type")]
+"""A prompting of one of the types."""
+
+
+class DemonstrationSettings(StageSettings):
+    """What a job that selects demonstrations is told."""
+
+    prompting: AnyPrompting = Field(description="How they are chosen.")

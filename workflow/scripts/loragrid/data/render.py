@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.runtime.templates import fill_template
+from loragrid.sections import Section
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -16,6 +19,20 @@ if TYPE_CHECKING:
     from loragrid.records import Example
 
 _PROBE = "loragrid"
+
+
+class ModelSettings(Section):
+    """Those settings of a base model that decide what it learns: the number type, and how prompts are written for it."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Number type, as in `models`.")
+    prompt_format: str = Field("auto", description="`chat`, `auto`, or the name of a template, as in `models`.")
+    system_prompt: str | None = Field(None, description="System message, as in `models`.")
+    template: str | None = Field(None, description="Text of the format's template; None for `chat`.")
+    chat_template: str | None = Field(
+        None,
+        exclude_if=lambda template: template is None,
+        description="Text of a chat template that replaces the tokenizer's own.",
+    )
 
 
 class Renderer(NamedTuple):
@@ -61,26 +78,27 @@ def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = Non
     return Renderer(tokenizer, template, system_prompt, end_of_turn)
 
 
-def load_renderer(folder: str | Path, settings: dict[str, Any]) -> Renderer:
+def load_renderer(folder: str | Path, model: ModelSettings | Mapping[str, Any]) -> Renderer:
     """The renderer of an imported base model.
 
     Args:
-        settings: `prompt_format`, `system_prompt`, the text of the format's `template` (None for chat), and that of a `chat_template`
-            in place of the tokenizer's, if any.
+        model: its settings; of plain data only the keys of `ModelSettings` are looked at.
 
     Raises:
         UserError: where the chat format is asked for and the tokenizer has no chat template.
     """
     from transformers import AutoTokenizer
 
+    if not isinstance(model, ModelSettings):
+        model = ModelSettings(**{key: value for key, value in model.items() if key in ModelSettings.model_fields})
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    if settings.get("chat_template"):
-        tokenizer.chat_template = settings["chat_template"]
+    if model.chat_template:
+        tokenizer.chat_template = model.chat_template
     has_chat_template = bool(tokenizer.chat_template)
-    if settings["prompt_format"] == "chat" and not has_chat_template:
+    if model.prompt_format == "chat" and not has_chat_template:
         raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
-    is_chat = settings["prompt_format"] == "chat" or (settings["prompt_format"] == "auto" and has_chat_template)
-    return make_renderer(tokenizer, None if is_chat else settings["template"], settings["system_prompt"])
+    is_chat = model.prompt_format == "chat" or (model.prompt_format == "auto" and has_chat_template)
+    return make_renderer(tokenizer, None if is_chat else model.template, model.system_prompt)
 
 
 def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:

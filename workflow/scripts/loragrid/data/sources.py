@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from loragrid.sections import Name, PinnedPackage, PythonFunction, Section, Sha256, keys_given
+from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
+from loragrid.runtime.packages import PackageFile, extract, verify_sha256
+from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
 
 class DataFile(Section):
@@ -62,7 +66,89 @@ class HubSplits(Section):
     test: str | None = Field(None, description="Examples to predict and score.")
 
 
-class FileSource(Section):
+class DataSource(Section):
+    """Where data come from."""
+
+    if TYPE_CHECKING:
+        # Every source has them as its last fields. Fields of this class would come first in what a rule is told.
+        where: str | None
+        split: Division
+
+    def local_files(self) -> dict[str, str]:
+        """The files on this machine that the source reads, by their keys."""
+        return {}
+
+    def package_file(self) -> PackageFile | None:
+        """The file of the package that holds the rows, for a source that names a package."""
+        return None
+
+    def given_splits(self) -> set[str] | None:
+        """The splits that the source has, `all` perhaps among them; None where only reading it tells."""
+        raise NotImplementedError
+
+    def training_rows(self) -> int | None:
+        """How many rows there are to train on, before any are dropped; None where only reading the source tells."""
+        given = self.given_splits()
+        return None if given is None or given & {"train", "all"} else 0
+
+    def rows(self, package: Path | None, unpacked: Path) -> Mapping[str, Iterable[Row]]:
+        """The rows of each split.
+
+        Args:
+            package: the downloaded package, for a source that names one.
+            unpacked: a folder for what is unpacked.
+        """
+        raise NotImplementedError
+
+    def stated_rows(self, split: str) -> int | None:
+        """How many rows of a split there are by the configuration; None where it does not say."""
+        return None
+
+
+class BuiltSource(DataSource):
+    """Raw data that a function of yours builds."""
+
+    told_by: ClassVar[str] = "builder"
+
+    builder: PythonFunction = Field(
+        description="The function, as `path.py:function`. It is called with `files` and `arguments` as keywords and gives the "
+        "rows as mappings: a list, or a mapping of split (`train`, `validation`, `test`, `all`) to list."
+    )
+    files: dict[Name, str] = Field(default={}, description="Files that the function reads; it gets their paths by these names.")
+    arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
+    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    split: Division = Field(default=Division(), description="How splits that the function does not give are cut from its rows.")
+
+    def local_files(self) -> dict[str, str]:
+        return {"builder": self.builder.rpartition(":")[0]} | {f"files.{name}": path for name, path in self.files.items()}
+
+    def given_splits(self) -> None:
+        return None
+
+    def rows(self, package: Path | None, unpacked: Path) -> Mapping[str, Iterable[Row]]:
+        return built_rows(self.builder, self.files, self.arguments)
+
+
+class HubDataset(DataSource):
+    """Raw data of the Hugging Face hub."""
+
+    told_by: ClassVar[str] = "hub"
+
+    hub: str = Field(description="Repository id, for example `stanfordnlp/sst2`.")
+    name: str | None = Field(None, description="Configuration of the data set, where it has several.")
+    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+    splits: HubSplits = Field(description="The data set's own names of the splits.")
+    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    split: Division = Field(default=Division(), description="How splits that the data set lacks are cut from its other rows.")
+
+    def given_splits(self) -> set[str]:
+        return set(self.splits.model_dump(exclude_none=True))
+
+    def rows(self, package: Path | None, unpacked: Path) -> Mapping[str, Iterable[Row]]:
+        return hub_rows(self.hub, self.name, self.revision, self.splits.model_dump(exclude_none=True))
+
+
+class FileSource(DataSource):
     """Raw data in files, on this machine or inside a package."""
 
     package: PinnedPackage | None = Field(
@@ -76,50 +162,40 @@ class FileSource(Section):
     where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
     split: Division = Field(default=Division(), description="How splits that have no file are cut from the other rows.")
 
+    def files(self) -> dict[str, DataFile]:
+        """The files by split."""
+        return {split: file for split, file in self.splits if file is not None}
 
-class HubDataset(Section):
-    """Raw data of the Hugging Face hub."""
+    def local_files(self) -> dict[str, str]:
+        return {} if self.package else {f"splits.{split}.path": file.path for split, file in self.files().items()}
 
-    hub: str = Field(description="Repository id, for example `stanfordnlp/sst2`.")
-    name: str | None = Field(None, description="Configuration of the data set, where it has several.")
-    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
-    splits: HubSplits = Field(description="The data set's own names of the splits.")
-    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
-    split: Division = Field(default=Division(), description="How splits that the data set lacks are cut from its other rows.")
+    def package_file(self) -> PackageFile | None:
+        kind = "tar.gz" if self.distribution == "source" else "whl"
+        return PackageFile(self.package, kind) if self.package else None
 
+    def given_splits(self) -> set[str]:
+        return set(self.files())
 
-class BuiltSource(Section):
-    """Raw data that a function of yours builds."""
+    def training_rows(self) -> int | None:
+        train = self.splits.train or self.splits.all
+        if train is None:
+            return 0
+        if train.rows is None and self.package is None and train.path.endswith(".jsonl") and Path(train.path).is_file():
+            with open(train.path, "rb") as lines:
+                return sum(1 for line in lines if line.strip())
+        return train.rows
 
-    builder: PythonFunction = Field(
-        description="The function, as `path.py:function`. It is called with `files` and `arguments` as keywords and gives the "
-        "rows as mappings: a list, or a mapping of split (`train`, `validation`, `test`, `all`) to list."
-    )
-    files: dict[Name, str] = Field(default={}, description="Files that the function reads; it gets their paths by these names.")
-    arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
-    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
-    split: Division = Field(default=Division(), description="How splits that the function does not give are cut from its rows.")
+    def rows(self, package: Path | None, unpacked: Path) -> Mapping[str, Iterable[Row]]:
+        found = {}
+        for split, file in self.files().items():
+            path = Path(file.path) if package is None else extract(package, file.path, unpacked)
+            verify_sha256(path, file.sha256, file.path)
+            found[split] = read_rows(path)
+        return found
 
-
-def data_kind(value: Any) -> str:
-    keys = keys_given(value)
-    return next((kind for kind in ("builder", "hub") if kind in keys), "files") + "-data"
-
-
-DataSource = Annotated[
-    Annotated[BuiltSource, Tag("builder-data")]
-    | Annotated[HubDataset, Tag("hub-data")]
-    | Annotated[FileSource, Tag("files-data")],
-    Discriminator(data_kind),
-]
+    def stated_rows(self, split: str) -> int | None:
+        return self.files()[split].rows
 
 
-def local_files(source: BuiltSource | HubDataset | FileSource) -> dict[str, str]:
-    """The files on this machine that a data source reads, by their keys."""
-    match source:
-        case BuiltSource():
-            files = {f"files.{name}": path for name, path in source.files.items()}
-            return {"builder": source.builder.rpartition(":")[0]} | files
-        case FileSource(package=None):
-            return {f"splits.{split}.path": file["path"] for split, file in source.splits.model_dump(exclude_none=True).items()}
-    return {}
+AnyDataSource = Annotated[DataSource, OneOf()]
+"""A builder, a data set of the hub, or files."""

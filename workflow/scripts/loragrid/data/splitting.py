@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from loragrid.data.rows import Row
+from loragrid.data.sources import DataSource, Division
+from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.errors import UserError
 from loragrid.records import Example, content_hash
 from loragrid.runtime.templates import evaluate_expression, fill_template
@@ -23,18 +25,18 @@ class Drafted(NamedTuple):
     category: str
 
 
-def map_row(row: Mapping[str, Any], fields: Mapping[str, Any], task: str, sample_type: str) -> Example:
-    """Fill the templates of `fields` (`instruction`, `input`, `output` or `outputs`, `metadata`) with one row of raw data.
+def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> Example:
+    """Fill the templates of `fields` with one row of raw data.
 
     Raises:
         UserError: naming the template's key and the fields that the row has, where one is missing.
     """
-    instruction, input_ = (_fill(key, fields[key], row) for key in ("instruction", "input"))
+    instruction, input_ = _fill("instruction", fields.instruction, row), _fill("input", fields.input, row)
     output: str | list[str] = (
-        _fill("output", fields["output"], row) if fields["outputs"] is None else _texts("outputs", fields, row)
+        _fill("output", fields.output, row) if fields.outputs is None else _texts("outputs", fields.outputs, row)
     )
-    prompts = [] if fields["prompts"] is None else _texts("prompts", fields, row)
-    answers = fields["answers"] if prompts else "one"
+    prompts = [] if fields.prompts is None else _texts("prompts", fields.prompts, row)
+    answers = fields.answers if prompts else "one"
     if answers == "each" and (isinstance(output, str) or len(output) != len(prompts)):
         found = 1 if isinstance(output, str) else len(output)
         raise UserError(f"there are {len(prompts)} prompts, but 'outputs' gives {found} references; expected one for each.")
@@ -47,7 +49,7 @@ def map_row(row: Mapping[str, Any], fields: Mapping[str, Any], task: str, sample
         instruction=instruction,
         input=input_,
         output=output,
-        metadata={key: _fill(f"metadata.{key}", template, row) for key, template in (fields["metadata"] or {}).items()},
+        metadata={key: _fill(f"metadata.{key}", template, row) for key, template in (fields.metadata or {}).items()},
         prompts=prompts,
         answers=answers,
     )
@@ -60,9 +62,9 @@ def _fill(key: str, template: str | None, row: Mapping[str, Any]) -> str:
         raise UserError(f"the template of '{key}' fails: {error}") from None
 
 
-def _texts(key: str, fields: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+def _texts(key: str, expression: str, row: Mapping[str, Any]) -> list[str]:
     try:
-        value = evaluate_expression(fields[key], row)
+        value = evaluate_expression(expression, row)
     except UserError as error:
         raise UserError(f"the expression of '{key}' fails: {error}") from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -70,27 +72,25 @@ def _texts(key: str, fields: Mapping[str, Any], row: Mapping[str, Any]) -> list[
     return [item.strip() for item in value]
 
 
-def draft(
-    rows: Iterable[Row], fields: Mapping[str, Any], source: Mapping[str, Any], task: str, sample_type: str
-) -> Iterator[Drafted]:
-    """Map rows to examples, those that the `where` of their source leaves out aside.
+def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: str, sample_type: str) -> Iterator[Drafted]:
+    """Map rows to examples, except those that the `where` of their source leaves out.
 
     Raises:
         UserError: naming the place of a bad row and the reason.
     """
-    division = source["split"]
+    division = source.split
     for where, row in rows:
         try:
-            if source["where"] is not None and not evaluate_expression(source["where"], row):
+            if source.where is not None and not evaluate_expression(source.where, row):
                 continue
             example = map_row(row, fields, task, sample_type)
-            group = prompt_key(example) if division["group"] is None else _fill("group", division["group"], row)
-            yield Drafted(example, group, _fill("category", division["category"], row))
+            group = prompt_key(example) if division.group is None else _fill("group", division.group, row)
+            yield Drafted(example, group, _fill("category", division.category, row))
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
 
 
-def divide(drafted: Mapping[str, Sequence[Drafted]], division: Mapping[str, Any]) -> dict[str, list[Example]]:
+def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict[str, list[Example]]:
     """Cut the splits that are missing from the rows of `all`, or else of `train`.
 
     Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest are for test, the next for
@@ -103,10 +103,10 @@ def divide(drafted: Mapping[str, Sequence[Drafted]], division: Mapping[str, Any]
     pool = drafted.get("all", drafted.get("train", []))
     splits = {split: [d.example for d in drafted[split]] for split in ("validation", "test") if split in drafted}
     cut: dict[str, list[Example]] = {split: [] for split in SPLITS}
-    places = {d.group: int(content_hash(str(division["seed"]), d.group), 16) / 16**16 for d in pool}
-    tested = _lowest_places(pool, places, division["test_per_task"]) if division["test_per_task"] else set()
-    test_share = 0.0 if "test" in splits or division["test_per_task"] else division["test"]
-    validation_share = 0.0 if "validation" in splits else division["validation"]
+    places = {d.group: int(content_hash(str(division.seed), d.group), 16) / 16**16 for d in pool}
+    tested = _lowest_places(pool, places, division.test_per_task) if division.test_per_task else set()
+    test_share = 0.0 if "test" in splits or division.test_per_task else division.test
+    validation_share = 0.0 if "validation" in splits else division.validation
     for example, group, _ in pool:
         if "test" not in splits and (places[group] < test_share or group in tested):
             cut["test"].append(example)
@@ -131,7 +131,7 @@ def prompt_key(example: Example) -> str:
 
 
 def clean_splits(
-    splits: Mapping[str, list[Example]], cleaning: Mapping[str, Any] | None = None, nb_tokens: Callable[[str], int] | None = None
+    splits: Mapping[str, list[Example]], cleaning: Cleaning | None = None, nb_tokens: Callable[[str], int] | None = None
 ) -> tuple[dict[str, list[Example]], dict[str, dict[str, list[str]]]]:
     """Drop unusable examples, repeated ones, and questions that a later split asks too.
 
@@ -147,7 +147,7 @@ def clean_splits(
     kept: dict[str, list[Example]] = {}
     dropped: dict[str, dict[str, list[str]]] = {}
     taken: dict[str, str] = {}
-    threshold = cleaning["near_duplicates"] if cleaning else None
+    threshold = cleaning.near_duplicates if cleaning else None
     is_near = near_duplicate_finder(threshold) if threshold else None
     for split in reversed(SPLITS):
         reasons: defaultdict[str, list[str]] = defaultdict(list)
@@ -172,12 +172,12 @@ def clean_splits(
     return {split: kept[split] for split in SPLITS}, {split: dropped[split] for split in SPLITS}
 
 
-def wrong_length(example: Example, cleaning: Mapping[str, Any], nb_tokens: Callable[[str], int]) -> str | None:
+def wrong_length(example: Example, cleaning: Cleaning, nb_tokens: Callable[[str], int]) -> str | None:
     """`too short` or `too long`, or None where an example keeps to the limits."""
     length = sum(map(nb_tokens, (example.instruction, example.input, *example.prompts, example.references[0])))
-    if length < cleaning["min_tokens"]:
+    if length < cleaning.min_tokens:
         return "too short"
-    return "too long" if cleaning["max_tokens"] is not None and length > cleaning["max_tokens"] else None
+    return "too long" if cleaning.max_tokens is not None and length > cleaning.max_tokens else None
 
 
 def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:

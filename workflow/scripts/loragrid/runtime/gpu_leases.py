@@ -15,6 +15,7 @@ from typing import Any
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 
+# Locks of the system itself instead of those of `locks.py`: some leases are shared, and children hold them too, by the open files.
 _leases: list[int] = []
 """Open lock files: a lease ends with the last process that has them open, however it ends."""
 

@@ -1,4 +1,8 @@
-"""Signals that ask a job to end: SIGTERM, as a cluster sends it some seconds before it kills, and SIGINT, which is Ctrl-C."""
+"""Signals that ask a job to end: SIGTERM, as a cluster sends it some seconds before it kills, and SIGINT, which is Ctrl-C.
+
+One request may come as several signals: a terminal and Slurm signal all processes of a job, and some of these pass signals on.
+A job cannot tell that from a second request, so it takes all signals for one. SIGQUIT and SIGKILL end it at once.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ def ignore_signals() -> None:
 def postponed_signals() -> Iterator[Callable[[], str]]:
     """Let SIGTERM and SIGINT wait: the block asks whether one has come, and ends when it suits.
 
-    They come more than once where several processes pass them on, and are then one request. Only for the main thread.
+    Once one has come, the process ignores further ones until it has ended, also after the block: none may kill it before it has said
+    why it ends. Where none has come, the block gives the former handlers back. Only for the main thread.
 
     Yields:
         A function that gives the name of the first signal; an empty one as long as there is none.
@@ -34,5 +39,9 @@ def postponed_signals() -> Iterator[Callable[[], str]]:
     try:
         yield lambda: came[0] if came else ""
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not came:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        # One may have come just now. `note` cannot stay: Python takes its handlers away before the process has ended.
+        if came:
+            ignore_signals()

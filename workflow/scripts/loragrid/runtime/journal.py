@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
+
+from loragrid.runtime.locks import lock_open_file
 
 
 def read_journal(path: Path) -> dict[str, Any]:
@@ -37,8 +38,8 @@ def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
 
 def _cut_torn_end(file: IO[bytes]) -> None:
     """Lock a journal until it is closed, and cut off a last line that was not written to its end."""
-    # Several jobs may share a journal; what one of them is writing just now is no end that is missing.
-    fcntl.flock(file, fcntl.LOCK_EX)
+    # Several jobs may share a journal: a line that one of them is writing just now only looks torn.
+    lock_open_file(file)
     if size := file.seek(0, os.SEEK_END):
         file.seek(size - 1)
         if file.read() != b"\n":

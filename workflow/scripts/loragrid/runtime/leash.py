@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them: `python -m loragrid.leash MODULE ARGUMENT…` runs a module so."""
+"""Processes that end with the one that started them: `python -m loragrid.runtime.leash MODULE ARGUMENT…` runs a module so."""
 
 from __future__ import annotations
 

@@ -8,9 +8,19 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import tree_sha256, written_whole
+
+
+class PackageFile(NamedTuple):
+    """The file of a package that is downloaded."""
+
+    package: str
+    """`name==version`."""
+    kind: str
+    """How the file's name ends: `whl`, or `tar.gz` for the source distribution."""
 
 
 def download_package(package: str, destination: str | Path) -> None:

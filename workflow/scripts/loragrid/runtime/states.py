@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -35,15 +34,3 @@ def whose_state(state: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return whose if isinstance(whose, dict) else {}
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a job holds this lock just now."""
-    try:
-        with open(lock, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False

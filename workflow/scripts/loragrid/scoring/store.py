@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from tqdm import tqdm
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.job import log
 from loragrid.runtime.journal import append_to_journal, read_journal
+from loragrid.runtime.locks import held_if_free
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
 
 CHUNK = 1024
@@ -37,7 +36,7 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
     known = read_journal(store)
     wanted = {content(item): item for item in items}
     if wanted.keys() - known.keys():
-        with turn(store.with_suffix(".lock")) as mine:
+        with held_if_free(store.with_suffix(".lock")) as mine:
             wanted |= {content(item): item for item in others()} if mine else {}
             missing = sorted((item.references, key) for key, item in wanted.items() if key not in known)
             log.info("%d answers to score, %d are known", len(missing), len(wanted) - len(missing))
@@ -63,16 +62,3 @@ def _from_json(value: Any) -> Outcome:
     if value is None:
         return None
     return Failed(**value) if "reason" in value else Scored(**value)
-
-
-@contextmanager
-def turn(lock: Path) -> Iterator[bool]:
-    """Whether nobody else holds this lock, which is held until the block ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True

@@ -1,6 +1,6 @@
 """One training from its input files to its output folder, in this process or in each of those that accelerate starts.
 
-`python -m loragrid.training_job FILE` runs the job that a JSON file describes.
+`python -m loragrid.training.job FILE` runs the job that a JSON file describes.
 """
 
 from __future__ import annotations

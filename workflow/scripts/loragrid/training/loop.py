@@ -280,11 +280,10 @@ def train(
                 last_saved = time.monotonic()
             if stopping:
                 bar.close()
+                reason = _first_reason(reason)
                 # The first process that ends takes the others with it.
                 accelerator.wait_for_everyone()
-                raise StoppedError(
-                    f"stopped by {reason or 'another process'} after step {step} of {len(steps)}; its state is saved."
-                )
+                raise StoppedError(f"stopped by {reason} after step {step} of {len(steps)}; its state is saved.")
     bar.close()
     with torch.no_grad():
         for name, weight in best.weights.items():
@@ -309,6 +308,14 @@ def _any(values: Sequence[bool], accelerator: Accelerator) -> list[bool]:
     """Which of the values are true in some process, the same in all processes."""
     counts = accelerator.reduce(torch.tensor(values, dtype=torch.int32, device=accelerator.device), "sum")
     return [bool(count) for count in counts.tolist()]
+
+
+def _first_reason(own: str) -> str:
+    """Why the training stops, the same in all processes: not each was told, and any may have the last word."""
+    from accelerate.utils import gather_object
+
+    reasons: list[str] = gather_object([own])
+    return next(filter(None, reasons))
 
 
 def write_course(path: str | Path, course: Sequence[Progress]) -> None:

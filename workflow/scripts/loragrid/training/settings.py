@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from loragrid.models.sources import Quantization
-from loragrid.sections import Section
+from loragrid.sections import OneOf, Section
 
 
 class Training(Section):
@@ -149,23 +149,7 @@ class FullTraining(Training):
     method: Literal["full"] = Field(description="Chooses this method.")
 
 
-def method_kind(value: Any) -> str:
-    method = value.get("method", "lora") if isinstance(value, Mapping) else getattr(value, "method", "lora")
-    return f"{method}-method"
-
-
-TrainingConfig = Annotated[
-    Annotated[LoraTraining, Tag("lora-method")]
-    | Annotated[PromptTuning, Tag("prompt_tuning-method")]
-    | Annotated[PeftTraining, Tag("peft-method")]
-    | Annotated[ContinuedTraining, Tag("continue-method")]
-    | Annotated[FullTraining, Tag("full-method")],
-    Discriminator(
-        method_kind,
-        custom_error_type="unknown_method",
-        custom_error_message="method must be one of lora, prompt_tuning, peft, continue, full",
-    ),
-]
+TrainingConfig = Annotated[Training, OneOf("method")]
 """A named set of training hyper-parameters, for one of the methods."""
 
 

@@ -9,7 +9,7 @@ from loragrid.errors import UserError
 from loragrid.layout import STATE
 from loragrid.planning.pruning.listing import Row
 from loragrid.planning.pruning.tree import TRACES
-from loragrid.runtime.states import is_held
+from loragrid.runtime.locks import is_held
 
 
 def check_alone() -> None:

@@ -1,0 +1,45 @@
+from collections import Counter
+
+from loragrid import layout
+from loragrid.grid.jobs.wanted import TIERS, tier_files, tiers, usable_jobs
+
+
+def test_tiers_are_those_that_are_listed_in_order(grid):
+    assert tuple(tiers(grid)) == TIERS
+
+
+def test_every_job_of_the_grid_is_asked_for_once(grid):
+    counts = {rule: len(jobs) for by_rule in tiers(grid).values() for rule, jobs in by_rule.items()}
+    runs, own, elsewhere = 12, 1, 1
+    assert counts["train"] == 8
+    assert counts["train_full"] == 4
+    assert counts["check"] == runs + 2
+    assert counts["import_predictions"] == 1
+    assert counts["describe_model"] + counts["describe_full_model"] == runs
+    predicted = runs * (own + elsewhere) + len(["gold t", "silver t", "gold u", "silver u", "few", "near", "short", "served"])
+    assert counts["predict"] == predicted
+    assert counts["predict_baseline"] == 4 * 2
+    assert counts["score"] == 2 * (counts["predict"] + counts["import_predictions"] + counts["predict_baseline"])
+
+
+def test_model_behind_a_server_is_neither_imported_nor_tokenised_for(grid):
+    assert {"base_model": "served"} not in tiers(grid)["models"]["import_model"]
+    assert {job["base_model"] for job in tiers(grid)["tokens"]["tokenise"]} == {"m"}
+    assert {"base_model": "e"} in tiers(grid)["models"]["import_model"]
+
+
+def test_every_file_of_a_tier_is_listed_once_with_the_log_of_its_job(grid):
+    for files in tier_files(grid).values():
+        assert max(Counter(path for path, _ in files).values(), default=1) == 1
+    assert ("results/models/m/model.safetensors", "results/logs/models/m.log") in tier_files(grid)["models"]
+    full = "t/gold/m/t__gold__alone__n4__full__completion__seed1"
+    assert (f"results/finetuned/{full}/README.md", f"results/logs/cards/{full}.log") in tier_files(grid)["cards"]
+
+
+def test_usable_are_also_what_is_made_on_the_way_and_on_demand(grid):
+    jobs = usable_jobs(grid)
+    assert {"package": "d==2", "kind": "tar.gz"} in jobs["fetch_package"]
+    assert {"package": "enc==1.0", "kind": "whl"} in jobs["fetch_package"]
+    assert {"evaluation": "people", "annotator": "ben"} in jobs["human_sheet"]
+    assert len(jobs["merge"]) == len(jobs["push"]) == 12
+    assert set(jobs) <= set(layout.RULES)

@@ -1,0 +1,108 @@
+import inspect
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from loragrid import layout
+from loragrid.config.load import parse_config
+from loragrid.config.messages import located
+from loragrid.data.tasks import BASELINES
+from loragrid.errors import UserError
+from loragrid.grid.feasibility import problems
+from loragrid.grid.jobs import inputs, settings
+from loragrid.grid.jobs.inputs import Means, UserFile
+from loragrid.grid.jobs.wanted import model_outputs
+from loragrid.grid.runs import Grid
+from loragrid.layout import NAME
+from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.patches.snakemake_job_rate import lift_default_job_rate
+
+look_behind_ancient_inputs()
+lift_default_job_rate(workflow)
+
+
+def load_grid(raw):
+    """What the configuration expands into; a problem ends the workflow with a sentence that names file and key."""
+    is_stored = bool(workflow.storage_settings and workflow.storage_settings.default_storage_provider)
+    try:
+        loaded = parse_config(raw)
+        if found := problems(loaded):
+            raise UserError("\n".join(found))
+    except UserError as error:
+        # Snakemake lists the default file last, although the others override it.
+        *overrides, default = workflow.configfiles
+        sys.exit("\n".join(located(line, [default, *overrides]) for line in str(error).splitlines()))
+    return Grid(loaded, is_stored=is_stored)
+
+
+GRID = load_grid(config)
+CONFIG = GRID.config
+# Without any, this matches nothing.
+EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
+
+
+def signed(function):
+    """The function with its signature, for which Snakemake asks three times a job; to find it out takes longer than most of these functions."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+def reads(inputs_of):
+    """Input function: the files that a job reads, by name, as a function of `grid/jobs/inputs.py` tells them."""
+
+    @signed
+    def files(wildcards):
+        found = ask(inputs_of, wildcards)
+        return {
+            name: [flagged(path) for path in paths] if isinstance(paths, list) else flagged(paths)
+            for name, paths in found.items()
+        }
+
+    return files
+
+
+def told(settings_of, *names):
+    """Params: what a job is told, by name, as a function of `grid/jobs/settings.py` tells it."""
+
+    @cache
+    def settings(*job):
+        return ask(settings_of, dict(job))
+
+    def setting(name):
+        return signed(lambda wildcards: settings(*wildcards.items())[name])
+
+    return {name: setting(name) for name in names}
+
+
+def ask(function, wildcards):
+    """What a function of `grid/jobs/` says of a job."""
+    try:
+        return function(GRID, dict(wildcards))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def flagged(path):
+    """An input file with what Snakemake is to know of it."""
+    if isinstance(path, Means):
+        return ancient(str(path))
+    return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
+
+
+def makes(files):
+    """Output files of a rule, by name."""
+    return model_outputs(GRID, files)
+
+
+def local_results(rule):
+    """Refuse a rule that looks which files are on this machine where a storage has them."""
+    if GRID.is_stored:
+        raise WorkflowError(
+            f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "
+            "leave out --default-storage-provider."
+        )

@@ -1,0 +1,98 @@
+from snakemake.iocontainers import Wildcards
+
+from loragrid.grid.jobs.lookups import all_pretrained
+from loragrid.grid.jobs.resources import computes_here, is_light_score, loaded_model, stated_resource
+from loragrid.runtime.files import fingerprint
+
+# Whether jobs wait in a queue, of a cluster for example (`--jobs`), which asks for their memory and time; on this machine, cores are what counts.
+QUEUED = workflow.global_resources.get("_nodes").value is not None
+# A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
+BEFORE_SCORES = 1
+
+
+def growing(amount):
+    """Resource: so much for the first attempt, twice as much for the second, and so on; where nothing is queued, a number, which is planned sooner."""
+    return signed(lambda wildcards, attempt: amount * attempt) if QUEUED else amount
+
+
+def sized(stage, resource, default=None):
+    """Resource: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
+    grows = resource in ("mem_mb", "runtime")
+    if not any(getattr(getattr(entry.resources, stage, None), resource, None) for entry in all_pretrained(CONFIG)):
+        return growing(default) if grows else default
+
+    @signed
+    def amount(wildcards, attempt):
+        stated = stated_resource(CONFIG, loaded_model(CONFIG, wildcards), stage, resource, default)
+        return stated * attempt if grows else stated
+
+    return amount
+
+
+def gpus(stage):
+    """Resources: GPUs, and their kind, of jobs that compute with a model; nothing where neither the configuration nor `--resources gpu=N` says any.
+
+    With that limit, a job whose model's entry is silent takes one.
+    """
+    limited = workflow.global_resources.get("gpu").value is not None
+    stated = any(of_stage.gpu is not None for entry in all_pretrained(CONFIG) for _, of_stage in entry.resources)
+    if not limited and not stated:
+        return {}
+
+    def of_computing(resource, default=None):
+        @signed
+        def value(wildcards, attempt):
+            model = loaded_model(CONFIG, wildcards)
+            return stated_resource(CONFIG, model, stage, resource, default) if computes_here(CONFIG, model, stage) else None
+
+        return value
+
+    return {
+        "gpu": of_computing("gpu", 1 if limited and stage != "import_model" else None),
+        "gpu_model": of_computing("gpu_model"),
+    }
+
+
+def light_scores(wildcards):
+    """The group of those scores of a prediction file that take seconds: where `--group-components scores=N` says so, N of them are one submission.
+
+    Scores of other predictions are none of it, as a submission waits for the inputs of all its jobs: one that failed would keep the others waiting.
+    """
+    if not is_light_score(CONFIG, wildcards):
+        return None
+    group = f"scores_{fingerprint([value for name, value in sorted(wildcards.items()) if name != 'scorer'])[:12]}"
+    workflow.parent_groupids[group] = "scores"
+    return group
+
+
+def scoring_minutes():
+    """Resource: the time limit of a score job; short, since those of jobs that are grouped in one submission add up."""
+    light, others = growing(5), sized("score", "runtime", 30)
+    if not QUEUED:
+        return others
+    return signed(lambda wildcards, attempt: (light if is_light_score(CONFIG, wildcards) else others)(wildcards, attempt))
+
+
+def planned_rules():
+    """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
+    local_results("plan")
+    planned = {}
+    for declared in workflow.rules:
+        if declared.output:
+            decider = next((name for name in ("scorer", "base_model") if name in declared.wildcard_names), "")
+            values = {"scorer": CONFIG.scorers, "base_model": CONFIG.models}.get(decider, {})
+            asked = {value: asked_resources(declared, {decider: value}) for value in ("", *values)}
+            planned[declared.name] = {"pattern": declared.output[0].regex().pattern, "decider": decider, "asked": asked}
+    return planned
+
+
+def asked_resources(declared, wildcards):
+    """Threads, memory and GPUs of a first attempt, as far as they are known from nothing but these wildcards."""
+    asked = {}
+    for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0)):
+        try:
+            amount = declared.resources.get(name).evaluate(Wildcards(fromdict=wildcards), attempt=1).value
+        except (WorkflowError, TypeError, LookupError, AttributeError):
+            amount = None
+        asked[name.strip("_")] = default if amount is None else amount
+    return asked

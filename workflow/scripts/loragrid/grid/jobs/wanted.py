@@ -1,0 +1,171 @@
+"""Which jobs the grid wants: what it asks for, by tier, and all whose results it can use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from loragrid import layout
+from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix
+from loragrid.grid.runs import Grid
+from loragrid.layout import BASE, BASELINE, Dataset, Evaluation, Files
+from loragrid.runtime.model_folders import OTHER_FILES
+from loragrid.scoring.rubrics import read_rubric
+from loragrid.scoring.settings import JudgeScorer, Scorer, model_of
+
+Jobs = list[Mapping[str, str]]
+"""The wildcards of jobs of one rule."""
+
+
+def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
+    """The jobs that the grid asks for, by tier and rule."""
+    config = grid.config
+    runs = [run.wildcards for run in grid.runs.values() if not is_full(config, run)]
+    full_runs = [run.wildcards for run in grid.runs.values() if is_full(config, run)]
+    evaluated: Jobs = [evaluation.wildcards for evaluation in grid.evaluations]
+    elsewhere: Jobs = [evaluation.wildcards for evaluation in grid.external]
+    trivial: Jobs = [evaluation.wildcards for evaluation in grid.trivial]
+    base_models = list(dict.fromkeys(evaluation.base_model for evaluation in grid.evaluations))
+    with_source = [name for name in base_models if config.models[name].source]
+    datasets: Jobs = [dataset.wildcards for dataset in grid.datasets]
+    return {
+        "models": {"import_model": [{"base_model": name} for name in dict.fromkeys([*with_source, *needed_models(grid)])]},
+        "datasets": {"prepare_dataset": datasets},
+        "leaks": {"decontaminate": datasets},
+        "mixes": {"make_mix": [mix_of(config, run) for run in grid.runs.values()]},
+        "tokens": {"tokenise": [job for job in evaluated if job["base_model"] in with_source]},
+        "adapters": {"train": list(runs), "train_full": list(full_runs)},
+        "demonstrations": {
+            "select_demonstrations": [job for job in evaluated if config.prompting(job["prompting"]).type != "zero_shot"]
+        },
+        "predictions": {"predict": evaluated, "import_predictions": elsewhere, "predict_baseline": trivial},
+        "checks": {
+            "check": [
+                *({"base_model": name, "run": BASE} for name in base_models),
+                *(run.wildcards for run in grid.runs.values()),
+            ]
+        },
+        "scores": {
+            "score": [
+                evaluation.wildcards | {"scorer": scorer}
+                for evaluation in (*grid.evaluations, *grid.external, *grid.trivial)
+                for scorer in scorers_of(grid, evaluation)
+            ]
+        },
+        "cards": {"describe_model": list(runs), "describe_full_model": list(full_runs)},
+    }
+
+
+TIERS = (
+    "models",
+    "datasets",
+    "leaks",
+    "mixes",
+    "tokens",
+    "adapters",
+    "demonstrations",
+    "predictions",
+    "checks",
+    "scores",
+    "cards",
+)
+
+
+def tier_files(grid: Grid) -> dict[str, list[tuple[str, str]]]:
+    """Every file that the grid asks for, once, with the log of the job that makes it, by tier."""
+    return {
+        tier: [pair for rule, jobs in by_rule.items() for pair in files_of(grid, layout.RULES[rule], jobs)]
+        for tier, by_rule in tiers(grid).items()
+    }
+
+
+def files_of(grid: Grid, files: Files, jobs: Iterable[Wildcards]) -> list[tuple[str, str]]:
+    """The outputs of jobs, each once and with the log of its job."""
+    patterns = model_outputs(grid, files).values()
+    logs = {pattern.format_map(job): files.log.format_map(job) for job in jobs for pattern in patterns}
+    return list(logs.items())
+
+
+WRITE_MODELS = (layout.IMPORT_MODEL, layout.TRAIN_FULL, layout.MERGE)
+"""Rules whose results are folders that hold more than a model's named files."""
+
+
+def model_outputs(grid: Grid, files: Files) -> Mapping[str, str]:
+    """The outputs of a rule; under a storage, those that write a model have one for all of its folder that no other output is."""
+    if not grid.is_stored or files not in WRITE_MODELS:
+        return files.outputs
+    return {"other_files": f"{layout.folder_of(next(iter(files.outputs.values())))}/{OTHER_FILES}", **files.outputs}
+
+
+def usable_jobs(grid: Grid) -> dict[str, Jobs]:
+    """The jobs whose results the grid can use, by rule: those that it asks for, those that these need, and those that are made on demand."""
+    config = grid.config
+    jobs = {rule: jobs for by_rule in tiers(grid).values() for rule, jobs in by_rule.items()}
+    runs: Jobs = [run.wildcards for run in grid.runs.values()]
+    mixed: Jobs = [
+        Dataset(task, run.sample_type).wildcards | {"base_model": run.base_model}
+        for run in grid.runs.values()
+        for task in tasks_of_mix(config, run.task, run.mix)
+    ]
+    datasets = [*jobs["prepare_dataset"], *mixed]
+    tokenizers = [config.tasks[task].cleaning.tokenizer for task in {dataset["task"] for dataset in datasets}]
+    return jobs | {
+        "fetch_package": packages(grid),
+        "import_model": [*jobs["import_model"], *({"base_model": name} for name in tokenizers if name)],
+        "prepare_dataset": datasets,
+        "decontaminate": datasets,
+        "tokenise": [*jobs["tokenise"], *mixed],
+        "export": [*jobs["predict"], *jobs["import_predictions"], *jobs["predict_baseline"]],
+        "merge": runs,
+        "push": runs,
+        "human_sheet": sheets(grid),
+    }
+
+
+def packages(grid: Grid) -> Jobs:
+    """The packages that models and data come from."""
+    of_models = [entry.source.package_file() for entry in all_pretrained(grid.config) if entry.source]
+    of_data = [source.package_file() for source in grid.config.sources.values()]
+    return [file._asdict() for file in (*of_models, *of_data) if file]
+
+
+def sheets(grid: Grid) -> Jobs:
+    """Every annotator's sheet."""
+    return [
+        {"evaluation": name, "annotator": annotator}
+        for name, evaluation in grid.config.human_evaluations.items()
+        for annotator in evaluation.annotators
+    ]
+
+
+def needed_models(grid: Grid) -> list[str]:
+    """Models that the grid's scorers and promptings load, besides the base models that are asked."""
+    config = grid.config
+    scorers = [config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers]
+    promptings = [config.prompting(evaluation.prompting) for evaluation in grid.evaluations]
+    needed = [*map(model_of, scorers), *(prompting.needed_encoder for prompting in promptings)]
+    return list(dict.fromkeys(filter(None, needed)))
+
+
+def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:
+    """The names of the scorers of an evaluation's predictions."""
+    config = grid.config
+    return [name for name in config.tasks[evaluation.task].scorers if is_scored(grid, config.scorers[name], evaluation)]
+
+
+def is_scored(grid: Grid, scorer: Scorer, evaluation: Evaluation) -> bool:
+    """Whether a scorer scores predictions: a judge may leave out baselines, or need answers of the base model to compare with."""
+    if not isinstance(scorer, JudgeScorer):
+        return True
+    left_out = evaluation.base_model == BASELINE and not scorer.baselines
+    return not left_out and (not compares_with_base(scorer) or base_evaluation(grid, evaluation) is not None)
+
+
+def compares_with_base(scorer: Scorer) -> bool:
+    """Whether a scorer is a judge that compares answers with those of the base model."""
+    return isinstance(scorer, JudgeScorer) and scorer.against == "base" and read_rubric(scorer.rubric).pairwise
+
+
+def base_evaluation(grid: Grid, evaluation: Evaluation) -> Evaluation | None:
+    """The base model's own answers, asked alike, to compare those of a run or from elsewhere with; None where there are none."""
+    base = evaluation._replace(run=BASE)
+    return None if evaluation.run == BASE or base not in grid.evaluations else base

@@ -1,0 +1,63 @@
+"""Exclusive locks between jobs. Each is a file, and ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout, lock_descriptor
+
+
+def _lock(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Where a file system has no locks, filelock would take the mere presence of the file for one, also after its process has ended.
+    return FileLock(path, fallback_to_soft=False, preserve_lock_file=True)
+
+
+@contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock until the block ends, unless another job holds it; the block gets whether it is ours."""
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def held(path: Path, say_waiting: Callable[[], None], poll_s: float = 0.2) -> Iterator[None]:
+    """Hold a lock until the block ends; wait for it where another job holds it.
+
+    Args:
+        say_waiting: called before the wait, if there is one.
+    """
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say_waiting()
+        lock.acquire(poll_interval=poll_s)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a job holds this lock just now."""
+    if not path.exists():
+        return False
+    with held_if_free(path) as free:
+        return not free
+
+
+def lock_open_file(file: IO[Any]) -> None:
+    """Wait until no other job has locked this very file, and lock it until it is closed."""
+    lock_descriptor(file.fileno(), poll_interval=0.01)
