@@ -91,9 +91,10 @@ def main() -> None:
 
         def score(items: Any) -> Any:
             def start() -> Any:
-                from loragrid.scoring import embeddings as embeddings
+                from loragrid.scoring.scorers.bertscore import bertscore
+                from loragrid.scoring.scorers.sbert import sbert
 
-                return embeddings.sbert(ENCODER) if name == "sbert" else embeddings.bertscore(ENCODER, None, None)
+                return sbert(ENCODER) if name == "sbert" else bertscore(ENCODER, None, None)
 
             return load(start)(items)
 

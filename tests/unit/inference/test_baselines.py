@@ -5,8 +5,10 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.inference.baselines import answer, baseline_prediction, most_frequent, nearest
 from loragrid.records import Example
-from loragrid.scoring.labels import label_of_task
-from loragrid.scoring.settings import LabelScorer, RougeScorer, TrueFalseScorer
+from loragrid.scoring.registry import label_of_task
+from loragrid.scoring.scorers.label import LabelScorer
+from loragrid.scoring.scorers.rouge import RougeScorer
+from loragrid.scoring.scorers.true_false import TrueFalseScorer
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.states import describe_state
-from loragrid.scoring.judge import judge_store
-from loragrid.scoring.settings import decisive_settings
+from loragrid.scoring.scorers.judge import judge_store
 
 RUN = "reply__gold__only__n4__lora__full__seed1"
 OLD = "reply__gold__only__n8__lora__full__seed1"
@@ -263,7 +262,7 @@ def test_state_of_an_unknown_kind_stays(rules):
 
 
 def test_values_of_scorers_stay_while_a_scorer_with_these_settings_is_configured(rules):
-    settings = decisive_settings(config().scorers["rouge"])
+    settings = config().scorers["rouge"].decisive_settings()
     state("scores", "rouge-0.jsonl", days=400, settings=settings)
     state("scores", "rouge-1.jsonl", days=400)
     other = state("scores", "rouge-2.jsonl", settings=settings | {"stemmer": False})

@@ -114,7 +114,7 @@ def test_annotators_meet_the_same_answers_in_different_orders():
 
 
 def test_same_answer_of_several_models_to_an_example_is_rated_once():
-    items = answers([("1", "yes"), ("2", "yes")], model="a") + answers([("1", "yes"), ("2", "no")], model="b")
+    items = answers([("1", "yes"), ("2", "yes")], place="a") + answers([("1", "yes"), ("2", "no")], model="b")
     rows = sheet_rows("e", evaluation(), "anna", items, {"1", "2"})
     assert sorted((row.question, row.answer) for row in rows) == [
         ("Do.\n\ninput 1", "yes"),
@@ -124,11 +124,11 @@ def test_same_answer_of_several_models_to_an_example_is_rated_once():
 
 
 def test_id_is_another_for_each_answer_prompt_and_seed_and_no_number():
-    one = item("yes", model="a")
+    one = item("yes", place="a")
     others = [one._replace(prediction="no"), one._replace(id="2"), one._replace(part=1)]
     ids = [row_id("e", 0, one), *(row_id("e", 0, other) for other in others), row_id("e", 1, one), row_id("f", 0, one)]
     assert len(set(ids)) == len(ids)
-    assert row_id("e", 0, one._replace(model="b", sample=1)) == ids[0]
+    assert row_id("e", 0, one._replace(place="b", sample=1)) == ids[0]
     assert all("_" in id_ for id_ in ids)
 
 
@@ -136,7 +136,7 @@ def test_id_is_another_for_each_answer_prompt_and_seed_and_no_number():
 def sheets(tmp_path):
     """Both forms of a sheet with answers as models give them."""
     texts = [("1", "=1+1"), ("2", "x" * 40_000), ("3", "bell\x07\nü"), ("4", "")]
-    rows = sheet_rows("e", evaluation(), "anna", answers(texts, model="t/s/m/secret"), {"1", "2", "3", "4"})
+    rows = sheet_rows("e", evaluation(), "anna", answers(texts, place="t/s/m/secret"), {"1", "2", "3", "4"})
     write_sheet_csv(tmp_path / "anna.csv", evaluation(), rows)
     write_sheet_workbook(tmp_path / "anna.xlsx", evaluation(), rows)
     return tmp_path
@@ -208,7 +208,7 @@ def test_nobody_sees_whose_answers_they_are(sheets):
 def test_same_sheet_has_the_same_bytes(sheets, tmp_path):
     first = (sheets / "anna.xlsx").read_bytes()
     texts = [("4", ""), ("3", "bell\x07\nü"), ("2", "x" * 40_000), ("1", "=1+1")]
-    rows = sheet_rows("e", evaluation(), "anna", answers(texts, model="t/s/m/other"), {"1", "2", "3", "4"})
+    rows = sheet_rows("e", evaluation(), "anna", answers(texts, place="t/s/m/other"), {"1", "2", "3", "4"})
     write_sheet_workbook(tmp_path / "again.xlsx", evaluation(), rows)
     assert (tmp_path / "again.xlsx").read_bytes() == first
 

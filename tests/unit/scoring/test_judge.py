@@ -8,24 +8,14 @@ from pydantic import ValidationError
 
 from answers import item
 from loragrid.scoring import rubrics
-from loragrid.scoring.judge import (
-    Judgement,
-    Ledger,
-    OverBudgetError,
-    Tokens,
-    blames_format,
-    case_of,
-    judge_store,
-    next_start,
-    outcome_of,
-    read_reply,
-    request,
-    upper_bound,
-)
+from loragrid.scoring.judge_asking import blames_format, next_start, read_reply
+from loragrid.scoring.judge_conversations import conversations_about, outcome_of
+from loragrid.scoring.judge_ledger import Judgement, Ledger, OverBudgetError, Tokens, upper_bound
 from loragrid.scoring.judge_replies import UnreadableError, form_in_words, read_scores, read_verdict, response_format
 from loragrid.scoring.protocol import Failed, Scored
+from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.rubrics import Range, Rubric, read_rubric
-from loragrid.scoring.settings import decisive_settings, parse_scorer
+from loragrid.scoring.scorers.judge import judge_store, request
 
 TEN = Range(minimum=0, maximum=10)
 ONE = {"score": TEN}
@@ -35,6 +25,10 @@ BOTH = Rubric(prompt="{{ prediction }}", scores=TWO, derived={"ratio": "answer /
 
 def settings(**values):
     return parse_scorer({"type": "judge", "rubric": "both_0_10", "model": "m"} | values)
+
+
+def ledger_of(store, judge):
+    return Ledger(store, judge.price, judge.budget)
 
 
 def said(text, **fields):
@@ -214,21 +208,27 @@ def test_comparison_of_which_one_order_cannot_be_read_fails():
 
 
 def test_pairwise_rubric_asks_in_both_orders():
-    one, other = case_of(Rubric(prompt="{{ first }}|{{ second }}", pairwise=True), settings(), item("p", "r", "s"), None)
+    one, other = conversations_about(
+        Rubric(prompt="{{ first }}|{{ second }}", pairwise=True), "mine", "reference", item("p", "r", "s"), None
+    )
     assert (one[-1]["content"].split("\n")[0], other[-1]["content"].split("\n")[0]) == ("p|r", "r|p")
 
 
 def test_comparison_with_the_base_model_takes_its_answer_to_the_same_question():
-    rubric, against = Rubric(prompt="{{ first }}|{{ second }}", pairwise=True), settings(against="base")
+    rubric = Rubric(prompt="{{ first }}|{{ second }}", pairwise=True)
     base = {("1", 0, 0): "b", ("1", 1, 0): "c", ("1", 0, 1): "d"}
     for fields, expected in (({}, "p|b"), ({"sample": 1}, "p|c"), ({"part": 1}, "p|d")):
-        assert case_of(rubric, against, item("p", "r", **fields), base)[0][-1]["content"].startswith(f"{expected}\n")
-    assert case_of(rubric, against, item("p", "r", sample=2), base) == Failed("the base model has no answer to compare with")
-    assert case_of(rubric, against, item("p", "r"), None) is None
+        assert conversations_about(rubric, "mine", "base", item("p", "r", **fields), base)[0][-1]["content"].startswith(
+            f"{expected}\n"
+        )
+    assert conversations_about(rubric, "mine", "base", item("p", "r", sample=2), base) == Failed(
+        "the base model has no answer to compare with"
+    )
+    assert conversations_about(rubric, "mine", "base", item("p", "r"), None) is None
 
 
 def test_the_same_text_is_a_tie_about_which_nobody_is_asked():
-    assert case_of(read_rubric("pairwise"), settings(), item("r", "r"), None).metrics == {"win": 0.5}
+    assert conversations_about(read_rubric("pairwise"), "pairwise", "reference", item("r", "r"), None).metrics == {"win": 0.5}
 
 
 def test_request_has_only_what_is_asked_for():
@@ -289,9 +289,9 @@ def test_half_a_character_in_a_reply_neither_loses_it_nor_has_it_asked_again(tmp
     reply = {"choices": [{"message": {"content": "7 \ud83d"}, "finish_reason": "length"}], "usage": None}
     judgement = read_reply(reply, Tokens(9, 9))
     assert judgement.text == "7 ?"
-    ledger = Ledger(tmp_path / "s.jsonl", settings())
+    ledger = ledger_of(tmp_path / "s.jsonl", settings())
     ledger.close(ledger.enter(Tokens(9, 9), threading.Event()), Tokens(9, 9), Tokens(1, 1), {"k": judgement})
-    assert Ledger(tmp_path / "s.jsonl", settings()).judgements == {"k": judgement}
+    assert ledger_of(tmp_path / "s.jsonl", settings()).judgements == {"k": judgement}
 
 
 def test_requests_start_evenly_spaced():
@@ -320,7 +320,7 @@ def paid(**values):
 
 
 def test_ledger_lets_requests_pass_while_the_most_that_they_can_cost_is_there(tmp_path):
-    ledger, stopping = Ledger(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
+    ledger, stopping = ledger_of(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
     entry = ledger.enter(Tokens(40, 10), stopping)
     ledger.close(entry, Tokens(40, 10), Tokens(20, 5), {"k": said("7", prompt_tokens=20, new_tokens=5)})
     with pytest.raises(OverBudgetError):
@@ -330,7 +330,7 @@ def test_ledger_lets_requests_pass_while_the_most_that_they_can_cost_is_there(tm
 
 
 def test_request_waits_for_those_in_flight_which_may_cost_less_than_they_could(tmp_path):
-    ledger, stopping = Ledger(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
+    ledger, stopping = ledger_of(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
     bound = Tokens(60, 10)
     first = ledger.enter(bound, stopping)
     waiting = threading.Thread(target=ledger.enter, args=(bound, stopping))
@@ -344,7 +344,7 @@ def test_request_waits_for_those_in_flight_which_may_cost_less_than_they_could(t
 
 
 def test_waiting_requests_end_where_an_answer_cannot_be_kept(tmp_path, monkeypatch):
-    ledger, stopping = Ledger(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
+    ledger, stopping = ledger_of(tmp_path / "s.jsonl", paid(budget=100)), threading.Event()
     bound = Tokens(60, 10)
     first = ledger.enter(bound, stopping)
 
@@ -358,7 +358,7 @@ def test_waiting_requests_end_where_an_answer_cannot_be_kept(tmp_path, monkeypat
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("loragrid.scoring.judge.append_to_journal", full)
+    monkeypatch.setattr("loragrid.scoring.judge_ledger.append_to_journal", full)
     with pytest.raises(OSError, match="no space"):
         ledger.close(first, bound, Tokens(10, 2), {"k": said("7")})
     waiting.join(5)
@@ -367,24 +367,24 @@ def test_waiting_requests_end_where_an_answer_cannot_be_kept(tmp_path, monkeypat
 
 def test_request_whose_answer_never_came_counts_for_later_runs_too(tmp_path):
     store, stopping = tmp_path / "s.jsonl", threading.Event()
-    ledger = Ledger(store, paid(budget=100))
+    ledger = ledger_of(store, paid(budget=100))
     ledger.enter(Tokens(60, 10), stopping)
-    again = Ledger(store, paid(budget=100))
+    again = ledger_of(store, paid(budget=100))
     assert (again.total, again.judgements) == ((60, 10), {})
     with pytest.raises(OverBudgetError):
         again.enter(Tokens(60, 10), stopping)
 
 
 def test_request_that_the_server_did_not_take_costs_nothing(tmp_path):
-    ledger = Ledger(tmp_path / "s.jsonl", paid(budget=100))
+    ledger = ledger_of(tmp_path / "s.jsonl", paid(budget=100))
     ledger.close(ledger.enter(Tokens(60, 10), threading.Event()), Tokens(60, 10), Tokens(0, 0), {})
-    assert Ledger(tmp_path / "s.jsonl", paid(budget=100)).total == ledger.total == (0, 0)
+    assert ledger_of(tmp_path / "s.jsonl", paid(budget=100)).total == ledger.total == (0, 0)
 
 
 def test_answers_are_kept_for_all_judges_that_are_asked_the_same():
     hurried = {"concurrency": 1, "retries": 0, "requests_per_minute": 5, "timeout_s": 1, "base_url_variable": "OTHER"}
     assert judge_store(settings()) == judge_store(paid(budget=3, **hurried))
-    assert decisive_settings(settings()) == decisive_settings(paid(budget=3, **hurried))
+    assert settings().decisive_settings() == paid(budget=3, **hurried).decisive_settings()
     for other in ({"model": "n"}, {"temperature": 1}, {"max_new_tokens": 5}, {"rubric": "pairwise"}, {"settings": {"seed": 1}}):
         assert judge_store(settings(**other)) != judge_store(settings())
 
@@ -394,7 +394,7 @@ def test_other_derived_metrics_are_made_of_the_answers_that_are_kept(tmp_path, m
     for name, more in (("one", "derived: {half: a / 2}"), ("two", "derived: {double: a * 2}"), ("three", "system: Be kind.")):
         (tmp_path / f"{name}.yaml").write_text(f"prompt: x\nscores: {{a: {{minimum: 0, maximum: 1}}}}\n{more}")
     one, two, three = (settings(rubric=name) for name in ("one", "two", "three"))
-    assert decisive_settings(one) != decisive_settings(two)
+    assert one.decisive_settings() != two.decisive_settings()
     assert judge_store(one) == judge_store(two) != judge_store(three)
 
 
@@ -414,7 +414,7 @@ def test_settings_with_which_a_budget_could_not_be_kept_are_refused(values, sent
 
 
 def test_kept_answers_are_plain_json(tmp_path):
-    ledger = Ledger(tmp_path / "s.jsonl", settings())
+    ledger = ledger_of(tmp_path / "s.jsonl", settings())
     ledger.close(ledger.enter(Tokens(9, 9), threading.Event()), Tokens(9, 9), Tokens(1, 1), {"k": said("é")})
     last = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[-1])
     assert last["k"] == {"text": "é", "refused": False, "cut_off": False, "prompt_tokens": 1, "new_tokens": 1}

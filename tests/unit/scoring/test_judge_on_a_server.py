@@ -13,9 +13,10 @@ import pytest
 from answers import item
 from loragrid.errors import UserError
 from loragrid.runtime.journal import read_journal
-from loragrid.scoring.judge import Ledger, cost, judge
+from loragrid.scoring.judge_ledger import Ledger, cost
 from loragrid.scoring.protocol import Failed, Scored
-from loragrid.scoring.settings import parse_scorer
+from loragrid.scoring.registry import parse_scorer
+from loragrid.scoring.scorers.judge import judge
 from servers import KEY, PATIENCE_S, refusing, saying
 
 ITEMS = [
@@ -134,7 +135,7 @@ def test_server_that_is_down_is_named_by_its_variable_and_costs_nothing(gate, as
         UserError, match=r"^scorers.strict: the server in OPENAI_BASE_URL cannot be reached\. It was asked 2 times"
     ):
         ask()
-    assert Ledger(tmp_path / "store.jsonl", settings()).total == (0, 0)
+    assert Ledger(tmp_path / "store.jsonl", None, None).total == (0, 0)
     monkeypatch.delenv("OPENAI_BASE_URL")
     with pytest.raises(
         UserError, match=r"^scorers.strict: the environment variable OPENAI_BASE_URL must hold the server's address"
@@ -209,7 +210,7 @@ def test_job_ends_before_the_budget_is_exceeded_and_goes_on_with_a_larger_one(ga
     # What a request can cost at most is above 1032.
     with pytest.raises(UserError) as error:
         ask(concurrency=4, **priced(budget=4500))
-    spent = Ledger(tmp_path / "store.jsonl", settings()).total
+    spent = Ledger(tmp_path / "store.jsonl", None, None).total
     calls = len(gate.requests)
     assert spent == (calls * 1000, calls * 16)
     assert cost(spent, settings(**priced()).price) <= 4500
@@ -227,7 +228,7 @@ def test_retries_do_not_exceed_the_budget(gate, ask, settings, tmp_path, fault):
     gate.then = fault
     with pytest.raises(UserError, match=r"strict\.budget"):
         ask(concurrency=2, retries=9, **priced(budget=5000))
-    spent = cost(Ledger(tmp_path / "store.jsonl", settings()).total, settings(**priced()).price)
+    spent = cost(Ledger(tmp_path / "store.jsonl", None, None).total, settings(**priced()).price)
     assert 0 < spent <= 5000
     assert len(gate.requests) == len([one for one in read_journal(tmp_path / "store.jsonl").values() if one])
 
@@ -237,7 +238,7 @@ def test_tokens_that_the_server_does_not_count_are_counted_as_the_most_that_they
     [outcome] = ask(ITEMS[:1])
     assert outcome.usage["prompt_tokens"] > len(gate.requests[0]["messages"][-1]["content"])
     assert outcome.usage["new_tokens"] == 16
-    assert Ledger(tmp_path / "store.jsonl", settings()).total == (outcome.usage["prompt_tokens"], 16)
+    assert Ledger(tmp_path / "store.jsonl", None, None).total == (outcome.usage["prompt_tokens"], 16)
 
 
 PROGRAM = """
@@ -245,8 +246,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 from engines.test_judge import ITEMS
-from loragrid.scoring.judge import judge
-from loragrid.scoring.settings import parse_scorer
+from loragrid.scoring.scorers.judge import judge
+from loragrid.scoring.registry import parse_scorer
 judge("strict", parse_scorer({values}), None, Path({store!r}))(ITEMS)
 """
 
@@ -268,7 +269,7 @@ def test_job_that_was_killed_goes_on_where_it_was(gate, ask, settings, tmp_path)
     assert scores(ask()) == [7, 7, 3, 3]
     assert len(gate.requests) == 2
     # The request that was under way may have been charged.
-    total = Ledger(tmp_path / "store.jsonl", settings()).total
+    total = Ledger(tmp_path / "store.jsonl", None, None).total
     assert total.prompt > 400 + 256
     assert total.new == 4 * 10 + 16
 

@@ -3,10 +3,9 @@
 import pytest
 
 from answers import item
-from loragrid.scoring.corpus import corpus_metrics
 from loragrid.scoring.protocol import add_up
-from loragrid.scoring.registry import make_scorer
-from loragrid.scoring.settings import CORPUS_METRICS, METRICS, parse_scorer
+from loragrid.scoring.registry import SCORERS, corpus_metrics, parse_scorer
+from loragrid.scoring.scorer import ScorerInputs
 
 REFERENCE = {"label": "a", "number": "the answer is 42", "spans": "PER: Ada Lovelace"}
 SETTINGS = [
@@ -42,10 +41,10 @@ TEXTS = ["", " \n\t", "…", "Кошка спит.", "猫在睡觉。", "الق�
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: "-".join(map(str, one.values())))
 def test_every_answer_has_every_metric(settings):
-    scorer = make_scorer("name", parse_scorer(settings), None, None)
+    scorer = parse_scorer(settings).build(ScorerInputs("name"))
     type_ = settings["type"]
     reference = REFERENCE.get(type_, "The cat is true. It sleeps on the mat.")
     for text in TEXTS:
         [outcome] = scorer([item(text, reference, "no reference", input="Ada Lovelace")])
-        assert tuple(outcome.metrics) == METRICS[type_]
-        assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == CORPUS_METRICS.get(type_, ())
+        assert tuple(outcome.metrics) == SCORERS[type_].example_metrics
+        assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == SCORERS[type_].corpus_metrics

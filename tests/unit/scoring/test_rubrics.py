@@ -4,10 +4,9 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.scoring import rubrics
-from loragrid.scoring.judge import case_of
+from loragrid.scoring.judge_conversations import conversations_about
 from loragrid.scoring.protocol import Item
 from loragrid.scoring.rubrics import FOLDER, derive, read_rubric
-from loragrid.scoring.settings import parse_scorer
 
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -25,7 +24,7 @@ def asked(name, **fields):
     item = Item(
         "1", **({"prediction": "PREDICTED", "references": ("EXPECTED", "ALSO"), "instruction": "TASK", "input": "GIVEN"} | fields)
     )
-    cases = case_of(read_rubric(name), parse_scorer({"type": "judge", "rubric": name, "model": "m"}), item, None)
+    cases = conversations_about(read_rubric(name), name, "reference", item, None)
     return [messages[-1]["content"] for messages in cases]
 
 

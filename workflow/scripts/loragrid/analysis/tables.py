@@ -16,9 +16,9 @@ from loragrid.layout import BASE, BASELINE, USUAL, parse_variant
 from loragrid.records import Example, Prediction, Score, iterate_records
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.spreadsheets import guarded
-from loragrid.scoring.corpus import corpus_metrics
 from loragrid.scoring.protocol import add_up
-from loragrid.scoring.settings import CORPUS_METRICS, Kind
+from loragrid.scoring.registry import corpus_metrics, has_corpus_metrics
+from loragrid.scoring.scorer import ScorerFacts
 
 EVALUATED = ["base_model", "task", "sample_type"]
 """A base model and the data set that it, or a run of it, is evaluated on."""
@@ -78,7 +78,7 @@ def mean_and_error(values: pd.Series) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values) or 1)
 
 
-Kinds = Mapping[str, Kind]
+Kinds = Mapping[str, ScorerFacts]
 """What is to be known of scorers, by name."""
 
 
@@ -127,7 +127,7 @@ def jackknife_error(without_one: np.ndarray) -> float:
 
 def corpora(scores: pd.DataFrame, by: Sequence[str], kinds: Kinds) -> Iterator[tuple[tuple[Any, ...], pd.Series]]:
     """For each group of scores that metrics over all examples are made of: its key, and the counts of each example by id."""
-    of_corpus = [name for name, kind in kinds.items() if kind["type"] in CORPUS_METRICS]
+    of_corpus = [name for name, kind in kinds.items() if has_corpus_metrics(kind["type"])]
     counts = scores[scores["parts"].map(bool).astype(bool) & scores["scorer"].isin(of_corpus)]
     for key, group in counts.groupby(list(by), sort=False):
         yield key, group.groupby("id", sort=False)["parts"].agg(add_up)

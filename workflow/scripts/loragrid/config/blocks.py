@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from loragrid.config.evaluation import Block
-from loragrid.config.messages import unknown_name
 from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
+from loragrid.errors import unknown_name
 from loragrid.inference.settings import HfEngine, OpenAiEngine
 from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -14,19 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from loragrid.config.root import Config
+from loragrid.errors import nearest
 from loragrid.sections import NAME_RULE, OneOf, Section, tag_of
-
-
-def nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key most like `key`, or at all of them."""
-    known = sorted(known)
-    match = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known) or 'none'}."
-
-
-def unknown_name(key: str, kind: str, name: str, known: Iterable[str]) -> str:
-    """The sentence on a name that refers to nothing. `kind` says what it should name."""
-    return f"{key}: unknown {kind} '{name}'; {nearest(name, known)}"
 
 
 def key_at(location: Iterable[str | int]) -> tuple[str, Collection[str]]:

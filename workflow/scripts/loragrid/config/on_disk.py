@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from loragrid.config.messages import nearest
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
+from loragrid.errors import nearest
 from loragrid.inference.settings import VllmEngine
 from loragrid.runtime.templates import syntax_error
-from loragrid.scoring.settings import scorer_files
 from loragrid.training.settings import ContinuedTraining
 
 
@@ -43,7 +42,7 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
         for i, predicted in enumerate(external.files):
             yield f"external_predictions.{name}.files[{i}].path", predicted.path, Path.is_file
     for name, scorer in config.scorers.items():
-        for key, path in scorer_files(scorer).items():
+        for key, path in scorer.files().items():
             yield f"scorers.{name}.{key}", path, Path.exists
     for name, source in config.sources.items():
         for key, path in source.local_files().items():

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from loragrid.config.blocks import broken_block
 from loragrid.config.evaluation import ExternalPredictions
-from loragrid.config.messages import unknown_name
 from loragrid.config.root import Config
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
-from loragrid.errors import UserError
+from loragrid.errors import unknown_name
 from loragrid.inference.settings import VllmEngine
 from loragrid.layout import BASELINE, EXTERNAL
 from loragrid.runtime.templates import syntax_error
 from loragrid.scoring.human_sheets import HumanEvaluation
-from loragrid.scoring.rubrics import read_rubric
-from loragrid.scoring.settings import (
-    BertScoreScorer,
-    CustomScorer,
-    EvaluateScorer,
-    HumanScorer,
-    JudgeScorer,
-    PerplexityScorer,
-    RewardScorer,
-    SbertScorer,
-    Scorer,
-)
 
 
 def broken_references(config: Config) -> Iterator[str]:
     """One sentence for each name that refers to nothing, and each combination that cannot exist."""
     yield from _taken_names(config)
     for name, scorer in config.scorers.items():
-        yield from _broken_scorer(config, f"scorers.{name}", scorer)
+        yield from (f"scorers.{name}.{problem}" for problem in scorer.problems(config))
     for name, evaluation in config.human_evaluations.items():
         yield from _broken_human_evaluation(config, f"human_evaluations.{name}", evaluation)
     for name, task in config.tasks.items():
@@ -126,44 +112,6 @@ def _broken_data_set(config: Config, where: str, fields: DataSetFields) -> Itera
             yield f"{where}.{key}: not a valid template: {problem}"
     if fields.source is not None and fields.source not in config.sources:
         yield unknown_name(f"{where}.source", "data source", fields.source, config.sources)
-
-
-def _broken_scorer(config: Config, where: str, scorer: Scorer) -> Iterator[str]:
-    match scorer:
-        case SbertScorer() | BertScoreScorer() if scorer.encoder not in config.encoders:
-            yield unknown_name(f"{where}.encoder", "encoder", scorer.encoder, config.encoders)
-        case RewardScorer() if scorer.model not in config.reward_models:
-            yield unknown_name(f"{where}.model", "reward model", scorer.model, config.reward_models)
-        case PerplexityScorer() if scorer.model not in config.models:
-            yield unknown_name(f"{where}.model", "base model", scorer.model, config.models)
-        case PerplexityScorer() if config.models[scorer.model].source is None:
-            yield f"{where}.model: '{scorer.model}' has no source, so that it cannot be loaded here."
-        case HumanScorer() if scorer.evaluation not in config.human_evaluations:
-            yield unknown_name(f"{where}.evaluation", "human evaluation", scorer.evaluation, config.human_evaluations)
-        case HumanScorer():
-            annotators = config.human_evaluations[scorer.evaluation].annotators
-            for i, path in enumerate(scorer.sheets):
-                if Path(path).stem not in annotators:
-                    yield unknown_name(f"{where}.sheets[{i}]", "annotator", Path(path).stem, annotators)
-                if Path(path).parts[:1] == ("results",):
-                    yield f"{where}.sheets[{i}]: '{path}' is in results/, where the workflow writes blank sheets; give a copy outside of it."
-        case EvaluateScorer() if "/" not in scorer.metric and not scorer.trust_remote_code:
-            yield (
-                f"{where}.metric: '{scorer.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: true, or "
-                "give a folder on this machine, with a '/' in its path."
-            )
-        case JudgeScorer():
-            try:
-                rubric = read_rubric(scorer.rubric)
-            except UserError as error:
-                yield f"{where}.rubric: {error}"
-            else:
-                if scorer.against == "base" and not rubric.pairwise:
-                    yield f"{where}.against: 'base' is for rubrics that compare pairs, which '{scorer.rubric}' does not."
-        case EvaluateScorer() | CustomScorer():
-            for metric in scorer.lower_is_better:
-                if metric not in scorer.metrics:
-                    yield unknown_name(f"{where}.lower_is_better", "metric", metric, scorer.metrics)
 
 
 def _broken_human_evaluation(config: Config, where: str, evaluation: HumanEvaluation) -> Iterator[str]:

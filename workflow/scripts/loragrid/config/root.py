@@ -17,7 +17,7 @@ from loragrid.data.sources import AnyDataSource, DataSource
 from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
 from loragrid.inference.settings import DecodingEntry
 from loragrid.scoring.human_sheets import HumanEvaluation
-from loragrid.scoring.settings import CORPUS_METRICS, HumanScorer, Scorer, metrics_of
+from loragrid.scoring.registry import Scorer
 from loragrid.sections import Name, NonNegative, Section
 from loragrid.training.settings import Seeds, TrainingConfig
 
@@ -65,24 +65,12 @@ class Config(Section):
         """All metrics of the tasks' scorers, as `scorer/metric`."""
         used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
         known = [name for name in used if name in self.scorers]
-        return [
-            f"{name}/{metric}"
-            for name in known
-            for metric in (*self.metrics_of(name), *CORPUS_METRICS.get(self.scorers[name].type, ()))
-        ]
+        return [f"{name}/{metric}" for name in known for metric in (*self.metrics_of(name), *self.scorers[name].corpus_metrics)]
 
     def metrics_of(self, scorer: str) -> tuple[str, ...]:
         """The metrics that a scorer gives for each example."""
-        return metrics_of(self.scorers[scorer], {name: one.criteria for name, one in self.human_evaluations.items()})
-
-    def human_evaluation_of(self, scorer: str) -> dict[str, Any]:
-        """What of a human evaluation decides on the scores from its sheets; nothing for other scorers."""
-        settings = self.scorers[scorer]
-        if not isinstance(settings, HumanScorer):
-            return {}
-        evaluation = self.human_evaluations[settings.evaluation]
-        criteria = {name: criterion.values for name, criterion in evaluation.criteria.items()}
-        return {"human_evaluation": {"seed": evaluation.seed, "criteria": criteria}}
+        criteria = {name: evaluation.criteria for name, evaluation in self.human_evaluations.items()}
+        return self.scorers[scorer].metrics_of_example(criteria)
 
     @property
     def main_metric(self) -> str:

@@ -13,7 +13,6 @@ from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_tasks, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
-from loragrid.scoring.settings import RatingsScorer
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
@@ -35,9 +34,7 @@ def misplaced_predictions(config: Config) -> Iterator[str]:
 def ratings_of_nobody(config: Config) -> Iterator[str]:
     """One sentence for each name among the rated `runs` of a scorer whose answers nobody gives."""
     used = {name for task in config.tasks.values() for name in task.scorers}
-    named = {
-        name: one.runs for name, one in config.scorers.items() if isinstance(one, RatingsScorer) and one.runs and name in used
-    }
+    named = {name: scorer.rated_runs for name, scorer in config.scorers.items() if name in used}
     known = {BASE, *BASELINES, *config.external_predictions}
     if any(run not in known for runs in named.values() for run in runs):
         known |= {evaluation.run for evaluation in expand_evaluations(config)}

@@ -10,7 +10,6 @@ from loragrid.config.root import Config
 from loragrid.planning.history import Recorded
 from loragrid.planning.jobs import Job
 from loragrid.planning.workload import Work
-from loragrid.scoring.settings import JudgeScorer
 
 FLOPS = 4e10
 """First guess of a processor's speed: floating-point operations a second in each thread, in large float32 products with AVX2."""
@@ -91,8 +90,8 @@ def _by_recorded_mean(
     if chosen := [record for record in same_group if record.base_model == base_model] or same_group:
         return Estimate(fmean(record.seconds for record in chosen), "recorded", len(chosen))
     scorer = config.scorers.get(speed_group) if rule == "score" else None
-    if isinstance(scorer, JudgeScorer):
-        return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.concurrency, "first guess", 0)
+    if scorer is not None and scorer.requests:
+        return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.requests.at_once, "first guess", 0)
     return Estimate(SECONDS.get(rule, FEW_SECONDS), "first guess", 0)
 
 
@@ -137,8 +136,7 @@ def cost_of(config: Config, job: Job, work: Work, seconds: float) -> float:
     """What a job costs by the configured prices: of a judge by its tokens, of a base model by time and tokens of its trainings and predictions."""
     price = None
     if job.rule == "score":
-        scorer = config.scorers[job.wildcards["scorer"]]
-        price = scorer.price if isinstance(scorer, JudgeScorer) else None
+        price = config.scorers[job.wildcards["scorer"]].token_price
     elif job.rule in OPERATIONS:
         price = config.models[job.wildcards["base_model"]].price
     if price is None:

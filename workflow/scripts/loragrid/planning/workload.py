@@ -16,8 +16,7 @@ from loragrid.layout import SCORE, Dataset, Evaluation, Run
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
 from loragrid.planning.jobs import Job
 from loragrid.planning.lengths import CHARACTERS_PER_TOKEN, Lengths, LengthsOf, mean, split_lengths
-from loragrid.scoring.rubrics import read_rubric
-from loragrid.scoring.settings import JudgeScorer
+from loragrid.scoring.scorer import Requests
 from loragrid.training.settings import Training
 
 FIRST_JUDGEMENT = 150
@@ -60,10 +59,10 @@ def workload(config: Config, jobs: Iterable[Job], history: Iterable[Recorded]) -
             asked = Evaluation.from_wildcards(job.wildcards)
             return Work() if takes_over(grid, asked) else prediction_work(config, asked, lengths, recorded)
         if job.rule == "score":
-            scorer = config.scorers[job.wildcards["scorer"]]
-            if isinstance(scorer, JudgeScorer):
+            requests = config.scorers[job.wildcards["scorer"]].requests
+            if requests is not None:
                 scored = Evaluation.from_wildcards(job.wildcards)
-                return judge_work(config, scorer, scored, lengths, usage(job.wildcards["scorer"]))
+                return judge_work(config, requests, scored, lengths, usage(job.wildcards["scorer"]))
         return Work()
 
     return [work_of(job) for job in jobs], basis
@@ -159,22 +158,20 @@ def asked_examples(config: Config, task: str, test: Lengths) -> int:
     return min(config.tasks[task].subset or test.examples, test.examples)
 
 
-def judge_work(
-    config: Config, judge: JudgeScorer, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None
-) -> Work:
+def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None) -> Work:
     """Requests to a judge for the answers in one file, and their tokens, at most: it is asked nothing twice.
 
     Args:
+        judge: what is asked of it for an answer.
         used: mean tokens of a recorded request and of its answer.
     """
     test = lengths(scored.base_model, scored.task, scored.sample_type, "test")
-    rubric = read_rubric(judge.rubric)
     samples = 1
     if scored.base_model in config.models:
         samples = config.decoding(scored.decoding, scored.task, scored.base_model)["samples"]
     per_example = test.prompts_per_example if config.tasks[scored.task].answers == "each" else 1
-    requests = asked_examples(config, scored.task, test) * per_example * samples * (2 if rubric.pairwise else 1)
-    of_rubric = (len(rubric.prompt) + len(rubric.system or "")) / CHARACTERS_PER_TOKEN
+    requests = asked_examples(config, scored.task, test) * per_example * samples * judge.per_answer
+    of_rubric = judge.own_characters / CHARACTERS_PER_TOKEN
     prompt, new = used or (
         of_rubric + mean(test.prompts) + 2 * mean(test.answers),
         min(FIRST_JUDGEMENT, judge.max_new_tokens),

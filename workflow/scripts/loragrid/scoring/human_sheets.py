@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from loragrid.data.splitting import by_hash
 from loragrid.errors import UserError
-from loragrid.layout import Evaluation
-from loragrid.records import Example, content_hash
+from loragrid.layout import Dataset, Evaluation
+from loragrid.records import Example, Prediction, content_hash, read_records
 from loragrid.runtime.spreadsheets import fitted, set_text, write_csv, write_workbook
-from loragrid.scoring.protocol import Item
+from loragrid.scoring.protocol import Item, items_of
 from loragrid.sections import Name, Section
 
 if TYPE_CHECKING:
@@ -63,32 +63,32 @@ def row_id(evaluation: str, seed: int, item: Item) -> str:
     return f"{seal(evaluation, seed)}_{content_hash(evaluation, str(seed), item.id, str(item.part), item.prediction)}"
 
 
-def choose(name: str, settings: HumanEvaluation, known: Iterable[Evaluation]) -> list[Evaluation]:
+def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluation]) -> list[Evaluation]:
     """The predictions whose answers are rated.
 
     Args:
         name: of the human evaluation.
-        known: the predictions of the grid and those made elsewhere.
+        predictions: those of the grid and those made elsewhere.
 
     Raises:
         UserError: naming the key that chooses none, and what is known.
     """
-    found = list(known)
+    chosen = list(predictions)
     keys: tuple[tuple[str, list[str] | None, Callable[[Evaluation], str]], ...] = (
-        ("tasks", settings.tasks, lambda one: one.task),
-        ("sample_types", settings.sample_types, lambda one: one.sample_type),
-        ("base_models", settings.base_models, lambda one: one.base_model),
-        ("runs", settings.runs, lambda one: one.run + one.variant),
+        ("tasks", settings.tasks, lambda evaluation: evaluation.task),
+        ("sample_types", settings.sample_types, lambda evaluation: evaluation.sample_type),
+        ("base_models", settings.base_models, lambda evaluation: evaluation.base_model),
+        ("runs", settings.runs, lambda evaluation: evaluation.run + evaluation.variant),
     )
     for key, wanted, value in keys:
-        there = dict.fromkeys(map(value, found))
-        if absent := [one for one in wanted or () if one not in there]:
+        there = dict.fromkeys(map(value, chosen))
+        if absent := [own for own in wanted or () if own not in there]:
             raise UserError(
                 f"human_evaluations.{name}.{key}: there are no predictions of {', '.join(map(repr, absent))} among those that the keys before it "
                 f"choose; known: {', '.join(there) or 'none'}."
             )
-        found = [one for one in found if wanted is None or value(one) in wanted]
-    return found
+        chosen = [evaluation for evaluation in chosen if wanted is None or value(evaluation) in wanted]
+    return chosen
 
 
 def share_out(name: str, settings: HumanEvaluation, data: Iterable[Iterable[Example]]) -> dict[str, set[str]]:
@@ -125,6 +125,27 @@ def sheet_rows(name: str, settings: HumanEvaluation, annotator: str, items: Iter
             question = "\n\n".join(filter(None, [item.instruction, item.input]))
             rows[id_] = SheetRow(id_, question, "\n\n".join(item.references), item.prediction)
     return sorted(rows.values(), key=lambda row: content_hash(annotator, row.id))
+
+
+def rows_of_annotator(
+    name: str, settings: HumanEvaluation, annotator: str, predictions: Iterable[str], tests: Iterable[str]
+) -> list[SheetRow]:
+    """The rows of an annotator's sheet.
+
+    Args:
+        name: of the human evaluation.
+        predictions: the files whose answers are rated.
+        tests: the test sets that they answer.
+    """
+    examples = {Dataset.of(path): {example.id: example for example in read_records(path, Example)} for path in tests}
+    items: list[Item] = []
+    predicted: dict[Dataset, set[str]] = {dataset: set() for dataset in examples}
+    for path in predictions:
+        dataset, answers = Evaluation.of_predictions(path).dataset, read_records(path, Prediction)
+        predicted[dataset].update(prediction.id for prediction in answers)
+        items += [item for of_prediction in items_of(answers, examples=examples[dataset]) for item in of_prediction]
+    rated = [[example for id_, example in examples[dataset].items() if id_ in ids] for dataset, ids in predicted.items()]
+    return sheet_rows(name, settings, annotator, items, share_out(name, settings, rated)[annotator])
 
 
 def columns(settings: HumanEvaluation) -> list[str]:
@@ -245,3 +266,11 @@ class HumanEvaluation(Section):
         if len(set(self.annotators)) < len(self.annotators):
             raise ValueError("an annotator is listed twice")
         return self
+
+
+class SheetSettings(Section):
+    """The parameters of the rule `human_sheet`."""
+
+    evaluation: HumanEvaluation
+    version: int = 1
+    """Of the stage."""

@@ -1,69 +1,114 @@
-"""What a score job does: the outcomes of all answers of one prediction file."""
+"""What a score job does: the rows of scores of one prediction file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from loragrid.records import Prediction
+from loragrid.layout import SCORE_STATES
+from loragrid.records import Example, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
-from loragrid.runtime.job import versions
+from loragrid.runtime.job import log, versions
+from loragrid.runtime.model_folders import whole_folder
 from loragrid.runtime.states import describe_state
-from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.registry import SLOW_TO_START, make_model_scorer, make_scorer
-from loragrid.scoring.settings import Scorer, decisive_settings, scorer_files
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, items_of, score_rows
+from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.scoring.settings import ScoreSettings
 from loragrid.scoring.store import scored_once
 
 
-def score_items(
+class ScoredFiles(NamedTuple):
+    """The files that a score job reads; those that its scorer does not read are None."""
+
+    place: str
+    """Of the predictions, below `results/predictions` and without an ending."""
+    predictions: str
+    test: str | None = None
+    model: str | None = None
+    """A file in the folder of the model that the scorer loads."""
+    base: str | None = None
+    """Predictions of the base model."""
+
+
+class Machine(NamedTuple):
+    """What a job may use."""
+
+    resources: Mapping[str, Any]
+    threads: int
+
+
+def score_file(
     name: str,
-    settings: Scorer,
-    items: Sequence[Item],
+    scorer: ScorerSettings,
+    told: ScoreSettings,
+    files: ScoredFiles,
     waiting: Callable[[], Iterable[Item]],
-    model_folder: Path | None,
-    base: Sequence[Prediction] | None,
-    human_evaluation: Mapping[str, Any] | None,
-    version: int,
-    resources: Mapping[str, Any],
-    threads: int,
-) -> Sequence[Outcome]:
-    """The outcomes of all items.
+    machine: Machine,
+) -> list[Score]:
+    """The rows of scores of a prediction file.
 
     Args:
         name: of the scorer in the configuration.
         waiting: answers in other files that wait for the same scorer.
-        model_folder: where the model is that the scorer loads.
-        base: what the base model answers, for scorers that compare with it.
-        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
-        version: of the stage.
-        resources, threads: of the job.
     """
-    if model_folder is None and settings.type not in SLOW_TO_START:
-        return make_scorer(name, settings, base, human_evaluation)(items)
+    examples = {example.id: example for example in read_records(files.test, Example)} if files.test else None
+    items = items_of(read_records(files.predictions, Prediction), files.place, examples)
+    inputs = ScorerInputs(
+        name,
+        model_folder=whole_folder(files.model) if files.model else None,
+        base=read_records(files.base, Prediction) if files.base else None,
+        human_evaluation=told.human_evaluation,
+    )
+    outcomes = score_items(
+        scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
+    )
+    rows = list(score_rows(name, told.metrics, items, outcomes))
+    log.info("%d answers scored", len(outcomes))
+    return rows
 
-    scorer: ScorerFunction | None = None
 
-    def start(items: Sequence[Item]) -> Sequence[Outcome]:
-        nonlocal scorer
-        if model_folder is None:
-            scorer = scorer or make_scorer(name, settings, base, human_evaluation)
-            return scorer(items)
-        if scorer is None:
-            # To import torch takes seconds.
-            import torch
+def score_items(
+    scorer: ScorerSettings,
+    inputs: ScorerInputs,
+    items: Sequence[Item],
+    waiting: Callable[[], Iterable[Item]],
+    version: int,
+    machine: Machine,
+) -> Sequence[Outcome]:
+    """The outcomes of all items; those of a scorer that starts slowly are kept.
 
-            from loragrid.runtime.gpu_leases import lease_gpus
+    Args:
+        waiting: answers in other files that wait for the same scorer.
+        version: of the stage.
+    """
+    if not scorer.starts_slowly:
+        return scorer.build(inputs)(items)
+    store = store_of(scorer, inputs.model_folder, version)
+    describe_state(store, {"settings": scorer.decisive_settings()})
+    return scored_once(items, waiting, started_when_needed(scorer, inputs, machine), store)
 
-            lease_gpus(resources)
-            torch.set_num_threads(threads)
-            scorer = make_model_scorer(settings, model_folder)
-        return [rounded(outcome) for outcome in scorer(items)]
 
-    store = store_of(settings, model_folder, version)
-    describe_state(store, {"settings": decisive_settings(settings)})
-    return scored_once(items, waiting, start, store)
+def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: Machine) -> ScorerFunction:
+    """The function of a scorer that is built when it is first called."""
+
+    @cache
+    def built() -> ScorerFunction:
+        if inputs.model_folder is None:
+            return scorer.build(inputs)
+        # To import torch takes seconds.
+        import torch
+
+        from loragrid.runtime.gpu_leases import lease_gpus
+
+        lease_gpus(machine.resources)
+        torch.set_num_threads(machine.threads)
+        score = scorer.build(inputs)
+        return lambda items: [rounded(outcome) for outcome in score(items)]
+
+    return lambda items: built()(items)
 
 
 def rounded(outcome: Outcome) -> Outcome:
@@ -73,10 +118,9 @@ def rounded(outcome: Outcome) -> Outcome:
     return outcome._replace(metrics={name: float(f"{value:.6g}") for name, value in outcome.metrics.items()})
 
 
-def store_of(settings: Scorer, model_folder: Path | None, version: int) -> Path:
-    """Where the values of a scorer are kept that is slow to start."""
+def store_of(scorer: ScorerSettings, model_folder: Path | None, version: int) -> Path:
+    """Where the values of a scorer are kept that starts slowly."""
     model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
-    files = {key: file_sha256(path) for key, path in scorer_files(settings).items()}
-    packages = versions("torch", "transformers", "sentence-transformers") if model_folder else versions("rouge-score")
-    identity = [decisive_settings(settings), model, files, packages, version]
-    return Path("results/.state/scores") / f"{settings.type}-{fingerprint(identity)[:32]}.jsonl"
+    files = {key: file_sha256(path) for key, path in scorer.files().items()}
+    identity = [scorer.decisive_settings(), model, files, versions(*scorer.packages), version]
+    return Path(SCORE_STATES) / f"{scorer.type}-{fingerprint(identity)[:32]}.jsonl"

@@ -22,8 +22,8 @@ class Item(NamedTuple):
     """Of the test example, as are the next two; empty for scorers that do not read the examples."""
     input: str = ""
     metadata: Mapping[str, str] = {}
-    model: str = ""
-    """The prediction's place below `results/predictions`, without its ending."""
+    place: str = ""
+    """Of the prediction file, below `results/predictions` and without its ending."""
     sample: int = 0
     part: int = 0
     """Which of an example's several prompts."""
@@ -34,7 +34,7 @@ class Scored(NamedTuple):
 
     metrics: Mapping[str, float]
     detail: str | None = None
-    """What it found in the answer, for the reader: a label, a verdict, a judge's words."""
+    """What it has read in the answer, for the reader: a label, a verdict, a judge's words."""
     parts: Mapping[str, float] = {}
     """Counts from which a metric over all examples is made, or the ratings of each annotator, as `criterion/annotator/row of the sheet`."""
     usage: Mapping[str, int] = {}
@@ -67,21 +67,21 @@ def each(score_one: Callable[[str, str], Mapping[str, float]]) -> ScorerFunction
 def best_of(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """For several references, the highest value of each metric."""
     best: dict[str, float] = {}
-    for one in metrics:
-        best = {name: max(value, best.get(name, value)) for name, value in one.items()}
+    for of_reference in metrics:
+        best = {name: max(value, best.get(name, value)) for name, value in of_reference.items()}
     return best
 
 
 def items_of(
-    predictions: Iterable[Prediction], model: str = "", examples: Mapping[str, Example] | None = None
+    predictions: Iterable[Prediction], place: str = "", examples: Mapping[str, Example] | None = None
 ) -> list[list[Item]]:
     """For each prediction the answers to score: one for each prompt that has a reference of its own; joined answers are one.
 
     Args:
-        model: the place of the prediction file below `results/predictions`, without its ending.
+        place: of the prediction file, as in `Item`.
         examples: the test examples by id, for scorers that read them.
     """
-    found = []
+    answers = []
     for prediction in predictions:
         parts = prediction.parts
         if prediction.answers == "joined":
@@ -95,7 +95,7 @@ def items_of(
         if example is not None:
             inputs = [part.input for part in example.parts]
             inputs = ["\n".join(inputs)] if prediction.answers == "joined" else inputs
-        found.append(
+        answers.append(
             [
                 Item(
                     id=prediction.id,
@@ -105,14 +105,14 @@ def items_of(
                     instruction=example.instruction if example else "",
                     input=input_,
                     metadata=example.metadata if example else {},
-                    model=model,
+                    place=place,
                     sample=prediction.sample,
                     part=i,
                 )
                 for i, (part, input_) in enumerate(zip(parts, inputs, strict=True))
             ]
         )
-    return found
+    return answers
 
 
 def score_rows(
@@ -129,11 +129,11 @@ def score_rows(
     """
     following = iter(outcomes)
     for of_prediction in items:
-        found = [outcome for outcome in (next(following) for _ in of_prediction) if outcome is not None]
-        if not found:
+        own = [outcome for outcome in (next(following) for _ in of_prediction) if outcome is not None]
+        if not own:
             continue
-        failure = next((outcome for outcome in found if isinstance(outcome, Failed)), None)
-        scored = [outcome for outcome in found if isinstance(outcome, Scored)]
+        failure = next((outcome for outcome in own if isinstance(outcome, Failed)), None)
+        scored = [outcome for outcome in own if isinstance(outcome, Scored)]
         given = [metric for metric in metrics if failure or any(metric not in outcome.left_out for outcome in scored)]
         for i, metric in enumerate(given):
             values = [outcome.metrics.get(metric, math.nan) for outcome in scored if metric not in outcome.left_out]
@@ -147,16 +147,16 @@ def score_rows(
                 value=value if math.isfinite(value) else None,
                 status="ok" if math.isfinite(value) else f"failed: {reason}",
                 # Once for all metrics is enough.
-                detail=None if i else "\n".join(outcome.detail for outcome in found if outcome.detail is not None) or None,
+                detail=None if i else "\n".join(outcome.detail for outcome in own if outcome.detail is not None) or None,
                 parts={} if i else add_up(outcome.parts for outcome in scored),
-                usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in found).items()},
+                usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in own).items()},
             )
 
 
 def add_up(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The sums of counts, by their names."""
     total: dict[str, float] = {}
-    for one in counts:
-        for key, value in one.items():
+    for of_example in counts:
+        for key, value in of_example.items():
             total[key] = total.get(key, 0) + value
     return total

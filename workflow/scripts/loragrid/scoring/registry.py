@@ -1,149 +1,72 @@
-"""The registry of scorers: what each type of configuration entry stands for."""
+"""All scorers: the classes in the files of `scoring/scorers`, and what a configuration may say of one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from inspect import isabstract
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from loragrid.records import Prediction
-from loragrid.scoring.protocol import ScorerFunction, items_of
-from loragrid.scoring.settings import (
-    BertScoreScorer,
-    BleuScorer,
-    ChrfScorer,
-    CustomScorer,
-    EvaluateScorer,
-    ExactMatchScorer,
-    HumanScorer,
-    JudgeScorer,
-    LabelScorer,
-    LengthScorer,
-    NumberScorer,
-    PerplexityScorer,
-    RatingsScorer,
-    RefusalScorer,
-    RewardScorer,
-    RougeScorer,
-    SbertScorer,
-    Scorer,
-    SpansScorer,
-    SquadScorer,
-    TokenF1Scorer,
-    TrueFalseScorer,
-)
+from pydantic import Field, TypeAdapter
 
-READ_EXAMPLES = ("reward", "judge", "custom", "spans", "ratings")
-"""Types that read the test examples too."""
+from loragrid.scoring import scorers
+from loragrid.scoring.scorer import ScorerSettings
+from loragrid.sections import entry_of
 
 
-SLOW_TO_START = ("rouge",)
-"""Types whose values are kept although they load no model: to import their library takes longer than to score a file."""
+def _find_scorers() -> dict[str, type[ScorerSettings]]:
+    """The scorers in the files of the package, by their types."""
+    by_type: dict[str, type[ScorerSettings]] = {}
+    for file in pkgutil.iter_modules(scorers.__path__, f"{scorers.__name__}."):
+        for value in vars(importlib.import_module(file.name)).values():
+            if not isinstance(value, type) or not issubclass(value, ScorerSettings):
+                continue
+            # A file may import what the scorers of another one are made of.
+            if value.__module__ == file.name and not isabstract(value):
+                [type_] = get_args(value.model_fields["type"].annotation)
+                assert type_ not in by_type, f"two scorers have the type '{type_}'"
+                by_type[type_] = value
+    return by_type
 
 
-def make_scorer(
-    name: str, settings: Scorer, base: Sequence[Prediction] | None, human_evaluation: Mapping[str, Any] | None
-) -> ScorerFunction:
-    """The scorer that a configuration entry describes, of those that load no model.
+SCORERS = _find_scorers()
+"""The class of each scorer by its type."""
+
+
+if TYPE_CHECKING:
+    Scorer = ScorerSettings
+else:
+    Scorer = Annotated[reduce(or_, SCORERS.values()), Field(discriminator="type")]
+
+
+def parse_scorer(values: Mapping[str, Any]) -> ScorerSettings:
+    """A scorer from its configuration."""
+    scorer: ScorerSettings = TypeAdapter(Scorer).validate_python(values)
+    return scorer
+
+
+def scorer_of(raw: Mapping[str, Any], name: str) -> ScorerSettings:
+    """All settings of a scorer, from the configuration as YAML gave it: those that decide on scores, and those that are no parameters of a rule."""
+    return parse_scorer(entry_of(raw, "scorers", name))
+
+
+def has_corpus_metrics(scorer_type: str) -> bool:
+    """Whether a type of scorer gives metrics over all examples together."""
+    return bool(SCORERS[scorer_type].corpus_metrics)
+
+
+def corpus_metrics(scorer_type: str, sums: Mapping[str, float]) -> dict[str, float]:
+    """The metrics over all examples together that a type of scorer gives.
 
     Args:
-        name: of the scorer in the configuration.
-        base: what the base model answers, for scorers that compare with it.
-        human_evaluation: its `seed` and the values of its `criteria`, for scorers that read its sheets.
+        sums: of the `parts` of all examples; without any, each metric is NaN.
     """
-    match settings:
-        case RougeScorer():
-            from loragrid.scoring.overlap import rouge
-
-            return rouge(settings.stemmer, settings.tokenizer, settings.split_sentences)
-        case BleuScorer():
-            from loragrid.scoring.overlap import bleu
-
-            return bleu(settings.tokenize, settings.lowercase)
-        case ChrfScorer():
-            from loragrid.scoring.overlap import chrf
-
-            return chrf(settings.word_order)
-        case ExactMatchScorer():
-            from loragrid.scoring.overlap import exact_match
-
-            return exact_match(settings.normalise)
-        case SquadScorer():
-            from loragrid.scoring.overlap import squad
-
-            return squad
-        case TokenF1Scorer():
-            from loragrid.scoring.overlap import token_f1
-
-            return token_f1
-        case LabelScorer():
-            from loragrid.scoring.labels import label
-
-            return label(settings.labels, settings.read)
-        case TrueFalseScorer():
-            from loragrid.scoring.labels import true_false
-
-            return true_false(settings.cut)
-        case RefusalScorer():
-            from loragrid.scoring.refusal import refusal
-
-            return refusal(settings.phrases)
-        case NumberScorer():
-            from loragrid.scoring.numbers import number
-
-            return number(settings.read, settings.tolerance)
-        case LengthScorer():
-            from loragrid.scoring.numbers import length
-
-            return length
-        case SpansScorer():
-            from loragrid.scoring.spans import spans
-
-            return spans(settings.format, settings.case)
-        case JudgeScorer():
-            from loragrid.scoring.judge import judge, judge_store, place_of
-
-            answers = None
-            if base is not None:
-                answers = {place_of(item): item.prediction for of_prediction in items_of(base) for item in of_prediction}
-            return judge(name, settings, answers, judge_store(settings))
-        case EvaluateScorer():
-            from loragrid.scoring.hf_evaluate import evaluate_metric
-
-            return evaluate_metric(settings)
-        case CustomScorer():
-            from loragrid.scoring.custom import custom
-
-            return custom(settings.function, settings.metrics, settings.arguments)
-        case HumanScorer() if human_evaluation is not None:
-            from loragrid.scoring.human import human
-
-            return human(settings.evaluation, **human_evaluation, sheets=settings.sheets)
-        case RatingsScorer():
-            from loragrid.scoring.human import ratings
-
-            return ratings(settings.file, settings.criteria, settings.runs)
-    raise NotImplementedError(settings.type)
+    return SCORERS[scorer_type].over_all(sums)
 
 
-def make_model_scorer(settings: Scorer, model_folder: Path) -> ScorerFunction:
-    """The scorer that a configuration entry describes, of those that load a model."""
-    match settings:
-        case SbertScorer():
-            from loragrid.scoring.embeddings import sbert
-
-            return sbert(model_folder)
-        case BertScoreScorer():
-            from loragrid.scoring.embeddings import bertscore, read_baseline
-
-            baseline = read_baseline(settings.baseline, settings.layer) if settings.baseline else None
-            return bertscore(model_folder, settings.layer, baseline)
-        case RewardScorer():
-            from loragrid.scoring.models import reward
-
-            return reward(model_folder, settings.label)
-        case PerplexityScorer():
-            from loragrid.scoring.models import perplexity
-
-            return perplexity(model_folder, settings.dtype)
-    raise NotImplementedError(settings.type)
+def label_of_task(scorers: Iterable[ScorerSettings]) -> Callable[[str], str]:
+    """What of an output counts as its label, by the first scorer that reads labels; without one, all of it."""
+    return next((scorer.label_reader() for scorer in scorers if scorer.reads_labels), str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
@@ -158,6 +159,12 @@ def shortened(text: str, length: int = 60) -> str:
     """The beginning of a text on one line."""
     text = " ".join(text[: 10 * length].split())
     return text if len(text) <= length else text[:length] + "…"
+
+
+def normalise_answer(text: str) -> str:
+    """Lower case without punctuation, articles and extra white space (Rajpurkar et al. 2016, SQuAD)."""
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return normalise_space(re.sub(r"\b(a|an|the)\b", " ", text))
 
 
 def normalise_space(text: str) -> str:

@@ -11,13 +11,11 @@ from loragrid.data.sources import DataSource
 from loragrid.data.tasks import LEARNING_BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.jobs.lookups import Wildcards, data_source, is_full, mix_of, pretrained, run_of, tasks_of_mix, trained_run
-from loragrid.grid.jobs.wanted import base_evaluation, compares_with_base, model_outputs, scorers_of
+from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Dataset, Evaluation, Run
 from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
-from loragrid.scoring.registry import READ_EXAMPLES
-from loragrid.scoring.settings import model_of, scorer_files
 from loragrid.training.settings import ContinuedTraining
 
 
@@ -148,14 +146,14 @@ def score(grid: Grid, wildcards: Wildcards) -> Inputs:
     scorer = grid.config.scorers[wildcards["scorer"]]
     evaluation = Evaluation.from_wildcards(wildcards)
     inputs: Inputs = {"predictions": layout.PREDICT.path("predictions", wildcards)}
-    if name := model_of(scorer):
+    if name := scorer.model_name:
         inputs["model"] = layout.IMPORT_MODEL.path("config", {"base_model": name})
         inputs |= _all_files(grid, name)
-    if scorer.type in READ_EXAMPLES:
+    if scorer.reads_examples:
         inputs |= _dataset(wildcards, "test")
-    if compares_with_base(scorer) and (base := base_evaluation(grid, evaluation)):
+    if scorer.compares_with_base and (base := base_evaluation(grid, evaluation)):
         inputs["base"] = layout.PREDICT.path("predictions", base.wildcards)
-    if paths := [Path(path) for path in scorer_files(scorer).values()]:
+    if paths := [Path(path) for path in scorer.files().values()]:
         files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
         inputs["files"] = [UserFile(file) for file in files]
     return inputs

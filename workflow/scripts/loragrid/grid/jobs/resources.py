@@ -6,13 +6,12 @@ from typing import Any
 
 from loragrid.config.root import Config
 from loragrid.grid.jobs.lookups import Wildcards, answered_by_server, pretrained
-from loragrid.scoring.settings import is_light, model_of
 
 
 def loaded_model(config: Config, wildcards: Wildcards) -> str | None:
     """The name of the model that a job loads: of its scorer or its prompting, if it has one, else the base model."""
     if "scorer" in wildcards.keys():  # noqa: SIM118 - Snakemake's wildcards are a list of values
-        return model_of(config.scorers[wildcards["scorer"]])
+        return config.scorers[wildcards["scorer"]].model_name
     if "prompting" in wildcards.keys():  # noqa: SIM118
         return config.prompting(wildcards["prompting"]).needed_encoder
     return wildcards["base_model"]
@@ -31,4 +30,4 @@ def computes_here(config: Config, model: str | None, stage: str) -> bool:
 
 def is_light_score(config: Config, wildcards: Wildcards) -> bool:
     """Whether a score job takes seconds."""
-    return is_light(config.scorers[wildcards["scorer"]])
+    return config.scorers[wildcards["scorer"]].is_light

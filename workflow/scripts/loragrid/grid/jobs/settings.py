@@ -17,7 +17,8 @@ from loragrid.grid.jobs.inputs import scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
 from loragrid.grid.runs import Grid
 from loragrid.layout import Evaluation, Run
-from loragrid.scoring.settings import HumanScorer, JudgeScorer, Kind, decisive_settings, kind_of
+from loragrid.scoring.scorer import ScorerFacts
+from loragrid.scoring.settings import ScoreSettings
 
 Settings = Mapping[str, Any]
 
@@ -120,7 +121,7 @@ def predict_baseline(grid: Grid, wildcards: Wildcards) -> Settings:
     scorers = [grid.config.scorers[name] for name in task.scorers] if wildcards["run"] == "majority" else []
     return {
         "rule": task.rule if wildcards["run"] == "rule" else None,
-        "label_scorers": [scorer.model_dump() for scorer in scorers if scorer.type in ("label", "true_false")][:1],
+        "label_scorers": [scorer.model_dump() for scorer in scorers if scorer.reads_labels][:1],
         "subset": task.subset,
     }
 
@@ -137,9 +138,7 @@ def check(grid: Grid, wildcards: Wildcards) -> Settings:
 
 def score(grid: Grid, wildcards: Wildcards) -> Settings:
     """All that decides what a scorer says, and the metrics that it gives for each example."""
-    config, name = grid.config, wildcards["scorer"]
-    settings = decisive_settings(config.scorers[name]) | config.human_evaluation_of(name)
-    return {"scorer": settings, "metrics": config.metrics_of(name)}
+    return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations).model_dump()
 
 
 def describe_model(grid: Grid, wildcards: Wildcards) -> Settings:
@@ -147,10 +146,10 @@ def describe_model(grid: Grid, wildcards: Wildcards) -> Settings:
     return {"source": _source(grid.config, wildcards["base_model"])}
 
 
-def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, Kind]:
+def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, ScorerFacts]:
     """What is to be known of the scorers of a run, by name."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
-    return {name: kind_of(grid.config.scorers[name]) for name in scorers}
+    return {name: grid.config.scorers[name].facts() for name in scorers}
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards) -> Settings:
@@ -175,17 +174,16 @@ def analyse(grid: Grid) -> Settings:
     """What the tables need to know of the configuration beside the results."""
     config = grid.config
     scorers = {name: config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers}
-    judges = {name: scorer for name, scorer in scorers.items() if isinstance(scorer, JudgeScorer)}
-    rated = {name: scorer for name, scorer in scorers.items() if isinstance(scorer, HumanScorer)}
+    rated = {name: scorer.human_evaluation for name, scorer in scorers.items() if scorer.human_evaluation}
     return {
         "metric": config.main_metric,
         "prices": {name: model.price.model_dump() for name, model in config.models.items() if model.price},
-        "judge_prices": {name: scorer.price.model_dump() for name, scorer in judges.items() if scorer.price},
-        "kinds": {name: kind_of(scorer) for name, scorer in scorers.items()},
+        "judge_prices": {name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
+        "kinds": {name: scorer.facts() for name, scorer in scorers.items()},
         "group_by": {task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
         "levels": {
-            name: {key: criterion.level for key, criterion in config.human_evaluations[scorer.evaluation].criteria.items()}
-            for name, scorer in rated.items()
+            name: {key: criterion.level for key, criterion in config.human_evaluations[evaluation].criteria.items()}
+            for name, evaluation in rated.items()
         },
     }
 

@@ -9,8 +9,7 @@ from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_o
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, BASELINE, Dataset, Evaluation, Files
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.scoring.rubrics import read_rubric
-from loragrid.scoring.settings import JudgeScorer, Scorer, model_of
+from loragrid.scoring.scorer import ScorerSettings
 
 Jobs = list[Mapping[str, str]]
 """The wildcards of jobs of one rule."""
@@ -142,7 +141,7 @@ def needed_models(grid: Grid) -> list[str]:
     config = grid.config
     scorers = [config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers]
     promptings = [config.prompting(evaluation.prompting) for evaluation in grid.evaluations]
-    needed = [*map(model_of, scorers), *(prompting.needed_encoder for prompting in promptings)]
+    needed = [*(scorer.model_name for scorer in scorers), *(prompting.needed_encoder for prompting in promptings)]
     return list(dict.fromkeys(filter(None, needed)))
 
 
@@ -152,17 +151,10 @@ def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:
     return [name for name in config.tasks[evaluation.task].scorers if is_scored(grid, config.scorers[name], evaluation)]
 
 
-def is_scored(grid: Grid, scorer: Scorer, evaluation: Evaluation) -> bool:
+def is_scored(grid: Grid, scorer: ScorerSettings, evaluation: Evaluation) -> bool:
     """Whether a scorer scores predictions: a judge may leave out baselines, or need answers of the base model to compare with."""
-    if not isinstance(scorer, JudgeScorer):
-        return True
-    left_out = evaluation.base_model == BASELINE and not scorer.baselines
-    return not left_out and (not compares_with_base(scorer) or base_evaluation(grid, evaluation) is not None)
-
-
-def compares_with_base(scorer: Scorer) -> bool:
-    """Whether a scorer is a judge that compares answers with those of the base model."""
-    return isinstance(scorer, JudgeScorer) and scorer.against == "base" and read_rubric(scorer.rubric).pairwise
+    left_out = evaluation.base_model == BASELINE and not scorer.scores_baselines
+    return not left_out and (not scorer.compares_with_base or base_evaluation(grid, evaluation) is not None)
 
 
 def base_evaluation(grid: Grid, evaluation: Evaluation) -> Evaluation | None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from loragrid.config.root import Config
 from loragrid.layout import PARTIAL, PLAN, PLAN_TABLE, PRUNABLE, PRUNABLE_PATHS, RESULTS
 from loragrid.runtime.files import fingerprint
-from loragrid.scoring.settings import JudgeScorer, decisive_settings
 
 UNDECLARED_FILES, UNDECLARED_FOLDERS = (PRUNABLE, PRUNABLE_PATHS, PLAN_TABLE, PLAN), (PARTIAL,)
 """What target rules write without declaring it."""
@@ -45,8 +44,6 @@ class InUse(NamedTuple):
 
 def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     """What a configuration asks for or can use, with the files that it names itself."""
-    from loragrid.scoring.judge import judge_store
-
     files, folders = set(UNDECLARED_FILES), set(UNDECLARED_FOLDERS)
     for rule in made:
         for pattern, _ in (*rule.files, *rule.logs):
@@ -57,8 +54,8 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
     return InUse(
         frozenset(files),
         frozenset(folders | set(named_results(config.model_dump()))),
-        frozenset(judge_store(scorer).stem for scorer in scorers if isinstance(scorer, JudgeScorer)),
-        frozenset(fingerprint(decisive_settings(scorer)) for scorer in scorers),
+        frozenset(scorer.judgements.stem for scorer in scorers if scorer.judgements),
+        frozenset(fingerprint(scorer.decisive_settings()) for scorer in scorers),
         frozenset(scorer.type for scorer in scorers),
     )
 

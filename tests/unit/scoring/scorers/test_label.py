@@ -1,0 +1,151 @@
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from answers import item, metrics
+from loragrid.scoring.protocol import Failed, add_up
+from loragrid.scoring.registry import corpus_metrics, parse_scorer
+from loragrid.scoring.scorers.label import label
+from loragrid.scoring.scorers.true_false import true_false
+from loragrid.text.labels import label_reader, mentions_of, verdict
+
+GENERICS = Path(__file__).parents[5] / "shared" / "data" / "generics"
+needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "expected"),
+    [
+        (["fresh", "rotten"], "I say Rotten, not fresh.", "rotten"),
+        (["fresh", "rotten"], "**FRESH**", "fresh"),
+        (["fresh", "rotten"], "_fresh_", "fresh"),
+        (["fresh", "rotten"], "refreshing rottenness", None),
+        (["fresh", "rotten"], "", None),
+        (["fresh", "not fresh"], "It is not \n fresh", "not fresh"),
+        (["fresh", "fresh fish"], "fresh fish", "fresh fish"),
+        ({"yes": ["positive", "👍"], "no": ["negative"]}, "A positive one", "yes"),
+        ({"yes": ["positive", "👍"], "no": ["negative"]}, "👍!", "yes"),
+        ({"yes": ["positive"], "no": ["negative"]}, "No.", "no"),
+        (["toxic", "neutral"], "non-toxic, so neutral", "neutral"),
+        (["t", "f"], "don't: f", "f"),
+        (["1", "2", "5"], "4.5 is 1", "1"),
+        (["1", "2", "5"], "1, maybe 2", "1"),
+        (["-1", "0", "1"], "I give -1", "-1"),
+        (["C", "C++"], "c++ it is", "C++"),
+        (["正面", "负面"], "这是负面的评价", "负面"),
+        (["सही", "गलत"], "यह गलत है", "गलत"),
+        (["सह", "गलत"], "सही", None),
+        (["STRASSE", "weg"], "Straße", "STRASSE"),
+    ],
+)
+def test_label_is_the_first_one_mentioned_as_a_whole_word(labels, text, expected):
+    assert label_reader(labels, "first")(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(" **Fresh**.\n", "fresh"), ("not  Fresh!", "not fresh"), ("It is fresh", None), ("", None), ("C++", "C++"), ("„C“", "C")],
+)
+def test_whole_answer_must_be_a_label_if_asked_to(text, expected):
+    assert label_reader(["fresh", "not fresh", "C", "C++"], "whole")(text) == expected
+
+
+def test_label_is_right_wrong_or_undecided():
+    outcomes = label(["a", "b"], "first")([item("A!", "a"), item("b", "a"), item("c", "a"), item("b", "a", "b")])
+    assert [(one.metrics["accuracy"], one.metrics["undecided"], one.detail) for one in outcomes] == [
+        (1, 0, "a"),
+        (0, 0, "b"),
+        (0, 1, "undecided"),
+        (1, 0, "b"),
+    ]
+
+
+def test_reference_without_a_label_is_a_failure():
+    [outcome] = label(["a", "b"], "first")([item("a", "neither\nof them")])
+    assert outcome == Failed("the reference has none of the labels: 'neither of them'")
+
+
+def test_macro_f1_is_that_of_sklearn():
+    from sklearn.metrics import f1_score
+
+    labels, random_ = ["x", "y/z", "rare", "unused"], random.Random(0)
+    references = [random_.choice(labels[:2]) for _ in range(200)]
+    predictions = [random_.choice([reference, reference, "x", "y/z", "undecided"]) for reference in references]
+    predictions[0] = "rare"
+    outcomes = label(labels, "first")([item(*pair) for pair in zip(predictions, references, strict=True)])
+    expected = f1_score(references, predictions, average="macro", labels=labels[:3], zero_division=0)
+    assert corpus_metrics("label", add_up(one.parts for one in outcomes)) == pytest.approx({"macro_f1": expected}, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (["A", "a"], "'a' stands for two labels, 'A' and 'a'"),
+        ({"a": ["x y"], "b": ["X  Y"]}, "'X  Y' stands for two labels, 'a' and 'b'"),
+        (["a", " "], "' ' of the label ' ' is empty"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_are_refused(labels, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        mentions_of(labels)
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_scorer({"type": "label", "labels": labels})
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "expected"),
+    [
+        ("True, it is.", True, "true"),
+        ("FALSE", True, "false"),
+        ("true false", True, "tie"),
+        ("", True, "tie"),
+        ("False. True, true.", True, "false"),
+        ("False. True, true.", False, "true"),
+        ("untrue", True, "true"),
+    ],
+)
+def test_verdict_is_what_occurs_more_often(text, cut, expected):
+    assert verdict(text, cut) == expected
+
+
+def test_tie_is_wrong_unless_the_reference_ties_too():
+    found = metrics(
+        true_false(True), item("Hm", "True"), item("Hm", "So so"), item("False", "So so"), item("true", "False", "True")
+    )
+    assert [(one["accuracy"], one["tie"]) for one in found] == [(0, 1), (1, 1), (0, 0), (1, 0)]
+
+
+def published(name):
+    """Query, answer and expected answer of each block of a file of outputs."""
+    text = (GENERICS / name).read_text(encoding="utf-8").replace("\n", "")
+    parts = re.split(r"<QUERY>|<MODEL OUTPUT>|<EXPECTED OUTPUT>", text)[1:]
+    return list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
+
+
+@needs_generics
+@pytest.mark.parametrize(
+    ("name", "cut", "right", "ties", "wrong"),
+    [
+        ("model6_outputs.txt", True, 834, 2, 8),
+        ("model6_outputs.txt", False, 820, None, None),
+        ("model3_outputs.txt", True, 419, 1, 0),
+        ("model3_outputs.txt", False, 416, 4, 0),
+    ],
+)
+def test_published_outputs_have_their_published_accuracy(name, cut, right, ties, wrong):
+    found = metrics(true_false(cut), *(item(answer, expected) for _, answer, expected in published(name)))
+    assert sum(one["accuracy"] for one in found) == right
+    if ties is not None:
+        assert sum(one["tie"] for one in found) == ties
+        assert sum(not one["accuracy"] and not one["tie"] for one in found) == wrong
+
+
+@needs_generics
+def test_published_outputs_have_their_accuracy_for_negatives_and_positives():
+    right = {True: [], False: []}
+    for query, answer, expected in published("model6_outputs.txt"):
+        [found] = metrics(true_false(True), item(answer, expected))
+        right[query.split()[0] in ("All", "Not")].append(found["accuracy"])
+    assert {negative: (sum(values), len(values)) for negative, values in right.items()} == {True: (523, 526), False: (311, 318)}

@@ -1,0 +1,99 @@
+"""What a judge is asked about an answer, and what is made of its judgements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from loragrid.errors import UserError
+from loragrid.runtime.files import fingerprint
+from loragrid.runtime.templates import fill_template
+from loragrid.scoring.judge_ledger import Judgement
+from loragrid.scoring.judge_replies import UnreadableError, form_in_words, read_scores, read_verdict
+from loragrid.scoring.protocol import Failed, Item, Outcome, Scored
+from loragrid.scoring.rubrics import FOLDER, Rubric, derive
+
+Against = Literal["reference", "base"]
+"""What a pairwise rubric compares an answer with."""
+
+
+Message = dict[str, str]
+
+
+QuestionKey = tuple[str, int, int]
+"""Example, sample and part."""
+
+
+def question_key(item: Item) -> QuestionKey:
+    """What an answer answers, whoever gave it."""
+    return item.id, item.sample, item.part
+
+
+def conversations_about(
+    rubric: Rubric, rubric_name: str, against: Against, item: Item, base: Mapping[QuestionKey, str] | None
+) -> list[list[Message]] | Outcome:
+    """The conversations that decide on an answer, or the outcome where there is nothing to ask.
+
+    Args:
+        base: what the base model answers; without it, comparisons with it say nothing.
+    """
+    row = {"instruction": item.instruction, "input": item.input, "metadata": item.metadata}
+    if not rubric.pairwise:
+        texts = {"reference": "\n".join(item.references), "references": list(item.references), "prediction": item.prediction}
+        return [conversation(rubric, rubric_name, row | texts)]
+    if against == "reference":
+        other: str | None = item.references[0]
+    elif base is None:
+        return None
+    else:
+        other = base.get(question_key(item))
+    if other is None:
+        return Failed("the base model has no answer to compare with")
+    if other == item.prediction:
+        return Scored({"win": 0.5}, "the same text")
+    orders = ((item.prediction, other), (other, item.prediction))
+    return [conversation(rubric, rubric_name, row | {"first": first, "second": second}) for first, second in orders]
+
+
+def conversation(rubric: Rubric, rubric_name: str, row: Mapping[str, Any]) -> list[Message]:
+    """The messages of a request."""
+    # A text would have to contain the hash of itself.
+    mark = fingerprint(row)[:12]
+    try:
+        prompt = fill_template(rubric.prompt, {**row, "mark": mark})
+    except UserError as error:
+        raise UserError(f"{FOLDER / rubric_name}.yaml: prompt: {error}") from None
+    system = [{"role": "system", "content": rubric.system}] if rubric.system else []
+    return [*system, {"role": "user", "content": f"{prompt.rstrip()}\n\n{form_in_words(rubric)}"}]
+
+
+def key_of(messages: Sequence[Message]) -> str:
+    """A hash of what is asked; all else that decides on the answer is in the store's name."""
+    return fingerprint(messages)[:32]
+
+
+def outcome_of(rubric: Rubric, judgements: Sequence[Judgement]) -> Scored | Failed:
+    """The metrics in a judge's answer; of a pairwise rubric, in its answers to both orders."""
+    if not rubric.pairwise:
+        [judgement] = judgements
+        try:
+            _check_refusal(judgement)
+            scores = read_scores(judgement.text, rubric.scores, judgement.cut_off)
+        except UnreadableError as error:
+            return Failed(str(error), judgement.text)
+        derived = {key: derive(expression, scores) for key, expression in rubric.derived.items()}
+        return Scored(scores | derived, judgement.text)
+    detail = "\n\n".join(judgement.text for judgement in judgements)
+    try:
+        for judgement in judgements:
+            _check_refusal(judgement)
+        verdicts = [read_verdict(judgement.text) for judgement in judgements]
+    except UnreadableError as error:
+        return Failed(str(error), detail)
+    win = {("first", "second"): 1.0, ("second", "first"): 0.0}
+    return Scored({"win": win.get((verdicts[0], verdicts[1]), 0.5)}, detail)
+
+
+def _check_refusal(judgement: Judgement) -> None:
+    if judgement.refused:
+        raise UnreadableError("the judge refuses")

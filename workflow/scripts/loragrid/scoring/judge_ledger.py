@@ -1,0 +1,126 @@
+"""What a judge has said so far, and what that has cost."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from loragrid.runtime.job import log
+from loragrid.runtime.journal import append_to_journal, read_journal
+from loragrid.sections import Price
+
+ADDED_TOKENS = 256
+"""What a server's own prompt format may add to a conversation."""
+
+
+class Tokens(NamedTuple):
+    """What requests cost."""
+
+    prompt: int
+    new: int
+
+
+NO_TOKENS = Tokens(0, 0)
+
+
+class Judgement(NamedTuple):
+    """What a judge said, as it is kept."""
+
+    text: str
+    refused: bool
+    """The server says that the text is a refusal."""
+    cut_off: bool
+    prompt_tokens: int
+    new_tokens: int
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it cost."""
+        return Tokens(self.prompt_tokens, self.new_tokens)
+
+
+class OverBudgetError(Exception):
+    """The next request might cost more than what is left."""
+
+
+def cost(tokens: Tokens, price: Price) -> float:
+    """What tokens cost."""
+    return (tokens.prompt * price.million_prompt_tokens + tokens.new * price.million_new_tokens) / 1e6
+
+
+def upper_bound(fields: Mapping[str, Any], max_new_tokens: int) -> Tokens:
+    """The most tokens that a request can cost. A token has at least one byte, and JSON only adds to them."""
+    return Tokens(len(json.dumps(fields, ensure_ascii=False).encode()) + ADDED_TOKENS, max_new_tokens)
+
+
+class Ledger:
+    """A judge's store, and what it adds up to. Each request is entered before it is sent, so that no death can hide what it cost."""
+
+    def __init__(self, store: Path, price: Price | None, budget: float | None) -> None:
+        self.store, self.price, self.budget = store, price, budget
+        entries = read_journal(store)
+        self.judgements = {key: Judgement(**entry) for key, entry in entries.items() if not key.startswith("sent/")}
+        counts = [judgement.tokens for judgement in self.judgements.values()]
+        counts += [Tokens(*entry) for key, entry in entries.items() if key.startswith("sent/") and entry]
+        self.total = Tokens(sum(tokens.prompt for tokens in counts), sum(tokens.new for tokens in counts))
+        self.in_flight = 0
+        self.changed = threading.Condition()
+
+    def enter(self, bound: Tokens, stopping: threading.Event) -> str:
+        """Enter a request that is about to be sent, with the most that it can cost. Waits for others that may cost less than they could.
+
+        Raises:
+            OverBudgetError: where the budget might be exceeded.
+        """
+        with self.changed:
+            while self.budget is not None and self.price is not None and cost(self._with(bound), self.price) > self.budget:
+                if not self.in_flight or stopping.is_set():
+                    raise OverBudgetError
+                self.changed.wait()
+            entry = f"sent/{uuid.uuid4().hex}"
+            append_to_journal(self.store, {entry: bound})
+            self.total = self._with(bound)
+            self.in_flight += 1
+            return entry
+
+    def close(self, entry: str, bound: Tokens, spent: Tokens, new: Mapping[str, Judgement]) -> None:
+        """Close an entry with what the request did cost, and what came of it, if anything."""
+        with self.changed:
+            try:
+                if spent != bound or new:
+                    judgements = {key: judgement._asdict() for key, judgement in new.items()}
+                    append_to_journal(self.store, judgements | {entry: None})
+                self.judgements |= new
+                self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
+            finally:
+                # Others wait for this, also where the disk is full.
+                self.in_flight -= 1
+                self.changed.notify_all()
+
+    def _with(self, more: Tokens) -> Tokens:
+        return Tokens(self.total.prompt + more.prompt, self.total.new + more.new)
+
+
+@contextmanager
+def held_alone(store: Path, name: str) -> Iterator[None]:
+    """Only one job at a time asks a judge, so that limits on requests and costs hold for all of them.
+
+    Args:
+        store: of the judge.
+        name: of the scorer in the configuration.
+    """
+    lock = store.with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.info("another job is asking the judge of scorers.%s; waiting until it is done", name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,224 @@
+"""What a scorer is: the settings that a configuration chooses it by, and all that others need to know of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict
+
+from pydantic import StringConstraints
+
+from loragrid.errors import unknown_name
+from loragrid.records import Prediction
+from loragrid.scoring.protocol import ScorerFunction
+from loragrid.sections import Price, Section, decisive
+
+ModelSection = Literal["models", "encoders", "reward_models"]
+
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class RatedCriteria(Section):
+    """What of a human evaluation decides on the scores from its sheets."""
+
+    seed: int
+    criteria: dict[str, list[float]]
+    """The values of each that can be chosen."""
+
+
+class ScorerInputs(NamedTuple):
+    """What a score job has for its scorer, beside the answers."""
+
+    name: str = ""
+    """Of the scorer in the configuration."""
+    model_folder: Path | None = None
+    """Where the model is that the scorer loads."""
+    base: Sequence[Prediction] | None = None
+    """What the base model answers, for scorers that compare with it."""
+    human_evaluation: RatedCriteria | None = None
+    """For scorers that read its sheets."""
+
+
+class ScorerFacts(TypedDict):
+    """What tables and report need to know of a scorer, as plain data."""
+
+    type: str
+    lower_is_better: list[str]
+    """Metrics of which that is true."""
+    worst: dict[str, float | None]
+    """What a failed score counts as, by metric, where that is not 0. None: the metric has no worst value, and means leave the score out."""
+
+
+class Requests(NamedTuple):
+    """What a scorer asks of a server, for those who plan it."""
+
+    per_answer: int
+    own_characters: int
+    """Of a prompt, beside the texts of the example."""
+    max_new_tokens: int
+    at_once: int
+
+
+class Named(Protocol):
+    """The sections of a configuration whose entries scorers name."""
+
+    @property
+    def models(self) -> Mapping[str, Any]: ...
+    @property
+    def encoders(self) -> Mapping[str, Any]: ...
+    @property
+    def reward_models(self) -> Mapping[str, Any]: ...
+    @property
+    def human_evaluations(self) -> Mapping[str, Any]: ...
+
+
+class ScorerSettings(Section, ABC):
+    """A scorer as a configuration describes it.
+
+    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to know. All but
+    `build` is asked while the workflow is planned: what takes a while to import is imported in `build`.
+    """
+
+    type: str
+
+    example_metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics that it gives for an example, where that does not depend on its settings."""
+    corpus_metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics that `over_all` gives."""
+    low_is_good: ClassVar[tuple[str, ...]] = ()
+    """Of which metrics less is better; of all others more is better, or says nothing."""
+    reads_examples: ClassVar[bool] = False
+    """Whether it reads the test examples beside the predictions."""
+    reads_labels: ClassVar[bool] = False
+    """Whether it looks for a label in a text, with `label_reader`."""
+    is_light: ClassVar[bool] = True
+    """Whether it takes seconds: it loads no model, asks nobody and runs nobody else's code."""
+    starts_slowly: ClassVar[bool] = False
+    """Whether it takes longer to start than to score a file, so that its values are kept."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Python packages whose versions decide on values that are kept."""
+
+    @abstractmethod
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        """The function that scores answers."""
+
+    @classmethod
+    def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
+        """The metrics over all examples together.
+
+        Args:
+            sums: of the `parts` of all examples; without any, each metric is NaN.
+        """
+        return {}
+
+    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        """The metrics that it gives for an example.
+
+        Args:
+            criteria: those of each human evaluation.
+        """
+        return self.example_metrics
+
+    def metrics_with_low_good(self) -> Sequence[str]:
+        """The metrics of which less is better."""
+        return self.low_is_good
+
+    def worst_values(self) -> Mapping[str, float | None]:
+        """What a failed score counts as, by metric, as in `ScorerFacts`; of metrics of which less is better, it is None anyway."""
+        return {}
+
+    def facts(self) -> ScorerFacts:
+        """What tables and report need to know of it."""
+        low = list(self.metrics_with_low_good())
+        return {"type": self.type, "lower_is_better": low, "worst": dict.fromkeys(low) | dict(self.worst_values())}
+
+    def decisive_settings(self) -> dict[str, Any]:
+        """Those settings that decide what it says; those that decide how fast and how long are left out."""
+        return decisive(self)
+
+    def files(self) -> dict[str, str]:
+        """The files on this machine that it reads, by their keys."""
+        return {}
+
+    def problems(self, config: Named) -> Iterator[str]:
+        """One sentence for each setting that does not fit the configuration, beginning with the setting's key."""
+        yield from ()
+
+    def label_reader(self) -> Callable[[str], str]:
+        """A function that gives what of a text counts as its label."""
+        return str
+
+    @property
+    def model_name(self) -> str | None:
+        """The name of the model that it loads."""
+        return None
+
+    @property
+    def human_evaluation(self) -> str | None:
+        """The name of the human evaluation whose sheets it reads."""
+        return None
+
+    @property
+    def rated_runs(self) -> Sequence[str]:
+        """The names of runs whose answers were rated, where only those of some were."""
+        return ()
+
+    @property
+    def scores_baselines(self) -> bool:
+        """Whether it scores the answers of trivial baselines too."""
+        return True
+
+    @property
+    def compares_with_base(self) -> bool:
+        """Whether it compares answers with those of the base model."""
+        return False
+
+    @property
+    def requests(self) -> Requests | None:
+        """What it asks of a server."""
+        return None
+
+    @property
+    def token_price(self) -> Price | None:
+        """What a server is paid for its tokens."""
+        return None
+
+    @property
+    def judgements(self) -> Path | None:
+        """The journal of what it was told by a server."""
+        return None
+
+
+WHAT: dict[ModelSection, str] = {"models": "base model", "encoders": "encoder", "reward_models": "reward model"}
+
+
+class ModelScorer(ScorerSettings):
+    """A scorer that loads a model of its own."""
+
+    is_light: ClassVar[bool] = False
+    starts_slowly: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "sentence-transformers")
+    model_key: ClassVar[str]
+    """The setting that names the model."""
+    model_section: ClassVar[ModelSection]
+    """The section of the configuration that the model is from."""
+
+    @property
+    def model_name(self) -> str:
+        name: str = getattr(self, self.model_key)
+        return name
+
+    def problems(self, config: Named) -> Iterator[str]:
+        models: Mapping[str, Any] = getattr(config, self.model_section)
+        if self.model_name not in models:
+            yield unknown_name(self.model_key, WHAT[self.model_section], self.model_name, models)
+        elif models[self.model_name].source is None:
+            yield f"{self.model_key}: '{self.model_name}' has no source, so that it cannot be loaded here."
+
+
+def required_model(inputs: ScorerInputs) -> Path:
+    """The folder of the model that a job has for its scorer."""
+    assert inputs.model_folder is not None
+    return inputs.model_folder

@@ -1,0 +1,144 @@
+"""The scorer `human`: filled sheets of a human evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from loragrid.errors import UserError, unknown_name
+from loragrid.layout import RESULTS
+from loragrid.runtime.job import log
+from loragrid.runtime.spreadsheets import is_blank, read_sheet, to_number
+from loragrid.scoring.criteria import means, metrics_of_criteria
+from loragrid.scoring.human_sheets import COMMENT, ID, row_id, seal
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
+from loragrid.sections import Name
+
+
+class HumanScorer(ScorerSettings):
+    """What people say: filled sheets of a human evaluation. A metric for each criterion, and their `mean`."""
+
+    type: Literal["human"] = Field(description="Chooses this scorer.")
+    evaluation: Name = Field(description="Which, from `human_evaluations`.")
+    sheets: list[str] = Field(min_length=1, description="Filled sheets, CSV or XLSX; the file's name is that of the annotator.")
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        assert inputs.human_evaluation is not None
+        return human(self.evaluation, inputs.human_evaluation.seed, inputs.human_evaluation.criteria, self.sheets)
+
+    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        return metrics_of_criteria(criteria.get(self.evaluation, ()))
+
+    def files(self) -> dict[str, str]:
+        return {f"sheets[{i}]": path for i, path in enumerate(self.sheets)}
+
+    @property
+    def human_evaluation(self) -> str:
+        return self.evaluation
+
+    def problems(self, config: Named) -> Iterator[str]:
+        if self.evaluation not in config.human_evaluations:
+            yield unknown_name("evaluation", "human evaluation", self.evaluation, config.human_evaluations)
+            return
+        annotators = config.human_evaluations[self.evaluation].annotators
+        for key, path in self.files().items():
+            if Path(path).stem not in annotators:
+                yield unknown_name(key, "annotator", Path(path).stem, annotators)
+            if Path(path).parts[:1] == (RESULTS,):
+                yield f"{key}: '{path}' is in results/, where the workflow writes blank sheets; give a copy outside of it."
+
+
+class RatedRow(NamedTuple):
+    """What an annotator says about one answer."""
+
+    ratings: Mapping[str, float]
+    """By criterion; those that were left empty are not in it."""
+    comment: str
+
+
+def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], sheets: Sequence[str]) -> ScorerFunction:
+    """For each criterion the mean of what the annotators of an answer say, and the `mean` over all criteria.
+
+    An answer that nobody rates has no score; nor has a criterion that nobody rates. Where one of them is missing, there is no `mean` either, because
+    it would be about something else than the others.
+
+    Args:
+        evaluation: name of the human evaluation.
+        seed: of the human evaluation.
+        criteria: the values of each that can be chosen.
+        sheets: the filled sheets, each named after its annotator.
+
+    Raises:
+        UserError: naming file, row and column of a rating that cannot be chosen, or of a row that is not of this evaluation.
+    """
+    by_annotator: dict[str, dict[str, RatedRow]] = {}
+    for path in sheets:
+        annotator = Path(path).stem
+        if annotator in by_annotator:
+            raise UserError(f"{path}: there is another sheet of '{annotator}'; give one for each annotator.")
+        by_annotator[annotator] = read_filled_sheet(path, criteria, seal(evaluation, seed))
+
+    def score(items: Sequence[Item]) -> list[Outcome]:
+        ids = [row_id(evaluation, seed, item) for item in items]
+        for annotator, rows in by_annotator.items():
+            log.info("%s: %d of %d rated rows are about these answers", annotator, len(rows.keys() & set(ids)), len(rows))
+        return [
+            _outcome(id_, {who: rows[id_] for who, rows in by_annotator.items() if id_ in rows}, tuple(criteria)) for id_ in ids
+        ]
+
+    return score
+
+
+def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginning: str) -> dict[str, RatedRow]:
+    """The rows of a sheet that hold a rating, by their ids.
+
+    Args:
+        criteria: the values of each that can be chosen.
+        beginning: what the ids of the evaluation begin with.
+    """
+    rated: dict[str, RatedRow] = {}
+    for number, row in read_sheet(path, [ID, *criteria]):
+        filled = {name: row[name] for name in criteria if not is_blank(row[name])}
+        if is_blank(row[ID]):
+            if filled:
+                raise UserError(f"{path}, row {number}, column '{ID}': the id is missing; expected that of the blank sheet.")
+            continue
+        id_ = str(row[ID]).strip()
+        if not id_.startswith(f"{beginning}_"):
+            raise UserError(
+                f"{path}, row {number}, column '{ID}': '{id_}' is no row of this human evaluation with this seed; "
+                "expected the ids of the sheets that 'snakemake human_sheets' writes."
+            )
+        for name, cell in filled.items():
+            if to_number(cell) not in criteria[name]:
+                values = ", ".join(f"{value:g}" for value in criteria[name])
+                raise UserError(f"{path}, row {number}, column '{name}': '{cell}' cannot be chosen; expected one of {values}.")
+        if not filled:
+            continue
+        if id_ in rated:
+            raise UserError(f"{path}, row {number}, column '{ID}': '{id_}' is rated in a row above already.")
+        ratings = {name: value for name, cell in filled.items() if (value := to_number(cell)) is not None}
+        rated[id_] = RatedRow(ratings, "" if is_blank(row.get(COMMENT)) else str(row[COMMENT]).strip())
+    return rated
+
+
+def _outcome(id_: str, rows: Mapping[str, RatedRow], criteria: Sequence[str]) -> Outcome:
+    """The score of an answer.
+
+    Args:
+        rows: what each of its annotators says.
+    """
+    if not rows:
+        return None
+    given = {name: [row.ratings[name] for row in rows.values() if name in row.ratings] for name in criteria}
+    metrics = means(given)
+    return Scored(
+        metrics,
+        detail="\n".join(f"{annotator}: {row.comment}" for annotator, row in rows.items() if row.comment) or None,
+        parts={f"{name}/{who}/{id_}": value for who, row in rows.items() for name, value in row.ratings.items()},
+        left_out={*criteria, "mean"} - metrics.keys(),
+    )

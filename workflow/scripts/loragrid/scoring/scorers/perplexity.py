@@ -1,0 +1,79 @@
+"""The scorer `perplexity`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from loragrid.errors import UserError
+from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
+from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.sections import Name
+
+
+class PerplexityScorer(ModelScorer):
+    """Perplexity of the answer under a base model, and of the reference (`reference_perplexity`): low for usual text."""
+
+    type: Literal["perplexity"] = Field(description="Chooses this scorer.")
+    model: Name = Field(description="Name of the base model, from `models`.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Number type; the same everywhere, so that values can be compared."
+    )
+
+    example_metrics: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
+    low_is_good: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
+    model_key: ClassVar[str] = "model"
+    model_section: ClassVar[ModelSection] = "models"
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return perplexity(required_model(inputs), self.dtype)
+
+
+def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
+    """Perplexity of the prediction, and of the reference, under a base model: e to the mean negative log-likelihood of a token, at least 1.
+
+    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its end-of-text token does not
+    count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several references the most usual counts.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    from loragrid.models.device import pick_device
+    from loragrid.models.loading import load_base_model
+    from loragrid.models.sequences import padded
+
+    device = pick_device()
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    model = load_base_model(model_folder, dtype, device=device)
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise UserError(f"scorer perplexity: the tokenizer of {model_folder.name} has no token that begins or ends a text.")
+    longest = longest_input(tokenizer, model.config)
+
+    @torch.inference_mode()
+    def compare(items: Sequence[Item]) -> list[Outcome]:
+        texts = texts_of(items)
+        ids = [[start, *tokenizer(text, add_special_tokens=False).input_ids][:longest] for text in texts]
+        of_texts = dict.fromkeys(texts, math.nan)
+        several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
+        for indices, batch, mask in padded([ids[i] for i in several], 0, BATCH_TOKENS[device.type] // 4):
+            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1].float()
+            targets = batch[:, 1:].to(device)
+            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+            counting = mask[:, 1:].to(device)
+            means = ((losses * counting).sum(1) / counting.sum(1)).tolist()
+            of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}
+        outcomes: list[Outcome] = []
+        for item in items:
+            own = of_texts[item.prediction]
+            of_references = [value for r in item.references if not math.isnan(value := of_texts[r])]
+            metrics = {"perplexity": own, "reference_perplexity": min(of_references, default=math.nan)}
+            outcomes.append(Failed("the answer has no tokens") if math.isnan(own) else Scored(metrics))
+        return outcomes
+
+    return compare

@@ -1,0 +1,163 @@
+"""The scorer `ratings`: plain files of what people said about answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from typing import ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from loragrid.errors import UserError
+from loragrid.layout import Evaluation
+from loragrid.runtime.job import log
+from loragrid.runtime.spreadsheets import is_blank, to_number
+from loragrid.scoring.criteria import means, metrics_of_criteria
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.sections import Name
+from loragrid.text.words import normalise_space
+
+
+class RatingsScorer(ScorerSettings):
+    """Ratings in a plain file without header: index, query, answer and one column for each criterion; a metric for each, and their `mean`.
+
+    A rating holds for the prediction that answers the same query (the input of the test example) with the same text, as far as it was shown: whole, or
+    up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
+    """
+
+    type: Literal["ratings"] = Field(description="Chooses this scorer.")
+    file: str = Field(description="The file, CSV.")
+    criteria: list[Name] = Field(min_length=1, description="What the columns at the right are, in their order.")
+    runs: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default those of all that say the same.",
+    )
+
+    reads_examples: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _mean_is_taken(self) -> Self:
+        if "mean" in self.criteria or len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("criteria must have names of their own, other than 'mean'")
+        return self
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return ratings(self.file, self.criteria, self.runs)
+
+    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+        return metrics_of_criteria(self.criteria)
+
+    def files(self) -> dict[str, str]:
+        return {"file": self.file}
+
+    @property
+    def rated_runs(self) -> Sequence[str]:
+        return self.runs or ()
+
+
+class Rating(NamedTuple):
+    """A row of a plain file."""
+
+    where: str
+    texts: Sequence[tuple[str, str]]
+    """Query and answer, white space normalised; in each way that the row can be read."""
+    values: Sequence[float | None]
+
+
+def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = None) -> ScorerFunction:
+    """For each criterion the mean of an answer's ratings in a plain file, and the `mean` over all criteria.
+
+    A rating holds for an answer to the same input (without one: instruction) if the text in the file is the whole answer, or the answer up to its
+    first `.`, that included; white space is normalised, case counts. Such a file does not say whose answer it is: two models that say the same
+    have the same rating, unless the rated `runs` are named.
+
+    Raises:
+        UserError: naming file and line of a row that cannot be read, or not in a single way.
+    """
+    rows = read_ratings(path, len(criteria))
+
+    def score(items: Sequence[Item]) -> list[Outcome]:
+        rated = [runs is None or Evaluation.of_place(item.place).run in runs for item in items]
+        shown = [
+            {(_query(item), text) for text in _shown(item.prediction)} if is_rated else set()
+            for item, is_rated in zip(items, rated, strict=True)
+        ]
+        asked = {key for keys in shown for key in keys}
+        by_answer: dict[tuple[str, str], list[Rating]] = {}
+        for row in rows:
+            keys = asked.intersection(row.texts)
+            if len({query for query, _ in keys}) > 1:
+                raise UserError(f"{path}, {row.where}: where its query ends is not clear; put query and answer in quotes.")
+            for key in keys:
+                by_answer.setdefault(key, []).append(row)
+        log.info("%d of %d ratings are about these answers", sum(map(len, by_answer.values())), len(rows))
+        return [_mean_of_ratings([row for key in sorted(keys) for row in by_answer.get(key, [])], criteria) for keys in shown]
+
+    return score
+
+
+def _query(item: Item) -> str:
+    return normalise_space(item.input or item.instruction)
+
+
+def _shown(answer: str) -> set[str]:
+    """What raters may have seen of an answer."""
+    first, point, _ = answer.partition(".")
+    return {normalise_space(answer), normalise_space(first + point)}
+
+
+def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str]) -> Outcome:
+    columns = [[row.values[i] for row in rows] for i in range(len(criteria))]
+    metrics = means({name: [v for v in column if v is not None] for name, column in zip(criteria, columns, strict=True)})
+    return Scored(metrics, left_out={*criteria, "mean"} - metrics.keys()) if metrics else None
+
+
+def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
+    """The rows of a file without header: index, query, answer, a column for each criterion, and perhaps empty ones.
+
+    A file in which every row has just these fields is CSV as it should be. Otherwise query and answer are taken to hold commas without quotes: each
+    line is read from its right end, and where the query ends remains to be seen.
+
+    Raises:
+        UserError: naming file and line of a row that lacks fields, or whose ratings are no numbers.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        text = file.read()
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = _without_empty_ends([(f"line {reader.line_num}", row) for row in reader if any(map(str.strip, row))])
+        proper = all(len(row) == 3 + nb_criteria for _, row in rows)
+    except csv.Error:
+        proper = False
+    if not proper:
+        lines = enumerate(text.split("\n"), start=1)
+        rows = _without_empty_ends([(f"line {i}", line.split(",")) for i, line in lines if line.strip()])
+    return [_rating(path, where, row, nb_criteria) for where, row in rows]
+
+
+def _without_empty_ends(rows: Sequence[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """The rows without the empty fields that all of them have at the end; any other empty field is a missing rating."""
+    surplus = min((sum(1 for _ in takewhile(is_blank, reversed(row))) for _, row in rows), default=0)
+    return [(where, row[: len(row) - surplus]) for where, row in rows]
+
+
+def _rating(path: str, where: str, row: Sequence[str], nb_criteria: int) -> Rating:
+    if len(row) < 3 + nb_criteria:
+        raise UserError(f"{path}, {where}: expected index, query, answer and {nb_criteria} ratings, found {len(row)} fields.")
+    _, *middle = row[:-nb_criteria]
+    values = [None if is_blank(cell) else to_number(cell) for cell in row[-nb_criteria:]]
+    for cell, value in zip(row[-nb_criteria:], values, strict=True):
+        if not is_blank(cell) and (value is None or not math.isfinite(value)):
+            raise UserError(f"{path}, {where}: the rating '{cell.strip()}' is no number.")
+    return Rating(where, list(_readings(middle)), values)
+
+
+def _readings(fields: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """The ways in which fields that were parted at commas are a query and an answer."""
+    for i in range(1, len(fields)):
+        yield normalise_space(",".join(fields[:i])), normalise_space(",".join(fields[i:]))

@@ -1,0 +1,40 @@
+"""The scorer `squad`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from loragrid.scoring.counts import overlap
+from loragrid.scoring.protocol import Item, Scored, ScorerFunction, best_of
+from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.text.words import normalise_answer
+
+
+class SquadScorer(ScorerSettings):
+    """Exact match and F1 over words, 0 to 1, as in the evaluation of SQuAD (Rajpurkar et al. 2016)."""
+
+    type: Literal["squad"] = Field(description="Chooses this scorer.")
+
+    example_metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
+
+    def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        return squad
+
+
+def squad(items: Sequence[Item]) -> list[Scored]:
+    """Exact match and F1 over words, 0 to 1, of normalised answers, as in the evaluation of SQuAD 1.1 and 2.0.
+
+    The best reference counts for each. Where all references are empty, so must be the answer (Rajpurkar et al. 2018).
+    """
+
+    def compare(prediction: str, reference: str) -> dict[str, float]:
+        given, wanted = normalise_answer(prediction), normalise_answer(reference)
+        return {"exact_match": float(given == wanted), "f1": overlap(given.split(), wanted.split()).f1}
+
+    def references(item: Item) -> list[str]:
+        return [reference for reference in item.references if normalise_answer(reference)] or [""]
+
+    return [Scored(best_of(compare(item.prediction, reference) for reference in references(item))) for item in items]
