@@ -3,6 +3,7 @@ import json
 from loragrid.data.counts import count_examples, count_mixes, example_lengths, summarise_lengths
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import tokenise, write_tokens
+from loragrid.layout import Dataset
 from loragrid.records import write_records
 
 
@@ -35,7 +36,8 @@ def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatc
     examples = [make_example("1", input="one", output="a b"), make_example("2", input="one two three", output="a b c d")]
     write_records("results/datasets/t/s/train.jsonl", examples)
     write_tokens("results/tokens/model/t/s.parquet", tokenise(make_renderer(tokenizer), {"train": examples}))
-    lengths = example_lengths(["results/datasets/t/s/train.jsonl"], ["results/tokens/model/t/s.parquet"], depth=2)
+    files = ["results/datasets/t/s/train.jsonl"], ["results/tokens/model/t/s.parquet"]
+    lengths = example_lengths(*files, lambda path: Dataset.of(path).name)
     table = summarise_lengths(lengths).set_index(["field", "unit"])
     assert set(table["of"]) == {"t/s"}
     assert table.loc[("input", "characters"), ["min", "mean", "median", "max"]].tolist() == [3, 8, 8, 13]

@@ -17,7 +17,6 @@ from loragrid.grid.jobs.inputs import scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
 from loragrid.grid.runs import Grid
 from loragrid.layout import Evaluation, Run
-from loragrid.scoring.scorer import ScorerFacts
 from loragrid.scoring.settings import ScoreSettings
 
 Settings = Mapping[str, Any]
@@ -146,10 +145,10 @@ def describe_model(grid: Grid, wildcards: Wildcards) -> Settings:
     return {"source": _source(grid.config, wildcards["base_model"])}
 
 
-def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, ScorerFacts]:
+def scorer_kinds(grid: Grid, wildcards: Wildcards) -> Settings:
     """What is to be known of the scorers of a run, by name."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
-    return {name: grid.config.scorers[name].facts() for name in scorers}
+    return {name: grid.config.scorers[name].facts().model_dump() for name in scorers}
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards) -> Settings:
@@ -179,7 +178,7 @@ def analyse(grid: Grid) -> Settings:
         "metric": config.main_metric,
         "prices": {name: model.price.model_dump() for name, model in config.models.items() if model.price},
         "judge_prices": {name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
-        "kinds": {name: scorer.facts() for name, scorer in scorers.items()},
+        "kinds": {name: scorer.facts().model_dump() for name, scorer in scorers.items()},
         "group_by": {task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
         "levels": {
             name: {key: criterion.level for key, criterion in config.human_evaluations[evaluation].criteria.items()}
