@@ -9,6 +9,7 @@ from loragrid.planning.jobs import planned_jobs
 from loragrid.planning.model_sizes import parameters_of
 from loragrid.planning.plan import machine_of, make_plan, write_plan
 from loragrid.planning.plan_text import describe
+from loragrid.planning.settings import PlanSettings
 from loragrid.planning.workload import workload
 from loragrid.runtime.job import logged
 
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 screen = sys.stdout
 with logged(snakemake.log[0]):
-    params, config = snakemake.params, parse_config(snakemake.config)
-    machine = machine_of(params.cores, params.jobs, params.gpus)
-    jobs = planned_jobs(snakemake.config, params.snakefile, params.rerun_triggers, params.rules)
+    settings, config = PlanSettings.model_validate(dict(snakemake.params)), parse_config(snakemake.config)
+    machine = machine_of(settings.cores, settings.jobs, settings.gpus)
+    jobs = planned_jobs(snakemake.config, settings)
     history = read_history()
     parameters = {name: parameters_of(name, model) for name, model in config.models.items()}
     works, basis = workload(config, jobs, history)
-    plan = make_plan(config, jobs, works, history, parameters, params.rules, machine)
+    plan = make_plan(config, jobs, works, history, parameters, settings.rules, machine)
     text = describe(plan, basis, parameters, machine)
     write_plan(plan, text)
     print(text)

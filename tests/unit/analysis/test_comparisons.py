@@ -58,9 +58,9 @@ def test_transfer_is_a_mean_over_seeds_of_the_setups_that_are_tested_on_foreign_
         for task, seed, difference, error in (("t", 1, 0.1, 0.2), ("t", 2, 0.3, 0.2), ("u", 1, -0.1, 0.4), ("u", 2, -0.3, 0.2))
     ]
     rows.append(rows[0] | {"nb_samples": 4, "run": "small"})
-    found = summarise_transfer(pd.DataFrame(rows))
-    assert found["nb_samples"].tolist() == [8, 8]
-    assert found["task"].tolist() == ["t", "u"]
-    assert found["mean_difference"].tolist() == pytest.approx([0.2, -0.2])
-    assert found["standard_error"].tolist() == pytest.approx([0.2, 0.3])
-    assert found["runs"].tolist() == [2, 2]
+    transfer = summarise_transfer(pd.DataFrame(rows))
+    assert transfer["nb_samples"].tolist() == [8, 8]
+    assert transfer["task"].tolist() == ["t", "u"]
+    assert transfer["mean_difference"].tolist() == pytest.approx([0.2, -0.2])
+    assert transfer["standard_error"].tolist() == pytest.approx([0.2, 0.3])
+    assert transfer["runs"].tolist() == [2, 2]

@@ -34,7 +34,7 @@ def test_costs_of_a_judge_are_added_up():
 
 
 def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(with_external, predictions):
-    known, table = prediction_costs(read_predictions(predictions), PRICES), read_predictions(with_external[0])
-    pd.testing.assert_frame_equal(prediction_costs(table, PRICES), known)
+    without_external, table = prediction_costs(read_predictions(predictions), PRICES), read_predictions(with_external[0])
+    pd.testing.assert_frame_equal(prediction_costs(table, PRICES), without_external)
     assert table["new_tokens"].dropna().tolist() == [4] * 6
     assert pd.api.types.is_integer_dtype(table["new_tokens"])

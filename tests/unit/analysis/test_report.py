@@ -130,5 +130,5 @@ def test_mix_that_holds_test_examples_is_named_with_the_test_sets(tmp_path, make
     leaks.write_text('{"train": {"1": ["t/s", "u/s"], "2": ["t/s"], "9": ["t/s"]}, "validation": {}}')
     write_records(tmp_path / "clean.jsonl", [make_example("3")])
     write_records(tmp_path / "leaking.jsonl", [make_example("1"), make_example("2"), make_example("3")])
-    found = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
-    assert found == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]
+    leaking = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
+    assert leaking == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]

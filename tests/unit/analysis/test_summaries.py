@@ -52,7 +52,7 @@ def test_metric_over_all_examples_has_a_row_with_the_error_of_the_jackknife():
     table = pd.DataFrame(labelled("base", {0, 2, 4, 5}))
     summary = summarise(table, only_axes(table), LABEL).set_index("metric")
     expected = ["yes" if i % 2 else "no" for i in range(20)]
-    read = [("no" if one == "yes" else "yes") if i in {0, 2, 4, 5} else one for i, one in enumerate(expected)]
+    read = [("no" if label == "yes" else "yes") if i in {0, 2, 4, 5} else label for i, label in enumerate(expected)]
 
     def macro(without):
         kept = [i for i in range(20) if i != without]
@@ -73,8 +73,8 @@ def test_results_are_summarised_by_group_of_examples(tmp_path):
     write_records(tmp_path / "t/s/test.jsonl", examples)
     table = pd.DataFrame(labelled("base", {0, 1, 2}))
     groups = read_groups([tmp_path / "t/s/test.jsonl"], {"t": ["kind"]})
-    found = summarise_groups(table, groups, only_axes(table), LABEL)
-    rows = {(row["group"], row["metric"]): row for row in found.to_dict("records")}
+    grouped = summarise_groups(table, groups, only_axes(table), LABEL)
+    rows = {(row["group"], row["metric"]): row for row in grouped.to_dict("records")}
     assert (rows["a", "accuracy"]["mean"], rows["a", "accuracy"]["n"]) == (12 / 15, 15)
     assert (rows["b", "accuracy"]["mean"], rows["b", "macro_f1"]["mean"]) == (1.0, 1.0)
     assert len(read_groups([tmp_path / "t/s/test.jsonl"], {})) == 0

@@ -23,12 +23,12 @@ def test_mixes_are_counted_by_part_and_component(tmp_path):
     manifest |= {"examples": {"train": {"t": 4, "u": 3}, "validation": {"t": 2}}}
     manifest |= {"left_out_because_tested": {"train": {"t": [], "u": ["9"]}, "validation": {"t": [], "u": []}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    found = (
+    counts = (
         count_mixes([tmp_path / "manifest.json"])[["part", "component", "examples", "left_out_because_tested"]]
         .to_numpy()
         .tolist()
     )
-    assert found == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
+    assert counts == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
 
 
 def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatch, tokenizer, make_example):

@@ -5,14 +5,19 @@ from loragrid.planning.estimates import FEW_SECONDS, FLOPS, GPU_FLOPS, JUDGE_SEC
 from loragrid.planning.history import Recorded
 from loragrid.planning.jobs import Job
 from loragrid.planning.plan import Machine, make_plan, summed, wall_seconds
+from loragrid.planning.settings import PlannedRule
 from loragrid.planning.workload import Work
 
 SIZES = {"small": 1e8, "large": 4e8, "hosted": 1e9}
 
 
+def planned_rule(decider, asked):
+    return PlannedRule.model_validate({"pattern": "", "decider": decider, "asked": asked})
+
+
 def rule(**asked):
     """A rule all of whose jobs ask for the same."""
-    return {"decider": "", "asked": {"": {"cores": 1, "mem_mb": 6000, "gpu": 0} | asked}}
+    return planned_rule("", {"": {"cores": 1, "mem_mb": 6000, "gpu": 0} | asked})
 
 
 RULES = dict.fromkeys(("train", "predict", "score", "check", "import_model"), rule())
@@ -161,7 +166,7 @@ def test_memory_that_is_no_one_number_is_as_recorded():
 
 def test_memory_is_the_most_that_a_job_of_the_base_model_asks_for():
     asked = {name: {"cores": 1, "mem_mb": mem_mb, "gpu": 0} for name, mem_mb in (("", 1), ("small", 1000), ("large", 9000))}
-    rules = {"train": {"decider": "base_model", "asked": asked}}
+    rules = {"train": planned_rule("base_model", asked)}
     jobs = [*jobs_of("train", 1, 1), *jobs_of("train", 1, 1, base_model="large")]
     rows = plan_of(jobs, [Work(), Work()], rules=rules).rows
     assert {row.base_model: row.mem_mb for row in rows} == {"small": 1000, "large": 9000}

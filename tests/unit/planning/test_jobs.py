@@ -2,6 +2,7 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.planning.jobs import Job, planned_jobs, read_summary
+from loragrid.planning.settings import PlanSettings
 
 
 def test_each_job_counts_once_whatever_it_makes():
@@ -25,5 +26,7 @@ def test_each_job_counts_once_whatever_it_makes():
 
 def test_what_snakemake_says_where_it_cannot_plan_is_passed_on(tmp_path):
     (tmp_path / "Snakefile").write_text("rule all:\n    input: 'missing'\n")
+    told = {"version": 1, "snakefile": str(tmp_path / "Snakefile"), "rerun_triggers": ["mtime"], "rules": {}}
+    settings = PlanSettings.model_validate(told | dict.fromkeys(("jobs", "cores", "gpus")))
     with pytest.raises(UserError, match=r"Snakemake cannot plan the grid:[\s\S]*missing"):
-        planned_jobs({}, str(tmp_path / "Snakefile"), ["mtime"], {})
+        planned_jobs({}, settings)

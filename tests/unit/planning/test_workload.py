@@ -230,7 +230,7 @@ def test_lengths_are_counted_else_from_characters_else_guessed():
     tokenise(30, 5, rows=7)
     counted = lengths()
     assert (counted.prompts, counted.answers, counted.examples) == ([30] * 7, [5] * 7, 7)
-    assert [one.basis for one in (guess, measured, counted)] == ["guess", "characters", "tokens"]
+    assert [lengths.basis for lengths in (guess, measured, counted)] == ["guess", "characters", "tokens"]
 
 
 def test_unknown_data_is_guessed():

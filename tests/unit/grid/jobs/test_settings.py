@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from loragrid.analysis.settings import AnalyseSettings, CardSettings, ReportSettings
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
@@ -45,6 +46,23 @@ def test_what_a_job_is_told_is_the_same_once_it_is_read(grid, rule):
     for job in jobs:
         params = {"version": 1} | told(rule, grid, job)
         assert repr(READ_BACK[rule].model_validate(params).model_dump()) == repr(params)
+
+
+def test_what_the_jobs_of_all_results_are_told_is_the_same_once_it_is_read(grid, make_grid):
+    judged = grid.config.model_dump(mode="json", exclude_unset=True)
+    judge = {"type": "judge", "rubric": "both_0_10", "model": "j", "price": {"million_new_tokens": 1}}
+    judged["scorers"] |= {"judged": judge, "rated": {"type": "human", "evaluation": "people", "sheets": ["ann.csv"]}}
+    scorers = [*judged["tasks"]["t"]["scorers"], "judged", "rated"]
+    judged["tasks"]["t"] |= {"scorers": scorers, "metadata": {"topic": "{{ topic }}"}, "group_by": ["topic"]}
+    judged["models"]["m"]["price"] = {"hour": 2.5}
+    for told_grid in (grid, make_grid(**judged)):
+        params = {"version": 4, "settings": dict(settings.analyse(told_grid))}
+        assert repr(AnalyseSettings.model_validate(params).model_dump()) == repr(params)
+        params = {"version": 2} | dict(settings.report(told_grid)) | {"tiers": ["scores"]}
+        assert repr(ReportSettings.model_validate(params).model_dump()) == repr(params)
+    for job in usable_jobs(grid)["describe_model"]:
+        params = {"version": 2} | told("describe_model", grid, job) | {"kinds": dict(settings.scorer_kinds(grid, job))}
+        assert repr(CardSettings.model_validate(params).model_dump()) == repr(params)
 
 
 def test_edited_entry_changes_what_those_jobs_are_told_that_use_it_and_no_others(grid, make_grid):

@@ -19,14 +19,17 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 
 class Agreement(NamedTuple):
-    """A row of the table. What is not defined is NaN: all of it without ratings to compare, chance-corrected values where all ratings are the same."""
+    """A row of the table.
+
+    What is not defined is NaN: all of it without ratings to compare, chance-corrected values where all ratings are the same.
+    """
 
     criterion: str
     level: str
     items: int
     """Answers that at least two annotators rated; only these count."""
     annotators: int
-    """Who rated one of them."""
+    """Those who rated at least one answer."""
     percent_agreement: float
     """0 to 100: how many of an answer's pairs of ratings are the same, as the mean over answers."""
     mean_kappa: float
@@ -90,7 +93,10 @@ def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> li
 
 
 def krippendorffs_alpha(ratings: Ratings, level: Level) -> float:
-    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package of this name; NaN if all ratings are the same."""
+    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package of this name.
+
+    NaN if all ratings are the same.
+    """
     if len({value for given in ratings.values() for value in given.values()}) < 2:
         return math.nan
     import krippendorff

@@ -43,11 +43,11 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataFrame:
-    """One row per model and data set: examples, tokens, seconds, the share of answers that were cut off, and what 1,000 examples cost.
+    """One row per model and data set: examples, tokens, seconds, the share of answers cut off, and what 1,000 examples cost.
 
     `generation_s` is the computing, shared out among what was answered together; `wait_s` and `answer_s` are how long a
-    prompt waited for its turn on average, and how long it then took until the answer was there. What external
-    predictions cost is not known; they have no row.
+    prompt waited for its turn on average, and how long it then took until the answer was there. Nobody says what
+    external predictions cost; they have no row.
 
     Args:
         prices: of base models.

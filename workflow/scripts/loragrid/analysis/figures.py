@@ -73,8 +73,9 @@ def add_legend(figure: Figure, axes: dict[tuple[str, ...], Axes]) -> None:
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
     """Mean of a metric, with its standard error, over the number of training examples.
 
-    The base model stands at 0, the best trivial baseline is a line. Runs trained on another data set are left out, and so are data sets that no run was trained on. With several seeds a
-    point is the mean over them, and its bar their mean standard error.
+    The base model stands at 0, the best trivial baseline is a line. Runs trained on another data set are left out, and so
+    are data sets that no run was trained on. With several seeds a point is the mean over them, and its bar their mean
+    standard error.
     """
     results = of_metric(summary, metric)
     of_runs = results[on_own_data(results)]

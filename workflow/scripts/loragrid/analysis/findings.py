@@ -43,7 +43,10 @@ def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
 
 
 def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """The data sets on which a trivial baseline is as good as every model in a metric: the baseline and its mean, and the best model's mean."""
+    """The data sets on which a trivial baseline is as good as every model in a metric.
+
+    Each with the best baseline and its mean, and the best model's mean.
+    """
     strong = []
     means = of_metric(summary, metric).dropna(subset="mean")
     ranked = means.assign(rank=means["mean"] * signs(means)).sort_values("rank", ascending=False, kind="stable")

@@ -46,7 +46,7 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
     """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
 
-    Those of external predictions are left out: where they were made is not known.
+    Those of external predictions are left out, which do not say where they were made.
     """
     counts: dict[str, int] = {}
     for path in manifests:

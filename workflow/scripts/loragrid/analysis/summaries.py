@@ -14,12 +14,15 @@ from loragrid.analysis.settings import FactsByScorer
 
 
 def mean_and_error(values: pd.Series) -> tuple[float, float]:
-    """Mean and standard error of the mean (sample standard deviation over the root of n); the error of one value is NaN, and the mean of none."""
+    """Mean, and standard error of the mean (sample standard deviation over the root of n).
+
+    The error of one value is NaN, and so is the mean of none.
+    """
     return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values) or 1)
 
 
 def counted(scores: pd.DataFrame, facts: FactsByScorer) -> pd.DataFrame:
-    """Scores as they count in means: a failed one as the worst value, usually 0, or not at all where a metric has no worst one."""
+    """Scores as they count in means: a failed one as the worst value, usually 0, or not at all where there is no worst value."""
     worst = {
         (scorer, metric): facts[scorer].worst.get(metric, 0.0) if scorer in facts else 0.0
         for scorer, metric in scores[METRIC].drop_duplicates().itertuples(index=False, name=None)

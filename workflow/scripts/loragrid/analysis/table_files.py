@@ -12,7 +12,10 @@ from loragrid.runtime.spreadsheets import guarded
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
-    """Write a table as CSV or Parquet, by the ending of each path, whole or not at all. No text in a CSV file is a spreadsheet's formula."""
+    """Write a table as CSV or Parquet, by the ending of each path, whole or not at all.
+
+    No text in a CSV file is a spreadsheet's formula.
+    """
     for path in map(Path, paths):
         with written_whole(path) as temporary:
             if path.suffix == ".csv":

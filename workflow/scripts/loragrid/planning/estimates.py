@@ -133,7 +133,10 @@ def _by_rate(recorded: Iterable[Recorded], effort: float, size: float) -> float:
 
 
 def cost_of(config: Config, job: Job, work: Work, seconds: float) -> float:
-    """What a job costs by the configured prices: of a judge by its tokens, of a base model by time and tokens of its trainings and predictions."""
+    """What a job costs by the configured prices.
+
+    A judge costs by its tokens, a base model by time and tokens of its trainings and predictions.
+    """
     price = None
     if job.rule == "score":
         price = config.scorers[job.wildcards["scorer"]].token_price

@@ -39,13 +39,13 @@ class Recorded(NamedTuple):
     peak_mb: float
     asked_mb: float | None
     work_s: float | None = None
-    """Seconds of it in which it trained or predicted, where that is known; the others are for starting up."""
+    """Seconds of it in which it trained or predicted, if a manifest says so; the others are for starting up."""
     effort: float = 0
     """Tokens that were worked on in that time, as `effort` in `loragrid.planning.workload.Work`."""
     new_per_answer: float | None = None
     """Of predictions: mean tokens of an answer."""
     hardware: str | None = None
-    """Processor or GPU, number type and threads, where that is known."""
+    """Processor or GPU, number type and threads, if a manifest says so."""
 
 
 def speed_group(rule: str, wildcards: Mapping[str, str]) -> str:
@@ -142,7 +142,10 @@ def total(counts: Iterable[int | list[int] | None]) -> int:
 
 
 def on_latest_hardware(history: Iterable[Recorded]) -> list[Recorded]:
-    """The records, latest last, without those from other hardware or number types than the latest of the same rule and base model."""
+    """The records, latest last, of jobs on the same hardware and in the same number type as the latest alike.
+
+    Alike are jobs of the same rule and base model. Records that name no hardware stay.
+    """
     history = list(history)
     latest = {(record.rule, record.base_model): record.hardware for record in history if record.hardware}
     return [record for record in history if record.hardware in (None, latest.get((record.rule, record.base_model)))]

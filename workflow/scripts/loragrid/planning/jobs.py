@@ -6,12 +6,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import yaml
 
 from loragrid.errors import UserError
+from loragrid.planning.settings import PlanSettings
 
 
 class Job(NamedTuple):
@@ -22,29 +23,7 @@ class Job(NamedTuple):
     to_do: bool
 
 
-class AskedResources(TypedDict):
-    """What a job asks for."""
-
-    cores: int
-    mem_mb: float | None
-    """None where that is not one number."""
-    gpu: int
-
-
-class PlannedRule(TypedDict):
-    """How the jobs of a rule are told, and what they ask for."""
-
-    pattern: str
-    """Regular expression of the first output."""
-    decider: str
-    """The wildcard whose value decides on what a job asks for; may be empty."""
-    asked: Mapping[str, AskedResources]
-    """By the value of that wildcard, and under "" for all other values."""
-
-
-def planned_jobs(
-    config: Mapping[str, Any], snakefile: str, rerun_triggers: Sequence[str], rules: Mapping[str, PlannedRule]
-) -> list[Job]:
+def planned_jobs(config: Mapping[str, Any], settings: PlanSettings) -> list[Job]:
     """All jobs of the whole grid, and whether Snakemake would run them now. Nothing is computed.
 
     Args:
@@ -56,12 +35,12 @@ def planned_jobs(
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(_plain(config), file, sort_keys=False)
         file.flush()
-        command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", "--cores", "1", "--snakefile", snakefile]
-        command += ["--configfile", file.name, "--replace-workflow-config", "--rerun-triggers", *rerun_triggers]
+        command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", "--cores", "1", "--snakefile", settings.snakefile]
+        command += ["--configfile", file.name, "--replace-workflow-config", "--rerun-triggers", *settings.rerun_triggers]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise UserError(f"Snakemake cannot plan the grid:\n{finished.stderr.strip()}")
-    return read_summary(finished.stdout.splitlines(), {name: rule["pattern"] for name, rule in rules.items()})
+    return read_summary(finished.stdout.splitlines(), {name: rule.pattern for name, rule in settings.rules.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -72,7 +51,9 @@ def _plain(value: Any) -> Any:
 
 
 def read_summary(lines: Iterable[str], patterns: Mapping[str, str]) -> list[Job]:
-    """The jobs in what `snakemake --summary` prints: a row for each output file, with the rule in the third column and the plan in the last.
+    """The jobs in what `snakemake --summary` prints.
+
+    It prints a row for each output file, with the rule in the third column and the plan in the last.
 
     Args:
         patterns: regular expressions of the first output of each rule, by which each job counts once.

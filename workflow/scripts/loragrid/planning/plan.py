@@ -10,7 +10,8 @@ from loragrid.config.root import Config
 from loragrid.layout import PLAN, PLAN_TABLE
 from loragrid.planning.estimates import BASES, FLOPS, GPU_FLOPS, OPERATIONS, Estimate, cost_of, estimate_job
 from loragrid.planning.history import Recorded, speed_group
-from loragrid.planning.jobs import AskedResources, Job, PlannedRule
+from loragrid.planning.jobs import Job
+from loragrid.planning.settings import PlannedRule
 from loragrid.planning.workload import Work
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.gpu_leases import local_gpus
@@ -41,7 +42,10 @@ def machine_of(cores: int | None, jobs: int | None, gpus: int | None) -> Machine
 
 
 class Row(NamedTuple):
-    """The jobs of one rule and one base model, or sums of such rows. Counts and costs, but for `jobs` and `done`, are of what is to do."""
+    """The jobs of one rule and one base model, or sums of such rows.
+
+    Counts and costs, but for `jobs` and `done`, are of what is to do.
+    """
 
     rule: str
     base_model: str
@@ -126,17 +130,17 @@ def plan_row(
         sizes: parameters of each base model.
     """
     to_do = [(job, work) for job, work in group if job.to_do]
-    asked = [resources_of(planned_rule, job) for job, _ in group]
-    threads = max(resources["cores"] for resources in asked)
+    asked = [planned_rule.asked_by(job.wildcards.get(planned_rule.decider)) for job, _ in group]
+    threads = max(resources.cores for resources in asked)
     if not machine.cluster:
         # Snakemake gives a job no more than there are.
         threads = min(threads, machine.at_once)
-    on_gpu = machine.gpus or any(resources["gpu"] for resources in asked)
+    on_gpu = machine.gpus or any(resources.gpu for resources in asked)
     flops = GPU_FLOPS if on_gpu else FLOPS * threads
     estimates = estimate_jobs(config, rule, base_model, to_do, recorded, sizes, flops)
     seconds = [estimate.seconds for estimate in estimates]
     same_model = [record for record in recorded if record.base_model == base_model] or recorded
-    asked_mb = max(resources["mem_mb"] or 0 for resources in asked)
+    asked_mb = max(resources.mem_mb or 0 for resources in asked)
     return Row(
         rule,
         base_model,
@@ -158,12 +162,6 @@ def plan_row(
     )
 
 
-def resources_of(planned_rule: PlannedRule, job: Job) -> AskedResources:
-    """What a job asks for."""
-    asked = planned_rule["asked"]
-    return asked.get(job.wildcards.get(planned_rule["decider"], ""), asked[""])
-
-
 def estimate_jobs(
     config: Config,
     rule: str,
@@ -182,10 +180,11 @@ def estimate_jobs(
 
 
 def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
-    """A guess of the time until everything is there: of the jobs shared out evenly, but no less than the longest job of each rule in a row.
+    """A guess of the time until everything is there.
 
-    Both bound a list schedule from below, the sum of them from above (Graham 1969): the larger is right where jobs are many or depend on each other
-    little. Waiting in the queue of a cluster comes on top.
+    It is the time of the jobs shared out evenly, but no less than that of the longest job of each rule, one after another.
+    Both bound a list schedule from below, the sum of them from above (Graham 1969): the larger is right where jobs are many
+    or depend on each other little. Waiting in the queue of a cluster comes on top.
     """
     shares = 0.0
     longest: dict[str, float] = {}

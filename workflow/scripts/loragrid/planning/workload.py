@@ -31,7 +31,7 @@ class Work(NamedTuple):
     new: float = 0
     """Those of them that are learnt (targets of the loss) or generated."""
     effort: float = 0
-    """What decides how long it takes: all tokens, and those that are validated at their share. 0 where time does not go by tokens."""
+    """What decides how long it takes: all tokens, and validated ones at their share. 0 where time does not go by tokens."""
     requests: float = 0
     """Requests to a judge."""
 
@@ -142,7 +142,10 @@ def step_examples(training: Training, tokens: float) -> float:
 
 
 def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recorded: Mapping[tuple[str, str], float]) -> Work:
-    """Tokens of the prompts and of the answers, which are as long as recorded ones, else as references, at most `max_new_tokens`."""
+    """Tokens of the prompts and answers.
+
+    Answers are as long as recorded ones, else as references, but have at most `max_new_tokens`.
+    """
     test = lengths(asked.base_model, asked.task, asked.sample_type, "test")
     prompting, decoding = config.prompting(asked.prompting), config.decoding(asked.decoding, asked.task, asked.base_model)
     prompt = mean(test.prompts)

@@ -61,7 +61,10 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
 
 
 def named_results(value: Any) -> Iterator[str]:
-    """The files and folders under `results/` that a configuration names, such as an adapter to continue or a source made of other results."""
+    """The files and folders under `results/` that a configuration names.
+
+    Such as an adapter that is trained on, or a data source that is made of other results.
+    """
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, str):

@@ -27,7 +27,7 @@ Values = Mapping[str, Collection[str]]
 class Origins:
     """Tells which rule has made a file.
 
-    A file is of a rule only if a job of the rule has left traces: people have files of their own, too, and call them as they like.
+    A file is of a rule only if a job of the rule has left traces: people have files of their own, and call them as they like.
     """
 
     def __init__(self, made: Iterable[Made], traces: Collection[str]) -> None:

@@ -21,7 +21,7 @@ STATE_DAYS = 30
 
 
 def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: float) -> Iterator[Row]:
-    """The lines of states that are of no use any more, and of those whose use is unknown."""
+    """The lines of states that are of no use any more, and of states whose use is unknown."""
     states: dict[Path, list[File]] = {}
     for file in files:
         family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
@@ -61,7 +61,7 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
 
 
 def _has_scorer(state: Path, in_use: InUse) -> bool:
-    """Whether the configuration has the scorer whose values are kept; if they do not say which, whether it has one of the type."""
+    """Whether the configuration has the scorer whose values are kept, or one of its type if they do not say which."""
     if settings := whose_state(state).get("settings"):
         return fingerprint(settings) in in_use.scorers
     return state.name.rpartition("-")[0] in in_use.scorer_types
