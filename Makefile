@@ -24,7 +24,7 @@ test: lint  ## Run all tests and static checks
 	$(BIN)/pytest
 
 test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build for CPUs, in an environment of its own (2 GB)
-	$(BIN)/pytest tests/unit/inference/test_vllm.py tests/workflow/test_vllm_workflow.py
+	$(BIN)/pytest tests/unit/inference/engines/test_vllm.py tests/workflow/test_vllm_workflow.py
 
 lint: $(READY)  ## Run the static checks
 	$(BIN)/ruff check

@@ -13,7 +13,7 @@ rule describe_model:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.describe_model, "source"),
+        source=lambda wildcards: ask(settings.source_of_base_model, wildcards),
         # Of the scores among its inputs: what follows from inputs is no reason of its own to run again.
         kinds=lambda wildcards, input: ask(settings.scorer_kinds, wildcards),
         version=2,

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 
 from loragrid.data.render import Rendered, Renderer, Request, end_tokens, load_renderer, render
-from loragrid.inference.hf import answer_with
+from loragrid.inference.batching import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.device import device_name, keep_freed_memory, type_name
 from loragrid.models.importing import import_base_model
 from loragrid.models.loading import load_base_model
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 from packaged import SMOLLM2, imported, unpacked
 
 NEW = 40
@@ -68,7 +67,7 @@ def adapted(model: Any, adapters: list[int]) -> Any:
     for number in adapters:
         config = LoraTraining(target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
         if found is None:
-            found = make_trainable(model, config, number)
+            found = config.make_trainable(model, number)
             first = found.active_adapter
         else:
             found.add_adapter(str(number), found.peft_config[first])

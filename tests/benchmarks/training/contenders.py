@@ -180,8 +180,10 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
 
     from loragrid.models.device import keep_freed_memory
     from loragrid.training.batches import Encoded
-    from loragrid.training.loop import choose_layout, train
-    from loragrid.training.settings import LoraTraining, Seeds
+    from loragrid.training.gradients import choose_layout
+    from loragrid.training.loop import make_learner, train
+    from loragrid.training.methods import LoraTraining
+    from loragrid.training.settings import Seeds
 
     device, dtype = place(model)
     keep_freed_memory()
@@ -195,17 +197,8 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     layout = choose_layout(model, config, device, tokenizer.pad_token_id)
     accelerator = Accelerator(cpu=device.type == "cpu")
     clock = Clock(device)
-    course = train(
-        model,
-        encoded,
-        [],
-        config,
-        seeds,
-        layout,
-        accelerator,
-        dtype,
-        follow=lambda row: clock.lap() if row.step else clock.start(),
-    )
+    learner = make_learner(model, config, layout, accelerator, dtype)
+    course = train(learner, encoded, [], seeds, follow=lambda row: clock.lap() if row.step else clock.start())
     base.set_attn_implementation(attention)
     losses = [row.train_loss for row in course if row.train_loss is not None]
     return Trained(clock.laps, sum(losses) / len(losses))

@@ -4,7 +4,7 @@ import yaml
 
 from loragrid.analysis.model_cards import model_card
 from loragrid.analysis.settings import CardSettings
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 
 MANIFEST = {
     "run": {

@@ -13,7 +13,8 @@ from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import oversized_mixes
-from loragrid.inference.settings import engine_of
+from loragrid.inference.engines.hf import HfEngine
+from loragrid.sections import entry_of, with_speed
 
 REPOSITORY = Path(__file__).parents[3]
 DEFAULT = REPOSITORY / "config" / "config.yaml"
@@ -164,8 +165,12 @@ def test_decoding_goes_before_the_model_and_the_model_before_the_task(raw):
 
 def test_engine_of_a_model_is_found_though_its_name_is_written_as_a_number():
     raw = {"models": {135: {"engine": {"type": "hf", "batch_tokens": 9}}, "other": {}}}
-    assert engine_of(raw, "135")["batch_tokens"] == 9
-    assert engine_of(raw, "other") == {"type": "hf", "batch_tokens": None}
+    of_rule = HfEngine(type="hf")
+    assert with_speed(of_rule, entry_of(raw, "models", "135").get("engine")).batch_tokens == 9
+    assert with_speed(of_rule, entry_of(raw, "models", "other").get("engine")).model_dump() == {
+        "type": "hf",
+        "batch_tokens": None,
+    }
 
 
 @pytest.mark.parametrize(

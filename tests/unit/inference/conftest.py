@@ -1,6 +1,6 @@
 """What the tests of engines share: prompts for SmolLM2, and the answers of the model itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,9 +20,11 @@ def make_prompts(smollm2) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def smollm2_answers(smollm2, make_prompts) -> Callable:
+def smollm2_answers(smollm2, make_prompts) -> Iterator[Callable]:
     """The engine `hf` with SmolLM2 in float32."""
-    from loragrid.inference.hf import open_hf
+    from loragrid.inference.engine import ModelToAsk
+    from loragrid.inference.engines.hf import HfEngine
 
-    settings = {"dtype": "float32", "engine": {"type": "hf"}}
-    return open_hf(smollm2, settings, None, "none", make_prompts.renderer).answer
+    model = ModelToAsk(folder=smollm2, renderer=make_prompts.renderer, dtype="float32")
+    with HfEngine(type="hf").open(model) as engine:
+        yield engine.answer

@@ -2,12 +2,11 @@ import pytest
 import torch
 
 from loragrid.data.render import make_renderer, render, zero_shot
+from loragrid.inference.batching import answer_with
 from loragrid.inference.checks import check_generation, differs_from_base, last_logits, same_texts
-from loragrid.inference.hf import answer_with
 from loragrid.inference.protocol import Decoding
 from loragrid.models.loading import load_base_model
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 
 FIVE = Decoding(max_new_tokens=5)
 
@@ -68,7 +67,7 @@ def test_other_texts_of_another_engine_fail_only_if_they_have_to_be_the_same(mod
 
 def test_adapter_differs_from_its_base_only_if_it_changes_something(model, prompts):
     base_logits = [last_logits(model, p.prompt_ids) for p in prompts]
-    adapted = make_trainable(model, LoraTraining(), 1).eval()
+    adapted = LoraTraining().make_trainable(model, 1).eval()
     assert differs_from_base(adapted, base_logits, prompts) == {"passed": False, "evidence": [0.0, 0.0]}
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:

@@ -2,55 +2,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
+from architectures import make_model
 from loragrid.data.render import Rendered
 from loragrid.errors import UserError
+from loragrid.inference.batching import answer_with
 from loragrid.inference.generation import attends_from_cache, generate_together, make_choice
-from loragrid.inference.hf import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import COMPARED
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining, PromptTuning
+from loragrid.training.methods import LoraTraining, PromptTuning
 
-SHAPE = {
-    "vocab_size": 300,
-    "hidden_size": 32,
-    "n_embd": 32,
-    "intermediate_size": 64,
-    "ffn_dim": 64,
-    "num_hidden_layers": 2,
-    "n_layer": 2,
-    "num_attention_heads": 4,
-    "n_head": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "word_embed_proj_dim": 32,
-    "num_experts": 4,
-    "num_local_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 16,
-    "sliding_window": 5,
-    "eos_token_id": 2,
-    "pad_token_id": 2,
-    "bos_token_id": 1,
-}
-"""Of a tiny model; each type takes what it knows."""
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
 PROMPTS = [[*BEGINNING, *range(20, 20 + n)] for n in (1, 9, 3, 3, 12)] + [[5, 6], [250]]
-
-
-def make_model(kind, **more):
-    usual = CONFIG_MAPPING[kind]()
-    config = CONFIG_MAPPING[kind](**{name: value for name, value in SHAPE.items() if hasattr(usual, name)}, **more)
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, 0.2)
-    return model
 
 
 @pytest.fixture
@@ -218,7 +182,7 @@ def test_tokens_are_drawn_with_their_probabilities(decoding, possible):
 
 
 def test_adapter_and_learnt_prompt_answer_the_same_in_any_batch(model):
-    adapted = make_trainable(make_model("llama"), LoraTraining(), 1).eval()
+    adapted = LoraTraining().make_trainable(make_model("llama"), 1).eval()
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -226,7 +190,7 @@ def test_adapter_and_learnt_prompt_answer_the_same_in_any_batch(model):
     expected = [by_hand(adapted, p, {2}, 6) for p in PROMPTS]
     assert answers(adapted, PROMPTS, Decoding(6)) == expected != answers(model, PROMPTS, Decoding(6))
 
-    prompted = make_trainable(model, PromptTuning(method="prompt_tuning", virtual_tokens=4), 1).eval()
+    prompted = PromptTuning(method="prompt_tuning", virtual_tokens=4).make_trainable(model, 1).eval()
     assert not attends_from_cache(prompted)
     assert answers(prompted, PROMPTS[2:4], Decoding(6)) == [answers(prompted, [p], Decoding(6))[0] for p in PROMPTS[2:4]]
 

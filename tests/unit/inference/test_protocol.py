@@ -3,8 +3,8 @@ import torch
 
 from loragrid.data.render import end_tokens, make_renderer, render, zero_shot
 from loragrid.errors import UserError
-from loragrid.inference.hf import answer_with, batches
-from loragrid.inference.openai import read_reply
+from loragrid.inference.batching import answer_with, batches
+from loragrid.inference.engines.openai import read_reply
 from loragrid.inference.protocol import Decoding, Engine, MadeBy, generate, known_answers, make_predictions, prediction_identity
 from loragrid.models.loading import load_base_model
 from loragrid.runtime.journal import read_journal

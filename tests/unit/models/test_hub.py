@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.models.hub import check_repository, push, stage
+from loragrid.models.hub import PushSettings, check_repository, push, stage, upload
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -84,6 +84,20 @@ def test_model_is_uploaded_in_one_commit(result, tmp_path, hub):
     assert uploaded["adapter_model.safetensors"] == b"adapter_model.safetensors"
     assert set(uploaded) == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert {token for _, token, _ in hub.requests} == {"Bearer secret-token"}
+
+
+def test_dry_run_lists_what_would_be_uploaded_and_where(result, hub):
+    told = {"hub": {"repository": "owner/model"}, "source": {"hub": "owner/base", "revision": "1"}, "version": 1}
+    receipt = upload(PushSettings.model_validate(told), result)
+    assert set(receipt.pop("files")) == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    assert list(receipt.items()) == [
+        ("repository", "owner/model"),
+        ("merged", False),
+        ("private", True),
+        ("dry_run", True),
+        ("commit", None),
+    ]
+    assert hub.requests == []
 
 
 def test_upload_without_a_token_fails_with_a_sentence(result, monkeypatch):

@@ -58,7 +58,7 @@ def test_quantized_weights_are_kept_as_they_are_and_name_the_package_that_they_n
     assert stored_quantization(imported) == "gptq"
     with pytest.raises(UserError, match="stored as gptq, need another package"):
         load_base_model(imported, "float32")
-    with pytest.raises(UserError, match="quantization: 4bit cannot be had, the weights are stored as gptq already"):
+    with pytest.raises(UserError, match="quantization: 4bit is not possible, the weights are stored as gptq already"):
         load_base_model(imported, "float32", "4bit")
 
 

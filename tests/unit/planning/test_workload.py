@@ -11,7 +11,7 @@ from loragrid.planning.history import Recorded
 from loragrid.planning.jobs import Job
 from loragrid.planning.lengths import FIRST_ANSWER, FIRST_PROMPT, FIRST_ROWS, split_lengths
 from loragrid.planning.workload import Work, seen_examples, workload
-from loragrid.training.settings import parse_training
+from loragrid.training.methods import parse_training
 
 
 @pytest.fixture(autouse=True)

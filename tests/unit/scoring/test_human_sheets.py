@@ -114,7 +114,7 @@ def test_annotators_meet_the_same_answers_in_different_orders():
 
 
 def test_same_answer_of_several_models_to_an_example_is_rated_once():
-    items = answers([("1", "yes"), ("2", "yes")], place="a") + answers([("1", "yes"), ("2", "no")], model="b")
+    items = answers([("1", "yes"), ("2", "yes")], place="a") + answers([("1", "yes"), ("2", "no")], place="b")
     rows = sheet_rows("e", evaluation(), "anna", items, {"1", "2"})
     assert sorted((row.question, row.answer) for row in rows) == [
         ("Do.\n\ninput 1", "yes"),

@@ -12,10 +12,11 @@ from loragrid.scoring.judge_asking import blames_format, next_start, read_reply
 from loragrid.scoring.judge_conversations import conversations_about, outcome_of
 from loragrid.scoring.judge_ledger import Judgement, Ledger, OverBudgetError, Tokens, upper_bound
 from loragrid.scoring.judge_replies import UnreadableError, form_in_words, read_scores, read_verdict, response_format
+from loragrid.scoring.judging import request
 from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.rubrics import Range, Rubric, read_rubric
-from loragrid.scoring.scorers.judge import judge_store, request
+from loragrid.scoring.scorers.judge import judge_store
 
 TEN = Range(minimum=0, maximum=10)
 ONE = {"score": TEN}

@@ -14,9 +14,9 @@ from answers import item
 from loragrid.errors import UserError
 from loragrid.runtime.journal import read_journal
 from loragrid.scoring.judge_ledger import Ledger, cost
+from loragrid.scoring.judging import judge
 from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.registry import parse_scorer
-from loragrid.scoring.scorers.judge import judge
 from servers import KEY, PATIENCE_S, refusing, saying
 
 ITEMS = [
@@ -244,9 +244,9 @@ def test_tokens_that_the_server_does_not_count_are_counted_as_the_most_that_they
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests")
-from engines.test_judge import ITEMS
-from loragrid.scoring.scorers.judge import judge
+sys.path[:0] = ["tests", "tests/unit/scoring"]
+from test_judge_on_a_server import ITEMS
+from loragrid.scoring.judging import judge
 from loragrid.scoring.registry import parse_scorer
 judge("strict", parse_scorer({values}), None, Path({store!r}))(ITEMS)
 """

@@ -13,7 +13,7 @@ from projects import REPOSITORY
 SCORER = '''"""The scorer `vowels`."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,17 +27,18 @@ class VowelScorer(ScorerSettings):
     type: Literal["vowels"] = Field(description="Chooses this scorer.")
     vowels: str = Field("aeiou", min_length=1, description="Which letters are vowels.")
 
-    example_metrics: ClassVar = ("vowels", "missing")
-    corpus_metrics: ClassVar = ("all_vowels",)
-    low_is_good: ClassVar = ("missing",)
-    reads_labels: ClassVar = True
+    example_metrics = ("vowels", "missing")
+    corpus_metrics = ("all_vowels",)
+    low_is_good = ("missing",)
+    reads_labels = True
 
     def build(self, inputs):
         return lambda items: [self._score(item.prediction) for item in items]
 
     def _score(self, text):
         found = sum(letter in self.vowels for letter in text)
-        return Scored({"vowels": found / len(text), "missing": 1 - found / len(text)}, parts={"vowels": found, "letters": len(text)})
+        share = found / len(text)
+        return Scored({"vowels": share, "missing": 1 - share}, parts={"vowels": found, "letters": len(text)})
 
     def label_reader(self):
         return lambda text: next((letter for letter in text if letter in self.vowels), "")

@@ -57,7 +57,9 @@ def test_several_answers_are_scored_one_by_one_or_joined(answers, reference, exp
 
 
 def test_counts_of_several_answers_are_added_up():
-    scorer = lambda items: [Scored({"a": 1.0}, detail=one.prediction, parts={"n": 2}, usage={"calls": 1}) for one in items]  # noqa: E731
+    def scorer(items):
+        return [Scored({"a": 1.0}, detail=one.prediction, parts={"n": 2}, usage={"calls": 1}) for one in items]
+
     [row] = rows_of(scorer, ("a",), prediction_to_prompts("1", ["x", "y"], ["r", "s"], "each"))
     assert (row.detail, row.parts, row.usage) == ("x\ny", {"n": 4}, {"calls": 2})
 

@@ -1,5 +1,3 @@
-import itertools
-import math
 from functools import partial
 
 import pytest
@@ -8,8 +6,7 @@ import torch
 from loragrid.data.render import make_renderer, pad_token, render, zero_shot
 from loragrid.data.tokens import Tokenised, read_tokens, tokenise, write_tokens
 from loragrid.models.sequences import cut_into_forward_passes
-from loragrid.training.batches import Encoded, collate, collate_packed, common_beginning, encode, pack, share, steps_of
-from loragrid.training.settings import LoraTraining
+from loragrid.training.batches import Encoded, collate, collate_packed, common_beginning, encode, pack, share
 
 LENGTHS = [5, 30, 8, 100, 7, 9, 31]
 
@@ -148,35 +145,6 @@ def test_processes_share_all_examples_and_have_as_many_passes(nb_ranks):
     shares = [share(passes, LENGTHS, rank, nb_ranks) for rank in range(nb_ranks)]
     assert len({len(one) for one in shares}) == 1
     assert sorted(i for of_rank in shares for one in of_rank for i in one) == list(range(len(LENGTHS)))
-
-
-@pytest.mark.parametrize(
-    ("examples", "batch_size", "epochs", "steps"), [(8, 4, 2, 4), (10, 4, 1, 3), (10, 4, 0.5, 2), (8, 4, 1.5, 3), (3, 8, 1, 1)]
-)
-def test_each_epoch_holds_every_example_once(examples, batch_size, epochs, steps):
-    order, per_epoch = steps_of([9] * examples, LoraTraining(batch_size=batch_size, epochs=epochs), seed=1)
-    assert len(order) == steps
-    assert per_epoch == math.ceil(examples / batch_size)
-    for epoch in range(math.floor(epochs)):
-        assert sorted(i for step in order[epoch * per_epoch : (epoch + 1) * per_epoch] for i in step) == list(range(examples))
-
-
-def test_steps_can_be_counted_instead_of_epochs():
-    assert len(steps_of([9] * 10, LoraTraining(batch_size=4, max_steps=7), seed=1)[0]) == 7
-
-
-def test_a_batch_can_be_measured_in_tokens():
-    steps, _ = steps_of(LENGTHS, LoraTraining(batch_tokens=50), seed=1)
-    assert sorted(i for step in steps for i in step) == list(range(len(LENGTHS)))
-    assert all(len(step) == 1 or sum(LENGTHS[i] for i in step) <= 50 for step in steps)
-    for step, following in itertools.pairwise(steps):
-        assert sum(LENGTHS[i] for i in step) + LENGTHS[following[0]] > 50
-
-
-def test_another_order_seed_is_another_order():
-    config = LoraTraining(batch_size=4, epochs=2)
-    assert steps_of([9] * 8, config, seed=1) == steps_of([9] * 8, config, seed=1)
-    assert steps_of([9] * 8, config, seed=1) != steps_of([9] * 8, config, seed=2)
 
 
 def test_tokenised_data_is_what_the_renderer_gives_and_only_wanted_examples_are_read(tmp_path, renderer, examples):

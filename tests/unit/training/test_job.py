@@ -26,8 +26,9 @@ from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.training.job import STOP, TrainingJob, checked_trackers, run_training
-from loragrid.training.settings import FullTraining, LoraTraining
+from loragrid.training.job import STOP, TrainingJob, run_training
+from loragrid.training.methods import FullTraining, LoraTraining
+from loragrid.training.trackers import checked_trackers
 
 LIBRARY = "workflow/scripts"
 RUN = {
@@ -51,7 +52,15 @@ def make_job(tiny_model, tokenizer, make_example, tmp_path):
 
     def make(name, **config):
         keys = {"rank": 4, "batch_size": 4, "epochs": 3, "learning_rate": 0.01, "dropout": 0.1, "evaluations": 3} | config
+        told = {
+            "version": 1,
+            "run": RUN,
+            "model": {"dtype": "float32", "prompt_format": "auto", "system_prompt": None, "template": None},
+            "config": LoraTraining(**keys).model_dump(),
+            "seeds": {"adapter_init": 1, "data_order": 1, "mix": 1},
+        }
         return TrainingJob(
+            settings=told,
             folder=str(tmp_path / name),
             state=str(tmp_path / f"state-{name}"),
             model=str(tiny_model / "model.safetensors"),
@@ -59,19 +68,17 @@ def make_job(tiny_model, tokenizer, make_example, tmp_path):
             train=str(tmp_path / "train.jsonl"),
             validation=str(tmp_path / "validation.jsonl"),
             tokens=[str(tmp_path / "tokens.parquet")],
-            other_files=None,
-            adapter=[],
-            run=RUN,
-            config=LoraTraining(**keys).model_dump(),
-            model_settings={"dtype": "float32", "prompt_format": "auto", "system_prompt": None, "template": None},
-            seeds={"adapter_init": 1, "data_order": 1, "mix": 1},
-            stage_version=1,
             threads=1,
             checkpoint_minutes=0,
-            trackers=[],
         )
 
     return make
+
+
+def changed(job, settings=None, **values):
+    """A job with other values, also of its settings."""
+    values["settings"] = job.settings.model_copy(update=settings or {})
+    return job.model_copy(update=values)
 
 
 def adapter_bytes(job):
@@ -118,8 +125,8 @@ def wait_until_gone(processes, patience_s=PATIENCE_S):
 
 PROGRAM = """
 import json, sys
-from loragrid.training.loop import job as training_job
-training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), None)
+from loragrid.training import job as training_job
+training_job.run_training(training_job.TrainingJob.model_validate_json(open(sys.argv[1]).read()), None)
 """
 SLOW = """
 import time
@@ -136,7 +143,7 @@ training.seed_step = slow
 def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_job, tmp_path):
     whole, killed = make_job("whole", epochs=5), make_job("killed", epochs=5)
     run_training(whole, None)
-    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    (tmp_path / "job.json").write_text(json.dumps(killed.model_dump()))
     environment = os.environ | {"PYTHONPATH": LIBRARY}
     program = SLOW.format(last=15) + PROGRAM
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=environment)
@@ -158,8 +165,8 @@ def test_training_that_is_killed_ends_with_the_adapter_of_one_that_is_not(make_j
 STOPPED = """
 import json, signal, sys
 from pathlib import Path
-from loragrid.training.loop import loop as training
-from loragrid.training.loop import job as training_job
+from loragrid.training import loop as training
+from loragrid.training import job as training_job
 from loragrid.errors import UserError
 described = Path(sys.argv[1])
 asked = [signal.Signals[name] for name in sys.argv[2:]]
@@ -173,7 +180,7 @@ def noted(seed, step, process):
     seed_step(seed, step, process)
 training.seed_step = noted
 try:
-    training_job.run_training(training_job.TrainingJob(**json.loads(described.read_text())), None)
+    training_job.run_training(training_job.TrainingJob.model_validate_json(described.read_text()), None)
 except UserError as error:
     for number in asked:
         signal.raise_signal(number)
@@ -183,10 +190,10 @@ except UserError as error:
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
 def test_training_that_is_asked_to_end_saves_its_state_and_no_step_is_computed_twice(make_job, tmp_path, signal_):
-    whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    whole, stopped = (changed(make_job(name, epochs=10), checkpoint_minutes=10) for name in ("whole", "stopped"))
     run_training(whole, None)
     described, steps = tmp_path / "job.json", tmp_path / "job.steps"
-    described.write_text(json.dumps(stopped._asdict()))
+    described.write_text(json.dumps(stopped.model_dump()))
     command, environment = [sys.executable, "-c", STOPPED, str(described)], os.environ | {"PYTHONPATH": LIBRARY}
     # Where several pass it on, it comes more than once.
     process = subprocess.run([*command, signal_.name], env=environment, stderr=subprocess.PIPE, text=True)
@@ -232,7 +239,7 @@ import json, sys
 from loragrid.training import job as training_job
 from loragrid.errors import UserError
 try:
-    training_job.run_training(training_job.TrainingJob(**json.load(open(sys.argv[1]))), sys.argv[2])
+    training_job.run_training(training_job.TrainingJob.model_validate_json(open(sys.argv[1]).read()), sys.argv[2])
 except UserError as error:
     print("ending", flush=True)
     sys.stdin.readline()
@@ -241,10 +248,10 @@ except UserError as error:
 
 
 def test_launched_training_that_is_asked_to_end_saves_its_state_and_goes_on_from_there(make_job, tmp_path):
-    whole, stopped = (make_job(name, epochs=10)._replace(checkpoint_minutes=10) for name in ("whole", "stopped"))
+    whole, stopped = (changed(make_job(name, epochs=10), checkpoint_minutes=10) for name in ("whole", "stopped"))
     run_training(whole, TWO_PROCESSES)
     described = tmp_path / "job.json"
-    described.write_text(json.dumps(stopped._asdict()))
+    described.write_text(json.dumps(stopped.model_dump()))
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "sitecustomize.py").write_text(HELD.format(step=20, until=STOP, patience_s=PATIENCE_S))
     process = subprocess.Popen(
@@ -276,7 +283,7 @@ def test_launched_training_that_is_asked_to_end_saves_its_state_and_goes_on_from
 def test_state_of_another_training_is_not_taken_up(make_job, tmp_path):
     first = make_job("first")
     run_training(first, None)
-    other = make_job("other", learning_rate=0.02)._replace(state=first.state)
+    other = changed(make_job("other", learning_rate=0.02), state=first.state)
     unfinished = tmp_path / "state-first" / "0123"
     unfinished.mkdir()
     (unfinished / "checkpoint.safetensors").write_bytes(b"of another training")
@@ -298,7 +305,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batches(make_job):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
-    (tmp_path / "job.json").write_text(json.dumps(make_job("killed", epochs=3000)._asdict()))
+    (tmp_path / "job.json").write_text(json.dumps(make_job("killed", epochs=3000).model_dump()))
     program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
     process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
     wait_for(lambda: list((tmp_path / "state-killed").glob("*/checkpoint.safetensors")), process)
@@ -312,7 +319,7 @@ def test_launched_processes_end_with_a_job_that_is_killed(make_job, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_launched_processes_end_with_a_job_that_is_killed_while_they_start(make_job, tmp_path):
     """Their imports take seconds."""
-    (tmp_path / "job.json").write_text(json.dumps(make_job("early", epochs=3000)._asdict()))
+    (tmp_path / "job.json").write_text(json.dumps(make_job("early", epochs=3000).model_dump()))
     program = PROGRAM.replace("None)", f"{TWO_PROCESSES!r})")
     process = psutil.Popen([sys.executable, "-c", program, str(tmp_path / "job.json")], env=os.environ | {"PYTHONPATH": LIBRARY})
     wait_for(lambda: sum(map(imports_torch, process.children(recursive=True))) == 2, process)
@@ -348,7 +355,7 @@ def test_training_that_fails_leaves_no_adapter(make_job, tmp_path, keys, message
 def test_training_in_float16_is_refused(make_job):
     job = make_job("half")
     with pytest.raises(UserError, match=r"models\.tiny\.dtype: float16 is for prediction only"):
-        run_training(job._replace(model_settings=job.model_settings | {"dtype": "float16"}), None)
+        run_training(changed(job, {"model": job.settings.model.model_copy(update={"dtype": "float16"})}), None)
 
 
 def test_tracker_without_its_package_is_named():
@@ -359,7 +366,7 @@ def test_tracker_without_its_package_is_named():
 def test_tensorboard_shows_the_course_of_the_loss(make_job, tmp_path, monkeypatch):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.chdir(tmp_path)
-    job = make_job("followed")._replace(trackers=["tensorboard"])
+    job = changed(make_job("followed"), trackers=["tensorboard"])
     run_training(job, None)
     [events] = tmp_path.glob("results/trackers/tiny/followed/loragrid/events*")
     shown = accumulator.EventAccumulator(str(events))
@@ -381,9 +388,9 @@ def zero3(tmp_path, monkeypatch):
 
 
 def test_full_training_archives_what_its_model_needs_besides_for_a_storage(make_job):
-    config = FullTraining(method="full", batch_size=4, epochs=1, learning_rate=0.01).model_dump()
+    config = FullTraining(method="full", batch_size=4, epochs=1, learning_rate=0.01)
     job = make_job("whole")
-    run_training(job._replace(config=config, other_files=f"{job.folder}/{OTHER_FILES}"), None)
+    run_training(changed(job, {"config": config}, other_files=f"{job.folder}/{OTHER_FILES}"), None)
     with tarfile.open(f"{job.folder}/{OTHER_FILES}") as archive:
         names = set(archive.getnames())
     assert {"tokenizer.json", "tokenizer_config.json", "generation_config.json"} <= names
@@ -399,9 +406,9 @@ def test_adapter_names_its_base_model_by_its_result_wherever_that_was_loaded_fro
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_zero3_with_offload_learns_what_one_process_does(make_job, zero3, method):
-    whole = FullTraining(method="full", batch_size=4, epochs=3, learning_rate=0.01, evaluations=3).model_dump()
+    whole = FullTraining(method="full", batch_size=4, epochs=3, learning_rate=0.01, evaluations=3)
     one, sharded = (
-        job if method == "lora" else job._replace(config=whole)
+        job if method == "lora" else changed(job, {"config": whole})
         for job in (make_job("one", dropout=0.0), make_job("two", dropout=0.0))
     )
     run_training(one, None)
@@ -418,7 +425,7 @@ def test_zero3_with_offload_learns_what_one_process_does(make_job, zero3, method
 def test_zero3_training_that_is_killed_ends_like_one_that_is_not(make_job, zero3, tmp_path):
     whole, killed = make_job("whole", epochs=5, dropout=0.0), make_job("killed", epochs=5, dropout=0.0)
     run_training(whole, zero3)
-    (tmp_path / "job.json").write_text(json.dumps(killed._asdict()))
+    (tmp_path / "job.json").write_text(json.dumps(killed.model_dump()))
     program = PROGRAM.replace("None)", f"{zero3!r})")
     (tmp_path / "hooks").mkdir()
     # Until it is killed.

@@ -11,21 +11,13 @@ from loragrid.data.tokens import Tokenised, tokenise
 from loragrid.errors import UserError
 from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
-from loragrid.models.packed_attention import _CausalAttention, can_share_beginnings, keep_examples_apart
+from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.training.batches import Encoded, common_beginning, encode
-from loragrid.training.loop import (
-    Checkpoints,
-    Layout,
-    accumulate_gradients,
-    learning_rate_factor,
-    mean_loss,
-    train,
-    validation_steps,
-    write_course,
-)
+from loragrid.training.gradients import Layout, accumulate_gradients, mean_loss
+from loragrid.training.loop import Checkpoints, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import FullTraining, LoraTraining, Seeds
+from loragrid.training.methods import FullTraining, LoraTraining
+from loragrid.training.settings import Seeds
 
 CONFIG = LoraTraining(rank=4, batch_size=4, learning_rate=0.01, epochs=2, max_length=512)
 SEEDS = Seeds(adapter_init=1, data_order=2, mix=3)
@@ -54,7 +46,7 @@ def encode_all(tokenizer, make_example, loss_computation):
 def adapted(folder, seed=1, config=CONFIG, packed=False):
     base = load_base_model(folder, "float32")
     assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu")) is packed
-    model = make_trainable(base, config, seed)
+    model = config.make_trainable(base, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
     for name, parameter in model.named_parameters():
@@ -147,21 +139,6 @@ def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_m
     assert not can_share_beginnings(without_modules)
 
 
-@pytest.mark.parametrize("length", [7, 128, 300])
-def test_gradients_of_attention_in_bfloat16_are_those_of_attention_written_out(length):
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(1, heads, length, 16).bfloat16().requires_grad_() for heads in (6, 2, 2))
-    attended = _CausalAttention.apply(query, key, value, 0.3)
-    weights = torch.randn_like(attended)
-    found = torch.autograd.grad(attended, (query, key, value), weights)
-    q, k, v = (tensor.detach().double().requires_grad_() for tensor in (query, key, value))
-    scores = 0.3 * q @ k.repeat_interleave(3, 1).transpose(2, 3) + torch.full((length, length), -torch.inf).triu(1)
-    expected = torch.softmax(scores, -1) @ v.repeat_interleave(3, 1)
-    assert (attended - expected).norm() < 0.01 * expected.norm()
-    for one, other in zip(found, torch.autograd.grad(expected, (q, k, v), weights.double()), strict=True):
-        assert (one - other).norm() < 0.01 * other.norm()
-
-
 def test_adapters_get_their_inputs_in_the_type_of_the_matrix_products(tiny_model, encoded, accelerator):
     model = adapted(tiny_model)
     kinds = set()
@@ -194,17 +171,6 @@ def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator
     assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
-def test_attention_of_its_own_keeps_a_model_from_packing(tiny_model):
-    base = load_base_model(tiny_model, "float32")
-    assert not keep_examples_apart(base, "auto", torch.device("cuda"))
-    base.config.attn_logit_softcapping = 30.0
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.attn_logit_softcapping = None
-    assert keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.model_type = "diffllama"
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
-
-
 def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):
     model = adapted(tiny_model)
     rows = []
@@ -233,9 +199,10 @@ def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
 def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):
     base = load_base_model(tiny_model, "float32")
     base.config.name_or_path = "results/models/tiny"
-    model = make_trainable(base, config, seeds.adapter_init)
+    model = config.make_trainable(base, seeds.adapter_init)
     validation = encoded[8:] if validation is None else validation
-    return model, train(model, encoded[:8], validation, config, seeds, PADDED, accelerator, **options)
+    learner = make_learner(model, config, PADDED, accelerator)
+    return model, train(learner, encoded[:8], validation, seeds, **options)
 
 
 def saved_bytes(model, folder):
@@ -258,7 +225,7 @@ def test_same_run_twice_gives_the_same_bytes(tiny_model, encoded, accelerator, t
 
 def test_seeds_of_initialisation_and_order_change_only_what_they_should(tiny_model, encoded, accelerator, tmp_path):
     def init(seed):
-        model = make_trainable(load_base_model(tiny_model, "float32"), CONFIG, seed)
+        model = CONFIG.make_trainable(load_base_model(tiny_model, "float32"), seed)
         return {n: p.clone() for n, p in model.named_parameters() if "lora" in n}
 
     assert largest_difference(init(1), init(1)) == 0
@@ -318,19 +285,6 @@ def test_training_that_dies_at_any_step_goes_on_to_the_same_end(tiny_model, enco
         assert seen[0].step == stop + 1
         assert without_seconds(rest) == without_seconds(course)
         assert saved_bytes(resumed, tmp_path / f"{stop}") == expected
-
-
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        ({"evaluations": 4}, {4, 8, 12, 16}),
-        ({"evaluations": 0}, set()),
-        ({"validate_every": 5}, {5, 10, 15, 16}),
-        ({"validate_every": 8}, {8, 16}),
-    ],
-)
-def test_validation_is_spread_evenly_or_done_every_few_steps_and_always_at_the_end(keys, expected):
-    assert validation_steps(LoraTraining(**keys), 16) == expected
 
 
 def test_training_stops_early_when_validation_no_longer_gains_and_keeps_the_best(tiny_model, encoded, accelerator):
@@ -396,17 +350,4 @@ def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded, accel
 @pytest.mark.parametrize("train_set", [[], [Encoded([1, 2, 3], 3)]])
 def test_training_without_a_target_fails_with_a_sentence(tiny_model, accelerator, train_set):
     with pytest.raises(UserError, match="no target token to train on"):
-        train(adapted(tiny_model), train_set, [], CONFIG, SEEDS, PADDED, accelerator)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [1 / 3, 2 / 3, 1, 1, 1, 1]),
-        ("linear", [1 / 3, 2 / 3, 1, 0.75, 0.5, 0.25]),
-        ("cosine", [1 / 3, 2 / 3, 1, 0.853553, 0.5, 0.146447]),
-    ],
-)
-def test_learning_rate_warms_up_and_decays(schedule, expected):
-    factor = learning_rate_factor(schedule, warmup_steps=2, total_steps=6)
-    assert [factor(step) for step in range(6)] == pytest.approx(expected, abs=1e-6)
+        train(make_learner(adapted(tiny_model), CONFIG, PADDED, accelerator), train_set, [], SEEDS)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from loragrid.errors import UserError
 from loragrid.models.adapters import SavedStart, save_adapter, save_model
 from loragrid.models.loading import load_base_model, load_trained
 from loragrid.training.batches import Encoded
-from loragrid.training.loop import Layout, train
-from loragrid.training.methods import changes_base_weights, make_trainable
-from loragrid.training.settings import ContinuedTraining, LoraTraining, Seeds, parse_training
+from loragrid.training.gradients import Layout
+from loragrid.training.loop import make_learner, train
+from loragrid.training.methods import ContinuedTraining, LoraTraining, Training, parse_training
+from loragrid.training.settings import Seeds
 
 METHODS = {
     "lora": {"target_modules": "all-linear"},
@@ -47,12 +49,10 @@ def logits(model):
 
 def trained(folder, config, dtype="float32"):
     base = load_base_model(folder, dtype)
-    model = make_trainable(base, config, seed=1)
-    start = SavedStart(model) if changes_base_weights(config) else None
-    number_type = getattr(torch, dtype)
-    course = train(
-        model, EXAMPLES, [], config, Seeds(adapter_init=1, data_order=1, mix=1), Layout(64, False, 2), Accelerator(), number_type
-    )
+    model = config.make_trainable(base, seed=1)
+    start = SavedStart(model) if config.moves_base_weights else None
+    learner = make_learner(model, config, Layout(64, False, 2), Accelerator(), getattr(torch, dtype))
+    course = train(learner, EXAMPLES, [], Seeds(adapter_init=1, data_order=1, mix=1))
     return model, start, course
 
 
@@ -84,6 +84,32 @@ def test_method_trains_and_its_result_loads_outside_and_changes_outputs(request,
     torch.testing.assert_close(logits(outside), logits(model), rtol=1e-3, atol=1e-3 if start else 1e-5)
 
 
+def test_a_method_is_a_class_and_nothing_else(tiny_model, tokenizer, tmp_path):
+    class NormTraining(Training):
+        """The scales of the norms are trained."""
+
+        makes_whole_model: ClassVar[bool] = True
+
+        method: Literal["norms"]
+
+        def make_trainable(self, base, seed):
+            for name, parameter in base.requires_grad_(False).named_parameters():
+                parameter.requires_grad = "norm" in name
+            return base
+
+    config = parse_training({"method": "norms", "learning_rate": 0.1})
+    assert type(config) is NormTraining
+    model, _, course = trained(tiny_model, config)
+    assert course[-1].step == 1
+    assert {name.split(".")[-2] for name, p in model.named_parameters() if p.requires_grad} == {
+        "input_layernorm",
+        "post_attention_layernorm",
+        "norm",
+    }
+    save_model(model, tokenizer, tmp_path, torch.float32)
+    assert not torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path)), logits(load_base_model(tiny_model, "float32")))
+
+
 def test_adapter_is_trained_in_float32_on_a_base_model_in_bfloat16(tiny_model):
     model, _, course = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=5), "bfloat16")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
@@ -107,9 +133,9 @@ def test_an_adapter_can_be_continued(tiny_model, tmp_path):
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
 def test_adapter_is_trained_on_a_quantized_base_model(smollm2, tmp_path, quantization):
     base = load_base_model(smollm2, "float32", quantization)
-    model = make_trainable(base, LoraTraining(), seed=1)
-    seeds = Seeds(adapter_init=1, data_order=1, mix=1)
-    course = train(model, EXAMPLES, [], LoraTraining(learning_rate=0.01, epochs=4), seeds, Layout(64, False, 2), Accelerator())
+    model = LoraTraining().make_trainable(base, seed=1)
+    learner = make_learner(model, LoraTraining(learning_rate=0.01, epochs=4), Layout(64, False, 2), Accelerator())
+    course = train(learner, EXAMPLES, [], Seeds(adapter_init=1, data_order=1, mix=1))
     assert course[-1].train_loss < course[1].train_loss
     save_adapter(model, tmp_path)
     outside = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32), tmp_path)
@@ -133,4 +159,4 @@ def test_quantization_without_its_package_fails_with_a_sentence(tiny_model, monk
 )
 def test_what_does_not_fit_the_model_is_named(tiny_model, values, message):
     with pytest.raises(UserError, match=message):
-        make_trainable(load_base_model(tiny_model, "float32"), parse_training(values), 1)
+        parse_training(values).make_trainable(load_base_model(tiny_model, "float32"), 1)

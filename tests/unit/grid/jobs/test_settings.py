@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from loragrid.analysis.settings import AnalyseSettings, CardSettings, ReportSettings
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
@@ -12,7 +11,9 @@ from loragrid.errors import UserError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
 from loragrid.layout import Evaluation
+from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
+from loragrid.training.settings import TrainSettings
 
 RUN = "t__gold__both__n4__lora__completion__seed1"
 OF_RUN = {"base_model": "m", "task": "t", "sample_type": "gold", "run": RUN}
@@ -24,8 +25,10 @@ READ_BACK = {
     "prepare_dataset": PrepareSettings,
     "make_mix": MixSettings,
     "tokenise": TokeniseSettings,
+    "train": TrainSettings,
     "select_demonstrations": DemonstrationSettings,
     "import_predictions": ImportedPredictionsSettings,
+    "push": PushSettings,
 }
 
 
@@ -46,23 +49,6 @@ def test_what_a_job_is_told_is_the_same_once_it_is_read(grid, rule):
     for job in jobs:
         params = {"version": 1} | told(rule, grid, job)
         assert repr(READ_BACK[rule].model_validate(params).model_dump()) == repr(params)
-
-
-def test_what_the_jobs_of_all_results_are_told_is_the_same_once_it_is_read(grid, make_grid):
-    judged = grid.config.model_dump(mode="json", exclude_unset=True)
-    judge = {"type": "judge", "rubric": "both_0_10", "model": "j", "price": {"million_new_tokens": 1}}
-    judged["scorers"] |= {"judged": judge, "rated": {"type": "human", "evaluation": "people", "sheets": ["ann.csv"]}}
-    scorers = [*judged["tasks"]["t"]["scorers"], "judged", "rated"]
-    judged["tasks"]["t"] |= {"scorers": scorers, "metadata": {"topic": "{{ topic }}"}, "group_by": ["topic"]}
-    judged["models"]["m"]["price"] = {"hour": 2.5}
-    for told_grid in (grid, make_grid(**judged)):
-        params = {"version": 4, "settings": dict(settings.analyse(told_grid))}
-        assert repr(AnalyseSettings.model_validate(params).model_dump()) == repr(params)
-        params = {"version": 2} | dict(settings.report(told_grid)) | {"tiers": ["scores"]}
-        assert repr(ReportSettings.model_validate(params).model_dump()) == repr(params)
-    for job in usable_jobs(grid)["describe_model"]:
-        params = {"version": 2} | told("describe_model", grid, job) | {"kinds": dict(settings.scorer_kinds(grid, job))}
-        assert repr(CardSettings.model_validate(params).model_dump()) == repr(params)
 
 
 def test_edited_entry_changes_what_those_jobs_are_told_that_use_it_and_no_others(grid, make_grid):

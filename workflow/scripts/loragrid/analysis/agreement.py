@@ -111,6 +111,7 @@ def cohens_kappa(pairs: list[tuple[float, float]], distance: Callable[[float, fl
 
     NaN if chance alone would let them agree.
     """
+    # The weights of scikit-learn are distances between places: for `interval` they are wrong where ratings are not evenly spaced.
     first, second = (Counter(ratings) for ratings in zip(*pairs, strict=True)) if pairs else (Counter(), Counter())
     by_chance = sum(m * n * distance(a, b) for a, m in first.items() for b, n in second.items())
     return 1 - len(pairs) * sum(distance(a, b) for a, b in pairs) / by_chance if by_chance else math.nan

@@ -10,8 +10,7 @@ from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
 from loragrid.errors import unknown_name
-from loragrid.inference.settings import HfEngine, OpenAiEngine
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, Training
+from loragrid.training.methods import Training
 
 
 def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
@@ -86,7 +85,7 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
             said = "has no source, so that it cannot be trained; leave out mixes, nb_samples and configs."
             yield f"{where}.base_models: '{name}' {said}"
             continue
-        if isinstance(model.engine, OpenAiEngine) and not model.engine.load_adapters:
+        if not model.engine.loads_adapters:
             said = f"its server would have to load them (models.{name}.engine.load_adapters)."
             yield f"{where}.base_models: runs of '{name}' cannot be asked; {said}"
         for key in filter(config.configs.__contains__, dict.fromkeys(block.configs)):
@@ -96,14 +95,11 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
     """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
-    if isinstance(training, FullTraining) and model.quantization != "none":
+    if training.makes_whole_model and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
-    if isinstance(training, FullTraining) and isinstance(model.engine, OpenAiEngine):
+    if training.makes_whole_model and not model.engine.loads_whole_models:
         yield f"trains all weights of '{name}', whose server can load adapters only."
-    is_plain = isinstance(training, ContinuedTraining | FullTraining) or (
-        isinstance(training, LoraTraining) and not training.dora
-    )
-    if not is_plain and not isinstance(model.engine, HfEngine):
+    if training.needs_hf and not model.engine.loads_any_adapter:
         yield f"is no plain LoRA, the only adapters that the engine of '{name}' can use."
 
 

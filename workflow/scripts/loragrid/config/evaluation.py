@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import string
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -95,43 +93,6 @@ class ExternalPredictions(Section):
     def key(self) -> str:
         """The template of what a row is matched by."""
         return self.id if self.match == "id" else self.prompt
-
-
-class HubUpload(Section):
-    """Where `snakemake pushed` uploads trained models."""
-
-    repository: str = Field(
-        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, `{mix}`, "
-        "`{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
-    )
-    merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
-
-    @field_validator("repository")
-    @classmethod
-    def _placeholders_are_known(cls, repository: str) -> str:
-        known = {"base_model", "task", "sample_type", "mix", "nb_samples", "config", "loss_computation", "seed"}
-        try:
-            used = {name for _, name, _, _ in string.Formatter().parse(repository) if name is not None}
-        except ValueError as error:
-            raise ValueError(f"not a valid pattern: {error}") from None
-        if used - known or not re.fullmatch(r"[^/]+/[^/]+", repository):
-            raise ValueError(f"expected owner/name with placeholders out of {', '.join(sorted(known))}")
-        return repository
-
-    private: bool = Field(True, description="Make new repositories private.")
-    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
-
-
-class Checks(Section):
-    """The generation check that every model goes through."""
-
-    examples: int = Field(2, ge=1, description="Test examples per model.")
-    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
-    compare_engines: bool = Field(
-        True,
-        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
-        "the same; for servers only if the model's `dtype` says float32.",
-    )
 
 
 class ReportSettings(Section):

@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from loragrid.inference.settings import Engine, Generation, HfEngine, OpenAiEngine
+from loragrid.inference.registry import DEFAULT_ENGINE, AnyEngine
+from loragrid.inference.settings import Generation
 from loragrid.models.sources import AnyModelSource, Quantization
 from loragrid.sections import Price, Section
 
@@ -52,7 +53,7 @@ class BaseModelEntry(Section):
         description="Where the model comes from: a package, a path or a hub repository. A model that only a server has (engine `openai` with "
         "`api: chat`) needs none; it cannot be trained.",
     )
-    engine: Engine = Field(default=HfEngine(type="hf"), description="What answers prompts with this model and its adapters.")
+    engine: AnyEngine = Field(default=DEFAULT_ENGINE, description="What answers prompts with this model and its adapters.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, else float32. float16 "
@@ -92,7 +93,7 @@ class BaseModelEntry(Section):
 
     @model_validator(mode="after")
     def _source_is_there_if_needed(self) -> Self:
-        if self.source is None and not (isinstance(self.engine, OpenAiEngine) and self.engine.api == "chat"):
+        if self.source is None and self.engine.needs_source:
             raise ValueError("source is missing; only a model behind a server with api: chat needs none")
         return self
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
 from loragrid.errors import nearest
-from loragrid.inference.settings import VllmEngine
 from loragrid.runtime.templates import syntax_error
-from loragrid.training.settings import ContinuedTraining
 
 
 def missing_files(config: Config) -> Iterator[str]:
@@ -31,13 +29,12 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, model in config.models.items():
         if model.chat_template is not None:
             yield f"models.{name}.chat_template", model.chat_template, Path.is_file
-        if isinstance(model.engine, VllmEngine) and model.engine.python is not None:
-            yield f"models.{name}.engine.python", model.engine.python, Path.is_file
+        yield from ((f"models.{name}.engine.{key}", path, Path.is_file) for key, path in model.engine.files().items())
     for name, training in config.configs.items():
-        # What the workflow itself makes need not be there yet.
-        if isinstance(training, ContinuedTraining) and not training.adapter.startswith("results/"):
-            for file in ("adapter_model.safetensors", "adapter_config.json"):
-                yield f"configs.{name}.adapter", f"{training.adapter}/{file}", Path.is_file
+        for file in training.start_files:
+            # What the workflow itself makes need not be there yet.
+            if not file.startswith("results/"):
+                yield f"configs.{name}.adapter", file, Path.is_file
     for name, external in config.external_predictions.items():
         for i, predicted in enumerate(external.files):
             yield f"external_predictions.{name}.files[{i}].path", predicted.path, Path.is_file

@@ -10,7 +10,6 @@ from loragrid.config.root import Config
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
 from loragrid.errors import unknown_name
-from loragrid.inference.settings import VllmEngine
 from loragrid.layout import BASELINE, EXTERNAL
 from loragrid.runtime.templates import syntax_error
 from loragrid.scoring.human_sheets import HumanEvaluation
@@ -30,8 +29,7 @@ def broken_references(config: Config) -> Iterator[str]:
             yield unknown_name(f"promptings.{name}.encoder", "encoder", encoder, config.encoders)
     yield from _kept_names(config)
     for name, model in config.models.items():
-        if isinstance(model.engine, VllmEngine) and model.quantization != "none":
-            yield f"models.{name}.quantization: with vLLM this goes into engine.settings."
+        yield from (f"models.{name}.{problem}" for problem in model.engine.problems(model.quantization))
     for name, source in config.sources.items():
         yield from _broken_source(f"sources.{name}", source)
     for name, mix in config.mixes.items():

@@ -9,17 +9,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from loragrid.config.evaluation import Block, Checks, ExternalPredictions, HubUpload, ReportSettings
+from loragrid.config.evaluation import Block, ExternalPredictions, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
 from loragrid.data.mixes import AnyMix
 from loragrid.data.prompting import AnyPrompting, Prompting, ZeroShot
 from loragrid.data.sources import AnyDataSource, DataSource
 from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
-from loragrid.inference.settings import DecodingEntry
+from loragrid.inference.settings import Checks, DecodingEntry
+from loragrid.models.hub import HubUpload
 from loragrid.scoring.human_sheets import HumanEvaluation
 from loragrid.scoring.registry import Scorer
 from loragrid.sections import Name, NonNegative, Section
-from loragrid.training.settings import Seeds, TrainingConfig
+from loragrid.training.methods import TrainingConfig
+from loragrid.training.settings import Seeds
 
 
 class Config(Section):

@@ -3,18 +3,137 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from loragrid.data.render import Rendered
-from loragrid.inference.protocol import Answer, Decoding, Generated, generate
+from loragrid.data.render import Rendered, end_tokens, zero_shot
+from loragrid.data.splitting import subset
+from loragrid.errors import UserError
+from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
+from loragrid.inference.prompts import ModelFiles, model_to_ask, render_all
+from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, generate
+from loragrid.inference.settings import CheckSettings
+from loragrid.records import Example, read_records
+from loragrid.runtime.files import write_json
 
 Check = dict[str, Any]
 """Whether it `passed` (None: it does not apply) and the `evidence`."""
 
 
+class CheckFiles(NamedTuple):
+    """What a job that checks a model reads and writes."""
+
+    result: str
+    """Is written."""
+    test: str
+    model: ModelFiles
+
+
+class CheckJob(NamedTuple):
+    """A job that checks a model."""
+
+    base_model: str
+    """Its name in the configuration."""
+    settings: CheckSettings
+    engine: EngineSettings
+    """That of the settings, with those keys that change only speed."""
+    files: CheckFiles
+    threads: int
+
+    @property
+    def loads_reference(self) -> bool:
+        """Whether the job loads the model with the engine that the others are compared with."""
+        return bool(self.files.model.model) and (self.engine.is_reference or self.settings.checks.compare_engines)
+
+    @property
+    def computes_here(self) -> bool:
+        """Whether the model is loaded on this machine."""
+        return self.loads_reference or not self.engine.is_server
+
+
+def check_model(job: CheckJob, open_engine: OpenEngine = open_engine) -> None:
+    """Check a model and write what was found.
+
+    Raises:
+        UserError: where the model fails a check. What was found is then in a file beside the result.
+    """
+    settings, files = job.settings, job.files
+    decoding = Decoding(max_new_tokens=settings.checks.max_new_tokens)
+    model = model_to_ask(job.base_model, settings.model, settings.quantization, files.model, job.threads, job=files.result)
+    examples = subset(read_records(files.test, Example), settings.checks.examples)
+    requests = [zero_shot(example.parts[0]) for example in examples]
+    rendered = render_all(model, settings.model.system_prompt, requests, decoding.max_new_tokens)
+    if not (prompts := [prompt for prompt in rendered if prompt is not None]):
+        raise UserError(f"{files.test}: none of the first {len(examples)} prompts fits into the model's context.")
+
+    checks = _checks(job, model, prompts, decoding, open_engine)
+    found = {"examples": [example.id for example in examples], "checks": checks}
+    evidence = Path(files.result).with_suffix(".failed.json")
+    if failed := [name for name, check in checks.items() if check["passed"] is False]:
+        write_json(evidence, found)
+        raise UserError(f"{files.result}: the model does not pass: {', '.join(failed)}; the evidence is in {evidence}.")
+    write_json(files.result, found)
+    evidence.unlink(missing_ok=True)
+
+
+def _checks(
+    job: CheckJob, model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding, open_engine: OpenEngine
+) -> dict[str, Check]:
+    """All checks of a model with its engine, by name."""
+    checks: dict[str, Check] = {}
+    of_reference = None
+    if job.loads_reference:
+        checks, of_reference = check_with_reference(model, prompts, decoding)
+        if job.engine.is_reference:
+            return checks
+    ends = end_tokens(model.renderer, model.folder) if model.renderer and model.folder else []
+    with open_engine(job.engine, model) as engine:
+        exact = (engine.dtype if job.engine.knows_number_type else model.dtype) == "float32"
+        repeatable = job.engine.repeats_itself
+        of_engine, answers = check_generation(engine.answer, prompts, decoding, ends, exact and repeatable, repeatable)
+    checks = {name: check for name, check in checks.items() if name == "differs from base"} | of_engine
+    if of_reference is not None:
+        checks["same text as hf"] = same_texts(answers, of_reference, strict=exact)
+    return checks
+
+
+def check_with_reference(
+    model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding
+) -> tuple[dict[str, Check], list[Answer]]:
+    """Check a model as the engine `hf` loads it, and give back what it takes on the device.
+
+    Returns:
+        The checks by name, and the answers.
+    """
+    import torch
+
+    from loragrid.inference.batching import BATCH_TOKENS, answer_with
+    from loragrid.models.device import free_cached_memory
+    from loragrid.models.loading import load_base_model, load_trained
+
+    assert model.folder is not None
+    assert model.renderer is not None
+    torch.set_num_threads(model.threads)
+    base = load_base_model(model.folder, model.dtype, model.quantization)
+    exact = base.dtype == torch.float32 and model.quantization == "none"
+    base_logits = [last_logits(base, prompt.prompt_ids) for prompt in prompts] if model.trained else []
+    loaded, ends = load_trained(base, model.trained, model.dtype), end_tokens(model.renderer, model.folder)
+    checks = {"differs from base": differs_from_base(loaded, base_logits, prompts)} if model.trained else {}
+    answer = answer_with(loaded, model.renderer, ends, BATCH_TOKENS["cpu"])
+    of_generation, answers = check_generation(answer, prompts, decoding, ends, exact)
+    del base, loaded, answer
+    free_cached_memory()
+    return checks | of_generation, answers
+
+
 def check_generation(
-    engine: Answer, prompts: Sequence[Rendered], decoding: Decoding, ends: Sequence[int], exact: bool, repeatable: bool = True
-) -> tuple[dict[str, Check], list[Generated]]:
+    answer: AnswerFunction,
+    prompts: Sequence[Rendered],
+    decoding: Decoding,
+    ends: Sequence[int],
+    exact: bool,
+    repeatable: bool = True,
+) -> tuple[dict[str, Check], list[Answer]]:
     """Have an engine answer the same prompts in several ways and compare.
 
     Args:
@@ -22,25 +141,25 @@ def check_generation(
         ends: ids that end an answer.
         exact: whether the number type is wide enough for the answers to be the same in a batch. In a narrower one a batch's shape
             changes the rounding, and with it now and then a token.
-        repeatable: whether the engine promises the same answer twice; servers do not.
+        repeatable: whether the engine promises the same answer twice.
 
     Returns:
         The checks by name, and the answers to each prompt by itself.
     """
 
-    def one_by_one(seed: int) -> list[Generated]:
+    def one_by_one(seed: int) -> list[Answer]:
         # Sampling would show in different texts under different seeds.
         alone = decoding._replace(seed=seed, latency=True)
-        return [answers[0] for answers in generate(engine, prompts, alone)]
+        return [answers[0] for answers in generate(answer, prompts, alone)]
 
     first, second = one_by_one(0), one_by_one(1)
-    together = [answers[0] for answers in generate(engine, prompts, decoding)]
-    told = [one for one in first if one.token_ids]
+    together = [answers[0] for answers in generate(answer, prompts, decoding)]
+    with_tokens = [one for one in first if one.token_ids]
     checks = {
         "same text twice": same_texts(first, second, strict=repeatable),
         "same text in a batch": same_texts(first, together, strict=exact and repeatable),
         "end token or length": {
-            "passed": all((one.token_ids[-1] in ends) == (one.finish_reason == "stop") for one in told)
+            "passed": all((one.token_ids[-1] in ends) == (one.finish_reason == "stop") for one in with_tokens)
             and all(one.new_tokens == decoding.max_new_tokens for one in first if one.finish_reason == "length"),
             "evidence": [[one.finish_reason, one.new_tokens] for one in first],
         },
@@ -48,8 +167,8 @@ def check_generation(
     return checks, first
 
 
-def same_texts(first: Sequence[Generated], second: Sequence[Generated], strict: bool) -> Check:
-    """Whether answers are the same; if need not be, different ones are no failure."""
+def same_texts(first: Sequence[Answer], second: Sequence[Answer], strict: bool) -> Check:
+    """Whether answers are the same; different ones are a failure only where `strict`."""
     same = all(a.text == b.text for a, b in zip(first, second, strict=True))
     return {
         "passed": same if same or strict else None,
@@ -58,7 +177,7 @@ def same_texts(first: Sequence[Generated], second: Sequence[Generated], strict: 
 
 
 def differs_from_base(model: Any, base_logits: Sequence[Any], prompts: Sequence[Rendered]) -> Check:
-    """Whether a trained model's logits after each prompt are others than its base model's."""
+    """Whether a trained model's logits after each prompt differ from those of its base model."""
     differences = [
         float((last_logits(model, p.prompt_ids) - base).abs().max()) for p, base in zip(prompts, base_logits, strict=True)
     ]

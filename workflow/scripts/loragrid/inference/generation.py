@@ -17,7 +17,7 @@ import torch
 from loragrid.errors import UserError
 from loragrid.inference.protocol import Decoding
 from loragrid.models.adapters import learns_prompt
-from loragrid.models.packed_attention import attends_plainly
+from loragrid.models.packed_attention import attends_plainly, use_attention
 from loragrid.models.sequences import common_length
 
 FROM_CACHE = "loragrid_from_cache"
@@ -62,10 +62,6 @@ class _KeyValues:
         self.rows = len(rows)
 
 
-_current: list[_KeyValues] = []
-"""The cache of the batch that is being worked on."""
-
-
 def attends_from_cache(model: Any) -> bool:
     """Whether a model's attention can be computed here: a learnt prompt needs places of its own."""
     return attends_plainly(model) and not learns_prompt(model)
@@ -79,6 +75,8 @@ def attend_from_cache(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    *,
+    batch_cache: _KeyValues,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Put keys and values where they belong in the cache and attend to what is there.
@@ -87,11 +85,12 @@ def attend_from_cache(
         query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence; key
             and value may have fewer heads, each for a group of the query's.
         sliding_window: how many tokens back a token sees, itself counted.
+        batch_cache: keys and values of the batch that is being worked on.
 
     Returns:
         Shape (1, tokens, heads, size) or (rows, 1, heads, size).
     """
-    cache = _current[-1]
+    cache = batch_cache
     keys, values = cache.of_layer(int(module.layer_idx), key, value)  # type: ignore[arg-type]
     attend = torch.nn.functional.scaled_dot_product_attention
     if cache.lengths is None:
@@ -130,16 +129,12 @@ def _visible(first: int, end: int, window: int | None, device: torch.device) -> 
 
 @contextmanager
 def _attention(model: Any) -> Iterator[None]:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(FROM_CACHE, attend_from_cache)
     usual = model.config._attn_implementation
-    model.set_attn_implementation(FROM_CACHE)
+    use_attention(model, FROM_CACHE, attend_from_cache)
     try:
         yield
     finally:
         model.set_attn_implementation(usual)
-        _current.clear()
 
 
 Choice = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -226,7 +221,6 @@ def _from_cache(
     new: list[list[int]] = [[] for _ in prompts]
     seconds = [0.0] * len(prompts)
     cache = _KeyValues(len(prompts), max(map(len, prompts)) + decoding.max_new_tokens)
-    _current[:] = [cache]
     logits = _read_prompts(model, prompts, cache)
 
     rows = list(range(len(prompts)))
@@ -253,7 +247,8 @@ def _from_cache(
             rows, lengths, chosen = [i for i in rows if i in running], lengths[kept], chosen[kept]
             choice = make_choice(decoding, sorted(ends), [draws[i] for i in rows])
         cache.lengths, cache.allowed = lengths, {}
-        logits = model(input_ids=chosen[:, None], position_ids=lengths[:, None], use_cache=False).logits[:, -1]
+        inputs = {"input_ids": chosen[:, None], "position_ids": lengths[:, None], "batch_cache": cache}
+        logits = model(**inputs, use_cache=False).logits[:, -1]
         lengths = lengths + 1
     return [Sequenced(*one) for one in zip(new, seconds, strict=True)]
 
@@ -264,7 +259,7 @@ def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValue
     shared = common_length([prompt[:-1] for prompt in prompts]) if len(prompts) > 1 else 0
     if shared:
         cache.arriving = [(0, 0, shared)]
-        _forward(model, prompts[0][:shared], range(shared), [shared - 1])
+        _forward(model, prompts[0][:shared], range(shared), [shared - 1], cache)
         for keys, values in cache.layers.values():
             keys[1:, :, :shared], values[1:, :, :shared] = keys[:1, :, :shared], values[:1, :, :shared]
     logits = []
@@ -273,14 +268,15 @@ def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValue
         ids = [token for i in group for token in prompts[i][shared:]]
         positions = [position for i in group for position in range(shared, len(prompts[i]))]
         ends = [end - 1 for end in accumulate(len(prompts[i]) - shared for i in group)]
-        logits.append(_forward(model, ids, positions, ends))
+        logits.append(_forward(model, ids, positions, ends, cache))
     return torch.cat(logits)
 
 
-def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: Sequence[int]) -> torch.Tensor:
+def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: Sequence[int], cache: _KeyValues) -> torch.Tensor:
     """Logits at the wanted places of a row, of shape (wanted, vocabulary)."""
     row, at, keep = (torch.tensor(list(values), device=model.device) for values in (ids, positions, wanted))
-    logits: torch.Tensor = model(input_ids=row[None], position_ids=at[None], use_cache=False, logits_to_keep=keep).logits[0]
+    inputs = {"input_ids": row[None], "position_ids": at[None], "batch_cache": cache}
+    logits: torch.Tensor = model(**inputs, use_cache=False, logits_to_keep=keep).logits[0]
     return logits
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-from tqdm import tqdm
 
 from loragrid.data.render import Rendered
 from loragrid.records import ACCOUNT, Example, Prediction
@@ -38,8 +36,8 @@ class Question(NamedTuple):
     """Of the random draws that choose its tokens."""
 
 
-class Generated(NamedTuple):
-    """The answer to one prompt."""
+class Answer(NamedTuple):
+    """The answer to one question."""
 
     text: str
     token_ids: list[int]
@@ -48,25 +46,25 @@ class Generated(NamedTuple):
     new_tokens: int
     finish_reason: Literal["stop", "length"]
     queue_s: float
-    """Seconds that it waited for its turn."""
+    """Seconds that the question waited for its turn."""
     compute_s: float
-    """Seconds from then until it was there."""
+    """Seconds from then until the answer was there."""
     runtime_s: float
     """Its share of the computing: seconds of all that was answered together, divided by their number."""
     batch_size: int
 
 
-Answer = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Generated]]]
-"""What an engine does with questions: it answers those whose index is not among the ones answered already, and gives answers by index
-as soon as they are there. Those that come together are kept together."""
+AnswerFunction = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Answer]]]
+"""What an engine does with questions. It answers those whose index is not among the ones answered already. It gives answers by index, as
+soon as they are there. Those that come together are kept together."""
 
 
 class Engine(NamedTuple):
-    """A model that is ready to be asked."""
+    """An engine that has opened a model, which is ready to be asked."""
 
     name: str
     version: str
-    answer: Answer
+    answer: AnswerFunction
     device: str
     dtype: str
 
@@ -82,24 +80,27 @@ def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
 
 
 def generate(
-    engine: Answer, prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None = None
-) -> list[list[Generated]]:
+    answer: AnswerFunction, prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None = None
+) -> list[list[Answer]]:
     """For each prompt its answers, as many as the decoding wants.
 
     Args:
-        journal: holds the answers that are finished; those that it holds already are not computed again. What makes answers differ
-            beside the prompt is for its name to tell.
+        journal: holds the answers that are finished; those that it holds already are not computed again. Its name has to tell all that
+            makes answers differ beside the prompt.
     """
+    # The Snakefile imports this module, but needs no progress bar.
+    from tqdm import tqdm
+
     questions = pose(prompts, decoding)
     keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
     finished = read_journal(journal) if journal else {}
-    answers = {i: Generated(**finished[key]) for i, key in enumerate(keys) if key in finished}
+    answers = {i: Answer(**finished[key]) for i, key in enumerate(keys) if key in finished}
     if answers:
         log.info("going on after %d of %d prompts", len(answers), len(questions))
     with tqdm(total=len(questions), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
-        for new in engine(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
+        for new in answer(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
             if journal:
-                append_to_journal(journal, {keys[i]: answer._asdict() for i, answer in new.items()})
+                append_to_journal(journal, {keys[i]: one._asdict() for i, one in new.items()})
             answers |= new
             progress.update(len(new))
     return [[answers[i + j] for j in range(decoding.samples)] for i in range(0, len(questions), decoding.samples)]
@@ -107,11 +108,11 @@ def generate(
 
 def prediction_identity(
     file: str,
-    fingerprints: dict[str, Any],
-    settings: dict[str, Any],
+    fingerprints: Mapping[str, Any],
+    settings: Mapping[str, Any],
     decoding: Decoding,
     engine: Engine,
-    versions: dict[str, Any],
+    versions: Mapping[str, Any],
 ) -> str:
     """Name of the journal of a job: a hash of all that an answer depends on beside its prompt.
 
@@ -122,7 +123,7 @@ def prediction_identity(
         versions: of the packages that compute, and of the stage.
     """
     chosen = {key: value for key, value in decoding._asdict().items() if key != "samples"}
-    parts = [file, fingerprints, settings, chosen, engine._replace(answer=None)._asdict(), versions]  # type: ignore[arg-type]
+    parts = [file, fingerprints, settings, chosen, engine._asdict() | {"answer": None}, versions]
     return fingerprint(parts)[:32]
 
 
@@ -133,30 +134,33 @@ class MadeBy(NamedTuple):
     engine_version: str
 
 
-Answered = tuple[MadeBy, list[Generated]]
-"""The answers to one prompt, as many as the decoding wants."""
+class PromptAnswers(NamedTuple):
+    """The answers to one prompt, as many as the decoding wants, and the engine that they come from."""
+
+    made_by: MadeBy
+    answers: list[Answer]
 
 
-def known_answers(predictions: Sequence[Prediction]) -> dict[str, Answered]:
+def known_answers(predictions: Sequence[Prediction]) -> dict[str, PromptAnswers]:
     """Answers that are in a prediction file already, by prompt."""
-    known: dict[str, Answered] = {}
+    known: dict[str, PromptAnswers] = {}
     for prediction in sorted(predictions, key=lambda one: one.sample):
         for part in prediction.parts:
             made_by = MadeBy(prediction.engine, prediction.engine_version)
-            _, answers = known.setdefault(part["prompt"], (made_by, []))
+            answers = known.setdefault(part["prompt"], PromptAnswers(made_by, [])).answers
             # Two examples may have the same prompt; their answers are the same as well.
             if len(answers) == prediction.sample:
-                answers.append(Generated(text=part["prediction"], token_ids=[], **{name: part[name] for name in ACCOUNT}))
+                answers.append(Answer(text=part["prediction"], token_ids=[], **{name: part[name] for name in ACCOUNT}))
     return known
 
 
 def make_predictions(
-    axes: dict[str, Any], example: Example, prompts: Sequence[Rendered], answered: Sequence[Answered]
+    axes: Mapping[str, Any], example: Example, prompts: Sequence[Rendered], answered: Sequence[PromptAnswers]
 ) -> list[Prediction]:
     """The records of the answers to all prompts of an example, one for each sample."""
-    made_by, _ = answered[0]
+    made_by = answered[0].made_by
     records = []
-    for sample, answers in enumerate(zip(*(answers for _, answers in answered), strict=True)):
+    for sample, answers in enumerate(zip(*(of_prompt.answers for of_prompt in answered), strict=True)):
         fields: dict[str, Any] = {
             "prompt": [prompt.prompt for prompt in prompts],
             "prediction": [answer.text for answer in answers],

@@ -1,75 +1,17 @@
-"""How models are asked: the sections of the configuration."""
+"""How models are asked and checked: sections of the configuration, and what jobs are told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from loragrid.sections import Section, Server
-
-
-class HfEngine(Section):
-    """transformers and peft, in the job itself."""
-
-    type: Literal["hf"] = Field(description="Chooses this engine.")
-    batch_tokens: int | None = Field(
-        None,
-        ge=1,
-        description="Most tokens, of prompts and longest answers, that are worked on together: higher is faster and needs more memory. Where memory "
-        "runs out, the job goes on with half as many. Default: 16384 on a CPU, 65536 on a GPU.",
-    )
-
-
-class VllmEngine(Section):
-    """vLLM, in a process that the job starts; adapters are LoRA requests beside the one base model."""
-
-    type: Literal["vllm"] = Field(description="Chooses this engine.")
-    python: str | None = Field(
-        None,
-        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one that runs the job.",
-    )
-    settings: dict[str, Any] = Field(
-        default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
-    )
-
-
-class OpenAiEngine(Server):
-    """A server with an OpenAI-compatible API: vLLM, llama.cpp, Ollama, TGI, `transformers serve`, or a hosted one."""
-
-    type: Literal["openai"] = Field(description="Chooses this engine.")
-    model: str | None = Field(None, description="The model's name on the server; by default its name here.")
-    api: Literal["completions", "chat"] = Field(
-        "completions",
-        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; `chat`: it gets messages and "
-        "writes the prompt by itself, as hosted models demand.",
-    )
-    send: Literal["text", "token_ids"] = Field(
-        "text",
-        description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which vLLM and llama.cpp "
-        "take; these leave no doubt.",
-    )
-    load_adapters: bool = Field(
-        False,
-        description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
-        "the same file system). Without it only base models can be asked.",
-    )
-
-
-Engine = Annotated[HfEngine | VllmEngine | OpenAiEngine, Field(discriminator="type")]
-
-
-def parse_engine(values: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of an engine, from what its configuration says."""
-    settings: dict[str, Any] = TypeAdapter(Engine).validate_python(values).model_dump()
-    return settings
-
-
-def engine_of(raw: Mapping[str, Any], base_model: str) -> dict[str, Any]:
-    """All settings of a model's engine, from the configuration as YAML gave it."""
-    models = {str(name): model for name, model in raw["models"].items()}
-    return parse_engine(models[base_model].get("engine") or {"type": "hf"})
+from loragrid.data.prompting import AnyPrompting
+from loragrid.data.render import ModelSettings
+from loragrid.inference.protocol import Decoding
+from loragrid.inference.registry import AnyEngine
+from loragrid.models.sources import Quantization
+from loragrid.sections import Section, StageSettings
 
 
 class Generation(Section):
@@ -119,3 +61,52 @@ class DecodingEntry(Generation):
         if not self.temperature and (self.top_p is not None or self.top_k is not None or self.samples > 1):
             raise ValueError("top_p, top_k and samples need a temperature above 0")
         return self
+
+
+class Checks(Section):
+    """The generation check that every model goes through."""
+
+    examples: int = Field(2, ge=1, description="Test examples per model.")
+    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
+    compare_engines: bool = Field(
+        True,
+        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
+        "the same; for servers only if the model's `dtype` says float32.",
+    )
+
+
+class AskedModel(ModelSettings):
+    """Those settings of a base model that decide what it answers."""
+
+    engine: AnyEngine = Field(description="What answers prompts.")
+    context_length: int | None = Field(
+        None, description="Longest prompt and answer together, in tokens; None: as the model says."
+    )
+
+
+class PredictSettings(StageSettings):
+    """What a job that predicts is told."""
+
+    axes: dict[str, str | int] = Field(
+        description="What every prediction says about the model and the data that it is evaluated on."
+    )
+    model: AskedModel = Field(description="How the base model is asked.")
+    quantization: Quantization = Field(description="Number type of the weights.")
+    prompting: AnyPrompting = Field(description="What prompts show before the question.")
+    instruction: str | None = Field(description="Template of an instruction in place of the examples' own.")
+    # Whole numbers stay whole where a fraction is possible, as the names of journals and manifests depend on it.
+    decoding: dict[str, Any] = Field(description="How the tokens of an answer are chosen: arguments of `Decoding`.")
+    subset: int | None = Field(description="How many test examples are asked; None: all.")
+
+    @property
+    def how(self) -> Decoding:
+        """The decoding with its defaults."""
+        return Decoding(**self.decoding)
+
+
+class CheckSettings(StageSettings):
+    """What a job that checks a model is told."""
+
+    model: AskedModel = Field(description="How the base model is asked.")
+    quantization: Quantization = Field(description="Number type of the weights.")
+    checks: Checks = Field(description="How much is checked.")

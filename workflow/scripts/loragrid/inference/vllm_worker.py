@@ -1,6 +1,6 @@
 """The other end of the engine `vllm`: runs in an environment that has vLLM, reads questions from stdin and writes answers to stdout.
 
-It imports nothing of loragrid, whose other packages need not be there. One JSON object a line, see `engine_vllm`.
+It imports nothing of loragrid, whose other packages need not be there. One JSON object a line, see `engines/vllm.py`.
 """
 
 from __future__ import annotations

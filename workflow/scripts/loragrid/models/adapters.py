@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loragrid.errors import UserError
-from loragrid.runtime.files import write_json
+from loragrid.runtime.files import folder_written_whole, write_json
+from loragrid.runtime.model_folders import archive_others
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,6 +67,23 @@ def save_model(
     model.config.dtype = dtype
     model.save_pretrained(str(folder), state_dict=narrowed, max_shard_size="1000TB")
     tokenizer.save_pretrained(str(folder))
+
+
+def write_merged(
+    base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
+) -> None:
+    """Write the whole model that a run's result makes of its base model, with its card, whole or not at all.
+
+    Args:
+        trained: weights of the adapter, or of the model that full fine-tuning made.
+        named_files: the files that rules name, where all others of the folder are wanted in one archive.
+    """
+    torch.set_num_threads(threads)
+    with folder_written_whole(folder) as temporary:
+        merge(base_folder, trained, temporary)
+        shutil.copy2(card, temporary / "README.md")
+        if named_files is not None:
+            archive_others(temporary, named_files)
 
 
 def merge(base_folder: Path, trained: Path, folder: Path) -> None:

@@ -4,14 +4,77 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import string
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from loragrid.errors import UserError
+from loragrid.layout import Run
+from loragrid.models.sources import AnyModelSource
 from loragrid.runtime.files import file_sha256, write_json
+from loragrid.runtime.job import log
+from loragrid.sections import Section, StageSettings
 
 LEFT_OUT = ("loss.csv", "manifest.json")
 """Files of a result that describe this machine rather than the model."""
+
+
+class HubUpload(Section):
+    """Where `snakemake pushed` uploads trained models."""
+
+    repository: str = Field(
+        description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, "
+        "`{mix}`, `{nb_samples}`, `{config}`, `{loss_computation}` and `{seed}`."
+    )
+    merged: bool = Field(False, description="Upload the merged model instead of the adapter.")
+
+    @field_validator("repository")
+    @classmethod
+    def _placeholders_are_known(cls, repository: str) -> str:
+        known = set(Run._fields)
+        try:
+            used = {name for _, name, _, _ in string.Formatter().parse(repository) if name is not None}
+        except ValueError as error:
+            raise ValueError(f"not a valid pattern: {error}") from None
+        if used - known or not re.fullmatch(r"[^/]+/[^/]+", repository):
+            raise ValueError(f"expected owner/name with placeholders out of {', '.join(sorted(known))}")
+        return repository
+
+    private: bool = Field(True, description="Make new repositories private.")
+    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
+
+
+class PushSettings(StageSettings):
+    """What a job that uploads a model is told."""
+
+    hub: HubUpload = Field(description="Where it goes.")
+    source: AnyModelSource = Field(description="Where its base model comes from.")
+
+
+def upload(settings: PushSettings, result: Path) -> dict[str, Any]:
+    """Upload a model, or only list what would be uploaded.
+
+    Args:
+        result: its folder.
+
+    Returns:
+        A receipt: where it went, its files with their SHA-256, and the commit.
+
+    Raises:
+        UserError: naming the repository and what is wrong with it.
+    """
+    hub = settings.hub
+    check_repository(hub.repository)
+    with TemporaryDirectory() as staged:
+        files = stage(result, Path(staged), settings.source.hub_id)
+        commit = None if hub.dry_run else push(Path(staged), hub.repository, hub.private)
+    log.info("%s %d files to %s", "would upload" if commit is None else "uploaded", len(files), hub.repository)
+    return {**hub.model_dump(), "files": files, "commit": commit}
 
 
 def stage(result: Path, staged: Path, base_model: str | None) -> dict[str, str]:
@@ -38,7 +101,7 @@ def check_repository(repository: str) -> None:
         UserError: naming the repository and the rule that it breaks.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # it is documented there
 
     try:
         validate_repo_id(repository)

@@ -70,7 +70,8 @@ def import_model(
 def import_base_model(source: Path, destination: Path) -> None:
     """Convert the causal language model in `source`, a folder or a GGUF file, to the layout.
 
-    A GGUF file is dequantised and stored in bfloat16; other weights keep their type, those that are stored quantized in any other way too.
+    A GGUF file is dequantised and stored in bfloat16; other weights keep their type, those that are stored quantized in any other
+    way too.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

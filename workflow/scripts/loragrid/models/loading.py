@@ -39,7 +39,9 @@ def load_base_model(
     if stored := stored_quantization(folder):
         more = {"device_map": {"": device}}
         if quantization != "none":
-            raise UserError(f"{folder}: quantization: {quantization} cannot be had, the weights are stored as {stored} already.")
+            raise UserError(
+                f"{folder}: quantization: {quantization} is not possible, the weights are stored as {stored} already."
+            )
     elif quantization != "none":
         if importlib.util.find_spec("bitsandbytes") is None:
             raise UserError(

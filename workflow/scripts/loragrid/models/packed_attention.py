@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import repeat
 from typing import Any
 
 import torch
+
+from loragrid.patches.transformers_nemotron import hand_on_arguments
 
 BY_EXAMPLE = "loragrid_by_example"
 """Name of this implementation of attention, as transformers calls it."""
@@ -26,23 +28,27 @@ _QUERIES = 128
 """Queries in a block of the backward pass."""
 
 
-_sections: list[int] = []
+def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
+    """Arguments of a model's forward pass that say what stands in its row.
 
-
-def stand_in_a_row(sections: Sequence[int]) -> None:
-    """Say what stands in the row of the next forward pass; it holds until the next call, for its backward pass too.
+    FlashAttention is told nothing: it sees by the positions where an example starts.
 
     Args:
         sections: tokens of the beginning that all examples share (it may be empty), then of what follows in each.
     """
-    _sections[:] = sections
+    return {"row_sections": list(sections)} if attends_by_example(model) else {}
+
+
+def attends_by_example(model: Any) -> bool:
+    """Whether a model's attention is that of this module."""
+    return bool(model.config._attn_implementation == BY_EXAMPLE)
 
 
 def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     """Give a model an implementation of attention with which training examples can stand in one row, each for itself.
 
-    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone, which is fastest on a
-    CPU, and keeps a GPU waiting.
+    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone, which is fastest on
+    a CPU, and keeps a GPU waiting.
 
     Args:
         packing: `on`, `off` or `auto`, where it is fastest.
@@ -50,7 +56,6 @@ def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     Returns:
         Whether examples can stand in one row now. They cannot where the model has an attention of its own.
     """
-    from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.utils import is_flash_attn_2_available
 
     flash = device.type == "cuda" and is_flash_attn_2_available()
@@ -58,10 +63,28 @@ def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
         return False
     if getattr(model.config, "attn_logit_softcapping", None) or not model._supports_sdpa or not (flash or attends_plainly(model)):
         return False
-    AttentionInterface.register(BY_EXAMPLE, attend_by_example)
-    AttentionMaskInterface.register(BY_EXAMPLE, lambda *args, **kwargs: None)
-    model.set_attn_implementation("flash_attention_2" if flash else BY_EXAMPLE)
+    if flash:
+        model.set_attn_implementation("flash_attention_2")
+    else:
+        use_attention(model, BY_EXAMPLE, attend_by_example)
     return True
+
+
+def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
+    """Have a model compute its attention by a function, without masks.
+
+    The function gets those keyword arguments of the model's forward pass that the model does not know itself, also where a layer
+    is computed again for the backward pass.
+
+    Args:
+        name: by which transformers knows the function.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, lambda *args, **kwargs: None)
+    hand_on_arguments(model)
+    model.set_attn_implementation(name)
 
 
 def attends_plainly(model: Any) -> bool:
@@ -70,7 +93,7 @@ def attends_plainly(model: Any) -> bool:
     It is not where positions are encoded by the length of a sequence, as sequences of different lengths stand in one row.
     """
     rope = str(getattr(model.config, "rope_parameters", None))
-    return model.config.model_type in COMPARED and not any(f"'{kind}'" in rope for kind in ("dynamic", "longrope"))
+    return model.config.model_type in COMPARED and not any(f"'{type_}'" in rope for type_ in ("dynamic", "longrope"))
 
 
 def can_share_beginnings(model: Any) -> bool:
@@ -81,7 +104,7 @@ def can_share_beginnings(model: Any) -> bool:
     config = model.config.get_text_config().to_dict()
     drops = any("drop" in key and isinstance(value, int | float) and value > 0 for key, value in config.items())
     drops = drops or any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
-    return model.config._attn_implementation == BY_EXAMPLE and not drops
+    return attends_by_example(model) and not drops
 
 
 def attend_by_example(
@@ -93,23 +116,26 @@ def attend_by_example(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    *,
+    row_sections: list[int],
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention within each example of a row, of which the first section is a part of each.
+    """Causal attention within each example of a row. The first section of the row is a part of every example.
 
     Args:
         query: shape (1, heads, tokens, size); key and value may have fewer heads, each for a group of the query's.
         sliding_window: how many tokens back a token sees, itself counted.
+        row_sections: tokens of each section of the row, as `of_row` says.
 
     Returns:
         Shape (1, tokens, heads, size).
     """
     attended: list[torch.Tensor] = []
-    shared, *followings = zip(*(torch.split(tensor, _sections, dim=2) for tensor in (query, key, value)), strict=True)
+    shared, *followings = zip(*(torch.split(tensor, row_sections, dim=2) for tensor in (query, key, value)), strict=True)
     for following in followings:
-        q, k, v = map(torch.cat, zip(shared, following, strict=True), repeat(2)) if _sections[0] else following
+        q, k, v = map(torch.cat, zip(shared, following, strict=True), repeat(2)) if row_sections[0] else following
         result = _attend(q, k, v, scaling, dropout, sliding_window)
-        attended.append(result[:, :, _sections[0] :] if attended else result)
+        attended.append(result[:, :, row_sections[0] :] if attended else result)
     return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
 
 

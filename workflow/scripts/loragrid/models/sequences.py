@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 FORWARD_COST = {"cpu": 64, "cuda": 2048}
-"""How many tokens' time one more forward and backward pass costs, by the kind of device.
+"""How many tokens' time one more forward and backward pass costs, by the type of device.
 
 Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches.
 """
@@ -57,7 +57,7 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
 def padded(
     sequences: Sequence[Sequence[int]], pad: int, max_tokens: int
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-    """Token ids in batches of similar length: the indices of the sequences, their ids padded on the right, and the attention mask.
+    """Token ids in batches of similar length: indices of the sequences, their ids padded on the right, and the attention mask.
 
     Both tensors have the shape (sequences of the batch, longest).
     """

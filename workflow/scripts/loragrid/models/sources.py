@@ -22,6 +22,11 @@ class ModelSource(Section):
         """The files and folders on this machine that the source reads, by their keys."""
         return {}
 
+    @property
+    def hub_id(self) -> str | None:
+        """The model's id on the Hugging Face hub, for a source that is there."""
+        return None
+
     def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
         """The model's file or folder, which is on this machine from now on.
 
@@ -64,6 +69,10 @@ class HubSource(ModelSource):
 
     hub: str = Field(description="Repository id, for example `HuggingFaceTB/SmolLM2-135M-Instruct`.")
     revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
+
+    @property
+    def hub_id(self) -> str:
+        return self.hub
 
     def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
         from loragrid.models.importing import download_from_hub

@@ -118,7 +118,7 @@ def _by_tokens(
     scaled = [record._replace(effort=record.effort * sizes[record.base_model]) for record in timed if record.base_model in sizes]
     if scaled and base_model in sizes:
         return Estimate(_by_rate(scaled, work.effort, sizes[base_model]), "other model", len(scaled))
-    served = config.models[base_model].source is None or config.models[base_model].engine.type == "openai"
+    served = config.models[base_model].engine.is_server
     rate = flops / (OPERATIONS[rule] * sizes[base_model])
     return Estimate(START_UP + work.effort / (SERVER_RATE if served and rule == "predict" else rate), "first guess", 0)
 

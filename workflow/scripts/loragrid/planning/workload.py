@@ -17,7 +17,7 @@ from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answ
 from loragrid.planning.jobs import Job
 from loragrid.planning.lengths import CHARACTERS_PER_TOKEN, Lengths, LengthsOf, mean, split_lengths
 from loragrid.scoring.scorer import Requests
-from loragrid.training.settings import Training
+from loragrid.training.methods import Training
 
 FIRST_JUDGEMENT = 150
 """Tokens of a judge's answer: scores with a few words on each."""

@@ -14,7 +14,7 @@ from loragrid.layout import Dataset, Evaluation
 from loragrid.records import Example, Prediction, content_hash, read_records
 from loragrid.runtime.spreadsheets import fitted, set_text, write_csv, write_workbook
 from loragrid.scoring.protocol import Item, items_of
-from loragrid.sections import Name, Section
+from loragrid.sections import Name, Section, StageSettings
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -56,7 +56,7 @@ def seal(evaluation: str, seed: int) -> str:
 
 
 def row_id(evaluation: str, seed: int, item: Item) -> str:
-    """The id of an answer in the sheets, from which nobody sees whose it is. Whoever gives the same answer to an example has the same row.
+    """The id of an answer in the sheets, from which nobody sees whose it is. Equal answers to an example have the same row.
 
     The underscore keeps spreadsheets from reading a number.
     """
@@ -84,7 +84,8 @@ def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluatio
         there = dict.fromkeys(map(value, chosen))
         if absent := [own for own in wanted or () if own not in there]:
             raise UserError(
-                f"human_evaluations.{name}.{key}: there are no predictions of {', '.join(map(repr, absent))} among those that the keys before it "
+                f"human_evaluations.{name}.{key}: there are no predictions of {', '.join(map(repr, absent))} among those that "
+                f"the keys before it "
                 f"choose; known: {', '.join(there) or 'none'}."
             )
         chosen = [evaluation for evaluation in chosen if wanted is None or value(evaluation) in wanted]
@@ -94,8 +95,8 @@ def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluatio
 def share_out(name: str, settings: HumanEvaluation, data: Iterable[Iterable[Example]]) -> dict[str, set[str]]:
     """The ids of the examples that each annotator rates.
 
-    Of each data set the first ones by the hash of their question are rated, and the first of these by everybody. The others are dealt out, as
-    equally as their number allows, over all data sets together.
+    Of each data set the first ones by the hash of their question are rated, and the first of these by everybody. The others are
+    dealt out, as equally as their number allows, over all data sets together.
 
     Args:
         name: of the human evaluation.
@@ -244,7 +245,8 @@ class HumanEvaluation(Section):
     runs: list[str] | None = Field(
         None,
         min_length=1,
-        description="Names of runs, of external predictions, or `base`, as the files under `results/predictions/` have them; by default all.",
+        description="Names of runs, of external predictions, or `base`, as the files under `results/predictions/` have them; by "
+        "default all.",
     )
     examples: int = Field(20, ge=1, description="Test examples of each data set; every chosen run's answers to them are rated.")
     criteria: dict[Name, Criterion] = Field(min_length=1, description="What is asked about each answer.")
@@ -268,9 +270,7 @@ class HumanEvaluation(Section):
         return self
 
 
-class SheetSettings(Section):
+class SheetSettings(StageSettings):
     """The parameters of the rule `human_sheet`."""
 
     evaluation: HumanEvaluation
-    version: int = 1
-    """Of the stage."""

@@ -37,7 +37,7 @@ class Manner(NamedTuple):
     """The fields of a request, from its messages and the form that the server is to enforce."""
     form: Form | None
     form_is_required: bool
-    """Whether requests must not be sent without a form, where the server refuses to enforce one."""
+    """Whether no request is sent without the form, even if the server refuses to enforce it."""
     max_new_tokens: int
     requests_per_minute: float | None
     concurrency: int
@@ -81,7 +81,7 @@ class Asking:
                 self.stopping.set()
 
     def _ask_one(self, key: str, messages: Sequence[Message]) -> None:
-        """Ask for a judgement. Where the server refuses to enforce a form, ask again without one. A problem stops the other threads."""
+        """Ask for a judgement; again without a form where the server refuses to enforce one. A problem stops all threads."""
         if self.stopping.is_set():
             return
         try:
@@ -108,7 +108,7 @@ class Asking:
         fields = self.manner.request(messages, form)
         bound = upper_bound(fields, self.manner.max_new_tokens)
         entry = self.ledger.enter(bound, self.stopping)
-        # A request without a reply that can be read may have been answered, and be charged.
+        # A request whose reply is missing or unreadable may have been answered, and be charged.
         spent, new = bound, {}
         try:
             self._wait_for_turn()
@@ -137,7 +137,9 @@ class Asking:
 
 
 def _problem_among(asked: Iterable[Future[None]], done: Callable[[], object]) -> Exception | None:
-    """What ended one of the askings, after all have ended, so that their answers are kept. A spent budget is only told if nothing else is wrong.
+    """What ended one of the requests, after all have ended, so that their answers are kept.
+
+    A spent budget is only told if nothing else is wrong.
 
     Args:
         done: called after each that ended well.
@@ -192,7 +194,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
 
 
 def cost_nothing(error: openai.APIError) -> bool:
-    """Whether a request that failed in this way has cost nothing for sure: no connection was made, or the server says so itself."""
+    """Whether a request that failed in this way has surely cost nothing: no connection was made, or the server says so."""
     if isinstance(error, openai.APIStatusError):
         return error.status_code not in MAY_HAVE_COST
     return isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")

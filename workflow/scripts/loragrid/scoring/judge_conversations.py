@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import fingerprint
@@ -11,11 +11,7 @@ from loragrid.runtime.templates import fill_template
 from loragrid.scoring.judge_ledger import Judgement
 from loragrid.scoring.judge_replies import UnreadableError, form_in_words, read_scores, read_verdict
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored
-from loragrid.scoring.rubrics import FOLDER, Rubric, derive
-
-Against = Literal["reference", "base"]
-"""What a pairwise rubric compares an answer with."""
-
+from loragrid.scoring.rubrics import FOLDER, Against, Rubric, derive
 
 Message = dict[str, str]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loragrid.runtime.job import log
 from loragrid.runtime.journal import append_to_journal, read_journal
 from loragrid.sections import Price
 
@@ -60,7 +57,10 @@ def upper_bound(fields: Mapping[str, Any], max_new_tokens: int) -> Tokens:
 
 
 class Ledger:
-    """A judge's store, and what it adds up to. Each request is entered before it is sent, so that no death can hide what it cost."""
+    """A judge's store, and what it adds up to.
+
+    Each request is entered before it is sent, so that no death can hide what it cost.
+    """
 
     def __init__(self, store: Path, price: Price | None, budget: float | None) -> None:
         self.store, self.price, self.budget = store, price, budget
@@ -73,7 +73,9 @@ class Ledger:
         self.changed = threading.Condition()
 
     def enter(self, bound: Tokens, stopping: threading.Event) -> str:
-        """Enter a request that is about to be sent, with the most that it can cost. Waits for others that may cost less than they could.
+        """Enter a request that is about to be sent, with the most that it can cost.
+
+        Waits for others, which may cost less than they could.
 
         Raises:
             OverBudgetError: where the budget might be exceeded.
@@ -105,22 +107,3 @@ class Ledger:
 
     def _with(self, more: Tokens) -> Tokens:
         return Tokens(self.total.prompt + more.prompt, self.total.new + more.new)
-
-
-@contextmanager
-def held_alone(store: Path, name: str) -> Iterator[None]:
-    """Only one job at a time asks a judge, so that limits on requests and costs hold for all of them.
-
-    Args:
-        store: of the judge.
-        name: of the scorer in the configuration.
-    """
-    lock = store.with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.info("another job is asking the judge of scorers.%s; waiting until it is done", name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -39,7 +39,8 @@ AMONG_WORDS = (
     # [[A]]; winner: A; and, at the beginning, "The first answer is better".
     re.compile(r"(?i)\[\[(first|second|tie|1|2|a|b|c)\]\]"),
     re.compile(
-        rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
+        rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|"
+        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
         re.MULTILINE,
     ),
     re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
@@ -69,17 +70,18 @@ def _range_in_words(range_: Range) -> str:
 def response_format(rubric: Rubric) -> dict[str, Any]:
     """The field of a request that has a server enforce the form of the answer."""
     # Ranges are told in words: some servers refuse them in a schema.
-    one: dict[str, Any] = {name: {"type": "number", "description": _range_in_words(r)} for name, r in rubric.scores.items()}
+    fields: dict[str, Any] = {name: {"type": "number", "description": _range_in_words(r)} for name, r in rubric.scores.items()}
     if rubric.pairwise:
-        one = {"better": {"type": "string", "enum": ["first", "second", "tie"]}}
-    schema = {"type": "object", "properties": one, "required": list(one), "additionalProperties": False}
+        fields = {"better": {"type": "string", "enum": ["first", "second", "tie"]}}
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "judgement", "strict": True, "schema": schema}}
 
 
 def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -> dict[str, float]:
-    """The numbers in a judge's answer: of the JSON object that has them, else after their names; a single one may stand alone.
+    """The numbers in a judge's answer: of the JSON object that has them, else after their names. A single one may stand alone.
 
-    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not read at all.
+    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not
+    read at all.
 
     Args:
         cut_off: the answer ended because it was too long; a number at its very end may lack digits.
@@ -87,13 +89,13 @@ def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -
     Raises:
         UnreadableError: where a number is missing, is said to be this and that, or is outside its range.
     """
-    said = without_thoughts(text)
-    whole = list(json_objects(said, lambda found: all(_plain(name) in found for name in ranges)))
+    answer = without_thoughts(text)
+    whole = list(json_objects(answer, lambda entries: all(_plain(name) in entries for name in ranges)))
     read: dict[str, float] = {}
     for name, range_ in ranges.items():
-        values: list[Any] = [found[_plain(name)] for found in whole] or _after_name(said, name, cut_off)
+        values: list[Any] = [entries[_plain(name)] for entries in whole] or _after_name(answer, name, cut_off)
         if not values and len(ranges) == 1:
-            values = _numbers(said, range_, cut_off)
+            values = _numbers(answer, range_, cut_off)
         if not values:
             raise UnreadableError(f"the judge's answer has no '{name}'")
         numbers = dict.fromkeys(_as_number(name, value, range_) for value in values)
@@ -114,23 +116,23 @@ def read_verdict(text: str) -> Verdict:
     Raises:
         UnreadableError: where it does not say so, or not clearly.
     """
-    said = without_thoughts(text)
-    objects = {_verdict_of(found) for found in json_objects(said, lambda found: _verdict_of(found) is not None)}
+    answer = without_thoughts(text)
+    objects = {_verdict_of(entries) for entries in json_objects(answer, lambda entries: _verdict_of(entries) is not None)}
     if len(objects) == 1 and (verdict := objects.pop()):
         return verdict
     if not objects:
-        if match := ALONE.match(said.upper()):
+        if match := ALONE.match(answer.upper()):
             return VERDICTS[match[1].casefold()]
         for pattern in AMONG_WORDS:
-            verdicts = {VERDICTS[match[1].casefold()] for match in pattern.finditer(said)}
+            verdicts = {VERDICTS[match[1].casefold()] for match in pattern.finditer(answer)}
             if len(verdicts) == 1:
                 return verdicts.pop()
     raise UnreadableError("the judge's answer does not say which is better")
 
 
-def _verdict_of(found: Mapping[str, Any]) -> Verdict | None:
+def _verdict_of(entries: Mapping[str, Any]) -> Verdict | None:
     for name in ("better", "best", "winner", "verdict", "preferred", "choice", "answer"):
-        value = found.get(name)
+        value = entries.get(name)
         if isinstance(value, str | int) and (match := ALONE.match(str(value).upper())):
             return VERDICTS[match[1].casefold()]
     return None
@@ -142,7 +144,11 @@ def without_thoughts(text: str) -> str:
 
 
 def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """Those JSON objects in a text that are wanted, in their order, by the plain names of their keys; none that is inside another one of them."""
+    """The wanted JSON objects of a text in their order, with plain names as keys; none that stands inside another of them.
+
+    Args:
+        wanted: whether an object is.
+    """
     decoder = json.JSONDecoder()
     end = 0
     for match in re.finditer("{", text):
@@ -152,10 +158,10 @@ def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterato
             value, stop = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        found = {_plain(name): one for name, one in value.items()}
-        if wanted(found):
+        entries = {_plain(name): entry for name, entry in value.items()}
+        if wanted(entries):
             end = stop
-            yield found
+            yield entries
 
 
 def _plain(name: str) -> str:
@@ -166,27 +172,27 @@ def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
     spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
     pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
     matches = [SCORE.match(text, match.end()) for match in re.finditer(pattern, text)]
-    return [found[0] for found in matches if found and not _may_lack_digits(text, found, cut_off)]
+    return [match[0] for match in matches if match and not _may_lack_digits(text, match, cut_off)]
 
 
 def _numbers(text: str, range_: Range, cut_off: bool) -> list[str]:
     # "On a scale from 0 to 10" is no score.
     scale = rf"(?<![\w.]){range_.minimum:g}\s*(?:to|and|-|–|—|\.\.\.?|…)\s*{range_.maximum:g}(?!\w)"
     text = re.sub(scale, " ", text)
-    return [found[0] for found in SCORE.finditer(text) if not _may_lack_digits(text, found, cut_off)]
+    return [match[0] for match in SCORE.finditer(text) if not _may_lack_digits(text, match, cut_off)]
 
 
-def _may_lack_digits(text: str, found: re.Match[str], cut_off: bool) -> bool:
-    return cut_off and found.end() == len(text)
+def _may_lack_digits(text: str, number: re.Match[str], cut_off: bool) -> bool:
+    return cut_off and number.end() == len(text)
 
 
 def _as_number(name: str, value: Any, range_: Range) -> float:
     if isinstance(value, str):
-        found = SCORE.fullmatch(value.strip())
-        number, scale = (found[1], found[2]) if found else ("", None)
+        match = SCORE.fullmatch(value.strip())
+        number, scale = (match[1], match[2]) if match else ("", None)
         if scale and _float(scale) != range_.maximum:
             raise UnreadableError(
-                f"the judge's '{name}' is {found[0] if found else ''}, not on the scale up to {range_.maximum:g}"
+                f"the judge's '{name}' is {match[0] if match else ''}, not on the scale up to {range_.maximum:g}"
             )
         value = _float(number) if number else None
     if not isinstance(value, int | float) or isinstance(value, bool):

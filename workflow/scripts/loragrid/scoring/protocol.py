@@ -36,11 +36,11 @@ class Scored(NamedTuple):
     detail: str | None = None
     """What it has read in the answer, for the reader: a label, a verdict, a judge's words."""
     parts: Mapping[str, float] = {}
-    """Counts from which a metric over all examples is made, or the ratings of each annotator, as `criterion/annotator/row of the sheet`."""
+    """Counts that a metric over all examples is made of, or annotators' ratings, as `criterion/annotator/row of the sheet`."""
     usage: Mapping[str, int] = {}
     """What it cost: `calls`, `prompt_tokens` and `new_tokens` of a judge."""
     left_out: Collection[str] = ()
-    """Metrics that nobody was asked for: one that is missing otherwise is a failure."""
+    """Metrics that nobody was asked for. Any other metric that is missing is a failure."""
 
 
 class Failed(NamedTuple):
@@ -75,7 +75,7 @@ def best_of(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def items_of(
     predictions: Iterable[Prediction], place: str = "", examples: Mapping[str, Example] | None = None
 ) -> list[list[Item]]:
-    """For each prediction the answers to score: one for each prompt that has a reference of its own; joined answers are one.
+    """For each prediction the answers to score: one for each prompt that has a reference of its own. Joined answers count as one.
 
     Args:
         place: of the prediction file, as in `Item`.
@@ -120,7 +120,8 @@ def score_rows(
 ) -> Iterator[Score]:
     """Rows for every prediction and metric; a value that is missing or not finite becomes a row with a status.
 
-    Of several answers that have a reference each, the row is their mean. A metric that is left out of all of them gets no row.
+    Where each of several answers has a reference of its own, the row is their mean. A metric that is left out of all of them gets
+    no row.
 
     Args:
         metrics: those that the scorer gives.

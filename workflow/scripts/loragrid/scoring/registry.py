@@ -49,7 +49,7 @@ def parse_scorer(values: Mapping[str, Any]) -> ScorerSettings:
 
 
 def scorer_of(raw: Mapping[str, Any], name: str) -> ScorerSettings:
-    """All settings of a scorer, from the configuration as YAML gave it: those that decide on scores, and those that are no parameters of a rule."""
+    """All settings of a scorer, from the configuration as YAML gave it: those too that are no parameters of its rule."""
     return parse_scorer(entry_of(raw, "scorers", name))
 
 

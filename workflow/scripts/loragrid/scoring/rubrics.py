@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -15,6 +16,10 @@ from loragrid.runtime.templates import evaluate_expression, syntax_error
 from loragrid.sections import Name, Section
 
 FOLDER = Path("data/prompts/judges")
+
+
+Against = Literal["reference", "base"]
+"""What a pairwise rubric compares an answer with."""
 
 
 class Range(Section):
@@ -34,27 +39,31 @@ class Range(Section):
 class Rubric(Section):
     """What a judge is asked.
 
-    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them) and `prediction`;
-    pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts can contain: what stands between two
-    marks is text to judge, whatever it says.
+    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them)
+    and `prediction`; pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts
+    can contain: what stands between two marks is text to judge, whatever it says.
     """
 
     system: str | None = Field(None, description="System message.")
     prompt: str = Field(
-        description="Template of the message. What form the judge's answer is to have is said at its end, by itself, from the scores below."
+        description="Template of the message. What form the judge's answer is to have is said at its end, by itself, from the "
+        "scores below."
     )
     scores: dict[Name, Range] = Field(default={}, description="The numbers that it gives.")
     derived: dict[Name, str] = Field(default={}, description="Further metrics: expressions over these numbers.")
     pairwise: bool = Field(
         False,
-        description="Instead of numbers it says which of two answers is better. It is asked in both orders; where it contradicts itself, that is a tie.",
+        description="Instead of numbers it says which of two answers is better. It is asked in both orders; where it contradicts "
+        "itself, that is a tie.",
     )
 
     @model_validator(mode="after")
     def _is_sound(self) -> Rubric:
         if bool(self.scores) == self.pairwise:
             raise ValueError("expected scores, or pairwise: true")
-        templates = {"prompt": self.prompt} | {f"derived.{key}": f"{{{{ {one} }}}}" for key, one in self.derived.items()}
+        templates = {"prompt": self.prompt} | {
+            f"derived.{key}": f"{{{{ {expression} }}}}" for key, expression in self.derived.items()
+        }
         for key, template in templates.items():
             if problem := syntax_error(template):
                 raise ValueError(f"{key} is not a valid template: {problem}")
@@ -100,8 +109,8 @@ def read_rubric(name: str) -> Rubric:
     try:
         return Rubric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError:
-        known = ", ".join(sorted(found.stem for found in FOLDER.glob("*.yaml")))
-        raise UserError(f"there is no rubric '{path}'; known: {known or 'none'}.") from None
+        rubrics = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        raise UserError(f"there is no rubric '{path}'; known: {rubrics or 'none'}.") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

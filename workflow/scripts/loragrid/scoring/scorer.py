@@ -48,7 +48,7 @@ class ScorerFacts(Section):
     lower_is_better: list[str]
     """Metrics of which that is true."""
     worst: dict[str, float | None]
-    """What a failed score counts as, by metric, where that is not 0. None: the metric has no worst value, and means leave the score out."""
+    """What a failed score counts as, by metric, where that is not 0. None: there is no worst value; means leave it out."""
 
 
 class Requests(NamedTuple):
@@ -77,8 +77,8 @@ class Named(Protocol):
 class ScorerSettings(Section, ABC):
     """A scorer as a configuration describes it.
 
-    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to know. All but
-    `build` is asked while the workflow is planned: what takes a while to import is imported in `build`.
+    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to
+    know. All but `build` is asked while the workflow is planned: what takes a while to import is imported in `build`.
     """
 
     type: str
@@ -126,7 +126,7 @@ class ScorerSettings(Section, ABC):
         return self.low_is_good
 
     def worst_values(self) -> Mapping[str, float | None]:
-        """What a failed score counts as, by metric, as in `ScorerFacts`; of metrics of which less is better, it is None anyway."""
+        """What a failed score counts as, by metric, as in `ScorerFacts`; None for metrics of which less is better."""
         return {}
 
     def facts(self) -> ScorerFacts:
@@ -197,9 +197,9 @@ WHAT: dict[ModelSection, str] = {"models": "base model", "encoders": "encoder", 
 class ModelScorer(ScorerSettings):
     """A scorer that loads a model of its own."""
 
-    is_light: ClassVar[bool] = False
-    starts_slowly: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "sentence-transformers")
+    is_light = False
+    starts_slowly = True
+    packages = ("torch", "transformers", "sentence-transformers")
     model_key: ClassVar[str]
     """The setting that names the model."""
     model_section: ClassVar[ModelSection]

@@ -26,19 +26,20 @@ def content(item: Item) -> str:
 def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], score: ScorerFunction, store: Path) -> list[Outcome]:
     """The outcomes of all items from a costly scorer, each distinct answer scored once and kept in a store.
 
-    Whoever has to start the scorer anyway also scores what others will ask for, unless somebody is doing that already: to load a model takes
-    longer than to score a file. Answers that share their references are scored together, so that these are looked at once.
+    A job that has to start the scorer anyway also scores what others will ask for, unless another job is doing that already: to
+    load a model takes longer than to score a file. Answers that share their references are scored together, so that the scorer
+    looks at these once.
 
     Args:
-        others: answers that wait for the same scorer; only asked for if something is to be scored.
-        store: journal of the scorer; what makes outcomes differ beside the answers is for its name to tell.
+        others: answers that wait for the same scorer; only called if something is to be scored.
+        store: journal of the scorer. Its name tells all that outcomes depend on, beside the answers.
     """
-    known = read_journal(store)
+    kept = read_journal(store)
     wanted = {content(item): item for item in items}
-    if wanted.keys() - known.keys():
+    if wanted.keys() - kept.keys():
         with held_if_free(store.with_suffix(".lock")) as mine:
             wanted |= {content(item): item for item in others()} if mine else {}
-            missing = sorted((item.references, key) for key, item in wanted.items() if key not in known)
+            missing = sorted((item.references, key) for key, item in wanted.items() if key not in kept)
             log.info("%d answers to score, %d are known", len(missing), len(wanted) - len(missing))
             with tqdm(total=len(missing), desc="scoring", unit="answer", mininterval=5) as progress:
                 for i in range(0, len(missing), CHUNK):
@@ -46,9 +47,9 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
                     outcomes = score([wanted[key] for key in keys])
                     new = {key: _as_json(outcome) for key, outcome in zip(keys, outcomes, strict=True)}
                     append_to_journal(store, new)
-                    known |= new
+                    kept |= new
                     progress.update(len(keys))
-    return [_from_json(known[content(item)]) for item in items]
+    return [_from_json(kept[content(item)]) for item in items]
 
 
 def _as_json(outcome: Outcome) -> Any:

@@ -21,8 +21,8 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
 
     Args:
         labels: a list, or for each label its synonyms. Case is ignored.
-        read: `first` takes the label or synonym that comes first as a whole word, at the same place the longest; for `whole` the text must be one,
-            but for white space and punctuation around it.
+        read: `first` takes the label or synonym that comes first as a whole word, and of several at one place the longest. For
+            `whole` the text must be one, but for white space and punctuation around it.
     """
     label_of = mentions_of(labels)
     pattern = compiled("|".join(_as_whole_word(mention) for mention in sorted(label_of, key=len, reverse=True)))
@@ -45,15 +45,15 @@ def mentions_of(labels: Labels) -> dict[str, str]:
         ValueError: where one is empty or stands for two labels.
     """
     given = labels if isinstance(labels, Mapping) else dict.fromkeys(labels, ())
-    found: dict[str, str] = {}
+    label_of: dict[str, str] = {}
     for name, synonyms in given.items():
         for text in (name, *synonyms):
             mention = _plain(text)
             if not mention:
                 raise ValueError(f"'{text}' of the label '{name}' is empty")
-            if found.setdefault(mention, name) != name:
-                raise ValueError(f"'{text}' stands for two labels, '{found[mention]}' and '{name}'")
-    return found
+            if label_of.setdefault(mention, name) != name:
+                raise ValueError(f"'{text}' stands for two labels, '{label_of[mention]}' and '{name}'")
+    return label_of
 
 
 def _plain(text: str) -> str:
@@ -61,7 +61,7 @@ def _plain(text: str) -> str:
 
 
 def _as_whole_word(mention: str) -> str:
-    """A pattern for it where no word goes on: hyphens and apostrophes between letters, and points within numbers, end none."""
+    """A pattern for it as a whole word. Hyphens and apostrophes between letters end no word, nor do points within numbers."""
     before = rf"(?<!{WORD_CHARACTER}[-‐'’_]?)" + (r"(?<!\d[.,])" if mention[0].isdecimal() else "")
     after = rf"(?![-‐'’_]?{WORD_CHARACTER})" + (r"(?![.,]\d)" if mention[-1].isdecimal() else "")
     unspaced = compiled(UNSPACED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +13,6 @@ from loragrid.models.sequences import common_length
 if TYPE_CHECKING:
     from loragrid.data.tokens import Tokenised
     from loragrid.records import Example
-    from loragrid.training.settings import Training
 
 LEAST_IN_COMMON = 16
 """Tokens: to share fewer among the examples of a row would cost about as much as to compute them for each."""
@@ -36,6 +34,17 @@ class Encoded(NamedTuple):
         return self.ids[: self.target_start - 1]
 
 
+class EncodedMix(NamedTuple):
+    """The examples of a mix as token ids."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
+    cut: list[str]
+    """Ids of the training examples whose input was cut."""
+    dropped: list[str]
+    """Ids of the examples that do not fit."""
+
+
 class Batch(NamedTuple):
     """One forward pass."""
 
@@ -55,6 +64,20 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         return Batch(*(part.to(device) if isinstance(part, torch.Tensor) else part for part in self))  # type: ignore[arg-type]
+
+
+def encode_mix(
+    renderer: Renderer,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    tokenised: Mapping[str, Sequence[Tokenised]],
+    loss_computation: str,
+    max_length: int,
+) -> EncodedMix:
+    """Make training examples of both parts of a mix, as `encode` does."""
+    of_train, cut, dropped = encode(renderer, train, tokenised, loss_computation, max_length)
+    of_validation, _, dropped_too = encode(renderer, validation, tokenised, loss_computation, max_length)
+    return EncodedMix(of_train, of_validation, cut, dropped + dropped_too)
 
 
 def encode(
@@ -90,43 +113,6 @@ def encode(
             target_start = len(prompt_ids) if loss_computation == "completion" else 1
             encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
     return encoded, truncated, dropped
-
-
-def steps_of(lengths: Sequence[int], config: Training, seed: int) -> tuple[list[list[int]], int]:
-    """The examples of each optimiser step: a new random permutation in each epoch.
-
-    The last step of an epoch may be smaller. A fraction of an epoch is rounded up to whole steps.
-
-    Args:
-        lengths: tokens of each example.
-
-    Returns:
-        The indices of each step's examples, and the number of steps in the first epoch.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    steps: list[list[int]] = []
-    steps_per_epoch = wanted = 0
-    while not steps or len(steps) < wanted:
-        order = torch.randperm(len(lengths), generator=generator).tolist()
-        steps += _cut_into_steps(order, lengths, config)
-        if not steps_per_epoch:
-            steps_per_epoch = len(steps)
-            wanted = config.max_steps or math.ceil(config.epochs * steps_per_epoch)
-    return steps[:wanted], steps_per_epoch
-
-
-def _cut_into_steps(order: Sequence[int], lengths: Sequence[int], config: Training) -> list[list[int]]:
-    if config.batch_tokens is None:
-        return [list(order[i : i + config.batch_size]) for i in range(0, len(order), config.batch_size)]
-    steps: list[list[int]] = []
-    tokens = 0
-    for index in order:
-        tokens += lengths[index]
-        if not steps or tokens > config.batch_tokens:
-            steps.append([])
-            tokens = lengths[index]
-        steps[-1].append(index)
-    return steps
 
 
 class _Row(NamedTuple):
@@ -178,12 +164,16 @@ def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb
 
     Large passes are halved until they can be shared out evenly, and passes of similar size run at the same time.
     """
-    shared = [list(one) for one in passes]
-    while len(shared) % nb_ranks and any(len(one) > 1 for one in shared):
-        largest = max((one for one in shared if len(one) > 1), key=lambda one: sum(lengths[i] for i in one))
+
+    def tokens(examples: Sequence[int]) -> int:
+        return sum(lengths[i] for i in examples)
+
+    shared = [list(examples) for examples in passes]
+    while len(shared) % nb_ranks and any(len(examples) > 1 for examples in shared):
+        largest = max((examples for examples in shared if len(examples) > 1), key=tokens)
         shared.remove(largest)
         shared += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
-    shared.sort(key=lambda one: -sum(lengths[i] for i in one))
+    shared.sort(key=tokens, reverse=True)
     shared += [[]] * (-len(shared) % nb_ranks)
     return shared[rank::nb_ranks]
 

@@ -82,10 +82,10 @@ def load_checkpoint(
     with safe_open(path, framework="pt") as file, torch.no_grad():
         progress = json.loads(file.metadata()["progress"])
         for key in file.keys():  # noqa: SIM118 - not a mapping
-            kind, _, name = key.partition(" ")
-            if kind == "weight":
+            role, _, name = key.partition(" ")
+            if role == "weight":
                 weights[name].copy_(file.get_tensor(key))
-            elif kind == "best":
+            elif role == "best":
                 best[name] = file.get_tensor(key)
             else:
                 index, _, what = name.partition(" ")

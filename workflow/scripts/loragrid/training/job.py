@@ -6,66 +6,69 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 
-from loragrid.data.render import load_renderer, pad_token
+from loragrid.data.render import Renderer, load_renderer, pad_token
 from loragrid.data.tokens import read_tokens
 from loragrid.errors import UserError
-from loragrid.models.adapters import SavedStart, name_base_model, save_adapter, save_model
-from loragrid.models.device import device_name, keep_freed_memory, pick_device, pick_dtype, type_name
+from loragrid.layout import TRACKERS
+from loragrid.models.adapters import SavedStart
+from loragrid.models.device import keep_freed_memory, pick_device, pick_dtype, type_name
 from loragrid.models.loading import load_base_model
 from loragrid.records import Example, read_records
-from loragrid.runtime.files import file_sha256, fingerprint, folder_written_whole, write_json
+from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
-from loragrid.runtime.job import circumstances, log, show_log, versions
-from loragrid.runtime.model_folders import archive_others
+from loragrid.runtime.job import log, show_log, versions
 from loragrid.runtime.states import describe_state
-from loragrid.training.batches import encode
+from loragrid.sections import Section
+from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
-from loragrid.training.loop import Checkpoints, Progress, choose_layout, train, write_course
-from loragrid.training.methods import changes_base_weights, make_trainable
-from loragrid.training.settings import AdapterTraining, FullTraining, Seeds, parse_training
+from loragrid.training.gradients import choose_layout
+from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
+from loragrid.training.results import LIBRARIES, write_result
+from loragrid.training.settings import TrainSettings
+from loragrid.training.trackers import checked_trackers, tracked
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 STOP = "stop"
 """File in the folder of a training's state: holds the signal on which its processes are to stop."""
 
 
-class TrainingJob(NamedTuple):
-    """Everything a training needs to know."""
+class TrainingJob(Section):
+    """What is trained, with which files and means."""
 
-    folder: str
-    """Where the result goes."""
-    state: str
-    """Folder of the states of unfinished trainings."""
-    model: str
-    """Weights of the base model; its folder holds the rest of it."""
-    tokenizer: str
-    train: str
-    validation: str
-    tokens: list[str]
-    other_files: str | None
-    """Where the archive of those files goes that no rule names, if it is needed."""
-    adapter: list[str]
-    """Files of the adapter that is continued, if any."""
-    run: dict[str, Any]
-    config: dict[str, Any]
-    model_settings: dict[str, Any]
-    seeds: dict[str, int]
-    stage_version: int
-    threads: int
-    checkpoint_minutes: float
-    trackers: list[str]
+    settings: TrainSettings = Field(description="What decides on the result, beside the files.")
+    folder: str = Field(description="Where the result goes.")
+    state: str = Field(description="Folder of the states of unfinished trainings.")
+    model: str = Field(description="Weights of the base model; its folder holds the rest of it.")
+    tokenizer: str = Field(description="The base model's tokenizer.")
+    train: str = Field(description="The mix's training examples.")
+    validation: str = Field(description="The mix's validation examples.")
+    tokens: list[str] = Field(description="The tokenised data sets that the mix draws from.")
+    adapter: list[str] = Field([], description="Files of the adapter that is continued, if any.")
+    other_files: str | None = Field(
+        None, description="Where the archive of those files goes that no rule names, if it is needed."
+    )
+    threads: int = Field(description="Threads of a process.")
+    checkpoint_minutes: float = Field(description="How often the state is saved; 0: after every step.")
+    trackers: list[str] = Field([], description="Where the training is followed.")
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the base model."""
+        return Path(self.model).parent
 
 
 def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
@@ -74,7 +77,7 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     state.mkdir(parents=True, exist_ok=True)
     describe_state(state, {"result": f"{job.folder}/manifest.json"})
     if accelerate_config is None:
-        train_adapter(job, state)
+        train_here(job, state)
     else:
         _launch(job, state, accelerate_config)
     shutil.rmtree(state)
@@ -83,11 +86,16 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
     """All that decides what a training arrives at: a state is taken up by the same training only."""
+    told = job.settings.model_dump()
     files = [job.model, job.tokenizer, job.train, job.validation, *job.adapter]
-    decisive = {key: getattr(job, key) for key in ("run", "config", "model_settings", "seeds", "stage_version")}
-    return decisive | {
+    return {
+        "run": told["run"],
+        "config": told["config"],
+        "model_settings": told["model"],
+        "seeds": told["seeds"],
+        "stage_version": told["version"],
         "files": [file_sha256(file) for file in files],
-        "versions": versions("torch", "transformers", "peft", "accelerate"),
+        "versions": versions(*LIBRARIES),
         "accelerate": Path(accelerate_config).read_text(encoding="utf-8") if accelerate_config else None,
     }
 
@@ -96,13 +104,14 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     described, problem, stop = state / "job.json", state / "error.txt", state / STOP
     for left in (problem, stop):
         left.unlink(missing_ok=True)
-    write_json(described, job._asdict())
+    # `model_dump_json` would write 1 as 1.0 where floats are meant.
+    write_json(described, job.model_dump())
     command = [sys.executable, "-m", "loragrid.runtime.leash", "accelerate.commands.launch", "--config_file", accelerate_config]
     # From their start: they import for seconds before they run anything of ours.
     command += ["-m", "loragrid.runtime.leash", "loragrid.training.job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they leave
-    # signals to this process, which tells them by a file.
+    # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they
+    # leave signals to this process, which tells them by a file.
     environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
     with postponed_signals() as signalled:
         launcher = subprocess.Popen(
@@ -119,150 +128,78 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
         raise UserError(f"accelerate launch with {accelerate_config} ended with status {launcher.returncode}.")
 
 
-def train_adapter(job: TrainingJob, state: Path) -> None:
+def train_here(job: TrainingJob, state: Path) -> None:
     """Train in this process, alone or as one of several, and write the result.
 
     Args:
         state: folder of this training's own state.
     """
-    from accelerate import Accelerator
-
     started = time.perf_counter()
     torch.set_num_threads(job.threads)
     keep_freed_memory()
-    config, seeds = parse_training(job.config), Seeds(**job.seeds)
-    model_folder, recorded_folder = Path(job.model).parent, f"results/models/{job.run['base_model']}"
-    settings = job.model_settings
-    if settings["dtype"] == "float16":
-        raise UserError(f"models.{job.run['base_model']}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
-    # Told that there is only a CPU, accelerate would not start DeepSpeed.
-    plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
-    name = Path(job.folder).name
-    trackers_folder = f"results/trackers/{job.run['base_model']}/{name}"
-    accelerator = Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
-
-    renderer = load_renderer(model_folder, settings)
-    mix = {part: read_records(path, Example) for part, path in (("train", job.train), ("validation", job.validation))}
-    tokenised = read_tokens(job.tokens, {example.id for examples in mix.values() for example in examples})
-    (train_set, train_cut, train_dropped), (validation_set, _, validation_dropped) = (
-        encode(renderer, examples, tokenised, job.run["loss_computation"], config.max_length) for examples in mix.values()
-    )
-    for text, ids in (("input cut", train_cut), ("dropped, too long", train_dropped + validation_dropped)):
-        if ids and accelerator.is_main_process:
-            log.info("%d examples: %s: %s", len(ids), text, ", ".join(ids))
-
-    device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
-    dtype = pick_dtype(settings["dtype"], accelerator.device)
-    quantization = config.quantization if isinstance(config, AdapterTraining) else "none"
-    base = load_base_model(model_folder, type_name(dtype), quantization, device)
-    model = make_trainable(base, config, seeds.adapter_init)
-    start = SavedStart(model) if changes_base_weights(config) else None
-    layout = choose_layout(model, config, accelerator.device, pad_token(renderer))
-    if job.trackers:
-        own_names = {"wandb": {"name": name, "dir": trackers_folder}, "mlflow": {"run_name": name}}
-        accelerator.init_trackers("loragrid", _flat({"run": job.run, "config": job.config, "seeds": job.seeds}), own_names)
-
-    def follow(row: Progress) -> None:
-        if job.trackers:
-            shown = ("train_loss", "validation_loss", "learning_rate", "epoch", "tokens")
-            values = {name: getattr(row, name) for name in shown if getattr(row, name) is not None}
-            accelerator.log(values, step=row.step)
-
-    with postponed_signals() as signalled:
-        checkpoints = Checkpoints(state, job.checkpoint_minutes, lambda: signalled() or told_to_stop(state))
-        course = train(model, train_set, validation_set, config, seeds, layout, accelerator, dtype, checkpoints, follow)
-    if job.trackers:
-        accelerator.end_training()
-
-    weights = None
-    if is_sharded(accelerator):
-        gathered = accelerator.get_state_dict(accelerator._models[0])
-        weights = {name.removeprefix("model."): tensor for name, tensor in gathered.items()}
+    settings = job.settings
+    if settings.model.dtype == "float16":
+        raise UserError(f"models.{settings.run.base_model}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
+    trackers_folder = TRACKERS.format(base_model=settings.run.base_model, run=Path(job.folder).name)
+    accelerator = _make_accelerator(job, trackers_folder)
+    renderer = load_renderer(job.model_folder, settings.model)
+    mix = _read_mix(job, renderer)
     if accelerator.is_main_process:
-        with folder_written_whole(job.folder) as folder:
-            if isinstance(config, FullTraining):
-                save_model(model, renderer.tokenizer, folder, dtype, weights)
-            else:
-                save_adapter(model, folder, start, weights)
-                name_base_model(folder / "adapter_config.json", model_folder, recorded_folder)
-            write_course(folder / "loss.csv", course)
-            [trained] = [path for path in (folder / "adapter_model.safetensors", folder / "model.safetensors") if path.exists()]
-            examples = {
-                "train": len(train_set),
-                "validation": len(validation_set),
-                "input_cut": train_cut,
-                "dropped": train_dropped + validation_dropped,
-            }
-            fingerprints = {
-                "model": file_sha256(job.model),
-                "tokenizer": file_sha256(job.tokenizer),
-                "prompt_template": fingerprint(renderer.template or renderer.tokenizer.chat_template),
-                "train": file_sha256(job.train),
-                "validation": file_sha256(job.validation),
-                "adapter": file_sha256(trained),
-            }
-            manifest = {
-                "run": job.run,
-                "config": job.config,
-                "model": settings,
-                "tokenizer": recorded_folder,
-                "seeds": job.seeds,
-                "stage_version": job.stage_version,
-                "fingerprints": fingerprints,
-                "examples": examples,
-                "steps": course[-1].step,
-                "tokens": course[-1].tokens,
-                "training_s": course[-1].seconds,
-                "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-                "processes": accelerator.num_processes,
-                "distribution": accelerator.distributed_type.value,
-                "versions": versions("torch", "transformers", "peft", "accelerate"),
-                **circumstances(started, device_name(accelerator.device), type_name(dtype), torch.get_num_threads()),
-            }
-            write_json(folder / "manifest.json", manifest)
-            if job.other_files:
-                named = ("model.safetensors", "config.json", "loss.csv", "manifest.json")
-                archive_others(folder, [*named, job.other_files])
+        for said, ids in (("input cut", mix.cut), ("dropped, too long", mix.dropped)):
+            if ids:
+                log.info("%d examples: %s: %s", len(ids), said, ", ".join(ids))
+    learner, start = _load_learner(job, accelerator, pad_token(renderer))
+    told = settings.model_dump(include={"run", "config", "seeds"})
+    with tracked(accelerator, trackers_folder, told) as follow, postponed_signals() as signalled:
+        checkpoints = Checkpoints(state, job.checkpoint_minutes, lambda: signalled() or told_to_stop(state))
+        course = train(learner, mix.train, mix.validation, settings.seeds, checkpoints, follow)
+    weights = gather_weights(learner)
+    if accelerator.is_main_process:
+        write_result(job, learner, start, weights, renderer, mix, course, started)
     accelerator.wait_for_everyone()
 
 
+def _make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
+    from accelerate import Accelerator
+
+    # Told that there is only a CPU, accelerate would not start DeepSpeed.
+    plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
+    return Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
+
+
+def _read_mix(job: TrainingJob, renderer: Renderer) -> EncodedMix:
+    train_set, validation_set = read_records(job.train, Example), read_records(job.validation, Example)
+    tokenised = read_tokens(job.tokens, {example.id for example in (*train_set, *validation_set)})
+    settings = job.settings
+    return encode_mix(renderer, train_set, validation_set, tokenised, settings.run.loss_computation, settings.config.max_length)
+
+
+def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple[Learner, SavedStart | None]:
+    """The base model with what is trained on it; and its adapter before training, where that has moved base weights."""
+    config = job.settings.config
+    device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
+    dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
+    base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
+    model = config.make_trainable(base, job.settings.seeds.adapter_init)
+    start = SavedStart(model) if config.moves_base_weights else None
+    layout = choose_layout(model, config, accelerator.device, pad)
+    return make_learner(model, config, layout, accelerator, dtype), start
+
+
 def told_to_stop(state: Path) -> str:
-    """The signal on which the process that started this one wants it to stop; an empty text if there is none."""
+    """The signal on which this process is to stop, by a file of the process that started it; an empty text if there is none."""
     try:
         return (state / STOP).read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
 
 
-def checked_trackers(names: list[str]) -> list[str] | None:
-    """The trackers, if the packages that they need are installed; None for none.
-
-    Raises:
-        UserError: naming the package to install.
-    """
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"trackers: '{name}' needs the package {name}: .venv/bin/python -m pip install {name}")
-    return names or None
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one of `a/b`, with values that every tracker takes."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}/")
-        else:
-            flat[prefix + key] = value if isinstance(value, int | float | str | bool) else str(value)
-    return flat
-
-
 def main(described: Path) -> None:
-    """Run the job of a JSON file as one of several processes; a mistake of the user's is left in a file beside it."""
+    """Run the job of a JSON file as one of several processes. A mistake of the user's is told in a file beside it."""
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:
-        train_adapter(TrainingJob(**json.loads(described.read_text(encoding="utf-8"))), described.parent)
+        train_here(TrainingJob.model_validate_json(described.read_bytes()), described.parent)
     except UserError as error:
         (described.parent / "error.txt").write_text(str(error), encoding="utf-8")
         sys.exit(1)

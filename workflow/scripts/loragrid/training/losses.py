@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from loragrid.models.packed_attention import stand_in_a_row
+from loragrid.models.packed_attention import of_row
 
 if TYPE_CHECKING:
     from loragrid.training.batches import Batch
@@ -48,7 +48,7 @@ class SummedLoss(torch.nn.Module):
         inputs: dict[str, Any] = {"input_ids": batch.input_ids, "use_cache": False}
         if batch.position_ids is not None:
             inputs["position_ids"] = batch.position_ids
-            stand_in_a_row(batch.sections)
+            inputs |= of_row(self.model, batch.sections)
         with contextlib.ExitStack() as settings:
             if self.dtype != torch.float32:
                 from peft.helpers import disable_input_dtype_casting

@@ -1,86 +1,317 @@
-"""What is trained: an adapter of any of peft's methods on a frozen base model, or the whole model."""
+"""What is trained, and how: an adapter of any of peft's methods on a frozen base model, or the whole model.
+
+A method is a class. It holds the method's keys in the configuration, how the method makes a model trainable, and all else that is
+to be known of it. To add a method is to add a class.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import torch
+from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from loragrid.errors import UserError
-from loragrid.training.settings import ContinuedTraining, FullTraining, LoraTraining, PeftTraining, PromptTuning, Training
+from loragrid.models.sources import Quantization
+from loragrid.sections import OneOf, Section
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
 
-def make_trainable(base: PreTrainedModel, config: Training, seed: int) -> torch.nn.Module:
-    """Wrap `base` with a freshly initialised adapter, or with the one to continue; or free all its weights.
+class Training(Section):
+    """What every training configuration sets, whatever its method."""
 
-    Trained weights are float32 whatever the type of the others, so that small updates are not rounded away.
+    makes_whole_model: ClassVar[bool] = False
+    """Whether the result is a whole model instead of an adapter."""
 
-    Raises:
-        UserError: naming the key that does not fit the model or peft.
-    """
-    from peft import PeftModel, get_peft_model
+    epochs: float = Field(1, gt=0, description="Passes over the mix.")
+    max_steps: int | None = Field(None, ge=1, description="Instead of `epochs`: exactly this many optimiser steps.")
+    batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Instead of `batch_size`: as many examples per optimiser step as have together at most this many tokens.",
+    )
+    micro_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend on it, since "
+        "the loss is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
+    )
+    packing: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; what "
+        "their prompts all begin with is computed once (without dropout, noise and FlashAttention); `off`: examples of similar "
+        "length are padded to the longest; `auto`: on for CPUs, and for GPUs where FlashAttention is installed.",
+    )
+    learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "linear", description="Decay of the learning rate to 0 after warm-up."
+    )
+    warmup_ratio: float = Field(0.0, ge=0, le=1, description="Share of the steps in which the learning rate rises linearly.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="Gradient norm is clipped to this; null: no clipping.")
+    neftune_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="Noise on the input embeddings in training (NEFTune, Jain et al. 2023, arXiv:2310.05914); null: none.",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute activations again in the backward pass instead of keeping them: less memory, about a third more "
+        "time.",
+    )
+    max_length: int = Field(
+        1024,
+        ge=8,
+        description="Longest prompt and answer together, in tokens. A longer example has the end of its input cut, never its "
+        "answer; one that still does not fit is dropped and counted.",
+    )
+    evaluations: int = Field(
+        4, ge=0, description="How often the validation loss is computed, spread evenly; the last is at the end."
+    )
+    validate_every: int | None = Field(
+        None, ge=1, description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Early stopping: end after this many validations in a row without a lower validation loss."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="Keep the weights of the `last` step, or those with the lowest validation loss."
+    )
 
-    torch.manual_seed(seed)
-    if isinstance(config, FullTraining):
+    @model_validator(mode="after")
+    def _validation_is_there_if_needed(self) -> Self:
+        if (self.keep == "best" or self.patience is not None) and not (self.evaluations or self.validate_every):
+            raise ValueError("keep: best and patience need validations: set evaluations or validate_every")
+        return self
+
+    def make_trainable(self, base: PreTrainedModel, seed: int) -> torch.nn.Module:
+        """The model to train: `base` with what is trained on it. `base` itself is changed.
+
+        Trained weights are float32 whatever the type of the others, so that small updates are not rounded away.
+
+        Args:
+            seed: of what is initialised at random.
+
+        Raises:
+            UserError: naming the key that does not fit the model or peft.
+        """
+        raise NotImplementedError
+
+    @property
+    def base_quantization(self) -> Quantization:
+        """How the base model's weights are quantized, as far as the method says."""
+        return "none"
+
+    @property
+    def start_files(self) -> list[str]:
+        """The files of the adapter that is trained further; none for a training that starts anew."""
+        return []
+
+    @property
+    def moves_base_weights(self) -> bool:
+        """Whether the initialisation moves a part of the base model's weights into the adapter."""
+        return False
+
+    @property
+    def needs_hf(self) -> bool:
+        """Whether the engine `hf` alone can use the result: other engines know whole models and plain LoRA adapters."""
+        return False
+
+
+class AdapterTraining(Training):
+    """What every method that trains an adapter sets."""
+
+    blamed: ClassVar[str] = "method"
+    """The key that is at fault where peft cannot make the adapter."""
+
+    quantization: Quantization = Field(
+        "none",
+        description="Number type of the frozen base model, in training and in prediction, where the package bitsandbytes and the "
+        "device allow it: `4bit` (NF4, QLoRA, Dettmers et al. 2023, arXiv:2305.14314) or `8bit`.",
+    )
+
+    def make_trainable(self, base: PreTrainedModel, seed: int) -> torch.nn.Module:
+        import torch
+
+        torch.manual_seed(seed)
+        try:
+            model = self._adapt(base)
+        except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, NotImplementedError) as error:
+            raise UserError(f"{self.blamed}: {error}") from None
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        return model
+
+    def _adapt(self, base: PreTrainedModel) -> torch.nn.Module:
+        """The base model with its adapter."""
+        from peft import get_peft_model
+
+        adapted: torch.nn.Module = get_peft_model(base, self.peft_config(base.config.name_or_path))
+        return adapted
+
+    def peft_config(self, base_folder: str) -> PeftConfig:
+        """The configuration of a new adapter, as peft wants it.
+
+        Args:
+            base_folder: folder of the base model, with its tokenizer.
+        """
+        raise NotImplementedError
+
+    @property
+    def base_quantization(self) -> Quantization:
+        return self.quantization
+
+    @property
+    def needs_hf(self) -> bool:
+        return True
+
+
+class LoraTraining(AdapterTraining):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685)."""
+
+    blamed: ClassVar[str] = "target_modules"
+
+    method: Literal["lora"] = Field("lora", description="Chooses this method.")
+    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
+    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
+    target_modules: str | list[str] = Field(
+        "all-linear",
+        description="Adapted layers: `all-linear` (all but the output layer), a list of module names, or a regular expression "
+        "that matches whole module names.",
+    )
+    rslora: bool = Field(False, description="Scale by alpha / √rank instead (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).")
+    dora: bool = Field(False, description="Learn magnitude and direction apart (DoRA, Liu et al. 2024, arXiv:2402.09353).")
+    initialisation: Annotated[str, StringConstraints(pattern=r"^(default|gaussian|orthogonal|olora|pissa(_niter_\d+)?)$")] = (
+        Field(
+            "default",
+            description="`default` or `gaussian` (the adapter starts without effect), `orthogonal`, or `olora` (Büyükakyüz 2024, "
+            "arXiv:2406.01775), `pissa` or `pissa_niter_<iterations>` (Meng et al. 2024, arXiv:2404.02948), which start from "
+            "the base model's own weights. The adapter of the latter three is saved as a usual one of twice the rank, which any "
+            "program can load.",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _initialisation_is_possible(self) -> Self:
+        if self.moves_base_weights and (self.dora or self.quantization != "none"):
+            raise ValueError(f"initialisation: {self.initialisation} cannot be combined with dora or quantization")
+        return self
+
+    def peft_config(self, base_folder: str) -> PeftConfig:
+        from peft import LoraConfig
+
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=self.target_modules,
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+            init_lora_weights=True if self.initialisation == "default" else self.initialisation,
+        )
+
+    @property
+    def moves_base_weights(self) -> bool:
+        return self.initialisation.startswith(("pissa", "olora"))
+
+    @property
+    def needs_hf(self) -> bool:
+        return self.dora
+
+
+class PromptTuning(AdapterTraining):
+    """Learnt embeddings before the prompt (Lester et al. 2021, arXiv:2104.08691)."""
+
+    method: Literal["prompt_tuning"] = Field(description="Chooses this method.")
+    virtual_tokens: int = Field(16, ge=1, description="How many embeddings are learnt.")
+    init_text: str | None = Field(
+        None, description="They start as the embeddings of this text, repeated or cut; by default as those of random tokens."
+    )
+
+    def peft_config(self, base_folder: str) -> PeftConfig:
+        from peft import PromptTuningConfig
+
+        return PromptTuningConfig(
+            task_type="CAUSAL_LM",
+            num_virtual_tokens=self.virtual_tokens,
+            prompt_tuning_init="SAMPLE_VOCAB" if self.init_text is None else "TEXT",
+            prompt_tuning_init_text=self.init_text,
+            tokenizer_name_or_path=None if self.init_text is None else base_folder,
+        )
+
+
+class PeftTraining(AdapterTraining):
+    """Any other method of the peft library, by its configuration class."""
+
+    blamed: ClassVar[str] = "settings"
+
+    method: Literal["peft"] = Field(description="Chooses this method.")
+    config_class: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+Config$")] = Field(
+        description="Class of the peft library, for example `IA3Config`, `LoHaConfig` or `PrefixTuningConfig`."
+    )
+    settings: dict[str, Any] = Field(default={}, description="Its arguments.")
+
+    def peft_config(self, base_folder: str) -> PeftConfig:
+        import peft
+
+        config_class: Any = getattr(peft, self.config_class, None)
+        if not (isinstance(config_class, type) and issubclass(config_class, peft.PeftConfig)):
+            raise UserError(f"config_class: peft has no '{self.config_class}'.")
+        return config_class(task_type="CAUSAL_LM", **self.settings)
+
+
+class ContinuedTraining(AdapterTraining):
+    """An existing adapter is trained further; it says itself what it adapts and how."""
+
+    blamed: ClassVar[str] = "adapter"
+
+    method: Literal["continue"] = Field(description="Chooses this method.")
+    adapter: str = Field(description="Folder of the adapter, in peft's layout.")
+
+    def _adapt(self, base: PreTrainedModel) -> torch.nn.Module:
+        from peft import PeftModel
+
+        adapted: torch.nn.Module = PeftModel.from_pretrained(base, self.adapter, is_trainable=True)
+        return adapted
+
+    @property
+    def start_files(self) -> list[str]:
+        return [f"{self.adapter}/{name}" for name in ("adapter_model.safetensors", "adapter_config.json")]
+
+    @property
+    def needs_hf(self) -> bool:
+        # What it continues is not known before it is there.
+        return False
+
+
+class FullTraining(Training):
+    """All weights of the base model are trained; the result is a model folder instead of an adapter."""
+
+    makes_whole_model: ClassVar[bool] = True
+
+    method: Literal["full"] = Field(description="Chooses this method.")
+
+    def make_trainable(self, base: PreTrainedModel, seed: int) -> torch.nn.Module:
+        import torch
+
+        torch.manual_seed(seed)
         whole: torch.nn.Module = base.float().requires_grad_(True)
         return whole
-    try:
-        if isinstance(config, ContinuedTraining):
-            model = PeftModel.from_pretrained(base, config.adapter, is_trainable=True)
-        else:
-            model = get_peft_model(base, peft_settings(config, base.config.name_or_path))
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, NotImplementedError) as error:
-        key = {"lora": "target_modules", "peft": "settings", "continue": "adapter"}.get(config.method, "method")  # type: ignore[attr-defined]
-        raise UserError(f"{key}: {error}") from None
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    adapted: torch.nn.Module = model
-    return adapted
 
 
-def peft_settings(config: Training, tokenizer: str) -> PeftConfig:
-    """The configuration of a new adapter, as peft wants it.
-
-    Args:
-        tokenizer: folder of the tokenizer that turns a prompt's initial text into tokens.
-    """
-    import peft
-
-    match config:
-        case LoraTraining():
-            return peft.LoraConfig(
-                task_type="CAUSAL_LM",
-                r=config.rank,
-                lora_alpha=config.alpha,
-                lora_dropout=config.dropout,
-                target_modules=config.target_modules,
-                use_rslora=config.rslora,
-                use_dora=config.dora,
-                init_lora_weights=True if config.initialisation == "default" else config.initialisation,
-            )
-        case PromptTuning():
-            return peft.PromptTuningConfig(
-                task_type="CAUSAL_LM",
-                num_virtual_tokens=config.virtual_tokens,
-                prompt_tuning_init="SAMPLE_VOCAB" if config.init_text is None else "TEXT",
-                prompt_tuning_init_text=config.init_text,
-                tokenizer_name_or_path=None if config.init_text is None else tokenizer,
-            )
-        case PeftTraining():
-            kind: Any = getattr(peft, config.config_class, None)
-            if not (isinstance(kind, type) and issubclass(kind, peft.PeftConfig)):
-                raise UserError(f"config_class: peft has no '{config.config_class}'.")
-            return kind(task_type="CAUSAL_LM", **config.settings)
-    raise AssertionError(config)
+TrainingConfig = Annotated[Training, OneOf("method")]
+"""A named set of training hyper-parameters, for one of the methods."""
 
 
-def changes_base_weights(config: Training) -> bool:
-    """Whether the initialisation moves a part of the base model's weights into the adapter (PiSSA, OLoRA)."""
-    return isinstance(config, LoraTraining) and config.initialisation.startswith(("pissa", "olora"))
+def parse_training(values: Mapping[str, Any]) -> Training:
+    """A training configuration from its validated values."""
+    config: Training = TypeAdapter(TrainingConfig).validate_python(values)
+    return config

@@ -1,162 +1,16 @@
-"""What a training is told: the sections of the configuration."""
+"""What the job of a training is told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_serializer, field_validator
 
-from loragrid.models.sources import Quantization
-from loragrid.sections import OneOf, Section
-
-
-class Training(Section):
-    """What every training configuration sets, whatever its method."""
-
-    epochs: float = Field(1, gt=0, description="Passes over the mix.")
-    max_steps: int | None = Field(None, ge=1, description="Instead of `epochs`: exactly this many optimiser steps.")
-    batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
-    batch_tokens: int | None = Field(
-        None,
-        ge=1,
-        description="Instead of `batch_size`: as many examples per optimiser step as have together at most this many tokens.",
-    )
-    micro_batch_tokens: int | None = Field(
-        None,
-        ge=1,
-        description="Most tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend on it, since the loss "
-        "is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
-    )
-    packing: Literal["auto", "on", "off"] = Field(
-        "auto",
-        description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; what their prompts "
-        "all begin with is computed once (without dropout, noise and FlashAttention); `off`: examples of similar length are padded to the "
-        "longest; `auto`: on for CPUs, and for GPUs where FlashAttention is installed.",
-    )
-    learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "linear", description="Decay of the learning rate to 0 after warm-up."
-    )
-    warmup_ratio: float = Field(0.0, ge=0, le=1, description="Share of the steps in which the learning rate rises linearly.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
-    max_grad_norm: float | None = Field(1.0, gt=0, description="Gradient norm is clipped to this; null: no clipping.")
-    neftune_alpha: float | None = Field(
-        None,
-        gt=0,
-        description="Noise on the input embeddings in training (NEFTune, Jain et al. 2023, arXiv:2310.05914); null: none.",
-    )
-    gradient_checkpointing: bool = Field(
-        False,
-        description="Compute activations again in the backward pass instead of keeping them: less memory, about a third more time.",
-    )
-    max_length: int = Field(
-        1024,
-        ge=8,
-        description="Longest prompt and answer together, in tokens. A longer example has the end of its input cut, never its "
-        "answer; one that still does not fit is dropped and counted.",
-    )
-    evaluations: int = Field(
-        4, ge=0, description="How often the validation loss is computed, spread evenly; the last is at the end."
-    )
-    validate_every: int | None = Field(
-        None, ge=1, description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end."
-    )
-    patience: int | None = Field(
-        None, ge=1, description="Early stopping: end after this many validations in a row without a lower validation loss."
-    )
-    keep: Literal["last", "best"] = Field(
-        "last", description="Keep the weights of the `last` step, or those with the lowest validation loss."
-    )
-
-    @model_validator(mode="after")
-    def _validation_is_there_if_needed(self) -> Self:
-        if (self.keep == "best" or self.patience is not None) and not (self.evaluations or self.validate_every):
-            raise ValueError("keep: best and patience need validations: set evaluations or validate_every")
-        return self
-
-
-class AdapterTraining(Training):
-    """What every method that trains an adapter sets."""
-
-    quantization: Quantization = Field(
-        "none",
-        description="Number type of the frozen base model, in training and in prediction, where the package bitsandbytes and the device "
-        "allow it: `4bit` (NF4, QLoRA, Dettmers et al. 2023, arXiv:2305.14314) or `8bit`.",
-    )
-
-
-class LoraTraining(AdapterTraining):
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685)."""
-
-    method: Literal["lora"] = Field("lora", description="Chooses this method.")
-    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
-    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
-    target_modules: str | list[str] = Field(
-        "all-linear",
-        description="Adapted layers: `all-linear` (all but the output layer), a list of module names, or a regular expression that "
-        "matches whole module names.",
-    )
-    rslora: bool = Field(False, description="Scale by alpha / √rank instead (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).")
-    dora: bool = Field(False, description="Learn magnitude and direction apart (DoRA, Liu et al. 2024, arXiv:2402.09353).")
-    initialisation: Annotated[str, StringConstraints(pattern=r"^(default|gaussian|orthogonal|olora|pissa(_niter_\d+)?)$")] = (
-        Field(
-            "default",
-            description="`default` or `gaussian` (the adapter starts without effect), `orthogonal`, or `olora` (Büyükakyüz 2024, arXiv:2406.01775), "
-            "`pissa` or `pissa_niter_<iterations>` (Meng et al. 2024, arXiv:2404.02948), which start from the base model's own weights. The adapter of "
-            "the latter three is saved as a usual one of twice the rank, which any program can load.",
-        )
-    )
-
-    @model_validator(mode="after")
-    def _initialisation_is_possible(self) -> Self:
-        if self.initialisation.startswith(("pissa", "olora")) and (self.dora or self.quantization != "none"):
-            raise ValueError(f"initialisation: {self.initialisation} cannot be combined with dora or quantization")
-        return self
-
-
-class PromptTuning(AdapterTraining):
-    """Learnt embeddings before the prompt (Lester et al. 2021, arXiv:2104.08691)."""
-
-    method: Literal["prompt_tuning"] = Field(description="Chooses this method.")
-    virtual_tokens: int = Field(16, ge=1, description="How many embeddings are learnt.")
-    init_text: str | None = Field(
-        None, description="They start as the embeddings of this text, repeated or cut; by default as those of random tokens."
-    )
-
-
-class PeftTraining(AdapterTraining):
-    """Any other method of the peft library, by its configuration class."""
-
-    method: Literal["peft"] = Field(description="Chooses this method.")
-    config_class: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+Config$")] = Field(
-        description="Class of the peft library, for example `IA3Config`, `LoHaConfig` or `PrefixTuningConfig`."
-    )
-    settings: dict[str, Any] = Field(default={}, description="Its arguments.")
-
-
-class ContinuedTraining(AdapterTraining):
-    """An existing adapter is trained further; it says itself what it adapts and how."""
-
-    method: Literal["continue"] = Field(description="Chooses this method.")
-    adapter: str = Field(description="Folder of the adapter, in peft's layout.")
-
-
-class FullTraining(Training):
-    """All weights of the base model are trained; the result is a model folder instead of an adapter."""
-
-    method: Literal["full"] = Field(description="Chooses this method.")
-
-
-TrainingConfig = Annotated[Training, OneOf("method")]
-"""A named set of training hyper-parameters, for one of the methods."""
-
-
-def parse_training(values: Mapping[str, Any]) -> Training:
-    """A training configuration from its validated values."""
-    config: Training = TypeAdapter(TrainingConfig).validate_python(values)
-    return config
+from loragrid.data.render import ModelSettings
+from loragrid.layout import Run
+from loragrid.sections import Section, StageSettings
+from loragrid.training.methods import TrainingConfig
 
 
 class Seeds(Section):
@@ -165,3 +19,25 @@ class Seeds(Section):
     adapter_init: int = Field(ge=0, description="Seed of the adapter's initialisation.")
     data_order: int = Field(ge=0, description="Seed of the order of training examples and of dropout.")
     mix: int = Field(ge=0, description="Seed of the choice of examples in the mix.")
+
+
+class TrainSettings(StageSettings):
+    """What the job of a training is told."""
+
+    run: Run = Field(description="The run that is trained.")
+    model: ModelSettings = Field(description="The number type of the base model, and how prompts are written for it.")
+    config: TrainingConfig = Field(description="How it is trained.")
+    seeds: Seeds = Field(description="What chance depends on.")
+
+    @field_validator("config", mode="wrap")
+    @classmethod
+    def _as_told(cls, told: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Keep values as they are told, `1` for `1.0` too: states and manifests name a training by them."""
+        config = validate(told)
+        if not isinstance(told, Mapping):
+            return config
+        return config.model_copy(update={key: value for key, value in told.items() if value == getattr(config, key)})
+
+    @field_serializer("run")
+    def _by_axis(self, run: Run) -> dict[str, Any]:
+        return run._asdict()

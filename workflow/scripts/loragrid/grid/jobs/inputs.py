@@ -16,7 +16,6 @@ from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Dataset, Evaluation, Run
 from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
-from loragrid.training.settings import ContinuedTraining
 
 
 class Means(str):
@@ -86,9 +85,8 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
         "tokens": [layout.TOKENISE.path("tokens", one) for one in of_data],
     }
     training = grid.config.configs[run.config]
-    if isinstance(training, ContinuedTraining):
-        adapter = ("adapter_model.safetensors", "adapter_config.json")
-        inputs["start"] = [UserFile(f"{training.adapter}/{name}") for name in adapter]
+    if training.start_files:
+        inputs["start"] = [UserFile(file) for file in training.start_files]
     model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
     return inputs | _all_files(grid, wildcards["base_model"]) | model
 

@@ -11,7 +11,6 @@ from loragrid.data.tasks import PromptVariant
 from loragrid.errors import UserError
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Evaluation, Run
-from loragrid.training.settings import FullTraining
 
 Wildcards = Mapping[str, str]
 
@@ -61,7 +60,7 @@ def prompt_variant(config: Config, evaluation: Evaluation) -> PromptVariant:
 
 def is_full(config: Config, run: Run) -> bool:
     """Whether a run trains all weights, so that its result is a model instead of an adapter."""
-    return isinstance(config.configs[run.config], FullTraining)
+    return config.configs[run.config].makes_whole_model
 
 
 def tasks_of_mix(config: Config, task: str, mix: str) -> list[str]:

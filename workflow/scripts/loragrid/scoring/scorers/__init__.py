@@ -1,1 +1,1 @@
-"""The scorers, one in each file: what a configuration says about it, and how it scores answers. A new file here is a new scorer."""
+"""The scorers, one in each file: what a configuration says of it, and how it scores answers. A new file is a new scorer."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 if TYPE_CHECKING:
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
 
 class BertScoreScorer(ModelScorer):
-    """BERTScore: precision, recall and F1 over the nearest contextual embeddings of tokens (Zhang et al. 2020, arXiv:1904.09675)."""
+    """BERTScore: precision, recall and F1 over the nearest contextual embeddings of tokens
+    (Zhang et al. 2020, arXiv:1904.09675).
+    """
 
     type: Literal["bertscore"] = Field(description="Chooses this scorer.")
     encoder: Name = Field(description="Name of the encoder, from `encoders`.")
     layer: int | None = Field(None, ge=0, description="Layer whose embeddings are compared; by default the last.")
     baseline: str | None = Field(
         None,
-        description="File of baselines as the package `bert-score` has them (CSV with the columns LAYER, P, R, F): values are rescaled, so that "
+        description="File of baselines as the package `bert-score` has them (CSV with the columns LAYER, P, R, F): values are "
+        "rescaled, so that "
         "unrelated texts have about 0.",
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
-    model_key: ClassVar[str] = "encoder"
-    model_section: ClassVar[ModelSection] = "encoders"
+    example_metrics = ("precision", "recall", "f1")
+    model_key = "encoder"
+    model_section = "encoders"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         baseline = read_baseline(self.baseline, self.layer) if self.baseline else None
@@ -46,9 +49,9 @@ class BertScoreScorer(ModelScorer):
 def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float] | None) -> ScorerFunction:
     """BERTScore without weights (Zhang et al. 2020, arXiv:1904.09675): precision, recall and F1, each at most 1.
 
-    Each token of a prediction is matched with the token of the reference whose embedding has the highest cosine similarity. The precision is the
-    mean over the prediction's tokens, the recall that over the reference's. Special tokens can be matched, but do not count in the means. A text
-    without tokens scores 0. Each distinct text is embedded once.
+    Each token of a prediction is matched with the token of the reference whose embedding has the highest cosine similarity. The
+    precision is the mean over the prediction's tokens, the recall that over the reference's. Special tokens can be matched, but
+    do not count in the means. A text without tokens scores 0. Each distinct text is embedded once.
 
     Args:
         layer: whose embeddings count; 0 is the input, None the last.
@@ -113,7 +116,7 @@ def rescale(metrics: dict[str, float], baseline: Sequence[float] | None) -> dict
 
 
 def read_baseline(path: str | Path, layer: int | None) -> list[float]:
-    """Precision, recall and F1 of a layer from a file of baselines of the package `bert-score`: CSV with the columns LAYER, P, R and F.
+    """Precision, recall and F1 of a layer from a file of baselines of `bert-score`: CSV with the columns LAYER, P, R and F.
 
     Args:
         layer: by default the last that is listed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,8 +19,8 @@ class BleuScorer(ScorerSettings):
     tokenize: Literal["13a", "intl", "char", "zh"] = Field("13a", description="Tokenizer of `sacrebleu`.")
     lowercase: bool = Field(False, description="Ignore case.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("bleu",)
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("corpus_bleu",)
+    example_metrics = ("bleu",)
+    corpus_metrics = ("corpus_bleu",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return bleu(self.tokenize, self.lowercase)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,8 +25,8 @@ class ChrfScorer(ScorerSettings):
     type: Literal["chrf"] = Field(description="Chooses this scorer.")
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams; 2 is chrF++.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("chrf",)
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("corpus_chrf",)
+    example_metrics = ("chrf",)
+    corpus_metrics = ("corpus_chrf",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return chrf(self.word_order)
@@ -46,8 +46,8 @@ class ChrfScorer(ScorerSettings):
 def chrf(word_order: int) -> ScorerFunction:
     """The score chrF (Popović 2015), 0 to 100, as `sacrebleu` has it: F2 over n-grams of 1 to 6 characters.
 
-    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts, also for chrF over
-    all examples.
+    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts,
+    also for chrF over all examples.
     """
     from sacrebleu.metrics.chrf import CHRF
 
@@ -56,7 +56,7 @@ def chrf(word_order: int) -> ScorerFunction:
     names = [f"{count}/{order}" for order in orders for count in COUNTS]
 
     def score_one(item: Item) -> Scored:
-        # A result of chrF does not hold its counts, as one of BLEU does: they are had from what `corpus_score` itself is made of.
+        # A result of BLEU holds its counts, one of chrF does not: they come from what `corpus_score` itself is made of.
         [counts] = scorer._extract_corpus_statistics([item.prediction], [[reference] for reference in item.references])
         return Scored({"chrf": scorer._compute_f_score(counts)}, parts=dict(zip(names, counts, strict=True)))
 

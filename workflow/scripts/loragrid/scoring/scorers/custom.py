@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from reprlib import repr as short
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,9 +21,10 @@ from loragrid.sections import Name, PythonFunction
 class CustomScorer(ScorerSettings):
     """A function of yours.
 
-    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction and input of each test
-    example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None where there is nothing to say. Where it
-    raises, it is called for one answer at a time; those on which it raises count as failed.
+    It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction
+    and input of each test example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or
+    None where there is nothing to say. Where it raises, it is called for one answer at a time; those on which it raises count as
+    failed.
     """
 
     type: Literal["custom"] = Field(description="Chooses this scorer.")
@@ -35,8 +36,8 @@ class CustomScorer(ScorerSettings):
     )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
 
-    reads_examples: ClassVar[bool] = True
-    is_light: ClassVar[bool] = False
+    reads_examples = True
+    is_light = False
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return custom(self.function, self.metrics, self.arguments)
@@ -64,12 +65,14 @@ def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) 
     Where it raises, it is called for one answer at a time: those on which it raises have failed, the others are scored.
 
     Args:
-        function: as `path.py:function`. It is given the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (the
-            question of each test example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or None.
+        function: as `path.py:function`. It is given the keywords `predictions` (texts), `references` (a list of texts for each),
+            `prompts` (the question of each test example) and the `arguments`, and gives for each answer a number, a mapping of
+            metric to number, or None.
         metrics: those that it gives; a number alone stands for the only one.
 
     Raises:
-        UserError: naming the function, where it cannot be loaded, raises on every answer, or gives something else; then the example too.
+        UserError: naming the function, where it cannot be loaded, raises on every answer, or gives something else; then the
+            example too.
     """
     what = f"scorer function '{function}'"
     with told(what):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class ExactMatchScorer(ScorerSettings):
     type: Literal["exact_match"] = Field(description="Chooses this scorer.")
     normalise: bool = Field(True, description="Ignore case, punctuation, articles and extra white space, as SQuAD does.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("exact_match",)
+    example_metrics = ("exact_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return exact_match(self.normalise)

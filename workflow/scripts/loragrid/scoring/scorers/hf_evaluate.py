@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class EvaluateScorer(ScorerSettings):
         description="Allow a metric of the hub, whose code is downloaded and run. A folder on this machine is your own code.",
     )
 
-    is_light: ClassVar[bool] = False
+    is_light = False
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return evaluate_metric(self)
@@ -58,7 +58,8 @@ class EvaluateScorer(ScorerSettings):
     def problems(self, config: Named) -> Iterator[str]:
         if "/" not in self.metric and not self.trust_remote_code:
             yield (
-                f"metric: '{self.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: true, or give a "
+                f"metric: '{self.metric}' is a metric of the hub, whose code would be downloaded and run: say trust_remote_code: "
+                f"true, or give a "
                 "folder on this machine, with a '/' in its path."
             )
         else:
@@ -69,8 +70,8 @@ def evaluate_metric(settings: EvaluateScorer) -> ScorerFunction:
     """The scorer that computes a metric of `evaluate` for each answer by itself.
 
     Raises:
-        UserError: naming the metric, where it cannot be loaded, takes something else than texts, raises on every answer, or does not give the
-            numbers that are asked for.
+        UserError: naming the metric, where it cannot be loaded, takes something else than texts, raises on every answer, or does
+            not give the numbers that are asked for.
     """
     what = f"metric '{settings.metric}'"
 
@@ -117,7 +118,8 @@ def refuse_shadow(metric: str) -> None:
     for script in (Path(metric), Path(metric, f"{Path(metric).name}.py")):
         if script.is_file():
             raise UserError(
-                f"metric '{metric}': '{script}' would be taken in the place of the hub's; rename it, or leave out trust_remote_code."
+                f"metric '{metric}': '{script}' would be taken in the place of the hub's; rename it, or leave out "
+                f"trust_remote_code."
             )
 
 

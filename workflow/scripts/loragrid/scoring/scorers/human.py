@@ -63,8 +63,8 @@ class RatedRow(NamedTuple):
 def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], sheets: Sequence[str]) -> ScorerFunction:
     """For each criterion the mean of what the annotators of an answer say, and the `mean` over all criteria.
 
-    An answer that nobody rates has no score; nor has a criterion that nobody rates. Where one of them is missing, there is no `mean` either, because
-    it would be about something else than the others.
+    An answer that nobody rates has no score; nor has a criterion that nobody rates. Where one of them is missing, there is no
+    `mean` either, because it would be about something else than the others.
 
     Args:
         evaluation: name of the human evaluation.

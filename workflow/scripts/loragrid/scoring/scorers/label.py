@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -28,10 +28,10 @@ class LabelScorer(ScorerSettings):
         description="`first`: the label that is mentioned first, as a whole word, counts; `whole`: an answer must be a label.",
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "undecided")
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("macro_f1",)
-    low_is_good: ClassVar[tuple[str, ...]] = ("undecided",)
-    reads_labels: ClassVar[bool] = True
+    example_metrics = ("accuracy", "undecided")
+    corpus_metrics = ("macro_f1",)
+    low_is_good = ("undecided",)
+    reads_labels = True
 
     @field_validator("labels", mode="before")
     @classmethod

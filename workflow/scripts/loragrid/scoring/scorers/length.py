@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,14 +18,14 @@ class LengthScorer(ScorerSettings):
 
     type: Literal["length"] = Field(description="Chooses this scorer.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("words", "characters", "length_ratio")
+    example_metrics = ("words", "characters", "length_ratio")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return length
 
 
 def length(items: Sequence[Item]) -> list[Scored]:
-    """Length of the answer in `words` and `characters`, and of its words as a share of those of the first reference (`length_ratio`).
+    """Length of the answer in `words` and `characters`, and its words as a share of the first reference's (`length_ratio`).
 
     The share is NaN where the reference has no words.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class NumberScorer(ScorerSettings):
     read: Literal["first", "last"] = Field("last", description="Which number of a text counts.")
     tolerance: float = Field(0.0, ge=0, description="Largest difference, as a share of the reference's number.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("number_match",)
+    example_metrics = ("number_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return number(self.read, self.tolerance)
@@ -45,7 +45,8 @@ NUMBER = rf"""(?x:
     )
     (?:
         [eE](?P<exponent>[-−+]?\d{{1,4}})(?!\d)
-        | \s?(?:[x×*·⋅]|\\times|\\cdot)\s?10(?:(?:\^|\*\*)\{{?(?P<exponent>[-−+]?\d{{1,4}})(?!\d)|(?P<exponent>⁻?[⁰¹²³⁴-⁹]{{1,4}}))
+        | \s?(?:[x×*·⋅]|\\times|\\cdot)\s?10
+            (?:(?:\^|\*\*)\{{?(?P<exponent>[-−+]?\d{{1,4}})(?!\d)|(?P<exponent>⁻?[⁰¹²³⁴-⁹]{{1,4}}))
     )?
 )"""
 
@@ -77,10 +78,11 @@ def number(read: Literal["first", "last"], tolerance: float) -> ScorerFunction:
 
 
 def read_number(text: str, read: Literal["first", "last"]) -> Decimal | None:
-    """The first or last number of a text; None without a number. One that stands marked as the answer, as in "#### 42", goes before all others.
+    """The first or last number of a text; None without a number.
 
-    A comma before exactly three digits separates thousands, as other usual signs do; before other digits it is a decimal comma. Signs of currency
-    and percent count for nothing, fractions are two numbers, and numbers in words are none.
+    A number that is marked as the answer, as in "#### 42", goes before all others.
+    A comma before exactly three digits separates thousands, as other usual signs do; before other digits it is a decimal comma.
+    Signs of currency and percent count for nothing, fractions are two numbers, and numbers in words are none.
     """
     chosen = compiled(MARKED).search(text)
     for match in compiled(NUMBER).finditer(text) if chosen is None else ():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 
@@ -25,20 +25,21 @@ class PerplexityScorer(ModelScorer):
         "float32", description="Number type; the same everywhere, so that values can be compared."
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
-    low_is_good: ClassVar[tuple[str, ...]] = ("perplexity", "reference_perplexity")
-    model_key: ClassVar[str] = "model"
-    model_section: ClassVar[ModelSection] = "models"
+    example_metrics = ("perplexity", "reference_perplexity")
+    low_is_good = ("perplexity", "reference_perplexity")
+    model_key = "model"
+    model_section = "models"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return perplexity(required_model(inputs), self.dtype)
 
 
 def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
-    """Perplexity of the prediction, and of the reference, under a base model: e to the mean negative log-likelihood of a token, at least 1.
+    """Perplexity of prediction and reference under a base model: e to the mean negative log-likelihood of a token, at least 1.
 
-    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its end-of-text token does not
-    count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several references the most usual counts.
+    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its
+    end-of-text token does not count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several
+    references the most usual counts.
     """
     import torch
     from transformers import AutoTokenizer

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -23,10 +23,11 @@ from loragrid.text.words import normalise_space
 
 
 class RatingsScorer(ScorerSettings):
-    """Ratings in a plain file without header: index, query, answer and one column for each criterion; a metric for each, and their `mean`.
+    """Ratings in a plain file without header: index, query, answer and one column for each criterion; a metric for each, and
+    their `mean`.
 
-    A rating holds for the prediction that answers the same query (the input of the test example) with the same text, as far as it was shown: whole, or
-    up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
+    A rating holds for the prediction that answers the same query (the input of the test example) with the same text, as far as it
+    was shown: whole, or up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
     """
 
     type: Literal["ratings"] = Field(description="Chooses this scorer.")
@@ -35,10 +36,11 @@ class RatingsScorer(ScorerSettings):
     runs: list[str] | None = Field(
         None,
         min_length=1,
-        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default those of all that say the same.",
+        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default those of all that "
+        "say the same.",
     )
 
-    reads_examples: ClassVar[bool] = True
+    reads_examples = True
 
     @model_validator(mode="after")
     def _mean_is_taken(self) -> Self:
@@ -72,9 +74,9 @@ class Rating(NamedTuple):
 def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = None) -> ScorerFunction:
     """For each criterion the mean of an answer's ratings in a plain file, and the `mean` over all criteria.
 
-    A rating holds for an answer to the same input (without one: instruction) if the text in the file is the whole answer, or the answer up to its
-    first `.`, that included; white space is normalised, case counts. Such a file does not say whose answer it is: two models that say the same
-    have the same rating, unless the rated `runs` are named.
+    A rating holds for an answer to the same input (without one: instruction) if the text in the file is the whole answer, or the
+    answer up to its first `.`, that included; white space is normalised, case counts. Such a file does not say whose answer it
+    is: two models that say the same have the same rating, unless the rated `runs` are named.
 
     Raises:
         UserError: naming file and line of a row that cannot be read, or not in a single way.
@@ -120,8 +122,8 @@ def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str]) -> Outcome
 def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
     """The rows of a file without header: index, query, answer, a column for each criterion, and perhaps empty ones.
 
-    A file in which every row has just these fields is CSV as it should be. Otherwise query and answer are taken to hold commas without quotes: each
-    line is read from its right end, and where the query ends remains to be seen.
+    A file in which every row has just these fields is CSV as it should be. Otherwise query and answer are taken to hold commas
+    without quotes: each line is read from its right end, and where the query ends remains to be seen.
 
     Raises:
         UserError: naming file and line of a row that lacks fields, or whose ratings are no numbers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from loragrid.errors import UserError
 from loragrid.records import question
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 
@@ -27,10 +27,10 @@ class RewardScorer(ModelScorer):
     model: Name = Field(description="Name of the reward model, from `reward_models`.")
     label: int = Field(0, ge=0, description="Which output of the classifier is the score.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("reward", "reference_reward", "preference")
-    reads_examples: ClassVar[bool] = True
-    model_key: ClassVar[str] = "model"
-    model_section: ClassVar[ModelSection] = "reward_models"
+    example_metrics = ("reward", "reference_reward", "preference")
+    reads_examples = True
+    model_key = "model"
+    model_section = "reward_models"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return reward(required_model(inputs), self.label)
@@ -42,8 +42,9 @@ class RewardScorer(ModelScorer):
 def reward(model_folder: Path, label: int) -> ScorerFunction:
     """Scores of a reward model, in its own unit, for the prediction and the reference, and the preference between them, 0 to 1.
 
-    The preference is that of Bradley & Terry (1952): the softmax over both scores. Of several references the one with the highest score counts. A
-    model with a chat template reads question and answer as a conversation, any other as a pair of texts. The end of what is too long is cut.
+    The preference is that of Bradley & Terry (1952): the softmax over both scores. Of several references the one with the highest
+    score counts. A model with a chat template reads question and answer as a conversation, any other as a pair of texts. The end
+    of what is too long is cut.
 
     Args:
         label: which output of the classifier is the score.

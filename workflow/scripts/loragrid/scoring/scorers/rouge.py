@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,16 +21,17 @@ class RougeScorer(ScorerSettings):
     stemmer: bool = Field(True, description="Compare word stems (Porter, for English) instead of words.")
     tokenizer: Tokenizer = Field(
         "default",
-        description="`default`: words of Latin letters and digits, as the package has it; `unicode`: words of any script, and single characters of "
+        description="`default`: words of Latin letters and digits, as the package has it; `unicode`: words of any script, and "
+        "single characters of "
         "scripts that are written without spaces.",
     )
     split_sentences: bool = Field(
         False, description="For ROUGE-Lsum: cut texts into sentences; by default each line is one, as the package has it."
     )
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-    starts_slowly: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("rouge-score",)
+    example_metrics = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+    starts_slowly = True
+    packages = ("rouge-score",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return rouge(self.stemmer, self.tokenizer, self.split_sentences)

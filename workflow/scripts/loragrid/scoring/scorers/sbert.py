@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from loragrid.scoring.encoding import BATCH_TOKENS, texts_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
-from loragrid.scoring.scorer import ModelScorer, ModelSection, ScorerInputs, required_model
+from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
 
@@ -20,9 +20,9 @@ class SbertScorer(ModelScorer):
     type: Literal["sbert"] = Field(description="Chooses this scorer.")
     encoder: Name = Field(description="Name of the encoder, from `encoders`.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("cosine",)
-    model_key: ClassVar[str] = "encoder"
-    model_section: ClassVar[ModelSection] = "encoders"
+    example_metrics = ("cosine",)
+    model_key = "encoder"
+    model_section = "encoders"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return sbert(required_model(inputs))

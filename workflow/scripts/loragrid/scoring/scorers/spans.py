@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,8 @@ Format = Literal["lines", "json", "bio"]
 class SpansScorer(ScorerSettings):
     """Precision, recall and F1 over typed spans, such as named entities: of each example, and over all of them (`micro_…`).
 
-    A text lists its spans as `TYPE: text`, one a line or separated by `;` or `|`; or as JSON, a list of objects with `type` and `text`.
+    A text lists its spans as `TYPE: text`, one a line or separated by `;` or `|`; or as JSON, a list of objects with `type` and
+    `text`.
     """
 
     type: Literal["spans"] = Field(description="Chooses this scorer.")
@@ -30,9 +31,9 @@ class SpansScorer(ScorerSettings):
     )
     case: bool = Field(False, description="Heed the case of the spans' texts.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
-    corpus_metrics: ClassVar[tuple[str, ...]] = ("micro_precision", "micro_recall", "micro_f1")
-    reads_examples: ClassVar[bool] = True
+    example_metrics = ("precision", "recall", "f1")
+    corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
+    reads_examples = True
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return spans(self.format, self.case)
@@ -48,7 +49,8 @@ class SpansScorer(ScorerSettings):
 def spans(format: Format, case: bool) -> ScorerFunction:
     """Precision, recall and F1, 0 to 1, of an answer's spans; all are 1 where neither it nor the reference has any.
 
-    Two spans are the same if type and text are, or type and place in `bio`. Of several references, the one with the best F1 counts.
+    Two spans are the same if type and text are, or type and place in `bio`. Of several references, the one with the best F1
+    counts.
     """
     if format == "bio":
         return lambda items: [_best(item, *_tagged(item)) for item in items]
@@ -74,7 +76,9 @@ def _plain(text: str, case: bool = False) -> str:
 
 
 def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each `TYPE: text`, one a line or separated by `;` or `|`. What has no `:` is skipped; so are list markers and emphasis."""
+    """Type and text of each `TYPE: text`, one a line or separated by `;` or `|`. What has no `:` is skipped; so are list markers
+    and emphasis.
+    """
     for entry in re.split(r"[\n;|]", text):
         type_, colon, span = entry.partition(":")
         if colon:
@@ -82,7 +86,9 @@ def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each object in the first JSON list of a text, if it holds objects or nothing. A list that was cut off counts as far as it goes."""
+    """Type and text of each object in the first JSON list of a text, if it holds objects or nothing. A list that was cut off
+    counts as far as it goes.
+    """
     lists = (values for values in _json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
     whole = next(lists, None)
     for value in _json_values(text, "{") if whole is None else whole:
@@ -124,7 +130,8 @@ def tags_of(text: str, expected: int) -> list[str]:
     """The BIO tags in a text, without commas, quotes and brackets around them.
 
     Args:
-        expected: how many there should be. If there are as many words, each stands for a tag, and one that is no tag for `O`; else only tags count.
+        expected: how many there should be. If there are as many words, each stands for a tag, and one that is no tag for `O`;
+            else only tags count.
     """
     tokens = [bare for token in text.split() if (bare := token.strip("[](),;\"'`"))]
     is_tag = [re.fullmatch(r"[OBI]|[BI]-.+", token, re.IGNORECASE) is not None for token in tokens]
@@ -134,7 +141,9 @@ def tags_of(text: str, expected: int) -> list[str]:
 
 
 def spans_of_tags(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` begins a span where there is none of its type to continue."""
+    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` begins a span where there is none of its
+    type to continue.
+    """
     start, current = 0, ""
     for i, tag in enumerate((*tags, "O")):
         prefix, _, type_ = tag.partition("-")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class SquadScorer(ScorerSettings):
 
     type: Literal["squad"] = Field(description="Chooses this scorer.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
+    example_metrics = ("exact_match", "f1")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return squad

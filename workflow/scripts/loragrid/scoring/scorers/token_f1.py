@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class TokenF1Scorer(ScorerSettings):
 
     type: Literal["token_f1"] = Field(description="Chooses this scorer.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
+    example_metrics = ("precision", "recall", "f1")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return token_f1

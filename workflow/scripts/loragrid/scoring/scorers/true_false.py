@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,15 +15,16 @@ from loragrid.text.labels import verdict
 class TrueFalseScorer(ScorerSettings):
     """1 if a text's verdict, true or false, is that of the reference, else 0; `tie` is 1 where the prediction has none.
 
-    The verdict is what occurs more often in the lower-cased text, `true` or `false`. A tie is wrong unless the reference ties too.
+    The verdict is what occurs more often in the lower-cased text, `true` or `false`. A tie is wrong unless the reference ties
+    too.
     """
 
     type: Literal["true_false"] = Field(description="Chooses this scorer.")
     cut: bool = Field(True, description="Read predictions and references up to their first `.` only.")
 
-    example_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "tie")
-    low_is_good: ClassVar[tuple[str, ...]] = ("tie",)
-    reads_labels: ClassVar[bool] = True
+    example_metrics = ("accuracy", "tie")
+    low_is_good = ("tie",)
+    reads_labels = True
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return true_false(self.cut)

@@ -10,9 +10,9 @@ from tokenizers.processors import TemplateProcessing
 
 from loragrid.data.render import Request, make_renderer, render
 from loragrid.errors import UserError
-from loragrid.inference.openai import open_openai, request, text_to_send
+from loragrid.inference.engine import ModelToAsk
+from loragrid.inference.engines.openai import OpenAiEngine, request, text_to_send
 from loragrid.inference.protocol import Decoding, Question, generate
-from loragrid.inference.settings import parse_engine
 from loragrid.runtime.server import pause
 from servers import ANSWER_S
 
@@ -26,11 +26,11 @@ def prompts(make_prompts):
 
 
 def settings(**values):
-    return parse_engine({"type": "openai", "concurrency": 2, "retries": 2} | values)
+    return OpenAiEngine(**{"type": "openai", "concurrency": 2, "retries": 2} | values)
 
 
 def ask(smollm2, prompts, journal=None, decoding=EIGHT, **values):
-    with open_openai("m", settings(model=str(smollm2), **values), None, None, "a job") as engine:
+    with settings(model=str(smollm2), **values).open(ModelToAsk(name="m", job="a job")) as engine:
         return [one for [one] in generate(engine.answer, prompts, decoding, journal)]
 
 
@@ -189,7 +189,7 @@ def test_token_that_a_servers_tokenizer_adds_is_not_sent_with_a_text(tokenizer):
 
 
 def test_engine_can_be_asked_again(gate, smollm2, prompts):
-    with open_openai("m", settings(model=str(smollm2)), None, None, "a job") as engine:
+    with settings(model=str(smollm2)).open(ModelToAsk(name="m", job="a job")) as engine:
         first, second = (generate(engine.answer, prompts[:2], EIGHT) for _ in range(2))
     assert [one.text for [one] in first] == [one.text for [one] in second]
     assert len(gate.requests) == 4

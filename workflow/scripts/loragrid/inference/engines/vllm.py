@@ -14,14 +14,53 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from loragrid.data.render import Renderer, end_tokens
 from loragrid.errors import UserError
-from loragrid.inference.protocol import Decoding, Engine, Generated, Question
+from loragrid.inference.engine import EngineSettings, ModelToAsk
+from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.gpu_leases import lease_files
+from loragrid.sections import ONLY_SPEED
 
-WORKER = Path(__file__).with_name("vllm_worker.py")
+WORKER = Path(__file__).parents[1] / "vllm_worker.py"
+
+
+class VllmEngine(EngineSettings):
+    """vLLM, in a process that the job starts; adapters are LoRA requests beside the one base model."""
+
+    type: Literal["vllm"] = Field(description="Chooses this engine.")
+    python: Annotated[str | None, ONLY_SPEED] = Field(
+        None,
+        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one that runs the job.",
+    )
+    settings: dict[str, Any] = Field(
+        default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
+    )
+
+    def files(self) -> dict[str, str]:
+        return {} if self.python is None else {"python": self.python}
+
+    def problems(self, quantization: str) -> Iterator[str]:
+        if quantization != "none":
+            yield "quantization: with vLLM this goes into engine.settings."
+
+    @contextmanager
+    def open(self, model: ModelToAsk) -> Iterator[Engine]:
+        from loragrid.models.device import pick_device, pick_dtype, type_name
+
+        assert model.folder is not None
+        assert model.renderer is not None
+        whole, adapters = model.folder, {}
+        if model.trained is not None and model.trained.name == "model.safetensors":
+            whole = model.trained.parent
+        elif model.trained is not None:
+            adapters = {"trained": model.trained.parent}
+        dtype = type_name(pick_dtype(model.dtype, pick_device()))
+        with open_vllm(self, whole, dtype, adapters, model.renderer, model.context_length) as vllm:
+            yield vllm_engine(vllm, "trained" if adapters else None, dtype)
 
 
 class Vllm(NamedTuple):
@@ -29,58 +68,40 @@ class Vllm(NamedTuple):
 
     version: str
     device: str
-    ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Generated]]]
+    ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
     """Answers questions together, each with the adapter that is named beside it (None: with the base model), as soon as they are there."""
 
 
 @contextmanager
 def open_vllm(
-    folder: Path, settings: dict[str, Any], adapters: Mapping[str, Path], renderer: Renderer, context_length: int
+    engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], renderer: Renderer, context_length: int
 ) -> Iterator[Vllm]:
     """Start vLLM with a base model, loaded once, and adapters beside it.
 
     Args:
         folder: the base model, or one that was fine-tuned as a whole.
-        settings: `dtype` of the model, and `python` and `settings` of its `engine`.
         adapters: folders in peft's layout, by name.
 
     Raises:
         UserError: where vLLM ends by itself.
     """
-    arguments: dict[str, Any] = {"model": str(folder), "dtype": settings["dtype"], "max_model_len": context_length}
+    arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
     if adapters:
         ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
         # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
         arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
-    job = {
-        "arguments": arguments | settings["engine"]["settings"],
-        "adapters": {name: str(path) for name, path in adapters.items()},
-    }
+    job = {"arguments": arguments | engine.settings, "adapters": {name: str(path) for name, path in adapters.items()}}
     ends = end_tokens(renderer, folder)
-    python = settings["engine"]["python"] or sys.executable
-    if not os.access(python, os.X_OK):
-        raise UserError(f"engine.python: '{python}' is no program.")
-    process = subprocess.Popen(
-        # -P: the worker's folder has modules with the names of other packages' ones.
-        [python, "-P", str(WORKER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Python would hand over an open log file only as the standard stream that it replaces.
-        stderr=sys.stderr.fileno(),
-        encoding="utf-8",
-        env=environment(),
-        # It ends by itself when nobody reads its answers any more.
-        pass_fds=lease_files(),
-    )
+    process = _start(engine.python or sys.executable)
 
-    def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Generated]]:
-        wanted = [{"ids": one.prompt.prompt_ids, "seed": one.seed, "adapter": adapter} for one, adapter in questions]
+    def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Answer]]:
+        wanted = [{"ids": question.prompt.prompt_ids, "seed": question.seed, "adapter": name} for question, name in questions]
         order = {"questions": wanted, "sampling": sampling_parameters(decoding, ends), "alone": decoding.latency}
-        found = _ask(process, order)
+        reply = _ask(process, order)
         for left in reversed(range(len(questions))):
-            index = found["number"]
-            yield {index: _generated(found, len(questions[index][0].prompt.prompt_ids))}
-            found = _read(process) if left else {}
+            index = reply["number"]
+            yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids))}
+            reply = _read(process) if left else {}
 
     try:
         about = _ask(process, job)
@@ -98,13 +119,31 @@ def open_vllm(
             process.kill()
 
 
+def _start(python: str) -> subprocess.Popen[str]:
+    """The worker's process."""
+    if not os.access(python, os.X_OK):
+        raise UserError(f"engine.python: '{python}' is no program.")
+    return subprocess.Popen(
+        # -P: the worker's folder has modules with the names of other packages' ones.
+        [python, "-P", str(WORKER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Python would hand over an open log file only as the standard stream that it replaces.
+        stderr=sys.stderr.fileno(),
+        encoding="utf-8",
+        env=environment(),
+        # It ends by itself when nobody reads its answers any more.
+        pass_fds=lease_files(),
+    )
+
+
 def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
     """A running vLLM as the engine of one model."""
 
-    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Generated]]:
+    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         asked = [i for i in range(len(questions)) if i not in answered]
         for new in vllm.ask([(questions[i], adapter) for i in asked], decoding):
-            yield {asked[i]: generated for i, generated in new.items()}
+            yield {asked[i]: one for i, one in new.items()}
 
     return Engine("vllm", vllm.version, answer, vllm.device, dtype)
 
@@ -140,11 +179,11 @@ def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
-        found: dict[str, Any] = json.loads(line)
+        reply: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError:
         # Nothing, or half a line.
         raise UserError(f"vLLM ended with exit status {process.wait()}; what it said is in the log.") from None
-    return found
+    return reply
 
 
 def sampling_parameters(decoding: Decoding, ends: Sequence[int]) -> dict[str, Any]:
@@ -161,16 +200,16 @@ def sampling_parameters(decoding: Decoding, ends: Sequence[int]) -> dict[str, An
     }
 
 
-def _generated(found: dict[str, Any], prompt_tokens: int) -> Generated:
-    ids, running = found["token_ids"], found["running"]
-    return Generated(
-        text=found["text"].strip(),
+def _answer(reply: Mapping[str, Any], prompt_tokens: int) -> Answer:
+    ids, running = reply["token_ids"], reply["running"]
+    return Answer(
+        text=reply["text"].strip(),
         token_ids=ids,
         prompt_tokens=prompt_tokens,
         new_tokens=len(ids),
-        finish_reason=found["finish_reason"],
-        queue_s=round(found["queue_s"], 6),
-        compute_s=round(found["compute_s"], 6),
-        runtime_s=round(found["compute_s"] / running, 6),
+        finish_reason=reply["finish_reason"],
+        queue_s=round(reply["queue_s"], 6),
+        compute_s=round(reply["compute_s"], 6),
+        runtime_s=round(reply["compute_s"] / running, 6),
         batch_size=running,
     )

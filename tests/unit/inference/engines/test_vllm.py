@@ -8,17 +8,16 @@ import torch
 
 from loragrid.data.render import end_tokens
 from loragrid.errors import UserError
-from loragrid.inference.hf import answer_with
-from loragrid.inference.openai import open_openai
+from loragrid.inference.batching import answer_with
+from loragrid.inference.engine import ModelToAsk
+from loragrid.inference.engines.openai import OpenAiEngine
+from loragrid.inference.engines.vllm import VllmEngine, environment, lora_rank, open_vllm, vllm_engine
 from loragrid.inference.protocol import Decoding, generate, pose
-from loragrid.inference.settings import parse_engine
-from loragrid.inference.vllm import environment, lora_rank, open_vllm, vllm_engine
 from loragrid.models.loading import load_base_model, load_trained
-from loragrid.training.methods import make_trainable
-from loragrid.training.settings import LoraTraining
+from loragrid.training.methods import LoraTraining
 from servers import free_port, running_server
 
-PYTHON = Path(__file__).parents[3] / ".venv-vllm" / "bin" / "python"
+PYTHON = Path(__file__).parents[4] / ".venv-vllm" / "bin" / "python"
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="make test-vllm installs vLLM in .venv-vllm")
 
 INPUTS = ("What is the capital of France?", "Name a colour.", "How many legs has a spider?", "Say hello.", "What is ice?")
@@ -37,9 +36,8 @@ def adapters(smollm2, tmp_path_factory):
     """Folders of two adapters that change what SmolLM2 says."""
     folders = {}
     for seed, name in enumerate(NAMES[1:]):
-        model = make_trainable(
-            load_base_model(smollm2, "float32"), LoraTraining(rank=4, target_modules=["q_proj", "v_proj"]), seed
-        )
+        config = LoraTraining(rank=4, target_modules=["q_proj", "v_proj"])
+        model = config.make_trainable(load_base_model(smollm2, "float32"), seed)
         torch.manual_seed(seed)
         for parameter_name, parameter in model.named_parameters():
             if "lora_B" in parameter_name:
@@ -64,8 +62,8 @@ def expected(smollm2, adapters, prompts, make_prompts):
 
 @pytest.fixture(scope="module")
 def vllm(smollm2, adapters, make_prompts):
-    settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": str(PYTHON), "settings": SETTINGS})}
-    with open_vllm(smollm2, settings, adapters, make_prompts.renderer, 512) as opened:
+    engine = VllmEngine(type="vllm", python=str(PYTHON), settings=SETTINGS)
+    with open_vllm(engine, smollm2, "float32", adapters, make_prompts.renderer, 512) as opened:
         yield opened
 
 
@@ -116,10 +114,10 @@ def test_decodings_reach_vllm(vllm, prompts, make_prompts):
 def test_a_slot_is_kept_free_beside_the_adapters(smollm2, adapters, make_prompts, monkeypatch):
     started = []
     monkeypatch.setattr(
-        "loragrid.inference.vllm._ask", lambda process, message: started.append(message) or {"version": "", "device": ""}
+        "loragrid.inference.engines.vllm._ask", lambda process, message: started.append(message) or {"version": "", "device": ""}
     )
-    settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": "/bin/cat"})}
-    with open_vllm(smollm2, settings, adapters, make_prompts.renderer, 512):
+    engine = VllmEngine(type="vllm", python="/bin/cat")
+    with open_vllm(engine, smollm2, "float32", adapters, make_prompts.renderer, 512):
         pass
     assert started[0]["arguments"]["max_loras"] == 3
     assert [lora_rank(rank) for rank in (1, 8, 9, 64)] == [8, 8, 16, 64]
@@ -131,20 +129,20 @@ def test_vllm_that_dies_while_it_answers_is_said_in_a_sentence_and_keeps_what_it
     about, answered = json.dumps({"version": "1", "device": "cpu"}), json.dumps(answer)
     worker.write_text(f"#!/bin/sh\nread model\necho '{about}'\nread order\necho '{answered}'\nprintf '{{\"number\": '\nexit 3\n")
     worker.chmod(0o755)
-    settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": str(worker)})}
+    engine = VllmEngine(type="vllm", python=str(worker))
     with (
         pytest.raises(UserError, match="vLLM ended with exit status 3"),
-        open_vllm(smollm2, settings, {}, make_prompts.renderer, 512) as vllm,
+        open_vllm(engine, smollm2, "float32", {}, make_prompts.renderer, 512) as vllm,
     ):
         generate(vllm_engine(vllm, None, "float32").answer, make_prompts(*INPUTS), TWELVE, tmp_path / "journal.jsonl")
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 1
 
 
 def test_vllm_that_cannot_start_is_said_in_a_sentence(tmp_path, smollm2, make_prompts):
-    settings = {"dtype": "float32", "engine": parse_engine({"type": "vllm", "python": str(PYTHON), "settings": {"no_such": 1}})}
+    engine = VllmEngine(type="vllm", python=str(PYTHON), settings={"no_such": 1})
     with (
         pytest.raises(UserError, match="vLLM ended with exit status 1"),
-        open_vllm(smollm2, settings, {}, make_prompts.renderer, 512),
+        open_vllm(engine, smollm2, "float32", {}, make_prompts.renderer, 512),
     ):
         pass
 
@@ -161,11 +159,12 @@ def test_server_loads_an_adapter_for_as_long_as_it_is_asked(
         monkeypatch.setenv("OPENAI_BASE_URL", address)
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         for send in ("text", "token_ids"):
-            engine_settings = parse_engine({"type": "openai", "model": "smollm2", "send": send, "load_adapters": True})
+            server = OpenAiEngine(type="openai", model="smollm2", send=send, load_adapters=True)
             for name in NAMES:
                 trained = adapters[name] / "adapter_model.safetensors" if name else None
-                other = open_openai("m", engine_settings, trained, make_prompts.renderer, "another job")
-                with open_openai("m", engine_settings, trained, make_prompts.renderer, "a job") as engine:
+                model = ModelToAsk(name="m", trained=trained, renderer=make_prompts.renderer, job="a job")
+                other = server.open(model._replace(job="another job"))
+                with server.open(model) as engine:
                     # Another job with the same adapter ends in the meantime.
                     with other:
                         pass

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from loragrid.data.render import end_tokens
-from loragrid.inference.hf import answer_with
+from loragrid.inference.batching import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
 

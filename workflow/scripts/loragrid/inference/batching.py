@@ -1,72 +1,28 @@
-"""The engine `hf`: transformers and peft, in this process."""
+"""Answers of a model that is loaded in this process, a batch of questions at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from importlib.metadata import version
 from itertools import groupby
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 
-from loragrid.data.render import Rendered, Renderer, end_tokens, pad_token
+from loragrid.data.render import Renderer, pad_token
 from loragrid.errors import UserError
-from loragrid.inference.checks import Check, check_generation, differs_from_base, last_logits
 from loragrid.inference.generation import generate_together
-from loragrid.inference.protocol import Answer, Decoding, Engine, Generated, Question
+from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
 from loragrid.models.adapters import learns_prompt
-from loragrid.models.device import device_name, free_cached_memory, keep_freed_memory, type_name
-from loragrid.models.loading import load_base_model, load_trained
+from loragrid.models.device import free_cached_memory
 from loragrid.runtime.job import log
 
 BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
 """Tokens that are worked on together, by the kind of device, where the configuration does not say."""
 
 
-def open_hf(folder: Path, settings: dict[str, Any], trained: Path | None, quantization: str, renderer: Renderer) -> Engine:
-    """Load a model with what was trained on it.
-
-    Args:
-        settings: `dtype` of the model, and `batch_tokens` of its `engine`.
-        trained: as in `load_trained`.
-    """
-    base = load_base_model(folder, settings["dtype"], quantization)
-    if base.device.type == "cpu":
-        keep_freed_memory()
-    batch_tokens = settings["engine"].get("batch_tokens") or BATCH_TOKENS.get(base.device.type, BATCH_TOKENS["cpu"])
-    answer = answer_with(load_trained(base, trained, settings["dtype"]), renderer, end_tokens(renderer, folder), batch_tokens)
-    return Engine("hf", version("transformers"), answer, device_name(base.device), type_name(base.dtype))
-
-
-def check_with_hf(
-    folder: Path,
-    settings: dict[str, Any],
-    trained: Path | None,
-    quantization: str,
-    renderer: Renderer,
-    prompts: Sequence[Rendered],
-    decoding: Decoding,
-) -> tuple[dict[str, Check], list[Generated], bool]:
-    """Check a model with this engine, and give back what it takes on the device.
-
-    Returns:
-        The checks by name, the answers, and whether they are in float32.
-    """
-    base = load_base_model(folder, settings["dtype"], quantization)
-    exact = base.dtype == torch.float32 and quantization == "none"
-    base_logits = [last_logits(base, prompt.prompt_ids) for prompt in prompts] if trained else []
-    model, ends = load_trained(base, trained, settings["dtype"]), end_tokens(renderer, folder)
-    checks = {"differs from base": differs_from_base(model, base_logits, prompts)} if trained else {}
-    found, answers = check_generation(answer_with(model, renderer, ends, BATCH_TOKENS["cpu"]), prompts, decoding, ends, exact)
-    del base, model
-    free_cached_memory()
-    return checks | found, answers, exact
-
-
-def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> Answer:
-    """An engine's answers from a loaded model.
+def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> AnswerFunction:
+    """The function that answers with a loaded model.
 
     Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory runs out,
     half as many tokens are worked on together from then on.
@@ -75,13 +31,13 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     # Not all recurrent models know padding when they see it.
     is_recurrent = bool(getattr(model, "_is_stateful", False))
 
-    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Generated]]:
+    def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         started, alone = perf_counter(), decoding.latency or is_recurrent
         lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
 
         def plan(indices: Sequence[int], most_tokens: int) -> list[list[int]]:
-            found = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
-            return [[indices[i] for i in one] for one in found]
+            planned = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
+            return [[indices[i] for i in batch] for batch in planned]
 
         # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
         waiting = plan(range(len(questions)), batch_tokens)
@@ -89,7 +45,7 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
             batch = [i for i in waiting.pop(0) if i not in answered]
             if not batch:
                 continue
-            new: list[Generated] = []
+            new: list[Answer] = []
             try:
                 new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started)
             except RuntimeError as error:
@@ -104,7 +60,7 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
             free_cached_memory()
             budget = len(batch) * max(lengths[i] for i in batch) // 2
             log.info("memory runs out at %d prompts; going on with %d tokens at a time", len(batch), budget)
-            waiting = plan([*batch, *(i for one in waiting for i in one if i not in answered)], budget)
+            waiting = plan([*batch, *(i for later in waiting for i in later if i not in answered)], budget)
 
     return answer
 
@@ -117,7 +73,7 @@ def _answer_batch(
     ends: Sequence[int],
     pad: int,
     job_started: float,
-) -> list[Generated]:
+) -> list[Answer]:
     tokenizer, started = renderer.tokenizer, perf_counter()
 
     def text_of(ids: list[int]) -> tuple[str, bool]:
@@ -137,7 +93,7 @@ def _answer_batch(
     for prompt, (ids, compute_s) in zip(prompts, sequences, strict=True):
         text, stopped = text_of(ids)
         answers.append(
-            Generated(
+            Answer(
                 text=text,
                 token_ids=ids,
                 prompt_tokens=len(prompt),
@@ -170,10 +126,10 @@ def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alon
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     groups = [list(group) for _, group in groupby(order, key=lambda i: lengths[i])] if of_one_length else [order]
-    found = []
+    planned = []
     for group in groups:
         while group:
             size = 1 if alone else max(1, batch_tokens // lengths[group[0]])
-            found.append(group[:size])
+            planned.append(group[:size])
             group = group[size:]
-    return found
+    return planned

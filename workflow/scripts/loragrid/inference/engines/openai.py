@@ -1,0 +1,267 @@
+"""The engine `openai`: a server with an OpenAI-compatible API."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from loragrid.data.render import Rendered, Renderer
+from loragrid.inference.engine import EngineSettings, ModelToAsk
+from loragrid.inference.protocol import Answer, Decoding, Engine, Question
+from loragrid.runtime.files import file_sha256, fingerprint, storable
+from loragrid.runtime.job import log
+from loragrid.sections import Server
+
+if TYPE_CHECKING:
+    import openai
+
+    from loragrid.runtime.server import Connection
+
+
+class OpenAiEngine(EngineSettings, Server):
+    """A server with an OpenAI-compatible API: vLLM, llama.cpp, Ollama, TGI, `transformers serve`, or a hosted one."""
+
+    type: Literal["openai"] = Field(description="Chooses this engine.")
+    model: str | None = Field(None, description="The model's name on the server; by default its name here.")
+    api: Literal["completions", "chat"] = Field(
+        "completions",
+        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; `chat`: it gets messages and "
+        "writes the prompt by itself, as hosted models demand.",
+    )
+    send: Literal["text", "token_ids"] = Field(
+        "text",
+        description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which vLLM and llama.cpp "
+        "take; these leave no doubt.",
+    )
+    load_adapters: bool = Field(
+        False,
+        description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
+        "the same file system). Without it only base models can be asked.",
+    )
+
+    is_server: ClassVar[bool] = True
+    repeats_itself: ClassVar[bool] = False
+    knows_number_type: ClassVar[bool] = False
+    loads_whole_models: ClassVar[bool] = False
+
+    @property
+    def loads_adapters(self) -> bool:
+        return self.load_adapters
+
+    @property
+    def needs_source(self) -> bool:
+        return self.api != "chat"
+
+    @contextmanager
+    def open(self, model: ModelToAsk) -> Iterator[Engine]:
+        """Connect to the server that has a base model. It loads an adapter for as long as that is asked, and must find it under the same path."""
+        from loragrid.runtime.server import connect
+
+        server = connect(f"models.{model.name}.engine", self.model_dump())
+        with _loaded_adapter(server, model) as adapter, ThreadPoolExecutor(self.concurrency) as pool:
+            served = _Served(server, self, adapter or self.model or model.name, model.renderer)
+            yield Engine("openai", version("openai"), partial(_answer, served, pool), "server", "as served")
+
+
+@contextmanager
+def _loaded_adapter(server: Connection, model: ModelToAsk) -> Iterator[str | None]:
+    """Have the server load the adapter of a model, if it has one; its name there."""
+    if model.trained is None:
+        yield None
+        return
+    import openai
+
+    from loragrid.runtime.server import explain, send
+
+    # Another job may ask the same adapter at the same time.
+    name = f"loragrid-{fingerprint([file_sha256(model.trained), model.job])[:16]}"
+    folder = model.trained.parent.absolute()
+    send(server, threading.Event(), lambda: _load_adapter(server.client, name, folder))
+    try:
+        yield name
+    finally:
+        try:
+            server.client.post("/unload_lora_adapter", body={"lora_name": name}, cast_to=str)
+        except openai.OpenAIError as error:
+            log.info("the adapter could not be unloaded: %s", explain(server, error)[0])
+
+
+def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
+    import openai
+
+    try:
+        client.post("/load_lora_adapter", body={"lora_name": name, "lora_path": str(folder)}, cast_to=str)
+    except openai.BadRequestError as error:
+        # A job that was killed has left it there.
+        if "already been loaded" not in str(error):
+            raise
+
+
+class _Served(NamedTuple):
+    """A model on a server, and how it is asked."""
+
+    server: Connection
+    engine: OpenAiEngine
+    model: str
+    """Its name on the server."""
+    renderer: Renderer | None
+
+
+class _Turns:
+    """Lets a limited number of requests be under way at a time, and counts them."""
+
+    def __init__(self, most: int) -> None:
+        self._free, self._lock = threading.Semaphore(most), threading.Lock()
+        self._under_way = 0
+
+    @contextmanager
+    def take(self) -> Iterator[int]:
+        """Wait for a turn; how many requests are under way then, this one counted."""
+        with self._free:
+            with self._lock:
+                self._under_way += 1
+                together = self._under_way
+            try:
+                yield together
+            finally:
+                with self._lock:
+                    self._under_way -= 1
+
+
+def _answer(
+    served: _Served, pool: ThreadPoolExecutor, questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
+) -> Iterator[dict[int, Answer]]:
+    from loragrid.runtime.server import send
+
+    server, engine = served.server, served.engine
+    started, stopping = time.perf_counter(), threading.Event()
+    turns = _Turns(1 if decoding.latency else engine.concurrency)
+
+    def ask(question: Question) -> Answer | None:
+        with turns.take() as together:
+            if stopping.is_set():
+                return None
+            try:
+                fields = request(question, decoding, served.model, engine, served.renderer)
+                reply, began, ended = send(server, stopping, lambda: _completion(server.client, engine.api, fields))
+            except BaseException:
+                stopping.set()
+                raise
+        answer = read_reply(reply, began - started, ended - began, together)
+        _compare_lengths(served, question, answer)
+        return answer
+
+    asked = {pool.submit(ask, question): i for i, question in enumerate(questions) if i not in answered}
+    problem: Exception | None = None
+    try:
+        for future in as_completed(asked):
+            try:
+                if answer := future.result():
+                    yield {asked[future]: answer}
+            except Exception as error:
+                # What others have finished in the meantime is kept before the job ends.
+                problem = problem or error
+    finally:
+        stopping.set()
+    if problem:
+        raise problem
+
+
+def _compare_lengths(served: _Served, question: Question, answer: Answer) -> None:
+    """Say so in the log if the server makes other tokens of a prompt than the renderer."""
+    here = len(question.prompt.prompt_ids)
+    if served.renderer is not None and served.engine.api == "completions" and answer.prompt_tokens != here:
+        said = "the server counts %d tokens in a prompt that has %d here: does it add some? Try send: token_ids"
+        log.info(said, answer.prompt_tokens, here)
+
+
+def request(
+    question: Question, decoding: Decoding, model: str, engine: OpenAiEngine, renderer: Renderer | None
+) -> dict[str, Any]:
+    """The fields of a request; those beyond the API's own only where they are needed."""
+    fields: dict[str, Any] = {
+        "model": model,
+        engine.length_field: decoding.max_new_tokens,
+        "temperature": decoding.temperature,
+    }
+    if decoding.temperature:
+        fields["seed"] = question.seed
+    if decoding.top_p < 1:
+        fields["top_p"] = decoding.top_p
+    if decoding.stop:
+        fields["stop"] = list(decoding.stop)
+    if decoding.top_k:
+        fields["top_k"] = decoding.top_k
+    if decoding.repetition_penalty != 1:
+        fields["repetition_penalty"] = decoding.repetition_penalty
+    if decoding.min_new_tokens:
+        fields["min_tokens"] = decoding.min_new_tokens
+    if engine.api == "chat":
+        fields["messages"] = list(question.prompt.messages)
+    elif engine.send == "text":
+        fields["prompt"] = text_to_send(question.prompt, renderer)
+    else:
+        assert renderer is not None
+        # What takes token ids takes the ids of end tokens as well.
+        fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": [renderer.end_of_turn]}
+    return {key: value for key, value in (fields | engine.settings).items() if value is not None}
+
+
+def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
+    """A prompt as text from which a server makes the same tokens: without the token at its beginning that a tokenizer adds by itself."""
+    beginning = renderer.tokenizer.bos_token if renderer is not None else None
+    if beginning and renderer is not None and prompt.prompt.startswith(beginning):
+        shorter = prompt.prompt.removeprefix(beginning)
+        if renderer.tokenizer(shorter).input_ids == prompt.prompt_ids:
+            return shorter
+    return prompt.prompt
+
+
+def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
+    """The server's reply, with the times at which it was asked and at which it had answered."""
+    path = "/chat/completions" if api == "chat" else "/completions"
+    began = time.perf_counter()
+    reply = client.post(path, body=fields, cast_to=object)
+    if not isinstance(reply, dict):
+        raise ValueError("the reply is not a JSON object")
+    read_reply(reply, 0, 0, 1)
+    return reply, began, time.perf_counter()
+
+
+def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_flight: int) -> Answer:
+    """The answer in a reply of the server.
+
+    Args:
+        in_flight: requests that were under way when it was sent, itself counted; they share the computing.
+
+    Raises:
+        ValueError: where the reply is not as the API describes it.
+    """
+    try:
+        choice, usage = reply["choices"][0], reply["usage"]
+        text = (choice["message"]["content"] if "message" in choice else choice["text"]) or ""
+        if not isinstance(text, str):
+            raise ValueError("the reply's content is no text")
+        tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("the reply lacks an answer, or how many tokens it has") from None
+    return Answer(
+        text=storable(text).strip(),
+        token_ids=[],
+        prompt_tokens=tokens[0],
+        new_tokens=tokens[1],
+        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+        queue_s=round(queue_s, 6),
+        compute_s=round(compute_s, 6),
+        runtime_s=round(compute_s / in_flight, 6),
+        batch_size=in_flight,
+    )

@@ -1,0 +1,155 @@
+"""What a prediction job does: it answers the test examples of one data set with one model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from loragrid.data.render import Rendered, Renderer, end_tokens
+from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
+from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, model_to_ask
+from loragrid.inference.protocol import (
+    Decoding,
+    Engine,
+    MadeBy,
+    PromptAnswers,
+    generate,
+    known_answers,
+    make_predictions,
+    prediction_identity,
+)
+from loragrid.inference.settings import PredictSettings
+from loragrid.records import Prediction, read_records, write_records
+from loragrid.runtime.files import file_sha256, fingerprint, write_json
+from loragrid.runtime.job import circumstances, log, versions
+from loragrid.runtime.states import FOLDER, describe_state
+from loragrid.sections import decisive
+
+PACKAGES = ("torch", "transformers", "peft")
+"""Packages whose versions decide on answers."""
+
+
+class PredictFiles(NamedTuple):
+    """What a prediction job reads and writes."""
+
+    predictions: str
+    """Is written, as is the next."""
+    manifest: str
+    test: str
+    model: ModelFiles
+    train: str | None = None
+    """The examples that prompts show, where they show any."""
+    demonstrations: str | None = None
+    """Which of them each prompt shows."""
+    known: str | None = None
+    """Predictions of the same model on another sample type: answers to the same prompts are taken over."""
+
+
+class PredictJob(NamedTuple):
+    """A prediction job: whom it asks what, and how."""
+
+    base_model: str
+    """Its name in the configuration."""
+    settings: PredictSettings
+    engine: EngineSettings
+    """That of the settings, with those keys that change only speed."""
+    files: PredictFiles
+    threads: int
+
+
+def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engine) -> None:
+    """Answer test examples and write the predictions with their manifest. What an interrupted job had answered is not asked again.
+
+    Args:
+        started: `time.perf_counter()` when the job started.
+    """
+    settings, files = job.settings, job.files
+    model = model_to_ask(job.base_model, settings.model, settings.quantization, files.model, job.threads, job=files.predictions)
+    examples = asked_examples(settings, model, files.test, files.train, files.demonstrations)
+    if cut := [asked.example.id for asked in examples if asked.is_cut]:
+        log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
+
+    prompts = [prompt for asked in examples for prompt in asked.prompts]
+    known = known_answers(read_records(files.known, Prediction)) if files.known else {}
+    missing = list({prompt.prompt: prompt for prompt in prompts if prompt.prompt not in known}.values())
+    taken_over = sum(prompt.prompt in known for prompt in prompts)
+    if known:
+        log.info("%d of %d prompts are answered in %s", taken_over, len(prompts), files.known)
+
+    fingerprints = file_fingerprints(files, model.renderer)
+    new: dict[str, PromptAnswers] = {}
+    journal, hardware = None, ("none", "none")
+    if missing:
+        with open_engine(job.engine, model) as engine:
+            journal = journal_of(job, model, fingerprints, engine)
+            describe_state(journal, {"result": files.predictions})
+            hardware = (engine.device, engine.dtype)
+            new = ask(engine, missing, settings.how, journal)
+
+    write_records(files.predictions, _predictions(settings.axes, examples, known | new))
+    counts = {
+        "examples": len(examples),
+        "input_cut": cut,
+        "taken_over": taken_over,
+        "generation_s": round(sum(answer.runtime_s for one in new.values() for answer in one.answers), 3),
+    }
+    computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
+    write_json(files.manifest, _told(job) | {"fingerprints": fingerprints} | counts | computed)
+    if journal:
+        journal.unlink(missing_ok=True)
+        journal.with_suffix(".json").unlink(missing_ok=True)
+
+
+def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[str, str | None]:
+    """Hashes of all that a prediction is made of, for its manifest; None for what there is not."""
+    template = fingerprint(renderer.template or renderer.tokenizer.chat_template) if renderer else None
+    paths = {"model": files.model.model, "tokenizer": files.model.tokenizer, "adapter": files.model.adapter, "test": files.test}
+    return {name: _sha256(path) for name, path in paths.items()} | {"prompt_template": template}
+
+
+def _sha256(path: str | None) -> str | None:
+    return file_sha256(path) if path else None
+
+
+def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, str | None], engine: Engine) -> Path:
+    """Where a job keeps its answers until it is done: a name for each combination of all that they depend on."""
+    settings, files = job.settings, job.files
+    of_files = {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")} | {
+        "configs": [_sha256(path) for path in (files.model.model_config, files.model.adapter_config)],
+        "ends": end_tokens(model.renderer, model.folder) if model.renderer and model.folder else [],
+    }
+    # The shape of batches changes the rounding; how patiently a server is asked changes nothing.
+    of_model = decisive(settings.model) | {"quantization": settings.quantization, "batch_tokens": job.engine.batch_limit}
+    of_code = versions(*PACKAGES) | {"stage": settings.version}
+    identity = prediction_identity(files.predictions, of_files, of_model, settings.how, engine, of_code)
+    return FOLDER / "predictions" / f"{identity}.jsonl"
+
+
+def ask(engine: Engine, prompts: Sequence[Rendered], decoding: Decoding, journal: Path) -> dict[str, PromptAnswers]:
+    """The answers of an engine by prompt."""
+    made_by = MadeBy(engine.name, engine.version)
+    answers = generate(engine.answer, prompts, decoding, journal)
+    return {prompt.prompt: PromptAnswers(made_by, of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)}
+
+
+def _predictions(
+    axes: Mapping[str, Any], examples: Sequence[AskedExample], answers: Mapping[str, PromptAnswers]
+) -> Iterator[Prediction]:
+    for example, prompts in examples:
+        yield from make_predictions(axes, example, prompts, [answers[prompt.prompt] for prompt in prompts])
+
+
+def _told(job: PredictJob) -> dict[str, Any]:
+    """The part of a manifest that says what the job was told."""
+    settings = job.settings
+    return {
+        "axes": settings.axes,
+        "model": settings.model.model_dump() | {"engine": job.engine.model_dump()},
+        "prompting": settings.prompting.model_dump(),
+        "instruction": settings.instruction,
+        "quantization": settings.quantization,
+        "decoding": settings.decoding,
+        "subset": settings.subset,
+        "stage_version": settings.version,
+    }

@@ -1,0 +1,67 @@
+"""Trainings that are followed while they run: TensorBoard, Weights & Biases, MLflow, through accelerate."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loragrid.errors import UserError
+from loragrid.training.loop import Progress
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+SHOWN = ("train_loss", "validation_loss", "learning_rate", "epoch", "tokens")
+"""What of a row of `loss.csv` trackers show."""
+
+
+def checked_trackers(names: list[str]) -> list[str] | None:
+    """The trackers, if the packages that they need are installed; None for none.
+
+    Raises:
+        UserError: naming the package to install.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"trackers: '{name}' needs the package {name}: .venv/bin/python -m pip install {name}")
+    return names or None
+
+
+@contextmanager
+def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) -> Iterator[Callable[[Progress], None]]:
+    """Show a training in the trackers of an accelerator, if it has any.
+
+    Args:
+        folder: of the trackers' files; its last part names the training.
+        settings: nested mappings of what the training is told.
+
+    Yields:
+        A function that shows a row of `loss.csv`.
+    """
+    if not accelerator.log_with:
+        yield lambda row: None
+        return
+    name = Path(folder).name
+    own_names = {"wandb": {"name": name, "dir": folder}, "mlflow": {"run_name": name}}
+    accelerator.init_trackers("loragrid", _flat(settings), own_names)
+
+    def show(row: Progress) -> None:
+        values = {name: value for name in SHOWN if (value := getattr(row, name)) is not None}
+        accelerator.log(values, step=row.step)
+
+    yield show
+    accelerator.end_training()
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one of `a/b`, with values that every tracker takes."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}/")
+        else:
+            flat[prefix + key] = value if isinstance(value, int | float | str | bool) else str(value)
+    return flat
