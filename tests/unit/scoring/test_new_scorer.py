@@ -61,7 +61,9 @@ import json
 import sys
 
 from answers import prediction
-from loragrid.analysis.tables import MODEL, read_scores, summarise_by
+from loragrid.analysis.columns import MODEL
+from loragrid.analysis.reading import read_scores
+from loragrid.analysis.summaries import summarise_by
 from loragrid.config.load import parse_config
 from loragrid.config.on_disk import missing_files
 from loragrid.config.reference import configuration_text, schema_text
@@ -97,7 +99,7 @@ rows = score_file(
 )
 scores = SCORE.path("scores", job)
 write_records(scores, rows)
-summary = summarise_by(read_scores([scores]), MODEL, settings.analyse(grid)["kinds"])
+summary = summarise_by(read_scores([scores]), MODEL, {"v": config.scorers["v"].facts()})
 print(
     json.dumps(
         {

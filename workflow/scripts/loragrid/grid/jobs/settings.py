@@ -29,7 +29,6 @@ from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
 from loragrid.scoring.human_sheets import SheetSettings
-from loragrid.scoring.scorer import ScorerFacts
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.training.settings import TrainSettings
 
@@ -165,10 +164,10 @@ def source_of_base_model(grid: Grid, wildcards: Wildcards) -> dict[str, Any]:
     return _source(grid.config, wildcards["base_model"]).model_dump()
 
 
-def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, ScorerFacts]:
+def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, Any]:
     """What is to be known of the scorers of a run, by name."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
-    return {name: grid.config.scorers[name].facts() for name in scorers}
+    return {name: grid.config.scorers[name].facts().model_dump() for name in scorers}
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards, version: int) -> SheetSettings:
@@ -199,7 +198,7 @@ def analyse(grid: Grid) -> Mapping[str, Any]:
         "metric": config.main_metric,
         "prices": {name: model.price.model_dump() for name, model in config.models.items() if model.price},
         "judge_prices": {name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
-        "kinds": {name: scorer.facts() for name, scorer in scorers.items()},
+        "kinds": {name: scorer.facts().model_dump() for name, scorer in scorers.items()},
         "group_by": {task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
         "levels": {
             name: {key: criterion.level for key, criterion in config.human_evaluations[evaluation].criteria.items()}
