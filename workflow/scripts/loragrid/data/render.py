@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -78,19 +78,14 @@ def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = Non
     return Renderer(tokenizer, template, system_prompt, end_of_turn)
 
 
-def load_renderer(folder: str | Path, model: ModelSettings | Mapping[str, Any]) -> Renderer:
-    """The renderer of an imported base model.
-
-    Args:
-        model: its settings; of plain data only the keys of `ModelSettings` are looked at.
+def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
+    """The renderer of an imported base model with these settings.
 
     Raises:
         UserError: where the chat format is asked for and the tokenizer has no chat template.
     """
     from transformers import AutoTokenizer
 
-    if not isinstance(model, ModelSettings):
-        model = ModelSettings(**{key: value for key, value in model.items() if key in ModelSettings.model_fields})
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template

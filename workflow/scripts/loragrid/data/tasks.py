@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -120,10 +120,6 @@ class Task(Fields):
         if own.keys() & {"output", "outputs"}:
             of_task |= {"output": None, "outputs": None}
         return DataSetFields(**of_task | own, answers=self.answers)
-
-    def fields(self, sample_type: str) -> dict[str, Any]:
-        """The mapping for one sample type, as plain data."""
-        return self.data_set(sample_type).model_dump()
 
     def has_prompt(self, prompt: str) -> bool:
         """Whether the task can be asked in this prompt variant."""
