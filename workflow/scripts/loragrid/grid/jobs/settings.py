@@ -64,14 +64,11 @@ def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings
 def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
     """The run, how its base model is prompted, its training configuration on weights as the base model has them, its seeds."""
     config, run = grid.config, trained_run(grid, wildcards)
-    training = config.configs[run.config]
-    if "quantization" in type(training).model_fields:
-        training = training.model_copy(update={"quantization": quantization(config, run.base_model, run)})
     return TrainSettings(
         version=version,
         run=run,
         model=model_settings(config, run.base_model),
-        config=training,
+        config=config.configs[run.config].on_base(config.models[run.base_model].quantization),
         seeds=config.seeds_of(run.seed),
     )
 
