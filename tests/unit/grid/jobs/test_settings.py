@@ -11,7 +11,7 @@ from loragrid.sections import decisive
 
 RUN = "t__gold__both__n4__lora__completion__seed1"
 OF_RUN = {"base_model": "m", "task": "t", "sample_type": "gold", "run": RUN}
-TOLD_NOTHING = {"fetch_package", "decontaminate", "export", "merge", "describe_model", "describe_full_model", "train_full"}
+TOLD_NOTHING = {"fetch_package", "decontaminate", "export", "merge", "describe_full_model", "train_full"}
 
 
 def told(rule, grid, wildcards):
