@@ -90,7 +90,7 @@ def sentence(**changes):
 config = parse_config(raw)
 grid = Grid(config)
 job = {"base_model": "m", "task": "t", "sample_type": "gold", "run": "base", "variant": "", "scorer": "v"}
-told = settings.score(grid, job)
+told = settings.score(grid, job, version=1).model_dump()
 
 path = inputs.score(grid, job)["predictions"]
 write_records(path, [prediction("one", "aab", "x"), prediction("two", "b", "x")])
@@ -108,7 +108,7 @@ print(
             "schema": "VowelScorer" in schema_text(),
             "documented": "Which letters are vowels." in configuration_text(),
             "light": is_light_score(config, job),
-            "majority": settings.predict_baseline(grid, job | {"run": "majority"})["label_scorers"],
+            "majority": settings.predict_baseline(grid, job | {"run": "majority"}, version=1).label_scorers,
             "facts": settings.analyse(grid)["kinds"]["v"],
             "means": dict(zip(summary["metric"], summary["mean"])),
             "sentences": [sentence(vowel="a"), sentence(vowels="y"), sentence(vowels="data/none.txt")],
