@@ -109,7 +109,7 @@ print(
             "documented": "Which letters are vowels." in configuration_text(),
             "light": is_light_score(config, job),
             "majority": settings.predict_baseline(grid, job | {"run": "majority"}, version=1).label_scorers,
-            "facts": settings.analyse(grid).kinds["v"],
+            "facts": settings.analyse(grid).model_dump()["kinds"]["v"],
             "means": dict(zip(summary["metric"], summary["mean"])),
             "sentences": [sentence(vowel="a"), sentence(vowels="y"), sentence(vowels="data/none.txt")],
         }
