@@ -68,14 +68,19 @@ def reads(inputs_of):
     return files
 
 
-def told(settings_of, version):
-    """Params: what a job is told, field by field, as a function of `grid/jobs/settings.py` tells it; and the stage's version."""
+def told(settings_of, version, derived=()):
+    """Params: what a job is told, field by field, as a function of `grid/jobs/settings.py` tells it; and the stage's version.
+
+    Of params that take the job's inputs, `derived`, Snakemake knows that they follow from these, and compares them with nothing.
+    """
 
     @cache
     def params(*job):
         return decisive(ask(partial(settings_of, version=version), dict(job)))
 
     def param(field):
+        if field in derived:
+            return signed(lambda wildcards, input: params(*wildcards.items())[field])
         return signed(lambda wildcards: params(*wildcards.items())[field])
 
     fields = get_type_hints(settings_of)["return"].model_fields

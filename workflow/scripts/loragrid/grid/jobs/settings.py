@@ -6,11 +6,11 @@ a result comes (`ONLY_SPEED`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
 from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
@@ -29,7 +29,6 @@ from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
 from loragrid.scoring.human_sheets import SheetSettings
-from loragrid.scoring.scorer import ScorerFacts
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.training.settings import TrainSettings
 
@@ -157,15 +156,11 @@ def score(grid: Grid, wildcards: Wildcards, version: int) -> ScoreSettings:
     return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations, version)
 
 
-def source_of_base_model(grid: Grid, wildcards: Wildcards) -> dict[str, Any]:
-    """Where the base model of a run comes from."""
-    return _source(grid.config, wildcards["base_model"]).model_dump()
-
-
-def scorer_kinds(grid: Grid, wildcards: Wildcards) -> dict[str, ScorerFacts]:
-    """What is to be known of the scorers of a run, by name."""
+def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettings:
+    """Where the base model of a run comes from, and what is to be known of the run's scorers."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
-    return {name: grid.config.scorers[name].facts() for name in scorers}
+    facts = {name: grid.config.scorers[name].facts() for name in scorers}
+    return CardSettings(version=version, source=_source(grid.config, wildcards["base_model"]), kinds=facts)
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards, version: int) -> SheetSettings:
@@ -187,27 +182,27 @@ def push(grid: Grid, wildcards: Wildcards, version: int) -> PushSettings:
     return PushSettings(version=version, hub=target, source=_source(grid.config, wildcards["base_model"]))
 
 
-def analyse(grid: Grid) -> Mapping[str, Any]:
+def analyse(grid: Grid) -> AnalysisSettings:
     """What the tables need to know of the configuration beside the results."""
     config = grid.config
     scorers = {name: config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers}
     rated = {name: scorer.human_evaluation for name, scorer in scorers.items() if scorer.human_evaluation}
-    return {
-        "metric": config.main_metric,
-        "prices": {name: model.price.model_dump() for name, model in config.models.items() if model.price},
-        "judge_prices": {name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
-        "kinds": {name: scorer.facts() for name, scorer in scorers.items()},
-        "group_by": {task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
-        "levels": {
+    return AnalysisSettings(
+        metric=config.main_metric,
+        prices={name: model.price.model_dump() for name, model in config.models.items() if model.price},
+        judge_prices={name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
+        kinds={name: scorer.facts() for name, scorer in scorers.items()},
+        group_by={task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
+        levels={
             name: {key: criterion.level for key, criterion in config.human_evaluations[evaluation].criteria.items()}
             for name, evaluation in rated.items()
         },
-    }
+    )
 
 
-def report(grid: Grid) -> Mapping[str, Any]:
+def report(grid: Grid) -> ReportContents:
     """What the report shows."""
-    return {"metric": grid.config.main_metric, "report": grid.config.report.model_dump(include={"title", "examples"})}
+    return ReportContents(**grid.config.report.model_dump(include=set(ReportContents.model_fields)))
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:

@@ -1,0 +1,129 @@
+"""What a prediction job is told, and where it keeps its answers."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from loragrid.inference.engine import ModelToAsk
+from loragrid.inference.job import PredictFiles, PredictJob, file_fingerprints, journal_of, predict
+from loragrid.inference.prompts import ModelFiles
+from loragrid.inference.protocol import Answer, Engine
+from loragrid.inference.settings import PredictSettings
+from loragrid.records import Prediction, read_records, write_records
+from loragrid.sections import decisive, with_speed
+
+GREEDY = {"max_new_tokens": 6, "temperature": 0, "samples": 1, "seed": 0, "latency": False}
+SAMPLED = {
+    "max_new_tokens": 6,
+    "repetition_penalty": 1.1,
+    "stop": ["zz"],
+    "top_p": 0.9,
+    "top_k": 40,
+    "temperature": 1.0,
+    "samples": 2,
+    "seed": 3,
+    "latency": False,
+}
+SERVED = {"settings": {"user": "u"}, "type": "openai", "model": None, "api": "completions", "send": "text", "load_adapters": True}
+
+
+def told(engine, decoding, **model):
+    """The parameters of a job's rule."""
+    of_model = {"dtype": "auto", "prompt_format": "auto", "system_prompt": None, "template": "{{ instruction }}"} | model
+    return {
+        "version": 2,
+        "axes": {"task": "t", "sample_type": "s", "base_model": "m", "run": "base", "nb_samples": 4},
+        "model": of_model | {"engine": engine, "context_length": None},
+        "quantization": "8bit",
+        "prompting": {"type": "few_shot", "k": 2, "seed": 0},
+        "instruction": None,
+        "decoding": decoding,
+        "subset": None,
+    }
+
+
+CASES = {
+    "hf": (told({"type": "hf"}, GREEDY), None, "01b5fb2b380c4a48a8ad6aad34f3a17e"),
+    "hf, fast": (
+        told({"type": "hf"}, SAMPLED, chat_template="{{ messages }}"),
+        {"type": "hf", "batch_tokens": 9},
+        "63660434d5f3c72ca5dbac87527bfe19",
+    ),
+    "openai": (told(SERVED, GREEDY), {"type": "openai", "retries": 9}, "2c8bc68d8879d249e466c35168bad77b"),
+    "vllm": (told({"type": "vllm", "settings": {"max_num_seqs": 8}}, SAMPLED), None, "f856add6f2bd5b9c8f088dbf6d296175"),
+}
+"""What a job is told, its engine in the configuration, and the name of its journal, which stays while it is told the same."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_job_is_told_is_the_same_once_it_is_read(case):
+    params = CASES[case][0]
+    assert repr(decisive(PredictSettings.model_validate(params))) == repr(params)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_journal_keeps_its_name_from_version_to_version(case, tmp_path, monkeypatch):
+    params, configured, expected = CASES[case]
+    monkeypatch.setattr("loragrid.inference.job.versions", lambda *names: {"python": "3", "torch": "2"})
+    monkeypatch.chdir(tmp_path)
+    for name in (*ModelFiles._fields, "test"):
+        Path(name).write_text(name)
+    settings = PredictSettings.model_validate(params)
+    files = PredictFiles("results/predictions/a.jsonl", "manifest", "test", ModelFiles(*ModelFiles._fields))
+    job = PredictJob("m", settings, with_speed(settings.model.engine, configured), files, threads=1)
+    journal = journal_of(job, ModelToAsk(), file_fingerprints(files, None), Engine("e", "5.0", print, "cpu", "float32"))
+    assert journal == Path("results/.state/predictions") / f"{expected}.jsonl"
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch, make_example):
+    """A job that asks a model on a server."""
+    monkeypatch.chdir(tmp_path)
+    write_records("test.jsonl", [make_example(str(i)) for i in range(3)])
+    params = told(SERVED | {"api": "chat"}, GREEDY) | {"prompting": {"type": "zero_shot"}}
+    settings = PredictSettings.model_validate(params)
+    return PredictJob("m", settings, settings.model.engine, PredictFiles("a.jsonl", "a.json", "test.jsonl", ModelFiles()), 1)
+
+
+def opened(asked, died_after=None):
+    """Opens an engine that notes what it is asked, and dies after so many answers."""
+
+    def answer(questions, decoding, answered):
+        for i, question in enumerate(questions):
+            if i not in answered:
+                if len(asked) == died_after:
+                    raise KeyboardInterrupt
+                asked.append(question.prompt.prompt)
+                yield {i: Answer(question.prompt.prompt[::-1], [], 1, 1, "stop", 0, 1, 1, 1)}
+
+    return lambda engine, model: contextlib.nullcontext(Engine("e", "5.0", answer, "here", "float32"))
+
+
+def test_model_that_is_loaded_already_can_be_handed_in(job):
+    asked = []
+    predict(job, 0, opened(asked))
+    rows = read_records("a.jsonl", Prediction)
+    assert [row.prediction for row in rows] == [prompt[::-1] for prompt in asked]
+    assert {(row.engine, row.engine_version, row.nb_samples) for row in rows} == {("e", "5.0", 4)}
+    manifest = json.loads(Path("a.json").read_text())
+    assert (manifest["hardware"]["device"], manifest["examples"], manifest["generation_s"]) == ("here", 3, 3)
+    assert manifest["model"]["engine"]["retries"] == 5
+    assert not list(Path("results/.state/predictions").iterdir())
+
+
+def test_job_that_died_asks_only_what_is_missing(job):
+    first, second = [], []
+    with pytest.raises(KeyboardInterrupt):
+        predict(job, 0, opened(first, died_after=2))
+    predict(job, 0, opened(second))
+    assert (len(first), len(second)) == (2, 1)
+
+
+def test_nothing_is_opened_where_every_answer_is_known(job):
+    predict(job, 0, opened([]))
+    known = job._replace(files=job.files._replace(predictions="b.jsonl", known="a.jsonl"))
+    predict(known, 0, lambda engine, model: pytest.fail("opened"))
+    assert Path("b.jsonl").read_text() == Path("a.jsonl").read_text()
+    assert json.loads(Path("a.json").read_text())["taken_over"] == 3
