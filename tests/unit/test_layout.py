@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,30 @@ def test_no_two_outputs_of_rules_that_make_other_things_share_a_name():
 
 def test_data_set_is_told_from_any_of_its_files():
     assert Dataset.of("results/datasets/t/s/test.jsonl") == Dataset("t", "s")
+    assert Dataset.of("results/datasets/t/s/test.jsonl").name == "t/s"
+
+
+def test_files_tell_what_they_are_about():
+    assert layout.mix_name(layout.MAKE_MIX.path("train", VALUES)) == "t_1/s.t/n4/n16-seed0"
+    assert layout.model_of_tokens(layout.TOKENISE.path("tokens", VALUES)) == VALUES["base_model"]
+    assert layout.model_of_check(layout.CHECK.path("check", VALUES)) == (VALUES["base_model"], VALUES["run"])
+    expected = {name: VALUES[name] for name in ("task", "sample_type", "base_model", "run")}
+    for files, output in ((layout.TRAIN, "losses"), (layout.TRAIN_FULL, "manifest")):
+        assert layout.trained_model(files.path(output, VALUES)) == expected
+
+
+def test_files_of_an_output_are_found_by_any_of_its_wildcards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted, other = (layout.SCORE.path("scores", VALUES | {"scorer": name}) for name in ("rouge", "rouge2"))
+    deeper = layout.RESULTS + "/scores/t/s/m/r/deeper/rouge.jsonl"
+    for path in map(Path, (wanted, other, deeper)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert [path.as_posix() for path in layout.SCORE.find("scores", scorer="rouge")] == [wanted]
+    assert {path.as_posix() for path in layout.SCORE.find("scores")} == {wanted, other}
+
+
+def test_outputs_without_wildcards_stand_in_other_folders_under_the_same_names():
+    assert layout.DESCRIBE_DATA.below("elsewhere")["lengths"] == Path("elsewhere/tables/lengths.csv")
+    stored = layout.ANALYSE.below(".snakemake/storage/fs/results")
+    assert layout.ANALYSE.named(reversed(stored.values())) == stored

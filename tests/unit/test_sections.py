@@ -78,7 +78,7 @@ class Square(Shape):
 
 
 class Flat(Square):
-    """A kind of its own: only what nothing is derived from is one."""
+    """Square is no member, as something is derived from it."""
 
     form: Literal["flat"]
 
@@ -88,7 +88,7 @@ class Zoo(Section):
     shape: Annotated[Shape, OneOf("form")] = Round()
 
 
-def test_kinds_are_told_by_a_key_or_by_a_field():
+def test_members_are_told_by_a_key_or_by_a_field():
     zoo = Zoo.model_validate({"animals": [{"whiskers": 3}, {}], "shape": {"form": "flat"}})
     assert [type(one) for one in (*zoo.animals, zoo.shape)] == [Cat, Dog, Flat]
     assert type(Zoo.model_validate({"animals": [], "shape": {}}).shape) is Round
@@ -96,7 +96,7 @@ def test_kinds_are_told_by_a_key_or_by_a_field():
     assert Zoo(animals=zoo.animals).animals == zoo.animals
 
 
-def test_unknown_kind_is_told_with_those_that_there_are():
+def test_unknown_member_is_told_with_those_that_there_are():
     with pytest.raises(ValidationError, match="form must be one of round, flat") as caught:
         Zoo.model_validate({"animals": [{"purrs": 1}], "shape": {"form": "square"}})
     places = {error["loc"]: error["type"] for error in caught.value.errors()}

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-MAY_NAME_SLURM = {"workflow/scripts/loragrid/devices.py", "workflow/scripts/loragrid/pruning.py"}
+MAY_NAME_SLURM = {"workflow/scripts/loragrid/runtime/gpu_leases.py", "workflow/scripts/loragrid/planning/pruning/sorting.py"}
 """Say in words who hands out GPUs, and where old logs may lie."""
 
 

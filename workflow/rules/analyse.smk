@@ -19,7 +19,7 @@ rule analyse:
         mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
         version=4,
-        settings=settings.analyse(GRID),
+        settings=settings.analyse(GRID).model_dump(),
     message:
         "Make tables and figures"
     script:

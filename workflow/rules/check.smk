@@ -15,8 +15,7 @@ rule check:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 60),
     params:
-        **told(settings.check, "model", "quantization", "checks"),
-        version=2,
+        **told(settings.check, version=2),
     message:
         "Check {wildcards.base_model}, {wildcards.run}"
     script:

@@ -13,10 +13,8 @@ rule describe_model:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.describe_model, "source"),
-        # Of the scores among its inputs: what follows from inputs is no reason of its own to run again.
-        kinds=lambda wildcards, input: ask(settings.scorer_kinds, wildcards),
-        version=2,
+        # What follows from the scores among the inputs is no reason of its own to run again.
+        **told(settings.describe_model, version=2, derived=["kinds"]),
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"
     script:

@@ -13,8 +13,7 @@ rule human_sheet:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.human_sheet, "evaluation"),
-        version=1,
+        **told(settings.human_sheet, version=1),
     message:
         "Write the sheet of {wildcards.annotator} for human evaluation {wildcards.evaluation}"
     script:

@@ -16,8 +16,7 @@ rule import_model:
         mem_mb=sized("import_model", "mem_mb", 4000),
         runtime=sized("import_model", "runtime", 60),
     params:
-        **told(settings.import_model, "source", "is_encoder"),
-        version=1,
+        **told(settings.import_model, version=1),
     message:
         "Import model {wildcards.base_model}"
     script:

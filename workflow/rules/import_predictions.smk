@@ -17,8 +17,7 @@ rule import_predictions:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.import_predictions, "axes", "match", "key", "prediction", "subset"),
-        version=1,
+        **told(settings.import_predictions, version=1),
     message:
         "Import predictions {wildcards.run} on {wildcards.task}/{wildcards.sample_type}"
     script:

@@ -1,8 +1,9 @@
 import inspect
 import re
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import get_type_hints
 
 from snakemake.exceptions import WorkflowError
 
@@ -20,6 +21,7 @@ from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.sections import decisive
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
 
 look_behind_ancient_inputs()
@@ -66,17 +68,23 @@ def reads(inputs_of):
     return files
 
 
-def told(settings_of, *names):
-    """Params: what a job is told, by name, as a function of `grid/jobs/settings.py` tells it."""
+def told(settings_of, version, derived=()):
+    """Params: what a job is told, field by field, as a function of `grid/jobs/settings.py` tells it; and the stage's version.
+
+    Of params that take the job's inputs, `derived`, Snakemake knows that they follow from these, and compares them with nothing.
+    """
 
     @cache
-    def settings(*job):
-        return ask(settings_of, dict(job))
+    def params(*job):
+        return decisive(ask(partial(settings_of, version=version), dict(job)))
 
-    def setting(name):
-        return signed(lambda wildcards: settings(*wildcards.items())[name])
+    def param(field):
+        if field in derived:
+            return signed(lambda wildcards, input: params(*wildcards.items())[field])
+        return signed(lambda wildcards: params(*wildcards.items())[field])
 
-    return {name: setting(name) for name in names}
+    fields = get_type_hints(settings_of)["return"].model_fields
+    return {field: version if field == "version" else param(field) for field in fields}
 
 
 def ask(function, wildcards):

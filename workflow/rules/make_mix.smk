@@ -14,8 +14,7 @@ rule make_mix:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.make_mix, "tasks", "recipe"),
-        version=1,
+        **told(settings.make_mix, version=1),
     message:
         "Make mix {wildcards.mix} of {wildcards.task}/{wildcards.sample_type}, {wildcards.nb_samples} samples, seed {wildcards.mix_seed}"
     script:

@@ -18,8 +18,7 @@ rule predict:
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 240),
     params:
-        **told(settings.predict, "axes", "model", "quantization", "prompting", "instruction", "decoding", "subset"),
-        version=2,
+        **told(settings.predict, version=2),
     message:
         "Predict {wildcards.task}/{wildcards.sample_type} with {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:

@@ -16,8 +16,7 @@ rule predict_baseline:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.predict_baseline, "rule", "label_scorers", "subset"),
-        version=2,
+        **told(settings.predict_baseline, version=2),
     message:
         "Answer {wildcards.task}/{wildcards.sample_type} by the baseline {wildcards.run}"
     script:

@@ -14,8 +14,7 @@ rule prepare_dataset:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.prepare_dataset, "source", "fields", "cleaning"),
-        version=1,
+        **told(settings.prepare_dataset, version=1),
     message:
         "Prepare data set {wildcards.task}/{wildcards.sample_type}"
     script:

@@ -18,9 +18,10 @@ rule report:
     resources:
         mem_mb=growing(2000),
     params:
-        **settings.report(GRID),
         version=2,
         tiers=list(TIERS),
+        metric=CONFIG.main_metric,
+        report=settings.report(GRID).model_dump(),
     message:
         "Write results/report.html"
     script:
@@ -37,11 +38,12 @@ rule partial_report:
     resources:
         mem_mb=growing(2000),
     params:
-        **settings.report(GRID),
         version=1,
         tiers=local_tiers,
         folder=layout.PARTIAL,
-        settings=settings.analyse(GRID),
+        settings=settings.analyse(GRID).model_dump(),
+        metric=CONFIG.main_metric,
+        report=settings.report(GRID).model_dump(),
     message:
         "Write results/partial/report.html"
     script:

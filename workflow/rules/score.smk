@@ -17,8 +17,7 @@ rule score:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=scoring_minutes(),
     params:
-        **told(settings.score, "scorer", "metrics"),
-        version=1,
+        **told(settings.score, version=1),
     message:
         "Score {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant} with {wildcards.scorer}"
     script:

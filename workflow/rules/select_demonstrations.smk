@@ -16,8 +16,7 @@ rule select_demonstrations:
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=sized("score", "runtime", 60),
     params:
-        **told(settings.select_demonstrations, "prompting"),
-        version=1,
+        **told(settings.select_demonstrations, version=1),
     message:
         "Select demonstrations of {wildcards.task}/{wildcards.sample_type} for {wildcards.prompting}"
     script:

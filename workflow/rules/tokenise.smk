@@ -14,8 +14,7 @@ rule tokenise:
     resources:
         mem_mb=growing(2000),
     params:
-        **told(settings.tokenise, "model"),
-        version=1,
+        **told(settings.tokenise, version=1),
     message:
         "Tokenise {wildcards.task}/{wildcards.sample_type} for {wildcards.base_model}"
     script:

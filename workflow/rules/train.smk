@@ -17,8 +17,7 @@ rule train:
         runtime=sized("train", "runtime", 720),
         checkpoint_minutes=10,
     params:
-        **told(settings.train, "run", "model", "config", "seeds"),
-        version=1,
+        **told(settings.train, version=1),
     message:
         "Train {wildcards.run} on {wildcards.base_model}"
     script:

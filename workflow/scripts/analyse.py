@@ -1,9 +1,9 @@
 """All predictions, scores and loss curves of the grid, as tables and figures."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis.analysis import analyse
+from loragrid.analysis.settings import AnalyseSettings
+from loragrid.analysis.tables_and_figures import analyse
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ with logged(snakemake.log[0]):
         snakemake.input.losses,
         snakemake.input.manifests,
         snakemake.input.tests,
-        snakemake.params.settings,
-        tables=Path(snakemake.output.scores).parent,
-        figures=Path(snakemake.output.learning_curves).parent,
+        AnalyseSettings.model_validate(dict(snakemake.params)).settings,
+        dict(snakemake.output),
     )

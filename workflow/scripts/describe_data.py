@@ -1,9 +1,8 @@
 """Count and measure the data sets and mixes of the grid."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis.analysis import describe_data
+from loragrid.analysis.tables_and_figures import describe_data
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -16,6 +15,5 @@ with logged(snakemake.log[0]):
         snakemake.input.mixes,
         snakemake.input.mix_manifests,
         snakemake.input.tokens,
-        tables=Path(snakemake.output.lengths).parent,
-        figures=Path(snakemake.output.figure).parent,
+        dict(snakemake.output),
     )

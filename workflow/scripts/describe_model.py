@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.analysis.model_cards import model_card
-from loragrid.analysis.tables import read_scores
+from loragrid.analysis.reading import read_scores
+from loragrid.analysis.settings import CardSettings
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import logged
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
+    settings = CardSettings.model_validate(dict(snakemake.params))
     manifest = json.loads(Path(snakemake.input.manifest).read_text(encoding="utf-8"))
-    scores = read_scores(snakemake.input.scores)
     with written_whole(snakemake.output[0]) as temporary:
-        temporary.write_text(model_card(manifest, snakemake.params.source, scores, snakemake.params.kinds), encoding="utf-8")
+        temporary.write_text(model_card(manifest, settings, read_scores(snakemake.input.scores)), encoding="utf-8")

@@ -1,14 +1,16 @@
 """Say what is still to be computed and what that will probably cost."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
-from loragrid.planning.estimates import Machine, estimate
 from loragrid.planning.history import read_history
-from loragrid.planning.plan import describe, gpus_here, planned_jobs, write_plan
-from loragrid.planning.workload import parameters_of, workload
+from loragrid.planning.jobs import planned_jobs
+from loragrid.planning.model_sizes import parameters_of
+from loragrid.planning.plan import machine_of, make_plan, write_plan
+from loragrid.planning.plan_text import describe
+from loragrid.planning.settings import PlanSettings
+from loragrid.planning.workload import workload
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -16,17 +18,14 @@ if TYPE_CHECKING:
 
 screen = sys.stdout
 with logged(snakemake.log[0]):
-    config = parse_config(snakemake.config)
-    rules, on_cluster, results = snakemake.params.rules, snakemake.params.jobs, Path("results")
-    machine = (
-        Machine(on_cluster, 0, cluster=True) if on_cluster else Machine(snakemake.params.cores, gpus_here(snakemake.params.gpus))
-    )
-    jobs = planned_jobs(snakemake.config, snakemake.params.snakefile, snakemake.params.rerun_triggers, rules)
-    history = read_history(results)
-    parameters = {name: parameters_of(name, model, results) for name, model in config.models.items()}
-    works, basis = workload(config, jobs, history, results)
-    plan = estimate(config, jobs, works, history, parameters, rules, machine)
+    settings, config = PlanSettings.model_validate(dict(snakemake.params)), parse_config(snakemake.config)
+    machine = machine_of(settings.cores, settings.jobs, settings.gpus)
+    jobs = planned_jobs(snakemake.config, settings)
+    history = read_history()
+    parameters = {name: parameters_of(name, model) for name, model in config.models.items()}
+    works, basis = workload(config, jobs, history)
+    plan = make_plan(config, jobs, works, history, parameters, settings.rules, machine)
     text = describe(plan, basis, parameters, machine)
-    write_plan(plan, text, results)
+    write_plan(plan, text)
     print(text)
     print(text, file=screen, flush=True)

@@ -5,7 +5,9 @@ import time
 from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
-from loragrid.planning.pruning import ARCHIVE_LIST, LIST, Made, configuration_of, find_in_use, sort_out, summary, write_list
+from loragrid.planning.pruning.in_use import Made, configuration_of, find_in_use
+from loragrid.planning.pruning.listing import ARCHIVE_LIST, LIST, summary, write_list
+from loragrid.planning.pruning.sorting import sort_out
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 screen = sys.stdout
 with logged(snakemake.log[0]):
-    made = [Made(**one) for one in snakemake.params.made]
+    made = [Made(**rule) for rule in snakemake.params.made]
     in_use = find_in_use(parse_config(snakemake.config), made)
     rows = sort_out(made, in_use, time.time())
     write_list(rows, configuration_of(in_use))

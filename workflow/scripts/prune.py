@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
-from loragrid.planning.pruning import (
-    UNKNOWN,
-    Made,
-    check_alone,
-    configuration_of,
-    find_in_use,
-    forget,
-    read_list,
-    remove,
-    sort_out,
-    summary,
-)
+from loragrid.planning.pruning.in_use import Made, configuration_of, find_in_use
+from loragrid.planning.pruning.listing import UNKNOWN, read_list, summary
+from loragrid.planning.pruning.removal import check_alone, remove
+from loragrid.planning.pruning.snakemake_records import forget
+from loragrid.planning.pruning.sorting import sort_out
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -26,7 +19,7 @@ if TYPE_CHECKING:
 screen = sys.stdout
 with logged(snakemake.log[0]):
     check_alone()
-    made = [Made(**one) for one in snakemake.params.made]
+    made = [Made(**rule) for rule in snakemake.params.made]
     in_use = find_in_use(parse_config(snakemake.config), made)
     listed = read_list(configuration_of(in_use))
     going = [row for row in sort_out(made, in_use, time.time()) if row.stage != UNKNOWN and (row.path, row.bytes) in listed]

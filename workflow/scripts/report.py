@@ -1,23 +1,26 @@
 """Write the report from tables and figures."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.analysis.report import grid_state, leaking_mixes, write_report
+from loragrid.analysis.grid_state import grid_state
+from loragrid.analysis.provenance import leaking_mixes
+from loragrid.analysis.report import write_report
+from loragrid.analysis.settings import ReportSettings
+from loragrid.layout import ANALYSE, DESCRIBE_DATA
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
+    settings = ReportSettings.model_validate(dict(snakemake.params))
     write_report(
         snakemake.output[0],
-        settings=snakemake.params.report,
-        metric=snakemake.params.metric,
+        settings.report,
+        settings.metric,
         # Every file that the grid asks for is an input, so that all of them are there.
-        state=grid_state({name: [(file, "") for file in snakemake.input[name]] for name in snakemake.params.tiers}),
-        tables=Path(snakemake.input.scores_table).parent,
-        figures=Path(snakemake.input.learning_curves).parent,
+        grid_state({tier: [(file, "") for file in snakemake.input[tier]] for tier in settings.tiers}),
+        ANALYSE.named(snakemake.input.tables) | DESCRIBE_DATA.named(snakemake.input.data),
         checks=snakemake.input.checks,
         manifests=snakemake.input.manifests,
         leaking=leaking_mixes(snakemake.input.leaks, [file for file in snakemake.input.mixes if file.endswith(".jsonl")]),

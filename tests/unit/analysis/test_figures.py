@@ -6,9 +6,9 @@ from loragrid.analysis.figures import learning_curves
 def row(task, run, trained, n, mean):
     asked = {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
     trained_on = {"trained_task": trained, "trained_sample_type": "s" if trained else None, "nb_samples": n}
-    kind = {"mix": "m", "config": "c", "loss_computation": "full"} if trained else {}
+    setup = {"mix": "m", "config": "c", "loss_computation": "full"} if trained else {}
     of = {"base_model": "b", "task": task, "sample_type": "s", "run": run, "scorer": "r", "metric": "x"}
-    return of | asked | trained_on | kind | {"mean": mean, "standard_error": 0.1}
+    return of | asked | trained_on | setup | {"mean": mean, "standard_error": 0.1}
 
 
 def test_learning_curves_show_runs_on_the_data_that_they_were_trained_on_and_nothing_else():

@@ -3,6 +3,7 @@ import pytest
 import yaml
 
 from loragrid.analysis.model_cards import model_card
+from loragrid.analysis.settings import CardSettings
 from loragrid.training.methods import LoraTraining
 
 MANIFEST = {
@@ -29,11 +30,15 @@ MANIFEST = {
     "hardware": {"device": "cpu", "dtype": "float32"},
     "versions": {"torch": "2"},
 }
-KINDS = {
+FACTS = {
     "rouge": {"type": "rouge", "lower_is_better": [], "worst": {}},
     "usual": {"type": "perplexity", "lower_is_better": ["perplexity"], "worst": {"perplexity": None}},
     "topic": {"type": "label", "lower_is_better": [], "worst": {}},
 }
+
+
+def settings(source):
+    return CardSettings.model_validate({"version": 2, "source": source, "kinds": FACTS})
 
 
 def scores(run, values):
@@ -45,7 +50,7 @@ def scores(run, values):
 @pytest.fixture
 def card():
     table = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5, None])])
-    return model_card(MANIFEST, {"hub": "owner/tiny", "revision": "1"}, table, KINDS)
+    return model_card(MANIFEST, settings({"hub": "owner/tiny", "revision": "1"}), table)
 
 
 def test_card_has_the_metadata_that_a_hub_reads(card):
@@ -69,14 +74,14 @@ def test_card_shows_data_settings_and_scores_beside_those_of_the_base_model(card
 def test_card_lists_its_target_first_and_says_what_the_others_are(card):
     assert "what carries over" not in card
     other = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5])]).assign(task="another")
-    both = model_card(MANIFEST, {"path": "tiny"}, pd.concat([other, scores("echo__n8", [1.0])]), KINDS)
+    both = model_card(MANIFEST, settings({"path": "tiny"}), pd.concat([other, scores("echo__n8", [1.0])]))
     assert both.index("| echo/gold |") < both.index("| another/gold |")
     assert "It was trained for echo/gold; the other data sets show what carries over." in both
 
 
 def test_card_of_a_whole_model_is_used_without_peft():
     manifest = MANIFEST | {"config": {"method": "full"}}
-    card = model_card(manifest, {"path": "models/tiny"}, scores("echo__n8", [1.0]), KINDS)
+    card = model_card(manifest, settings({"path": "models/tiny"}), scores("echo__n8", [1.0]))
     assert "peft" not in card
     assert 'AutoModelForCausalLM.from_pretrained(".")' in card
     assert "base_model:" not in card
@@ -85,7 +90,7 @@ def test_card_of_a_whole_model_is_used_without_peft():
 def test_means_are_those_of_the_tables():
     rows = scores("echo__n8", [10.0, None, 20.0, 40.0]).assign(scorer="usual", metric="perplexity", id=["a", "b", "c", "c"])
     labels = scores("echo__n8", [1.0, 0.0]).assign(scorer="topic", metric="accuracy", parts=[{"tp/x": 1.0}, {"fn/y": 1.0}])
-    card = model_card(MANIFEST, {"path": "tiny"}, pd.concat([rows, labels, rows.assign(run="base", value=None)]), KINDS)
+    card = model_card(MANIFEST, settings({"path": "tiny"}), pd.concat([rows, labels, rows.assign(run="base", value=None)]))
     # The failure has no worst value, two answers to one example are one, and no answer of the base model has a value.
     assert "| usual/perplexity | – | 20.000 ± 10.000 | 2 |" in card
     assert "| topic/macro_f1 | – | 0.500 ± 0.500 | 2 |" in card

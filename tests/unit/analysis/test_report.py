@@ -3,9 +3,13 @@ import json
 import pandas as pd
 import pytest
 
-from loragrid.analysis.analysis import analyse, describe_data
-from loragrid.analysis.report import circumstances_of, grid_state, headline, leaking_mixes, number, strong_baselines, write_report
-from loragrid.layout import parse_variant
+from loragrid.analysis.findings import headline, strong_baselines
+from loragrid.analysis.grid_state import grid_state
+from loragrid.analysis.provenance import circumstances_of, leaking_mixes
+from loragrid.analysis.report import number, write_report
+from loragrid.analysis.settings import AnalysisSettings, ReportContents
+from loragrid.analysis.tables_and_figures import analyse, describe_data
+from loragrid.layout import ANALYSE, DESCRIBE_DATA, parse_variant
 from loragrid.records import Prediction, Score, write_records
 
 
@@ -63,12 +67,13 @@ def report_on(folder, scored, answer="yes"):
         write_records(predictions[-1], [prediction])
         scores.append(folder / f"scores/{task}/s/{base_model}/{run}/{scorer}.jsonl")
         write_records(scores[-1], [Score(id="1", scorer=scorer, metric="x", value=0.25)])
-    kinds = {scorer: {"type": "rouge", "lower_is_better": [], "worst": {}} for *_, scorer in scored}
-    known = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": kinds, "group_by": {}, "levels": {}}
-    tables, figures = folder / "tables", folder / "figures"
-    analyse(predictions, scores, [], [], [], known, tables, figures)
-    describe_data([], [], [], [], [], tables, figures)
-    write_report(folder / "r.html", {"title": "A & B", "examples": 1}, "r/x", grid_state({}), tables, figures, [], [], [])
+    facts = {scorer: {"type": "rouge", "lower_is_better": [], "worst": {}} for *_, scorer in scored}
+    told = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": facts, "group_by": {}, "levels": {}}
+    files = ANALYSE.below(folder) | DESCRIBE_DATA.below(folder)
+    analyse(predictions, scores, [], [], [], AnalysisSettings.model_validate(told), files)
+    describe_data([], [], [], [], [], files)
+    contents = ReportContents(title="A & B", examples=1)
+    write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], [], [])
     return (folder / "r.html").read_text()
 
 
@@ -94,9 +99,9 @@ def test_baseline_that_is_as_good_as_every_model_is_named(lower, strong):
     of |= dict.fromkeys(("trained_sample_type", "mix", "config", "loss_computation", "seed", "nb_samples"))
     means = {("m", "base"): 0.5, ("m", "other"): 0.3, ("baseline", "copy"): 0.5, ("baseline", "empty"): 0.1}
     rows = [of | {"base_model": model, "run": run, "mean": mean} for (model, run), mean in means.items()]
-    [found] = strong_baselines(pd.DataFrame(rows), "r/x")
-    assert found["baseline"] == strong
-    assert found["best_model"] == (0.3 if lower else 0.5)
+    [best] = strong_baselines(pd.DataFrame(rows), "r/x")
+    assert best["baseline"] == strong
+    assert best["best_model"] == (0.3 if lower else 0.5)
     assert strong_baselines(pd.DataFrame(rows[:2]), "r/x") == []
 
 
@@ -125,5 +130,5 @@ def test_mix_that_holds_test_examples_is_named_with_the_test_sets(tmp_path, make
     leaks.write_text('{"train": {"1": ["t/s", "u/s"], "2": ["t/s"], "9": ["t/s"]}, "validation": {}}')
     write_records(tmp_path / "clean.jsonl", [make_example("3")])
     write_records(tmp_path / "leaking.jsonl", [make_example("1"), make_example("2"), make_example("3")])
-    found = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
-    assert found == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]
+    leaking = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
+    assert leaking == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]

@@ -3,6 +3,7 @@ import json
 from loragrid.data.counts import count_examples, count_mixes, example_lengths, summarise_lengths
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import tokenise, write_tokens
+from loragrid.layout import Dataset
 from loragrid.records import write_records
 
 
@@ -22,12 +23,12 @@ def test_mixes_are_counted_by_part_and_component(tmp_path):
     manifest |= {"examples": {"train": {"t": 4, "u": 3}, "validation": {"t": 2}}}
     manifest |= {"left_out_because_tested": {"train": {"t": [], "u": ["9"]}, "validation": {"t": [], "u": []}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    found = (
+    counts = (
         count_mixes([tmp_path / "manifest.json"])[["part", "component", "examples", "left_out_because_tested"]]
         .to_numpy()
         .tolist()
     )
-    assert found == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
+    assert counts == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
 
 
 def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatch, tokenizer, make_example):
@@ -35,7 +36,8 @@ def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatc
     examples = [make_example("1", input="one", output="a b"), make_example("2", input="one two three", output="a b c d")]
     write_records("results/datasets/t/s/train.jsonl", examples)
     write_tokens("results/tokens/model/t/s.parquet", tokenise(make_renderer(tokenizer), {"train": examples}))
-    lengths = example_lengths(["results/datasets/t/s/train.jsonl"], ["results/tokens/model/t/s.parquet"], depth=2)
+    files = ["results/datasets/t/s/train.jsonl"], ["results/tokens/model/t/s.parquet"]
+    lengths = example_lengths(*files, lambda path: Dataset.of(path).name)
     table = summarise_lengths(lengths).set_index(["field", "unit"])
     assert set(table["of"]) == {"t/s"}
     assert table.loc[("input", "characters"), ["min", "mean", "median", "max"]].tolist() == [3, 8, 8, 13]

@@ -8,9 +8,9 @@ import pytest
 @pytest.fixture(scope="session")
 def make_prompts(smollm2) -> Callable:
     """Rendered prompts for SmolLM2."""
-    from loragrid.data.render import Request, load_renderer, render
+    from loragrid.data.render import ModelSettings, Request, load_renderer, render
 
-    renderer = load_renderer(smollm2, {"prompt_format": "auto", "system_prompt": None, "template": None})
+    renderer = load_renderer(smollm2, ModelSettings())
 
     def make(*inputs: str) -> list:
         return [render(renderer, Request("Answer in a few words.", text), None, 512) for text in inputs]

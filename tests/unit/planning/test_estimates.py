@@ -1,28 +1,23 @@
 import pytest
 
 from loragrid.config.load import parse_config
-from loragrid.planning.estimates import (
-    FEW_SECONDS,
-    FLOPS,
-    GPU_FLOPS,
-    JUDGE_SECONDS,
-    SERVER_RATE,
-    START_UP,
-    Machine,
-    estimate,
-    estimate_job,
-    summed,
-    wall_seconds,
-)
+from loragrid.planning.estimates import FEW_SECONDS, FLOPS, GPU_FLOPS, JUDGE_SECONDS, SERVER_RATE, START_UP, estimate_job
 from loragrid.planning.history import Recorded
-from loragrid.planning.workload import Job, Work
+from loragrid.planning.jobs import Job
+from loragrid.planning.plan import Machine, make_plan, summed, wall_seconds
+from loragrid.planning.settings import PlannedRule
+from loragrid.planning.workload import Work
 
 SIZES = {"small": 1e8, "large": 4e8, "hosted": 1e9}
 
 
+def planned_rule(decider, asked):
+    return PlannedRule.model_validate({"pattern": "", "decider": decider, "asked": asked})
+
+
 def rule(**asked):
     """A rule all of whose jobs ask for the same."""
-    return {"decider": "", "asked": {"": {"cores": 1, "mem_mb": 6000, "gpu": 0} | asked}}
+    return planned_rule("", {"": {"cores": 1, "mem_mb": 6000, "gpu": 0} | asked})
 
 
 RULES = dict.fromkeys(("train", "predict", "score", "check", "import_model"), rule())
@@ -60,12 +55,12 @@ def make_config():
 CONFIG = make_config()
 
 
-def trained(base_model="small", kind="lora", seconds=110.0, work_s=100.0, effort=1000.0):
-    return Recorded("train", base_model, kind, seconds, 500.0, 6000, work_s, effort, hardware="cpu")
+def trained(base_model="small", speed_group="lora", seconds=110.0, work_s=100.0, effort=1000.0):
+    return Recorded("train", base_model, speed_group, seconds, 500.0, 6000, work_s, effort, hardware="cpu")
 
 
-def seconds_of(recorded, base_model="small", kind="lora", effort=2000.0, rule="train", **work):
-    return estimate_job(CONFIG, rule, base_model, kind, Work(effort=effort, **work), recorded, SIZES, FLOPS)
+def seconds_of(recorded, base_model="small", speed_group="lora", effort=2000.0, rule="train", **work):
+    return estimate_job(CONFIG, rule, base_model, speed_group, Work(effort=effort, **work), recorded, SIZES, FLOPS)
 
 
 def test_seconds_are_start_up_and_tokens_by_the_recorded_rate():
@@ -83,9 +78,9 @@ def test_interrupted_jobs_do_not_make_start_up_negative():
 
 
 def test_records_of_the_same_configuration_go_before_those_of_others():
-    slow = trained(kind="dora", work_s=200.0, seconds=210.0)
+    slow = trained(speed_group="dora", work_s=200.0, seconds=210.0)
     assert seconds_of([slow, trained()]) == (210, "recorded", 1)
-    assert seconds_of([slow], kind="lora") == (10 + 2000 / 5, "recorded", 1)
+    assert seconds_of([slow], speed_group="lora") == (10 + 2000 / 5, "recorded", 1)
 
 
 def test_another_base_model_is_slower_by_its_parameters():
@@ -108,14 +103,14 @@ def test_hosted_model_is_not_guessed_by_parameters():
 
 
 def test_jobs_without_tokens_take_the_mean_of_their_like_so_that_their_sum_is_right():
-    def scored(seconds, kind="sbert"):
-        return Recorded("score", "small", kind, seconds, 0, None)
+    def scored(seconds, speed_group="sbert"):
+        return Recorded("score", "small", speed_group, seconds, 0, None)
 
     # The first did the work of all.
     recorded = [scored(31.0), scored(1.0), scored(1.0), scored(100.0, "other")]
-    assert seconds_of(recorded, rule="score", kind="sbert", effort=0) == (11, "recorded", 3)
-    assert seconds_of(recorded, rule="score", kind="exact_match", effort=0) == (FEW_SECONDS, "first guess", 0)
-    guess = seconds_of([], rule="score", kind="judge", effort=0, requests=50)
+    assert seconds_of(recorded, rule="score", speed_group="sbert", effort=0) == (11, "recorded", 3)
+    assert seconds_of(recorded, rule="score", speed_group="exact_match", effort=0) == (FEW_SECONDS, "first guess", 0)
+    guess = seconds_of([], rule="score", speed_group="judge", effort=0, requests=50)
     assert guess.seconds == FEW_SECONDS + 50 * JUDGE_SECONDS / 5
 
 
@@ -126,7 +121,7 @@ def jobs_of(rule, count, to_do, **wildcards):
 
 def plan_of(jobs, works, history=(), machine=None, rules=RULES):
     parameters = {name: (size, "name") for name, size in SIZES.items()}
-    return estimate(CONFIG, jobs, works, list(history), parameters, rules, machine or Machine(2, 0))
+    return make_plan(CONFIG, jobs, works, list(history), parameters, rules, machine or Machine(2, 0))
 
 
 def test_only_what_is_to_do_costs_something():
@@ -171,7 +166,7 @@ def test_memory_that_is_no_one_number_is_as_recorded():
 
 def test_memory_is_the_most_that_a_job_of_the_base_model_asks_for():
     asked = {name: {"cores": 1, "mem_mb": mem_mb, "gpu": 0} for name, mem_mb in (("", 1), ("small", 1000), ("large", 9000))}
-    rules = {"train": {"decider": "base_model", "asked": asked}}
+    rules = {"train": planned_rule("base_model", asked)}
     jobs = [*jobs_of("train", 1, 1), *jobs_of("train", 1, 1, base_model="large")]
     rows = plan_of(jobs, [Work(), Work()], rules=rules).rows
     assert {row.base_model: row.mem_mb for row in rows} == {"small": 1000, "large": 9000}

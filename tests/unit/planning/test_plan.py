@@ -1,42 +1,16 @@
 import csv
+from pathlib import Path
 
 import pytest
 
-from loragrid.errors import UserError
-from loragrid.planning.estimates import Machine, Plan, Row
-from loragrid.planning.plan import amount, describe, duration, planned_jobs, read_summary, write_plan
-from loragrid.planning.workload import Job
+from loragrid.planning.plan import Machine, Plan, Row, write_plan
+from loragrid.planning.plan_text import amount, describe, duration
 
 ROW = Row("train", "m", 12000, 2000, 10000, 123456789.0, 12345678.0, 0, 1234.5, 1234.5, 60.0, 0, 2784, 6000, 1, "recorded", 20)
 GUESSED = ROW._replace(
     rule="select_demonstrations", base_model="", tokens=0, new_tokens=0, hours_recorded=0, basis="first guess", records=0
 )
 JUDGED = ROW._replace(rule="score", requests=500.0, tokens=1e6, cost=12.5)
-
-
-def test_each_job_counts_once_whatever_it_makes():
-    patterns = {"train": r"a/(?P<run>[^/]+)/model$", "score": r"s/(?P<run>[a-z]+)(?P<variant>(?:~[a-z]+)?)$"}
-    lines = [
-        "output_file\tdate\trule\tlog-file(s)\tstatus\tplan",
-        "a/x/model\t-\ttrain\t-\tmissing\tupdate pending",
-        "a/x/manifest\t-\ttrain\t-\tmissing\tupdate pending",
-        "a/y/model\tMon\ttrain\t-\tok\tno update",
-        "a/z/model\tMon\ttrain\t-\tparams changed\tupdate pending",
-        "s/x~b\tMon\tscore\t-\tok\tno update",
-        "report.html\t-\treport\t-\tmissing\tupdate pending",
-    ]
-    assert read_summary(lines, patterns) == [
-        Job("train", {"run": "x"}, True),
-        Job("train", {"run": "y"}, False),
-        Job("train", {"run": "z"}, True),
-        Job("score", {"run": "x", "variant": "~b"}, False),
-    ]
-
-
-def test_what_snakemake_says_where_it_cannot_plan_is_passed_on(tmp_path):
-    (tmp_path / "Snakefile").write_text("rule all:\n    input: 'missing'\n")
-    with pytest.raises(UserError, match=r"Snakemake cannot plan the grid:[\s\S]*missing"):
-        planned_jobs({}, str(tmp_path / "Snakefile"), ["mtime"], {})
 
 
 def text_of(*rows, basis=None, parameters=None):
@@ -78,15 +52,16 @@ def test_finished_grid_has_no_estimate():
     assert "rests on:" not in text
 
 
-def test_table_has_a_row_for_each_rule_and_base_model(tmp_path):
-    write_plan(Plan([ROW, GUESSED], 1.0), "text", tmp_path)
-    with open(tmp_path / "plan.csv", newline="") as file:
+def test_table_has_a_row_for_each_rule_and_base_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_plan(Plan([ROW, GUESSED], 1.0), "text")
+    with open("results/plan.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["rule"], row["base_model"], row["to_do"]) for row in rows] == [
         ("train", "m", "10000"),
         ("select_demonstrations", "", "10000"),
     ]
-    assert (tmp_path / "plan.txt").read_text() == "text\n"
+    assert Path("results/plan.txt").read_text() == "text\n"
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,12 @@ import pytest
 
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
-from loragrid.planning.pruning import (
-    ARCHIVE_LIST,
-    DAY_S,
-    LIST,
-    InUse,
-    Made,
-    Row,
-    check_alone,
-    configuration_of,
-    find_in_use,
-    forget,
-    named_results,
-    read_list,
-    remove,
-    sort_out,
-    summary,
-    write_list,
-)
+from loragrid.planning.pruning.in_use import InUse, Made, configuration_of, find_in_use, named_results
+from loragrid.planning.pruning.listing import ARCHIVE_LIST, LIST, Row, read_list, summary, write_list
+from loragrid.planning.pruning.removal import check_alone, remove
+from loragrid.planning.pruning.snakemake_records import forget
+from loragrid.planning.pruning.sorting import sort_out
+from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.scorers.judge import judge_store
@@ -108,7 +96,7 @@ def write(path, text="x", days=0.0):
     return path.as_posix()
 
 
-def found(rules, in_use=None):
+def verdicts_on(rules, in_use=None):
     """Stage and reason of everything that can go or is unknown, by path."""
     rows = sort_out(rules, in_use or find_in_use(config(), rules), time.time())
     return {row.path: (row.stage, row.why) for row in rows}
@@ -123,14 +111,14 @@ def test_what_the_grid_asks_for_stays_with_its_logs_and_what_libraries_put_besid
         write(path)
     for path in (f"results/logs/reply/{RUN}.log", "results/report.html", "results/partial/report.html", LIST, ARCHIVE_LIST):
         write(path)
-    assert found(rules) == {}
+    assert verdicts_on(rules) == {}
 
 
 def test_what_the_grid_does_not_ask_for_is_listed_with_stage_and_reason(rules):
     weights, log = write(f"results/adapters/reply/{OLD}/weights"), write(f"results/logs/reply/{OLD}.log")
     config_file, events = write(f"results/adapters/reply/{OLD}/tokenizer.json"), write(f"results/trackers/{OLD}/deep/events")
     why = ("train", "nb_samples 8 is not in the grid")
-    assert found(rules) == dict.fromkeys((weights, log, config_file, events), why)
+    assert verdicts_on(rules) == dict.fromkeys((weights, log, config_file, events), why)
 
 
 @pytest.mark.parametrize(
@@ -143,20 +131,20 @@ def test_what_the_grid_does_not_ask_for_is_listed_with_stage_and_reason(rules):
 )
 def test_reason_names_the_value_that_is_missing_in_the_grid(rules, run, reason):
     log = write(f"results/logs/reply/{run}.log")
-    assert found(rules) == {log: ("train", reason)}
+    assert verdicts_on(rules) == {log: ("train", reason)}
 
 
 def test_files_of_people_stay_whatever_they_are_called(rules):
     write(f"results/logs/reply/{OLD}.log")
     notes = write("results/notes.txt"), write(f"results/adapters/reply/{OLD}/notes.md")
     like_a_result = write("results/adapters/reply/mine/weights")
-    unknown = {path: verdict for path, verdict in found(rules).items() if verdict[0] == "unknown"}
+    unknown = {path: verdict for path, verdict in verdicts_on(rules).items() if verdict[0] == "unknown"}
     assert unknown == dict.fromkeys((*notes, like_a_result), ("unknown", "not made by the workflow: kept"))
 
 
 def test_results_of_a_rule_of_which_nothing_is_said_stay(rules):
     kept = {write("results/plots/gone.svg"), write("results/logs/plots/of/gone.log")}
-    assert found(rules) == dict.fromkeys(kept, ("unknown", "not made by the workflow: kept"))
+    assert verdicts_on(rules) == dict.fromkeys(kept, ("unknown", "not made by the workflow: kept"))
 
 
 def test_links_stay_and_are_not_followed(rules, tmp_path):
@@ -176,7 +164,7 @@ def test_results_that_the_configuration_names_stay(rules):
     for name in ("adapters/reply/elsewhere/weights", "merged/m/model.safetensors", "exports/mine.jsonl"):
         write(f"results/{name}")
     write("results/logs/reply/elsewhere.log")
-    assert set(found(rules)) == {"results/logs/reply/elsewhere.log"}
+    assert set(verdicts_on(rules)) == {"results/logs/reply/elsewhere.log"}
 
 
 def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_path):
@@ -187,7 +175,7 @@ def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_pat
     for named in (tmp_path.parent / f"{tmp_path.name}-link" / weights, "results/link/weights"):
         assert list(named_results(["no path\0", str(named)]))
         sources = {"s": {"splits": {"test": {"path": str(named)}}}}
-        assert weights not in found(rules, find_in_use(config(sources=sources), rules)), named
+        assert weights not in verdicts_on(rules, find_in_use(config(sources=sources), rules)), named
 
 
 def test_names_that_are_no_text_are_listed_and_stay(rules):
@@ -202,7 +190,7 @@ def test_names_that_are_no_text_are_listed_and_stay(rules):
 
 def test_plan_stays(rules):
     write("results/plan.csv"), write("results/plan.txt")
-    assert found(rules) == {}
+    assert verdicts_on(rules) == {}
 
 
 def test_sheet_that_somebody_filled_in_stays(rules):
@@ -211,7 +199,7 @@ def test_sheet_that_somebody_filled_in_stays(rules):
     for annotator, text, days in (("ben", blank, 5.001), ("carl", blank, 2), ("dora", filled, 5.001), ("emil", "?", 5.001)):
         write(f"results/logs/human_sheets/e/{annotator}.log", days=5)
         write(f"results/human_sheets/e/{annotator}.csv", text, days)
-    stages = {Path(path).stem: stage for path, (stage, _) in found(rules).items() if path.endswith("csv")}
+    stages = {Path(path).stem: stage for path, (stage, _) in verdicts_on(rules).items() if path.endswith("csv")}
     assert stages == {"ben": "human_sheet"} | dict.fromkeys(("carl", "dora", "emil"), "unknown")
 
 
@@ -220,7 +208,7 @@ def test_half_written_files_go_when_no_job_can_be_writing_them(rules):
         write(f"results/adapters/reply/{RUN}/.weights.partial"),
         write(f"results/adapters/reply/.{RUN}.partial/weights", days=2),
     )
-    assert found(rules) == {old: ("leftover", "half-written by a job that was killed")}
+    assert verdicts_on(rules) == {old: ("leftover", "half-written by a job that was killed")}
     assert Path(young).exists()
 
 
@@ -228,7 +216,7 @@ def test_logs_of_snakemake_go_after_a_month(rules):
     write(".snakemake/log/new.log", days=29)
     write("results/logs/slurm/train/1.log", days=29)
     old = {write(".snakemake/log/old.log", days=31), write("results/logs/slurm/train/0.log", days=31)}
-    assert {path for path, (stage, _) in found(rules).items() if stage == "snakemake"} == old == set(found(rules))
+    assert {path for path, (stage, _) in verdicts_on(rules).items() if stage == "snakemake"} == old == set(verdicts_on(rules))
 
 
 def state(family, name, days=0.0, **whose):
@@ -242,13 +230,13 @@ def state(family, name, days=0.0, **whose):
 
 def test_unfinished_work_for_the_grid_stays_however_old_it_is(rules):
     state("training", "abc/checkpoint.safetensors", days=400, result=f"results/adapters/reply/{RUN}/manifest.json")
-    assert found(rules) == {}
+    assert verdicts_on(rules) == {}
 
 
 def test_unfinished_work_for_what_is_not_in_the_grid_can_go(rules):
     state("training", "abc/checkpoint.safetensors", result=f"results/adapters/reply/{OLD}/manifest.json")
     write(f"results/logs/reply/{OLD}.log")
-    verdicts = {path: verdict for path, verdict in found(rules).items() if ".state" in path}
+    verdicts = {path: verdict for path, verdict in verdicts_on(rules).items() if ".state" in path}
     why = ("state of training", "nb_samples 8 is not in the grid")
     assert verdicts == dict.fromkeys(
         ("results/.state/training/abc.json", "results/.state/training/abc/checkpoint.safetensors"), why
@@ -259,18 +247,18 @@ def test_unfinished_work_for_what_is_not_in_the_grid_can_go(rules):
 def test_unfinished_work_can_go_when_its_result_was_finished_after_it(rules, days, goes):
     write(f"results/adapters/reply/{RUN}/manifest.json", days=2)
     journal = state("training", "abc/checkpoint", days=days, result=f"results/adapters/reply/{RUN}/manifest.json")
-    assert (found(rules).get(journal) == ("state of training", "its result is finished")) == goes
+    assert (verdicts_on(rules).get(journal) == ("state of training", "its result is finished")) == goes
 
 
 @pytest.mark.parametrize(("days", "stage"), [(29, "unknown"), (31, "state of predictions")])
 def test_state_that_does_not_say_whose_it_is_stays_for_a_month(rules, days, stage):
     journal = state("predictions", "abc.jsonl", days=days)
-    assert found(rules)[journal][0] == stage
+    assert verdicts_on(rules)[journal][0] == stage
 
 
 def test_state_of_an_unknown_kind_stays(rules):
     other = state("something", "abc.jsonl", days=400)
-    assert found(rules)[other][0] == "unknown"
+    assert verdicts_on(rules)[other][0] == "unknown"
 
 
 def test_values_of_scorers_stay_while_a_scorer_with_these_settings_is_configured(rules):
@@ -280,14 +268,14 @@ def test_values_of_scorers_stay_while_a_scorer_with_these_settings_is_configured
     other = state("scores", "rouge-2.jsonl", settings=settings | {"stemmer": False})
     gone = state("scores", "sbert-3.jsonl")
     lock = write("results/.state/scores/sbert-3.lock")
-    assert set(found(rules)) == {other, "results/.state/scores/rouge-2.json", gone, lock}
+    assert set(verdicts_on(rules)) == {other, "results/.state/scores/rouge-2.json", gone, lock}
 
 
 def test_judgements_stay_while_a_judge_asks_in_this_way(rules):
     kept = judge_store(config().scorers["judge"]).name
     state("judgements", kept, days=400)
     gone = state("judgements", f"{fingerprint('another')[:32]}.jsonl")
-    assert found(rules) == {gone: ("state of judgements", "no judge of the configuration asks in this way")}
+    assert verdicts_on(rules) == {gone: ("state of judgements", "no judge of the configuration asks in this way")}
 
 
 def listed(*rows):
@@ -373,10 +361,10 @@ def test_records_of_snakemake_go_with_results_that_nobody_asks_for():
 def test_description_of_a_state_that_was_not_written_to_its_end_says_nothing(rules):
     journal = state("predictions", "abc.jsonl", days=2)
     write("results/.state/predictions/abc.json", json.dumps({"result": "x"})[:-3], days=2)
-    assert found(rules)[journal][0] == "unknown"
+    assert verdicts_on(rules)[journal][0] == "unknown"
 
 
 def test_configuration_is_told_by_what_it_asks_for():
-    one = InUse(frozenset("ab"), frozenset("c"), frozenset(), frozenset(), frozenset())
-    assert configuration_of(one) == configuration_of(one._replace(files=frozenset("ba")))
-    assert configuration_of(one) != configuration_of(one._replace(judges=frozenset("j")))
+    in_use = InUse(frozenset("ab"), frozenset("c"), frozenset(), frozenset(), frozenset())
+    assert configuration_of(in_use) == configuration_of(in_use._replace(files=frozenset("ba")))
+    assert configuration_of(in_use) != configuration_of(in_use._replace(judges=frozenset("j")))

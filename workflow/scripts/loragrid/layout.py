@@ -6,7 +6,7 @@ Paths are relative to the working directory. A pattern is a path with `{wildcard
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -101,6 +101,11 @@ class Dataset(NamedTuple):
         """The data set that a file of it, below `results/datasets`, belongs to."""
         return cls(*Path(path).parts[-3:-1])
 
+    @property
+    def name(self) -> str:
+        """As it stands in tables and sentences."""
+        return f"{self.task}/{self.sample_type}"
+
 
 class Evaluation(NamedTuple):
     """One set of predictions: by a run, a base model or somebody else, on one data set, asked in one way."""
@@ -175,6 +180,20 @@ class Files(NamedTuple):
         match = _regular_expression(self.outputs[output]).fullmatch(Path(path).as_posix())
         return match.groupdict() if match else None
 
+    def find(self, output: str, **wildcards: str) -> Iterator[Path]:
+        """The files that are there of this output, of all jobs with these wildcards."""
+        pattern = re.sub(r"\{(\w+)\}", lambda name: wildcards.get(name[1], name[0]), self.outputs[output])
+        # Two stars would stand for any number of folders.
+        return Path().glob(re.sub(r"(?:\{\w+\})+", "*", pattern))
+
+    def below(self, folder: str | Path) -> dict[str, Path]:
+        """The outputs of a rule without wildcards, in another folder than `results`."""
+        return {output: Path(folder, Path(path).relative_to(RESULTS)) for output, path in self.outputs.items()}
+
+    def named(self, paths: Iterable[str | Path]) -> dict[str, Path]:
+        """The files of one job by their outputs."""
+        return {output: Path(path) for path in paths for output in self.outputs if self.wildcards(output, path) is not None}
+
 
 @cache
 def _regular_expression(pattern: str) -> re.Pattern[str]:
@@ -194,18 +213,22 @@ def _regular_expression(pattern: str) -> re.Pattern[str]:
     )
 
 
+BENCHMARKS, LOGS = f"{RESULTS}/benchmarks", f"{RESULTS}/logs"
+"""Folders of what every job leaves beside its outputs."""
+
+
 def _files(job: str, **outputs: str) -> Files:
     """The files of a rule whose jobs are told apart by `job`, a pattern; outputs are given below `results`."""
     return Files(
         {name: f"{RESULTS}/{path}" for name, path in outputs.items()},
         log_file(job),
-        f"{RESULTS}/benchmarks/{job}.jsonl",
+        f"{BENCHMARKS}/{job}.jsonl",
     )
 
 
 def log_file(job: str) -> str:
     """The log of a job, or of the jobs of a pattern."""
-    return f"{RESULTS}/logs/{job}.log"
+    return f"{LOGS}/{job}.log"
 
 
 def _in_folder(folder: str, **files: str) -> dict[str, str]:
@@ -333,8 +356,11 @@ PARTIAL = f"{RESULTS}/partial"
 """Folder of the report on what is there so far."""
 PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"
 PRUNABLE, PRUNABLE_PATHS = f"{RESULTS}/prunable.csv", f"{RESULTS}/prunable.txt"
-TRACKERS = f"{RESULTS}/trackers/{{base_model}}/{{run}}"
+ALL_TRACKERS = f"{RESULTS}/trackers"
+TRACKERS = f"{ALL_TRACKERS}/{{base_model}}/{{run}}"
 """Folder of what a tracker keeps of a training."""
+MANIFEST = "manifest.json"
+"""Name of the file in a model's folder that lists what the job has put there."""
 
 STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
@@ -345,6 +371,26 @@ SCORE_STATES, JUDGEMENT_STATES = f"{STATE}/scores", f"{STATE}/judgements"
 def folder_of(pattern: str) -> str:
     """The folder of a path or pattern."""
     return pattern.rpartition("/")[0]
+
+
+def mix_name(path: str | Path) -> str:
+    """What a mix is called in tables, from a file of it."""
+    return "/".join(Path(path).parts[-5:-1])
+
+
+def model_of_tokens(path: str | Path) -> str:
+    """The base model whose tokens a file holds."""
+    return Path(path).parts[-3]
+
+
+def model_of_check(path: str | Path) -> tuple[str, str]:
+    """Base model and run that a check is about."""
+    return Path(path).parent.name, Path(path).stem
+
+
+def trained_model(path: str | Path) -> dict[str, str]:
+    """The wildcards of the training that has left a file in its folder."""
+    return dict(zip(("task", "sample_type", "base_model", "run"), Path(path).parts[-5:-1], strict=True))
 
 
 def parse_variant(name: str) -> tuple[str, str, str, str]:

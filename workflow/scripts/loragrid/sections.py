@@ -28,16 +28,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
     told_by: ClassVar[str | None] = None
-    """The key by which a kind of section is recognised among others (`OneOf`)."""
+    """The key that tells the section from others of the same base (`OneOf`)."""
 
 
 S = TypeVar("S", bound=Section)
 
 
 class StageSettings(Section):
-    """What the jobs of a stage are told: the parameters of its rule, which a script reads by `model_validate(dict(snakemake.params))`."""
+    """What the jobs of a stage are told: its rule's parameters, read by `model_validate(dict(snakemake.params))`."""
 
-    version: int = Field(description="Version of the stage. A higher one makes its results again, and what depends on them.")
+    version: int = Field(
+        description="Version of the stage. With a higher one, its results are made again, and what depends on them."
+    )
 
 
 class _OnlySpeed:
@@ -47,8 +49,9 @@ class _OnlySpeed:
 ONLY_SPEED = _OnlySpeed()
 """Marks a field that no result depends on: it says how fast, how patiently, where or for how much money something is computed.
 
-Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule, so that no result is outdated
-when it changes. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by `with_speed`.
+Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule: a change of it
+makes no result outdated. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by
+`with_speed`.
 """
 
 
@@ -57,7 +60,7 @@ def _is_marked(section: type[Section], field: str) -> bool:
 
 
 def decisive(section: Section) -> dict[str, Any]:
-    """A section as plain data without the fields that are marked with `ONLY_SPEED`, those of sections in it neither."""
+    """A section as plain data, without the fields that are marked with `ONLY_SPEED`; so are the sections in it."""
     return section.model_dump(exclude=_marked_fields(section))
 
 
@@ -73,16 +76,16 @@ def _marked_fields(value: Any) -> dict[Any, Any]:
 
 
 def with_speed(section: S, raw: Mapping[str, Any] | None) -> S:
-    """A section of a rule's parameters, completed by the fields that are marked with `ONLY_SPEED`.
+    """A section of a rule's parameters, with the fields that are marked with `ONLY_SPEED` as the configuration has them.
 
     Args:
-        raw: the same section as YAML gave it; None where it is not given, so that these fields have their defaults.
+        raw: the same section as YAML gave it; None where the configuration leaves it out: these fields have their defaults then.
     """
     return section if raw is None else _take_marked(section, type(section).model_validate(raw))
 
 
 def _take_marked(section: S, configured: S) -> S:
-    """The section with the marked fields of the configured one, and with those of sections that are its fields."""
+    """The section with the marked fields of the configured one; so are the sections that are its fields."""
     taken: dict[str, Any] = {}
     for field, value in section:
         other = getattr(configured, field)
@@ -94,51 +97,53 @@ def _take_marked(section: S, configured: S) -> S:
 
 
 def entry_of(raw: Mapping[str, Any], section: str, name: str) -> Any:
-    """An entry of the configuration as YAML gave it, where names may have been read as numbers."""
+    """An entry of the configuration as YAML gave it. YAML may have read its name as a number."""
     return {str(key): entry for key, entry in raw[section].items()}[name]
 
 
-def kinds(base: type[S]) -> list[type[S]]:
-    """The classes that are derived from a section and from which no other is, in the order of their definition."""
+def members(base: type[S]) -> list[type[S]]:
+    """The classes at the ends of what is derived from a section: by module, and in the order of their definition there."""
     derived = base.__subclasses__()
-    return [kind for one in derived for kind in kinds(one)] if derived else [base]
+    found = [member for each in derived for member in members(each)] if derived else [base]
+    # Which module is imported first must not matter.
+    return sorted(found, key=lambda member: member.__module__)
 
 
-def tag_of(kind: type[Section], by: str | None) -> str:
-    """What tells a kind of section apart: the one value of the field `by`, if there is such a field, or else its name."""
+def tag_of(member: type[Section], by: str | None) -> str:
+    """What tells a member apart: the one value of its field `by`; without such a field, its name."""
     if by is None:
-        return kind.__name__
-    (tag,) = get_args(kind.model_fields[by].annotation)
+        return member.__name__
+    (tag,) = get_args(member.model_fields[by].annotation)
     return str(tag)
 
 
 class OneOf:
-    """Annotates a section of which there are several kinds: a value is one of those classes that are derived from it.
+    """Annotates a section from which others are derived: a value is one of these, the members.
 
-    With `by`, their field of that name tells them apart: in each it is a `Literal` of one value. A kind whose field has a default is meant where
-    the field is not given. Without `by`, a kind is recognised by the key that its class names in `told_by`; the kind that names none is meant
-    otherwise.
+    With `by`, the field of that name tells them apart: in each member it is a `Literal` of one value. A member with a default for
+    it is meant where the field is not given. Without `by`, a member is meant where the key is given that its class names in
+    `told_by`. Otherwise the member is meant whose class names none.
     """
 
     def __init__(self, by: str | None = None) -> None:
         self.by = by
 
-    def kinds(self, base: type[Section]) -> dict[str, type[Section]]:
-        """The kinds of a section by what tells them apart. Places of errors name them so."""
-        return {tag_of(kind, self.by): kind for kind in kinds(base)}
+    def members(self, base: type[Section]) -> dict[str, type[Section]]:
+        """The members by their tags, which pydantic puts into the locations of errors."""
+        return {tag_of(member, self.by): member for member in members(base)}
 
     def __get_pydantic_core_schema__(self, base: type[Section], handler: GetCoreSchemaHandler) -> CoreSchema:
-        by, by_tag = self.by, self.kinds(base)
-        defaults = [tag for tag, kind in by_tag.items() if by is not None and not kind.model_fields[by].is_required()]
+        by, by_tag = self.by, self.members(base)
+        defaults = [tag for tag, member in by_tag.items() if by is not None and not member.model_fields[by].is_required()]
         if by is not None and not defaults:
             return handler.generate_schema(Annotated[Union[tuple(by_tag.values())], Field(discriminator=by)])  # noqa: UP007
-        tagged = tuple(Annotated[kind, Tag(tag)] for tag, kind in by_tag.items())
+        tagged = tuple(Annotated[member, Tag(tag)] for tag, member in by_tag.items())
         told_apart = _by_key(by_tag) if by is None else _by_field(by, by_tag, defaults[0])
         return handler.generate_schema(Annotated[Union[tagged], told_apart])  # noqa: UP007
 
 
 def _by_key(by_tag: Mapping[str, type[Section]]) -> Discriminator:
-    keys = {kind.told_by: tag for tag, kind in by_tag.items()}
+    keys = {member.told_by: tag for tag, member in by_tag.items()}
 
     def find_tag(value: Any) -> str:
         given = value if isinstance(value, Mapping) else type(value).model_fields if isinstance(value, Section) else ()

@@ -161,7 +161,7 @@ def configured(**scorer):
 
 def test_only_what_decides_on_the_ratings_is_told_of_the_evaluation():
     config = parse_config(configured())
-    told = ScoreSettings.of(config.scorers["people"], config.human_evaluations)
+    told = ScoreSettings.of(config.scorers["people"], config.human_evaluations, version=1)
     assert told.scorer["human_evaluation"] == {"seed": 3, "criteria": {"good": [0, 1]}}
     assert told.metrics == config.metrics_of("people") == ("good", "mean")
     assert ScoreSettings.model_validate(told.model_dump()) == told

@@ -29,7 +29,7 @@ class Agreement(NamedTuple):
     items: int
     """Answers that at least two annotators rated; only these count."""
     annotators: int
-    """Who rated one of them."""
+    """Those who rated at least one answer."""
     percent_agreement: float
     """0 to 100: how many of an answer's pairs of ratings are the same, as the mean over answers."""
     mean_kappa: float
@@ -38,17 +38,33 @@ class Agreement(NamedTuple):
     """Krippendorff's, at most 1; 0 is chance."""
 
 
+def annotator_agreement(scores: pd.DataFrame, levels: Mapping[str, Mapping[str, Level]]) -> pd.DataFrame:
+    """One row per scorer of human ratings and criterion: how far the annotators agree.
+
+    Args:
+        levels: of the criteria, by scorer.
+    """
+    import pandas as pd
+
+    rows = [
+        {"scorer": scorer, **row._asdict()}
+        for scorer, of_criteria in levels.items()
+        for row in agreement(ratings_of(scores[scores["scorer"] == scorer]), of_criteria)
+    ]
+    return pd.DataFrame(rows, columns=["scorer", *Agreement._fields])
+
+
 def ratings_of(scores: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """For each criterion the ratings in the score rows of one human evaluation.
 
     The same answer of several models was rated once, and comes once here.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    ratings: dict[str, dict[str, dict[str, float]]] = {}
     for parts in scores["parts"]:
         for key, value in parts.items():
             criterion, annotator, row = key.split("/")
-            found.setdefault(criterion, {}).setdefault(row, {})[annotator] = value
-    return found
+            ratings.setdefault(criterion, {}).setdefault(row, {})[annotator] = value
+    return ratings
 
 
 def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> list[Agreement]:

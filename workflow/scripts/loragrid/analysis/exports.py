@@ -20,7 +20,10 @@ def export(predictions: Iterable[Prediction], test: Iterable[Example]) -> Iterat
 
 
 def write_csv(path: str | Path, rows: Iterable[Export]) -> None:
-    """Write the rows as CSV, lists as JSON text, whole or not at all. No text is left that a spreadsheet would take for a formula."""
+    """Write the rows as CSV, lists as JSON text, whole or not at all.
+
+    No text is left that a spreadsheet would take for a formula.
+    """
     cells = (row.model_dump().values() for row in rows)
     texts = ([cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False) for cell in row] for row in cells)
     spreadsheets.write_csv(path, list(Export.model_fields), texts)

@@ -11,7 +11,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loragrid.analysis.tables import ASKED, EVALUATED, on_own_data
+from loragrid.analysis.columns import ASKED, EVALUATED
+from loragrid.analysis.comparisons import on_own_data
+from loragrid.analysis.findings import of_metric
 from loragrid.layout import BASE, BASELINE
 from loragrid.runtime.files import written_whole
 
@@ -39,17 +41,17 @@ def panels(datasets: Sequence[tuple[str, ...]], xlabel: str, ylabel: str) -> tup
     figure = Figure(figsize=(0.6 + 2.9 * columns, 0.7 + 2.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
     several_models = len({dataset[0] for dataset in datasets}) > 1
-    found = {}
+    by_dataset = {}
     for axis, dataset in zip(axes, datasets, strict=False):
         axis.set_title("/".join(dataset[1:]) + (f" ({dataset[0]})" if several_models else ""), fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
-        found[dataset] = axis
+        by_dataset[dataset] = axis
     for axis in list(axes)[len(datasets) :]:
         axis.set_visible(False)
     figure.supxlabel(xlabel, fontsize=9)
     figure.supylabel(ylabel, fontsize=9)
-    return figure, found
+    return figure, by_dataset
 
 
 def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -58,10 +60,10 @@ def groups(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[str, 
         yield tuple(map(str, key)), group
 
 
-def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
+def add_legend(figure: Figure, axes: dict[tuple[str, ...], Axes]) -> None:
     """One legend above all panels, each label once."""
     handles: dict[str, Any] = {}
-    for axis in found.values():
+    for axis in axes.values():
         lines, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
     if handles:
@@ -69,58 +71,63 @@ def add_legend(figure: Figure, found: dict[tuple[str, ...], Axes]) -> None:
 
 
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
-    """Mean of a metric, with its standard error, over the number of training examples; the base model stands at 0, the best trivial baseline is a line.
+    """Mean of a metric, with its standard error, over the number of training examples.
 
-    Runs trained on another data set are left out, and so are data sets that no run was trained on. With several seeds a
-    point is the mean over them, and its bar their mean standard error.
+    The base model stands at 0, the best trivial baseline is a line. Runs trained on another data set are left out, and so
+    are data sets that no run was trained on. With several seeds a point is the mean over them, and its bar their mean
+    standard error.
     """
-    of_metric = summary[summary["scorer"] + "/" + summary["metric"] == metric]
-    runs_on_own = of_metric[on_own_data(of_metric)]
-    bases = of_metric[of_metric["run"] == BASE]
+    results = of_metric(summary, metric)
+    of_runs = results[on_own_data(results)]
+    bases = results[results["run"] == BASE]
     by_dataset = {
-        dataset: table for dataset, table in groups(pd.concat([bases, runs_on_own]), EVALUATED) if (table["run"] != BASE).any()
+        dataset: table for dataset, table in groups(pd.concat([bases, of_runs]), EVALUATED) if (table["run"] != BASE).any()
     }
-    figure, found = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}")
-    curves = list(dict(groups(runs_on_own, CURVE)))
+    figure, axes = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}")
+    curves = list(dict(groups(of_runs, CURVE)))
     varying = [i for i in range(len(CURVE)) if len({curve[i] for curve in curves}) > 1] or [0, 1]
-    ticks = sorted({0, *map(int, runs_on_own["nb_samples"])})
-    for dataset, axis in found.items():
+    ticks = sorted({0, *map(int, of_runs["nb_samples"])})
+    for dataset, axis in axes.items():
         table = by_dataset[dataset]
         for curve, runs in groups(table[table["run"] != BASE], CURVE):
             base = table[(table["run"] == BASE) & (table[ASKED] == list(curve[-len(ASKED) :])).all(axis=1)]
-            points = runs.groupby("nb_samples")[["mean", "standard_error"]].mean()
-            x = [0] * len(base) + [int(n) for n in points.index]
-            y = [*base["mean"], *points["mean"]]
-            errors = [*base["standard_error"], *points["standard_error"]]
-            colour = COLOURS[curves.index(curve) % len(COLOURS)]
-            label = ", ".join(curve[i] for i in varying)
-            axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
-        baselines = of_metric[(of_metric["base_model"] == BASELINE) & (of_metric[DATASET] == list(dataset[1:])).all(axis=1)]
+            colour, label = COLOURS[curves.index(curve) % len(COLOURS)], ", ".join(curve[i] for i in varying)
+            draw_curve(axis, base, runs, colour, label)
+        baselines = results[(results["base_model"] == BASELINE) & (results[DATASET] == list(dataset[1:])).all(axis=1)]
         if len(baselines):
             best = baselines["mean"].min() if baselines["lower_is_better"].any() else baselines["mean"].max()
             axis.axhline(best, color="#777777", linestyle=":", linewidth=1.2, label="best trivial baseline")
         axis.set_xticks(ticks)
-    add_legend(figure, found)
+    add_legend(figure, axes)
     return figure
 
 
+def draw_curve(axis: Axes, base: pd.DataFrame, runs: pd.DataFrame, colour: str, label: str) -> None:
+    """Draw the means of a base model and of its runs over their numbers of training examples."""
+    points = runs.groupby("nb_samples")[["mean", "standard_error"]].mean()
+    x = [0] * len(base) + [int(n) for n in points.index]
+    y = [*base["mean"], *points["mean"]]
+    errors = [*base["standard_error"], *points["standard_error"]]
+    axis.errorbar(x, y, errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=colour, label=label)
+
+
 def loss_curves(losses: pd.DataFrame, labels: dict[tuple[str, ...], str]) -> Figure:
-    """Training loss (thin) and validation loss (dots) over the optimiser steps, one colour per kind of run.
+    """Training loss (thin) and validation loss (dots) over the optimiser steps, one colour per label.
 
     Args:
         labels: the short name of each run, by base model, task, sample type and run.
     """
     by_dataset = dict(groups(losses, EVALUATED))
-    figure, found = panels(list(by_dataset), "optimiser step", "loss per target token")
+    figure, axes = panels(list(by_dataset), "optimiser step", "loss per target token")
     colours: dict[str, str] = {}
-    for dataset, axis in found.items():
+    for dataset, axis in axes.items():
         for (run,), course in groups(by_dataset[dataset], ["run"]):
             label = labels.get((*dataset, run), run)
             colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
             axis.plot(course["step"], course["train_loss"], linewidth=0.9, alpha=0.55, color=colour)
             validated = course.dropna(subset=["validation_loss"])
             axis.plot(validated["step"], validated["validation_loss"], "o-", markersize=3.5, color=colour, label=label)
-    add_legend(figure, found)
+    add_legend(figure, axes)
     return figure
 
 
@@ -133,19 +140,19 @@ def length_histograms(lengths: pd.DataFrame) -> Figure:
     of_unit = lengths[lengths["unit"] == unit]
     first = of_unit[of_unit["tokenizer"] == of_unit["tokenizer"].iloc[0]] if len(of_unit) else of_unit
     by_dataset = {("", *key[0].split("/")): group for key, group in groups(first, ["of"])}
-    figure, found = panels(list(by_dataset), f"length in {unit}", "examples of all splits")
+    figure, axes = panels(list(by_dataset), f"length in {unit}", "examples of all splits")
     # The longest hundredth would leave no room for the others.
     longest = max(1.0, float(first["length"].quantile(0.99))) if len(first) else 1.0
-    for dataset, axis in found.items():
+    for dataset, axis in axes.items():
         for colour, (field, group) in zip(COLOURS, by_dataset[dataset].groupby("field", sort=False), strict=False):
             axis.hist(group["length"], bins=40, range=(0, longest), color=colour, alpha=0.6, label=str(field))
-    add_legend(figure, found)
+    add_legend(figure, axes)
     return figure
 
 
 def save_figure(figure: Figure, *paths: str | Path) -> None:
     """Write a figure as SVG or PNG, by the ending of each path, whole or not at all."""
     for path in map(Path, paths):
-        kind = path.suffix.removeprefix(".")
+        file_format = path.suffix.removeprefix(".")
         with written_whole(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(temporary, format=file_format, dpi=150, metadata={"Date": None} if file_format == "svg" else None)

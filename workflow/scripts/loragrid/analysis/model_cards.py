@@ -6,54 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from loragrid.analysis.tables import ASKED, METRIC, Kinds, summarise_by
+from loragrid.analysis.columns import ASKED, METRIC
+from loragrid.analysis.settings import CardSettings, FactsByScorer
+from loragrid.analysis.summaries import summarise_by
 from loragrid.layout import BASE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ASKED = ["task", "sample_type", *ASKED]
+QUESTIONS = ["task", "sample_type", *ASKED]
+"""What a model was asked, and how."""
 
 
-def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.DataFrame, kinds: Kinds) -> str:
+def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.DataFrame) -> str:
     """The README.md of a trained model: metadata for a hub, then text.
 
     Args:
         manifest: of its training.
-        source: where its base model comes from, as configured.
         scores: its own and its base model's, a row per prediction and metric.
-        kinds: of the scorers, by name.
     """
-    run, config = manifest["run"], manifest["config"]
+    run, config, source = manifest["run"], manifest["config"], settings.source.model_dump()
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
     # What it was trained for comes first.
     evaluations = sorted(
-        _evaluations(scores, kinds), key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"])
+        _evaluations(scores, settings.kinds),
+        key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"]),
     )
     full = config["method"] == "full"
-    metadata = ModelCardData(
-        base_model=source.get("hub"),
-        library_name="transformers" if full else "peft",
-        pipeline_tag="text-generation",
-        tags=["loragrid", config["method"]],
-        model_name=name,
-        eval_results=[_eval_result(row) for row in evaluations] or None,
-    )
     origin = source.get("hub") or source.get("package") or source["path"]
-    data = (
-        f"{manifest['examples']['train']} training examples of mix `{run['mix']}` (`nb_samples` {run['nb_samples']}), whose target is task "
-        f"`{run['task']}` with sample type `{run['sample_type']}`; {manifest['examples']['validation']} validation examples. "
-        f"Loss on {'the answers' if run['loss_computation'] == 'completion' else 'prompts and answers'}."
-    )
-    course = (
-        f"{manifest['steps']} optimiser steps, {manifest['tokens']} tokens in {manifest['training_s']:.0f} s on "
-        f"{manifest['processes']} × {manifest['hardware']['device']} ({manifest['hardware']['dtype']}); "
-        f"{manifest['trainable_parameters']} trained parameters."
-    )
-    settings = {**config, **{f"seed of {key.replace('_', ' ')}": value for key, value in manifest["seeds"].items()}}
     lines = [
         "---",
-        metadata.to_yaml().strip(),
+        _metadata(name, config["method"], source.get("hub"), evaluations).to_yaml().strip(),
         "---",
         "",
         f"# {name}",
@@ -62,7 +45,7 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
         "",
         "## Data",
         "",
-        data,
+        _data(manifest),
         "",
         "## Scores",
         "",
@@ -70,29 +53,63 @@ def model_card(manifest: dict[str, Any], source: dict[str, Any], scores: pd.Data
         "",
         "## Training",
         "",
-        course,
-        "",
-        "| setting | value |",
-        "|---|---|",
-        *(f"| {key} | {value} |" for key, value in settings.items()),
+        *_training(manifest),
         "",
         "## Use",
         "",
         *_usage(source.get("hub") or manifest["tokenizer"], full),
         "",
-        "Fingerprints (SHA-256): "
-        + ", ".join(f"{what} `{digest[:16]}`" for what, digest in manifest["fingerprints"].items() if digest)
-        + ". Versions: "
-        + ", ".join(f"{package} {version}" for package, version in manifest["versions"].items())
-        + ".",
+        _fingerprints(manifest),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _evaluations(scores: pd.DataFrame, kinds: Kinds) -> list[dict[str, Any]]:
+def _metadata(name: str, method: str, hub: str | None, evaluations: list[dict[str, Any]]) -> ModelCardData:
+    """What a hub reads.
+
+    Args:
+        hub: the base model's repository, if it has one.
+    """
+    return ModelCardData(
+        base_model=hub,
+        library_name="transformers" if method == "full" else "peft",
+        pipeline_tag="text-generation",
+        tags=["loragrid", method],
+        model_name=name,
+        eval_results=[_eval_result(row) for row in evaluations] or None,
+    )
+
+
+def _data(manifest: dict[str, Any]) -> str:
+    run, examples = manifest["run"], manifest["examples"]
+    return (
+        f"{examples['train']} training examples of mix `{run['mix']}` (`nb_samples` {run['nb_samples']}), whose target is task "
+        f"`{run['task']}` with sample type `{run['sample_type']}`; {examples['validation']} validation examples. "
+        f"Loss on {'the answers' if run['loss_computation'] == 'completion' else 'prompts and answers'}."
+    )
+
+
+def _training(manifest: dict[str, Any]) -> list[str]:
+    course = (
+        f"{manifest['steps']} optimiser steps, {manifest['tokens']} tokens in {manifest['training_s']:.0f} s on "
+        f"{manifest['processes']} × {manifest['hardware']['device']} ({manifest['hardware']['dtype']}); "
+        f"{manifest['trainable_parameters']} trained parameters."
+    )
+    seeds = {f"seed of {key.replace('_', ' ')}": value for key, value in manifest["seeds"].items()}
+    settings = manifest["config"] | seeds
+    return [course, "", "| setting | value |", "|---|---|", *(f"| {key} | {value} |" for key, value in settings.items())]
+
+
+def _fingerprints(manifest: dict[str, Any]) -> str:
+    fingerprints = [f"{what} `{digest[:16]}`" for what, digest in manifest["fingerprints"].items() if digest]
+    versions = [f"{package} {version}" for package, version in manifest["versions"].items()]
+    return f"Fingerprints (SHA-256): {', '.join(fingerprints)}. Versions: {', '.join(versions)}."
+
+
+def _evaluations(scores: pd.DataFrame, facts: FactsByScorer) -> list[dict[str, Any]]:
     """One row per data set, way of asking and metric that has a mean: as in the tables, with the base model's mean beside it."""
-    summary = summarise_by(scores, [*_ASKED, "run"], kinds).dropna(subset="mean")
-    is_base, keys = summary["run"] == BASE, [*_ASKED, *METRIC]
+    summary = summarise_by(scores, [*QUESTIONS, "run"], facts).dropna(subset="mean")
+    is_base, keys = summary["run"] == BASE, [*QUESTIONS, *METRIC]
     of_base = summary[is_base].set_index(keys)["mean"].to_dict()
     rows: list[dict[Any, Any]] = summary[~is_base].to_dict("records")
     return [row | {"base": of_base.get(tuple(row[key] for key in keys))} for row in rows]
@@ -119,8 +136,8 @@ def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
     for row in evaluations:
         base = "–" if row["base"] is None else f"{row['base']:.3f}"
         lines.append(
-            f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']}, {row['decoding']} | {row['scorer']}/{row['metric']} "
-            f"| {base} | {row['mean']:.3f} ± {row['standard_error']:.3f} | {row['n']} |"
+            f"| {row['task']}/{row['sample_type']} | {row['prompting']}, {row['prompt_variant']}, {row['decoding']} "
+            f"| {row['scorer']}/{row['metric']} | {base} | {row['mean']:.3f} ± {row['standard_error']:.3f} | {row['n']} |"
         )
     if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
         lines += ["", f"It was trained for {target}; the other data sets show what carries over."]

@@ -1,4 +1,4 @@
-"""Whether a block of the grid can be computed: one sentence for each name and combination that cannot be."""
+"""Whether a block of the grid can be computed: one sentence for each name that is unknown and each combination that cannot be."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
-    """One sentence for each sample type and prompt variant of a block that a task does not have, with the key that is to blame."""
+    """One sentence for each sample type and prompt variant of a block that a task lacks. It names the key that is to blame."""
     for sample_type in block.sample_types:
         if sample_type not in task.sample_types:
             yield unknown_name(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
@@ -66,7 +66,7 @@ def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_
 
 
 def _impossible_answers(config: Config, where: str, block: Block) -> Iterator[str]:
-    """One sentence for each answer whose shortest length would be above its longest."""
+    """One sentence for each combination whose shortest answer would be longer than its longest."""
     tasks = filter(config.tasks.__contains__, block.tasks)
     base_models = filter(config.models.__contains__, block.base_models)
     for task, base_model, name in product(tasks, base_models, block.decodings):
@@ -94,7 +94,7 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[str]:
-    """What a training does that its base model or the engine cannot do, as the rest of a sentence."""
+    """Why a base model or its engine cannot do what a training needs, as the rest of a sentence."""
     if training.makes_whole_model and model.quantization != "none":
         yield f"trains all weights of '{name}', which cannot be quantized for that."
     if training.makes_whole_model and not model.engine.loads_whole_models:
@@ -107,7 +107,7 @@ def _impossible_mixes(config: Config, where: str, block: Block) -> Iterator[str]
     """One sentence for each mix that would be empty, or draws from data that are not there."""
     for name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[name]
-        if 0 in block.nb_samples and mix.recipe == "target_only":
+        if 0 in block.nb_samples and not mix.named_tasks:
             said = f"0 leaves nothing to train on in mix '{name}'"
             yield f"{where}.nb_samples: {said}; the base model itself is always evaluated, without being listed."
         for task, sample_type in product(filter(config.tasks.__contains__, mix.named_tasks), block.sample_types):

@@ -41,8 +41,9 @@ class Block(Section):
 
     evaluate_on: Literal["same", "all"] | list[str] = Field(
         "same",
-        description="Tasks on whose test sets each run and its base model are evaluated, besides the run's own: `same`, none; `all`, every task "
-        "of the grid; or a list. The sample type is the run's; `all` leaves out tasks that lack it, or the prompt variant.",
+        description="Further tasks on whose test sets each run and its base model are evaluated: `same`, none; `all`, every "
+        "task of the grid; or a list. The sample type is the run's. `all` leaves out tasks that lack it, or the "
+        "prompt variant.",
     )
 
     @field_validator("evaluate_on", mode="before")
@@ -66,24 +67,29 @@ class ExternalFile(Section):
     """Predictions on the test set of one data set."""
 
     path: str = Field(
-        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for other test examples are ignored."
+        description="File of rows, as in `sources`: one for each test example, or for each of the task's `subset`; rows for "
+        "other test examples are ignored."
     )
     task: Name = Field(description="Task of the data set.")
     sample_type: Name = Field(description="Its sample type.")
 
 
 class ExternalPredictions(Section):
-    """Predictions that were made elsewhere: by another tool, a hosted model or people. They are scored and reported beside ours."""
+    """Predictions that were made elsewhere: by another tool, a hosted model or people.
+
+    They are scored and reported beside ours.
+    """
 
     base_model: Name | None = Field(
         None,
-        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the name `external`.",
+        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the "
+        "name `external`.",
     )
     files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
     match: Literal["id", "prompt"] = Field(
         "id",
-        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which must be the example's input, or its "
-        "instruction and input one after the other, white space aside.",
+        description="How a row finds its test example: by the example's `id`; or by the `prompt`, which is the example's "
+        "input, or its instruction and input one after the other, white space aside.",
     )
     id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
     prompt: str = Field("{{ prompt }}", description="Template of the prompt.")

@@ -42,7 +42,7 @@ def _sections(annotation: Any, by: str | None = None) -> Iterator[tuple[str, typ
         inner, *marks = get_args(annotation)
         for mark in marks:
             if isinstance(mark, OneOf):
-                yield from mark.kinds(inner).items()
+                yield from mark.members(inner).items()
                 return
             if isinstance(mark, FieldInfo) and isinstance(mark.discriminator, str):
                 by = mark.discriminator
@@ -88,10 +88,10 @@ def sentence_of(error: ErrorDetails) -> str:
 
 
 def located(sentence: str, files: Iterable[str | Path]) -> str:
-    """Put the configuration file that a sentence of this module is about in front of it.
+    """Put in front of a sentence of this module the configuration file that it is about.
 
-    Later files are laid over earlier ones: mappings are merged, so that a key comes from the last file that holds most of
-    its path; lists are replaced, so that what is in one comes from the last file that holds the list.
+    Later files are laid over earlier ones. Mappings are merged: a key comes from the last file that holds most of its path.
+    Lists are replaced: what is in one comes from the last file that holds the list.
     """
     key = sentence.partition(":")[0]
     path = re.findall(r"[^.\[\]]+", key)

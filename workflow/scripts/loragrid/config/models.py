@@ -13,7 +13,10 @@ from loragrid.sections import Price, Section
 
 
 class JobResources(Section):
-    """What one job asks a cluster, or `--resources`, for. In a queue, memory and time grow with every attempt: twice as much for the second one."""
+    """What one job asks of a cluster, or of `--resources`.
+
+    In a queue, memory and time grow with every attempt: the second one gets twice as much.
+    """
 
     mem_mb: int | None = Field(None, ge=1, description="Memory of the machine, in MB.")
     runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
@@ -30,14 +33,14 @@ class JobResources(Section):
 
 
 class ScorerModelResources(Section):
-    """What jobs that load a model of scorers ask for, by stage; what is not said here is as the rule has it."""
+    """What jobs ask for that load a model of scorers, by stage. Where nothing is said, the rule's own values hold."""
 
     import_model: JobResources = Field(default=JobResources(), description="Importing the model.")
     score: JobResources = Field(default=JobResources(), description="Scoring, or selecting demonstrations, with the model.")
 
 
 class ModelResources(ScorerModelResources):
-    """What jobs that load a base model ask for, by stage; what is not said here is as the rule has it."""
+    """What jobs ask for that load a base model, by stage. Where nothing is said, the rule's own values hold."""
 
     import_model: JobResources = Field(default=JobResources(), description="Importing the model, and merging an adapter into it.")
     train: JobResources = Field(default=JobResources(), description="Training on the model.")
@@ -50,14 +53,14 @@ class BaseModelEntry(Section):
 
     source: AnyModelSource | None = Field(
         None,
-        description="Where the model comes from: a package, a path or a hub repository. A model that only a server has (engine `openai` with "
-        "`api: chat`) needs none; it cannot be trained.",
+        description="Where the model comes from: a package, a path or a hub repository. A model that only a server has "
+        "(engine `openai` with `api: chat`) needs none; it cannot be trained.",
     )
     engine: AnyEngine = Field(default=DEFAULT_ENGINE, description="What answers prompts with this model and its adapters.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, else float32. float16 "
-        "is for prediction only.",
+        description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, "
+        "else float32. float16 is for prediction only.",
     )
     prompt_format: str = Field(
         "auto",
@@ -73,8 +76,9 @@ class BaseModelEntry(Section):
     )
     quantization: Quantization = Field(
         "none",
-        description="Number type of the weights wherever the model is used, where the package bitsandbytes and the device allow it: `4bit` (NF4) or "
-        "`8bit`. Weights that are stored quantized (GPTQ, AWQ, bitsandbytes, …) are used as they are, with the package that transformers asks for.",
+        description="Number type of the weights wherever the model is used, where the package bitsandbytes and the device "
+        "allow it: `4bit` (NF4) or `8bit`. Weights that are stored quantized (GPTQ, AWQ, bitsandbytes, …) are "
+        "used as they are, with the package that transformers asks for.",
     )
     context_length: int | None = Field(
         None,
@@ -83,12 +87,12 @@ class BaseModelEntry(Section):
     )
     generation: Generation = Field(
         default=Generation(),
-        description="What holds for this model's answers where a decoding does not say it; goes before the task's own.",
+        description="Settings of this model's answers, where a decoding leaves them open. They go before the task's.",
     )
-    price: Price | None = Field(None, description="What the model costs, for the report.")
+    price: Price | None = Field(None, description="Price of the model, for the report.")
     resources: ModelResources = Field(
         default=ModelResources(),
-        description="Memory, time and GPUs of the jobs that load the model, where the rules' own are not enough.",
+        description="Memory, time and GPUs of the jobs that load the model, where the rules' own values do not suit.",
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from loragrid.runtime.templates import syntax_error
 
 
 def missing_files(config: Config) -> Iterator[str]:
-    """One sentence for each file on this machine that the configuration names and that is not there."""
+    """One sentence for each file that the configuration names and this machine lacks."""
     yield from _unusable_prompt_formats(config)
     for key, path, is_there in _named_paths(config):
         if not is_there(Path(path)):
@@ -65,7 +65,7 @@ def _unusable_prompt_formats(config: Config) -> Iterator[str]:
 
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:
-    """Training examples of each (task, sample type) before any are dropped, as far as that is known without a download."""
+    """Training examples of each (task, sample type) before any are dropped, as far as they are known without a download."""
     data_sets = [(task, sample_type) for task, settings in config.tasks.items() for sample_type in settings.sample_types]
     sources = {data_set: config.tasks[data_set[0]].data_set(data_set[1]).source for data_set in data_sets}
     # Data sets share their sources: each is looked at once.

@@ -79,7 +79,7 @@ def key_table(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterat
 
 
 def _said(default: Any) -> Any:
-    """A default without those of its keys that say nothing."""
+    """A default without its empty keys."""
     if not isinstance(default, dict):
         return default
     said = {key: _said(value) for key, value in default.items()}

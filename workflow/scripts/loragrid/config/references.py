@@ -1,4 +1,4 @@
-"""Whether what the configuration names is there: one sentence for each name that is not."""
+"""Whether the names in the configuration refer to something: one sentence for each that does not."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def broken_references(config: Config) -> Iterator[str]:
     for name, mix in config.mixes.items():
         for task_name in mix.named_tasks:
             if task_name not in config.tasks:
-                key = "tasks" if mix.recipe == "fractional" else "weights"
-                yield unknown_name(f"mixes.{name}.{key}", "task", task_name, config.tasks)
+                yield unknown_name(f"mixes.{name}.{mix.tasks_key}", "task", task_name, config.tasks)
     if config.report.metric is not None and config.report.metric not in config.metrics:
         yield unknown_name("report.metric", "metric", config.report.metric, config.metrics)
     if not config.grid and not config.external_predictions:
@@ -59,7 +58,7 @@ def _taken_names(config: Config) -> Iterator[str]:
 
 
 def _kept_names(config: Config) -> Iterator[str]:
-    """One sentence for each entry whose name stands for something that is there without being listed."""
+    """One sentence for each entry whose name is kept: something of this name is there without being listed."""
     listed: list[tuple[str, Iterable[str], str]] = [
         ("decodings", config.decodings, "greedy"),
         ("promptings", config.promptings, "zero_shot"),
@@ -139,7 +138,8 @@ def _broken_external(config: Config, where: str, external: ExternalPredictions) 
         elif file.sample_type not in (known := config.tasks[file.task].sample_types):
             yield unknown_name(f"{of_file}.sample_type", f"sample type of task '{file.task}':", file.sample_type, known)
         elif config.tasks[file.task].data_set(file.sample_type).prompts is not None:
-            yield f"{of_file}.task: examples of task '{file.task}' have several prompts, for which predictions cannot be imported."
+            said = "have several prompts, for which predictions cannot be imported."
+            yield f"{of_file}.task: examples of task '{file.task}' {said}"
         if (file.task, file.sample_type) in met:
             yield f"{of_file}: there is another file for task '{file.task}', sample type '{file.sample_type}' already."
         met.add((file.task, file.sample_type))

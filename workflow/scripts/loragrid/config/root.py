@@ -47,13 +47,15 @@ class Config(Section):
     )
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         default=[],
-        description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), Weights & Biases or MLflow "
-        "(set up by their own environment variables). Their packages are not installed by default.",
+        description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), "
+        "Weights & Biases or MLflow (set up by their own environment variables). Their packages are not "
+        "installed by default.",
     )
     hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
     grid: list[Block] = Field(
         default=[],
-        description="Blocks of combinations; the grid is their union. It may be empty where there are `external_predictions`, which are then all that is scored.",
+        description="Blocks of combinations; the grid is their union. It may be empty where there are "
+        "`external_predictions`; then only these are scored.",
     )
     external_predictions: dict[Name, ExternalPredictions] = Field(
         default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
@@ -98,7 +100,7 @@ class Config(Section):
         return self.promptings.get(name) or ZeroShot(type="zero_shot")
 
     def decoding(self, name: str, task: str, base_model: str) -> dict[str, Any]:
-        """All settings of a decoding by name: what it says itself goes before what its model says, and that before the task."""
+        """All settings of a decoding by name: its own go before those of the model, and these before those of the task."""
         entry, of_model = self.decodings.get(name) or DecodingEntry(), self.models[base_model].generation
         settings = entry.model_dump() | {
             key: value

@@ -11,19 +11,19 @@ SHORTEST_TELLING_OUTPUT = 5
 
 
 def normalise(text: str) -> str:
-    """Text with case and white space made alike."""
+    """Text in one case, with single spaces."""
     return " ".join(text.casefold().split())
 
 
 def telling_texts(example: Example) -> set[str]:
-    """The normalised texts by which an example can be told: its input (without one, its instruction) and longer outputs."""
+    """The normalised texts that identify an example: its input (without one, its instruction) and longer outputs."""
     outputs = {normalise(output) for part in example.parts for output in part.references}
     questions = {normalise(part.input or part.instruction) for part in example.parts}
     return questions | {o for o in outputs if len(o.split()) >= SHORTEST_TELLING_OUTPUT}
 
 
 def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example]]) -> dict[str, list[str]]:
-    """The examples that share a telling text with a test example.
+    """The examples that share an identifying text with a test example.
 
     Args:
         tests: test sets by name.

@@ -62,7 +62,7 @@ def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
 
 
 def keys_of(example: Example, match: Match) -> set[str]:
-    """What a row may hold to answer this example: its id; or its whole question or its input, white space normalised."""
+    """What a row is matched by to answer this example: its id; or its whole question or its input, in single spaces."""
     if match == "id":
         return {example.id}
     return {normalise_space(text) for text in (question(example), example.input) if text}
@@ -71,7 +71,7 @@ def keys_of(example: Example, match: Match) -> set[str]:
 def match_answers(
     path: str, answers: Iterable[Answer], test: Sequence[Example], evaluated: Sequence[Example], match: Match
 ) -> tuple[list[Answer], list[Answer]]:
-    """The answer to each evaluated example, in their order, and the answers to other test examples, which nobody asked for.
+    """The answer to each evaluated example, in their order, and the answers to other test examples.
 
     Args:
         path: the file that the answers come from, for messages.
@@ -123,7 +123,7 @@ def _some(names: Iterable[str], most: int = 5) -> str:
 
 
 def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answer, match: Match) -> Prediction:
-    """The record of an answer. How it was computed is not known."""
+    """The record of an answer. Nothing is known of its computation."""
     unknown = dict.fromkeys(ACCOUNT)
     return Prediction(
         id=example.id,

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,6 +47,9 @@ def share_out(total: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 class Mix(Section):
     """A recipe by which a training set is drawn from data sets."""
+
+    tasks_key: ClassVar[str] = ""
+    """The key under which the recipe names tasks."""
 
     recipe: str
 
@@ -90,10 +93,12 @@ class TargetOnly(Mix):
 class Fractional(Mix):
     """`nb_samples` examples of the target task among those of the other tasks."""
 
+    tasks_key: ClassVar[str] = "tasks"
+
     recipe: Literal["fractional"] = Field(description="Chooses this recipe.")
     tasks: list[Name] = Field(
         min_length=2,
-        description="The tasks of the mix. Those besides the target task are the others; their sample type is the target's.",
+        description="The tasks of the mix. All but the target task are the others; their sample type is the target's.",
     )
     nb_others: int | None = Field(None, ge=1, description="Examples of each other task; by default all there are.")
     nb_validation: int = Field(
@@ -111,6 +116,8 @@ class Fractional(Mix):
 
 class Weighted(Mix):
     """`nb_samples` examples of the target task, and a number of others shared out by weight."""
+
+    tasks_key: ClassVar[str] = "weights"
 
     recipe: Literal["weighted"] = Field(description="Chooses this recipe.")
     weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(

@@ -49,8 +49,8 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
     """The request for a test example, or for one prompt of it.
 
     Args:
-        instruction: a template over the example's `instruction`, `input` and `metadata` that replaces its instruction, and
-            that of its demonstrations.
+        instruction: a template over the example's `instruction`, `input` and `metadata`. It replaces the instruction of the
+            example and of its demonstrations.
     """
 
     def reworded(one: Example) -> Example:
@@ -64,7 +64,7 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
 
 
 class Prompting(Section):
-    """How a test example is asked: what its prompt shows before the question."""
+    """How a test example is asked, and which training examples its prompt shows."""
 
     type: str
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -67,7 +67,7 @@ class Rendered(NamedTuple):
 
 
 def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = None, system_prompt: str | None = None) -> Renderer:
-    """Find the token that ends an answer: the first special one behind it in the chat template, else the end of text."""
+    """Make a renderer. An answer ends with the first special token behind it in the chat template, else with the end of text."""
     end_of_turn = tokenizer.eos_token_id
     if template is None:
         messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
@@ -78,19 +78,14 @@ def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = Non
     return Renderer(tokenizer, template, system_prompt, end_of_turn)
 
 
-def load_renderer(folder: str | Path, model: ModelSettings | Mapping[str, Any]) -> Renderer:
-    """The renderer of an imported base model.
-
-    Args:
-        model: its settings; of plain data only the keys of `ModelSettings` are looked at.
+def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
+    """The renderer of an imported base model with these settings.
 
     Raises:
         UserError: where the chat format is asked for and the tokenizer has no chat template.
     """
     from transformers import AutoTokenizer
 
-    if not isinstance(model, ModelSettings):
-        model = ModelSettings(**{key: value for key, value in model.items() if key in ModelSettings.model_fields})
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template
@@ -136,7 +131,7 @@ def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str,
 
 
 def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
-    """A request for a model whose tokenizer is not at hand: messages alone, which nobody can measure here."""
+    """A request for a model without a tokenizer here: messages alone, whose length is not known."""
     messages = conversation(system_prompt, request)
     return Rendered("\n\n".join(f"[{one['role']}]\n{one['content']}" for one in messages), [], [], False, messages)
 
@@ -158,8 +153,8 @@ def _prompt_ids(renderer: Renderer, text: str) -> list[int]:
 def render(renderer: Renderer, request: Request, answer: str | None, max_length: int, reserve: int = 0) -> Rendered | None:
     """Turn a request into token ids of at most `max_length - reserve` tokens.
 
-    What is too long loses its demonstrations, the last one first, then the end of its input; never the template around it
-    and never the answer.
+    A request that is too long loses its demonstrations, the last one first, and then the end of its input. The template around
+    it and the answer stay whole.
 
     Args:
         answer: the answer to learn; None when the model is to give it.

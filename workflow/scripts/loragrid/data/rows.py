@@ -30,8 +30,9 @@ csv.field_size_limit(2**31 - 1)
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The rows of a file, by its ending: .json (a list), .jsonl, .csv, .tsv, .parquet, .arrow or .txt, also with .gz or .bz2.
 
-    A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`, and lines behind it that have no tag go on
-    with it, joined without a separator. The first tag of the file starts each block; every block has the tags of the first.
+    A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`. Lines without a tag
+    go on with the field; they are joined without a separator. The first tag of the file starts each block; every block has the
+    tags of the first.
 
     Raises:
         UserError: naming file and line of a malformed row, or an ending that is not known.
@@ -83,7 +84,7 @@ def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
 
 
 def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
-    """A value of JSON, which may spell halves of characters that no file of ours can hold; cutting texts off leaves them."""
+    """A value of JSON without half a character. JSON can spell one, as a text has it that was cut off; no file can hold it."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -14,9 +14,10 @@ from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Sectio
 
 
 class DataFile(Section):
-    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT); plain or with `.gz` or `.bz2` behind it.
+    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
 
-    In tagged text a line that begins with `<SOME TAG>` starts the field `some_tag`; the first tag of the file starts each block, which is a row.
+    It may be plain or have `.gz` or `.bz2` behind its ending. In tagged text a line that begins with `<SOME TAG>` starts the
+    field `some_tag`; the first tag of the file starts each block, and a block is a row.
     """
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")
@@ -24,8 +25,8 @@ class DataFile(Section):
     rows: int | None = Field(
         None,
         ge=1,
-        description="Number of rows (those that `where` leaves out aside), checked when the file is read. Stating it lets a too large `nb_samples` be refused "
-        "before anything is downloaded.",
+        description="Number of rows (those that `where` leaves out aside), checked when the file is read. Stating it lets a "
+        "too large `nb_samples` be refused before anything is downloaded.",
     )
 
 
@@ -83,11 +84,11 @@ class DataSource(Section):
         return None
 
     def given_splits(self) -> set[str] | None:
-        """The splits that the source has, `all` perhaps among them; None where only reading it tells."""
+        """The splits that the source has, perhaps with `all`; None where they are known only once it is read."""
         raise NotImplementedError
 
     def training_rows(self) -> int | None:
-        """How many rows there are to train on, before any are dropped; None where only reading the source tells."""
+        """How many rows there are to train on, before any are dropped; None where that is known only once the source is read."""
         given = self.given_splits()
         return None if given is None or given & {"train", "all"} else 0
 

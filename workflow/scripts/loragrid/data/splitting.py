@@ -1,4 +1,4 @@
-"""Raw data becomes examples: fields mapped by templates, splits kept apart, unusable rows dropped and counted."""
+"""Raw data become examples: templates map fields, splits are kept apart, unusable rows are dropped and counted."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -37,8 +37,8 @@ class Fields(Section):
     )
     prompts: str | None = Field(
         None,
-        description="For examples that take several prompts: an expression that gives their list. Each takes the place of the input "
-        "and gets an answer of its own.",
+        description="For examples that take several prompts: an expression that gives their list. Each takes the place of "
+        "the input and gets an answer of its own.",
     )
     metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
 
@@ -83,21 +83,24 @@ class Task(Fields):
     scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
     answers: Literal["each", "joined"] = Field(
         "each",
-        description="For examples with several prompts: `each` answer has its own reference, the one at its place in `outputs`, and a "
-        "score is the mean over them; or the answers are `joined`, line by line, and scored as one.",
+        description="For examples with several prompts: `each` answer has its own reference, the one at its place in "
+        "`outputs`, and a score is the mean over them; or the answers are `joined`, line by line, and scored as "
+        "one.",
     )
     group_by: list[str] = Field(
         default=[], description="Keys of the metadata by which results are shown in groups as well, for every scorer."
     )
     rule: str | None = Field(
         None,
-        description="Template of an answer that a simple rule gives, over the example's `instruction`, `input` and `metadata`; a baseline.",
+        description="Template of an answer that a simple rule gives, over the example's `instruction`, `input` and "
+        "`metadata`; a baseline.",
     )
     baselines: list[Baseline] | None = Field(
         None,
-        description="Trivial baselines that are scored like models: the answer that is most frequent in training (`majority`; of a task with a "
-        "scorer of labels: with the most frequent label), the `rule`, a `copy` of the input, its `first_sentence`, an `empty` answer, the answer of the "
-        "`nearest` training example by the words of its question. By default all that apply.",
+        description="Trivial baselines that are scored like models: the answer that is most frequent in training "
+        "(`majority`; of a task with a scorer of labels: with the most frequent label), the `rule`, a `copy` of "
+        "the input, its `first_sentence`, an `empty` answer, the answer of the `nearest` training example by the "
+        "words of its question. By default all that apply.",
     )
     prompt_variants: dict[Name, PromptVariant] = Field(
         default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
@@ -117,10 +120,6 @@ class Task(Fields):
         if own.keys() & {"output", "outputs"}:
             of_task |= {"output": None, "outputs": None}
         return DataSetFields(**of_task | own, answers=self.answers)
-
-    def fields(self, sample_type: str) -> dict[str, Any]:
-        """The mapping for one sample type, as plain data."""
-        return self.data_set(sample_type).model_dump()
 
     def has_prompt(self, prompt: str) -> bool:
         """Whether the task can be asked in this prompt variant."""

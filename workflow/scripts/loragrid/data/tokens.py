@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from loragrid.data.render import ModelSettings, Renderer, render, zero_shot
@@ -16,18 +14,10 @@ from loragrid.records import Example
 from loragrid.runtime.files import written_whole
 from loragrid.sections import StageSettings
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 UNLIMITED = 2**62
-
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("split", pa.string()),
-        ("prompt_ids", pa.list_(pa.int32())),
-        ("answer_ids", pa.list_(pa.int32())),
-        ("input_tokens", pa.int32()),
-    ]
-)
 
 
 class TokeniseSettings(StageSettings):
@@ -44,9 +34,21 @@ class Tokenised(NamedTuple):
     """With the end-of-turn token."""
 
 
+def schema() -> pa.Schema:
+    """The columns of a tokenised data set."""
+    import pyarrow as pa
+
+    ids = pa.list_(pa.int32())
+    return pa.schema(
+        [("id", pa.string()), ("split", pa.string()), ("prompt_ids", ids), ("answer_ids", ids), ("input_tokens", pa.int32())]
+    )
+
+
 def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.Table:
-    """The token ids of every prompt of every example, asked zero-shot, as a table with the columns of `SCHEMA`."""
-    rows = []
+    """The token ids of every prompt of every example, asked zero-shot, as a table with the columns of `schema()`."""
+    import pyarrow as pa
+
+    rows, columns = [], schema()
     for split, examples in splits.items():
         # Answers that have one reference together leave nothing to learn for a prompt alone.
         for example in (part for e in examples if e.answers != "joined" for part in e.parts):
@@ -54,17 +56,21 @@ def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.
             assert rendered is not None
             input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
             rows.append((example.id, split, rendered.prompt_ids, rendered.answer_ids, input_tokens))
-    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], schema=SCHEMA)
+    return pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], schema=columns)
 
 
 def write_tokens(path: str | Path, table: pa.Table) -> None:
     """Write a tokenised data set, whole or not at all."""
+    import pyarrow.parquet as pq
+
     with written_whole(path) as temporary:
         pq.write_table(table, temporary)
 
 
 def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:
     """The prompts of the wanted examples of tokenised data sets, by the example's id."""
+    import pyarrow.parquet as pq
+
     found: defaultdict[str, list[Tokenised]] = defaultdict(list)
     for path in paths:
         table = pq.read_table(path, columns=["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])

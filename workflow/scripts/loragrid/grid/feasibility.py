@@ -107,8 +107,9 @@ def known_rows(config: Config) -> dict[tuple[str, str], int]:
         for sample_type in task.sample_types:
             path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
             if path.exists():
-                manifest, fields = json.loads(path.read_text(encoding="utf-8")), task.fields(sample_type)
-                current = [fields, config.sources[fields["source"]].model_dump(), task.cleaning.model_dump()]
+                manifest = json.loads(path.read_text(encoding="utf-8"))
+                told = (task.data_set(sample_type), config.source_of(task_name, sample_type), task.cleaning)
+                current = [section.model_dump() for section in told]
                 if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current:
                     rows[task_name, sample_type] = manifest["examples"]["train"]
     return rows

@@ -9,14 +9,14 @@ from typing import Any
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
 from loragrid.runtime.templates import fill_template
-from loragrid.sections import Section
+from loragrid.sections import StageSettings
 from loragrid.text.words import sentences
 
 NEAREST_BLOCK = 128
 """Texts that are compared with all others at a time."""
 
 
-class BaselineSettings(Section):
+class BaselineSettings(StageSettings):
     """The parameters of the rule `predict_baseline`."""
 
     rule: str | None
@@ -25,8 +25,6 @@ class BaselineSettings(Section):
     """Settings of the scorer that tells what of an output is its label, for the baseline `majority`; empty for others."""
     subset: int | None
     """How many test examples are answered; None: all."""
-    version: int = 2
-    """Of the stage."""
 
 
 def answer(

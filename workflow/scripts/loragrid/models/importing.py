@@ -44,7 +44,7 @@ def import_model(
     Args:
         package: the downloaded package, for a source that names one.
         folder: where the model is written.
-        named_files: the files that rules name, where all others of the folder are wanted in one archive.
+        named_files: the files that rules name, where the folder's other files are wanted in one archive.
 
     Raises:
         UserError: where the source is not there, has another hash than expected, or holds no such model.
@@ -70,8 +70,7 @@ def import_model(
 def import_base_model(source: Path, destination: Path) -> None:
     """Convert the causal language model in `source`, a folder or a GGUF file, to the layout.
 
-    A GGUF file is dequantised and stored in bfloat16; other weights keep their type, those that are stored quantized in any other
-    way too.
+    A GGUF file is dequantised and stored in bfloat16. Other weights keep their type, also if they are stored quantized.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -101,7 +100,7 @@ def import_base_model(source: Path, destination: Path) -> None:
 
 
 def _copy_quantized(source: Path, destination: Path) -> None:
-    """Bring weights that are stored quantized into one file as they are: to load them can take a device or package of its own."""
+    """Bring quantized weights into one file without loading them, which can take a device or package of its own."""
     from safetensors.torch import load_file, save_file
 
     weights: dict[str, Any] = {}

@@ -8,13 +8,23 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.layout import BENCHMARKS, PREDICT, TRAIN, TRAIN_FULL, Run
+
 LOOKED_INTO = 20
-"""Of how many jobs of a kind, the latest, the results are read. A median needs no more."""
+"""Of how many jobs that go equally fast, the latest, the results are read. A median needs no more."""
 
 
 FORWARD_SHARE = 0.5
-"""What a token costs that is only validated, as a share of one that is trained on: with adapters the backward pass, which needs no gradients of the
-frozen weights, costs about as much as the forward pass."""
+"""What a token costs that is only validated, as a share of one that is trained on: with adapters the backward pass, which
+needs no gradients of the frozen weights, costs about as much as the forward pass."""
+
+
+MB_PER_MIB = 1.048576
+"""Benchmarks and manifests count memory in MiB; jobs ask for MB."""
+
+
+DESCRIBED = {"train": TRAIN, "train_full": TRAIN_FULL, "predict": PREDICT}
+"""The rules whose jobs leave a manifest that tells how they computed."""
 
 
 class Recorded(NamedTuple):
@@ -23,45 +33,47 @@ class Recorded(NamedTuple):
     rule: str
     base_model: str
     """Empty for rules that know none."""
-    kind: str
-    """What else decides on its speed: the training configuration, the task that is predicted, the scorer."""
+    speed_group: str
+    """As `speed_group` gives it."""
     seconds: float
     peak_mb: float
     asked_mb: float | None
     work_s: float | None = None
-    """Seconds of it in which it trained or predicted, where that is known; the others are for starting up."""
+    """Seconds of it in which it trained or predicted, if a manifest says so; the others are for starting up."""
     effort: float = 0
     """Tokens that were worked on in that time, as `effort` in `loragrid.planning.workload.Work`."""
     new_per_answer: float | None = None
     """Of predictions: mean tokens of an answer."""
     hardware: str | None = None
-    """Processor or GPU, number type and threads, where that is known."""
+    """Processor or GPU, number type and threads, if a manifest says so."""
 
 
-def kind_of_job(rule: str, wildcards: Mapping[str, str]) -> str:
-    """What besides rule and base model decides on the speed of a job."""
+def speed_group(rule: str, wildcards: Mapping[str, str]) -> str:
+    """What besides rule and base model decides on the speed of a job: training configuration, predicted task, or scorer."""
     if rule in ("train", "train_full"):
-        # Names of mixes, configs and the like hold no double underscores.
-        return wildcards["run"].split("__")[-3]
+        run = Run.parse(wildcards["run"])
+        return run.config if run else ""
     return {"predict": wildcards.get("task", ""), "score": wildcards.get("scorer", "")}.get(rule, "")
 
 
-def read_history(results: Path) -> list[Recorded]:
-    """What the jobs whose benchmarks are there took, latest last, without those on hardware that their kind of job has left since."""
-    found = []
-    for file in sorted((results / "benchmarks").rglob("*.jsonl"), key=lambda path: path.stat().st_mtime):
+def read_history() -> list[Recorded]:
+    """What the jobs whose benchmarks are there took, latest last.
+
+    Jobs are left out whose hardware later jobs of the same rule and base model do not use any more.
+    """
+    benchmarks = []
+    for file in sorted(Path(BENCHMARKS).rglob("*.jsonl"), key=lambda path: path.stat().st_mtime):
         try:
             benchmark = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
-            one = _read_benchmark(benchmark)
+            benchmarks.append((_read_benchmark(benchmark), benchmark["wildcards"]))
         except (ValueError, KeyError, IndexError, TypeError):
             # Of a job that was killed, or not ours.
             continue
-        found.append((one, benchmark["wildcards"]))
     seen: Counter[tuple[str, str, str]] = Counter()
     history = []
-    for one, wildcards in reversed(found):
-        seen[one[:3]] += 1
-        history.append(_with_details(one, wildcards, results) if seen[one[:3]] <= LOOKED_INTO else one)
+    for record, wildcards in reversed(benchmarks):
+        seen[record[:3]] += 1
+        history.append(_with_details(record, wildcards) if seen[record[:3]] <= LOOKED_INTO else record)
     return on_latest_hardware(history[::-1])
 
 
@@ -71,37 +83,32 @@ def _read_benchmark(benchmark: Mapping[str, Any]) -> Recorded:
     return Recorded(
         rule,
         wildcards.get("base_model", ""),
-        kind_of_job(rule, wildcards),
+        speed_group(rule, wildcards),
         float(benchmark["s"]),
-        float(peak) if isinstance(peak, int | float) else 0.0,
+        MB_PER_MIB * peak if isinstance(peak, int | float) else 0.0,
         benchmark["resources"].get("mem_mb"),
     )
 
 
-def _with_details(one: Recorded, wildcards: Mapping[str, str], results: Path) -> Recorded:
+def _with_details(record: Recorded, wildcards: Mapping[str, str]) -> Recorded:
     """With what the manifest says that lies beside what the job made, if it is still there."""
-    names = {"variant": ""} | dict(wildcards)
-    places = {
-        "train": "adapters/{task}/{sample_type}/{base_model}/{run}/manifest.json",
-        "train_full": "finetuned/{task}/{sample_type}/{base_model}/{run}/manifest.json",
-        "predict": "predictions/{task}/{sample_type}/{base_model}/{run}{variant}.manifest.json",
-    }
-    if one.rule not in places:
-        return one
-    path = results / places[one.rule].format(**names)
+    if record.rule not in DESCRIBED:
+        return record
+    files, job = DESCRIBED[record.rule], {"variant": ""} | dict(wildcards)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        one = one._replace(peak_mb=max(one.peak_mb, manifest["peak_memory_mb"]), hardware=_hardware(manifest["hardware"]))
-        if one.rule == "predict":
-            return _predicted(one, manifest, path.with_name(path.name.replace(".manifest.json", ".jsonl")))
-        return one._replace(work_s=manifest["training_s"] or None, effort=training_effort(manifest))
+        manifest = json.loads(Path(files.path("manifest", job)).read_text(encoding="utf-8"))
+        peak_mb = max(record.peak_mb, MB_PER_MIB * manifest["peak_memory_mb"])
+        record = record._replace(peak_mb=peak_mb, hardware=_hardware(manifest["hardware"]))
+        if record.rule == "predict":
+            return _with_answers(record, manifest, Path(files.path("predictions", job)))
+        return record._replace(work_s=manifest["training_s"] or None, effort=training_effort(manifest))
     except (OSError, ValueError, KeyError, TypeError):
-        return one
+        return record
 
 
-def _hardware(said: Mapping[str, Any]) -> str:
-    device = said["processor"] if said["device"] == "cpu" else said["device"]
-    return f"{device}, {said['dtype']}, threads: {said['threads']}"
+def _hardware(stated: Mapping[str, Any]) -> str:
+    device = stated["processor"] if stated["device"] == "cpu" else stated["device"]
+    return f"{device}, {stated['dtype']}, threads: {stated['threads']}"
 
 
 def training_effort(manifest: Mapping[str, Any]) -> float:
@@ -117,33 +124,37 @@ def training_effort(manifest: Mapping[str, Any]) -> float:
     return float(manifest["tokens"] + FORWARD_SHARE * per_example * examples["validation"] * validations)
 
 
-def _predicted(one: Recorded, manifest: Mapping[str, Any], predictions: Path) -> Recorded:
+def _with_answers(record: Recorded, manifest: Mapping[str, Any], predictions: Path) -> Recorded:
+    """With the tokens of a job's prompts and answers."""
     with open(predictions, encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     new, prompt = (total([row[name] for row in rows]) for name in ("new_tokens", "prompt_tokens"))
     answers = sum(len(row["new_tokens"]) if isinstance(row["new_tokens"], list) else 1 for row in rows)
-    one = one._replace(new_per_answer=new / max(answers, 1))
+    record = record._replace(new_per_answer=new / max(answers, 1))
     if manifest.get("taken_over"):
-        return one
-    return one._replace(work_s=manifest["generation_s"] or None, effort=prompt + new)
+        return record
+    return record._replace(work_s=manifest["generation_s"] or None, effort=prompt + new)
 
 
 def total(counts: Iterable[int | list[int] | None]) -> int:
     """The sum of counts, of which an example with several prompts has a list."""
-    return sum(sum(one) if isinstance(one, list) else one or 0 for one in counts)
+    return sum(sum(count) if isinstance(count, list) else count or 0 for count in counts)
 
 
 def on_latest_hardware(history: Iterable[Recorded]) -> list[Recorded]:
-    """The records, latest last, without those from other hardware or number types than the latest of the same rule and base model."""
+    """The records, latest last, of jobs on the same hardware and in the same number type as the latest alike.
+
+    Alike are jobs of the same rule and base model. Records that name no hardware stay.
+    """
     history = list(history)
-    latest = {(one.rule, one.base_model): one.hardware for one in history if one.hardware}
-    return [one for one in history if one.hardware in (None, latest.get((one.rule, one.base_model)))]
+    latest = {(record.rule, record.base_model): record.hardware for record in history if record.hardware}
+    return [record for record in history if record.hardware in (None, latest.get((record.rule, record.base_model)))]
 
 
 def answer_lengths(history: Iterable[Recorded]) -> dict[tuple[str, str], float]:
     """Mean tokens of an answer by base model and task, as recorded."""
-    found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for one in history:
-        if one.new_per_answer is not None:
-            found[one.base_model, one.kind].append(one.new_per_answer)
-    return {key: sum(lengths) / len(lengths) for key, lengths in found.items()}
+    lengths: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for record in history:
+        if record.new_per_answer is not None:
+            lengths[record.base_model, record.speed_group].append(record.new_per_answer)
+    return {key: sum(of_key) / len(of_key) for key, of_key in lengths.items()}

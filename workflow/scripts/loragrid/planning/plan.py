@@ -1,206 +1,223 @@
-"""The plan of a grid: which jobs there are, by Snakemake's own word, and the plan as text and table."""
+"""The plan of a grid: a row for each rule and base model, and the time until everything is there."""
 
 from __future__ import annotations
 
 import csv
-import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import yaml
-
-from loragrid.errors import UserError
-from loragrid.planning.estimates import FLOPS, GPU_FLOPS, Machine, Plan, Row, summed
-from loragrid.planning.workload import Job
+from loragrid.config.root import Config
+from loragrid.layout import PLAN, PLAN_TABLE
+from loragrid.planning.estimates import BASES, FLOPS, GPU_FLOPS, OPERATIONS, Estimate, cost_of, estimate_job
+from loragrid.planning.history import Recorded, speed_group
+from loragrid.planning.jobs import Job
+from loragrid.planning.settings import PlannedRule
+from loragrid.planning.workload import Work
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.gpu_leases import local_gpus
 
-HEADINGS = ("jobs", "done", "to do", "tokens", "new", "time", "GB peak", "asked", "rests on")
+
+class Machine(NamedTuple):
+    """Where the jobs run."""
+
+    at_once: int
+    """Cores, or jobs on a cluster."""
+    gpus: int
+    """GPUs that they share; 0 where there are none, and on a cluster, which has its own."""
+    cluster: bool = False
+    """Each job there has its cores to itself, however many."""
 
 
-def planned_jobs(
-    config: Mapping[str, Any], snakefile: str, rerun_triggers: Sequence[str], rules: Mapping[str, Mapping[str, Any]]
-) -> list[Job]:
-    """All jobs of the whole grid, and whether Snakemake would run them now. Nothing is computed.
-
-    Args:
-        config: as all configuration files and arguments together give it.
-        rules: the `pattern` (a regular expression) of the first output of each rule.
-
-    Raises:
-        UserError: with what Snakemake says, where it cannot plan.
-    """
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump(_plain(config), file, sort_keys=False)
-        file.flush()
-        command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", "--cores", "1", "--snakefile", snakefile]
-        command += ["--configfile", file.name, "--replace-workflow-config", "--rerun-triggers", *rerun_triggers]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode:
-        raise UserError(f"Snakemake cannot plan the grid:\n{found.stderr.strip()}")
-    return read_summary(found.stdout.splitlines(), {rule: one["pattern"] for rule, one in rules.items()})
-
-
-def _plain(value: Any) -> Any:
-    """The same value in the types that YAML knows."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def read_summary(lines: Iterable[str], patterns: Mapping[str, str]) -> list[Job]:
-    """The jobs in what `snakemake --summary` prints: a row for each output file, with the rule in the third column and the plan in the last.
+def machine_of(cores: int | None, jobs: int | None, gpus: int | None) -> Machine:
+    """Where the jobs of a call of Snakemake run.
 
     Args:
-        patterns: regular expressions of the first output of each rule, by which each job counts once.
+        cores: of this machine, if the jobs run here.
+        jobs: how many run at a time, if they run on a cluster.
+        gpus: how many of them can have a GPU of this machine at a time; None: as many as there are GPUs that are leased.
     """
-    compiled = {rule: re.compile(pattern) for rule, pattern in patterns.items()}
-    jobs = []
-    for line in lines:
-        cells = line.split("\t")
-        if len(cells) < 6 or cells[2] not in compiled:
-            continue
-        if match := compiled[cells[2]].match(cells[0]):
-            jobs.append(Job(cells[2], match.groupdict(), cells[-1] == "update pending"))
-    return jobs
+    if jobs:
+        return Machine(jobs, 0, cluster=True)
+    return Machine(cores or 1, len(local_gpus()) if gpus is None else gpus)
 
 
-def gpus_here(limit: int | None) -> int:
-    """How many jobs of this machine can have a GPU at a time: as many as `--resources gpu=N` says, else as there are GPUs that are leased."""
-    return len(local_gpus()) if limit is None else limit
+class Row(NamedTuple):
+    """The jobs of one rule and one base model, or sums of such rows.
+
+    Counts and costs, but for `jobs` and `done`, are of what is to do.
+    """
+
+    rule: str
+    base_model: str
+    jobs: int
+    done: int
+    """Already there and up to date."""
+    to_do: int
+    tokens: float
+    new_tokens: float
+    requests: float
+    hours: float
+    """Sum over the jobs, whatever they run on."""
+    hours_recorded: float
+    """Those of them that rest on recorded jobs."""
+    longest_s: float
+    """Seconds of the longest of them."""
+    cost: float
+    """In the currency of the configured prices; 0 where none is configured."""
+    peak_mb: float
+    """Highest memory that such a job is recorded with; 0 where none is."""
+    mem_mb: float
+    """Memory that a job asks for; 0 where that is not one number and not recorded either."""
+    threads: int
+    basis: str
+    """What `hours` rests on, one of `BASES`: the worst of its jobs; empty where there is nothing to do."""
+    records: int
 
 
-def write_plan(plan: Plan, text: str, results: Path) -> None:
-    """Write `plan.csv`, with a row for each rule and base model, and the text beside it."""
-    with written_whole(results / "plan.csv") as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+class Plan(NamedTuple):
+    """All that is estimated."""
+
+    rows: list[Row]
+    """One for each rule and base model."""
+    wall_s: float
+    """A guess of the seconds until everything is there."""
+
+
+def make_plan(
+    config: Config,
+    jobs: Sequence[Job],
+    works: Sequence[Work],
+    history: Iterable[Recorded],
+    parameters: Mapping[str, tuple[float, str]],
+    rules: Mapping[str, PlannedRule],
+    machine: Machine,
+) -> Plan:
+    """The plan of a grid.
+
+    Args:
+        works: what each job has to do.
+        parameters: of each base model, with what they are known from.
+    """
+    recorded: dict[str, list[Recorded]] = {}
+    for record in history:
+        recorded.setdefault(record.rule, []).append(record)
+    sizes = {name: size for name, (size, _) in parameters.items()}
+    together: dict[tuple[str, str], list[tuple[Job, Work]]] = {}
+    for job, work in zip(jobs, works, strict=True):
+        together.setdefault((job.rule, job.wildcards.get("base_model", "")), []).append((job, work))
+    rows = [
+        plan_row(config, rule, base_model, group, recorded.get(rule, []), sizes, rules[rule], machine)
+        for (rule, base_model), group in together.items()
+    ]
+    return Plan(rows, wall_seconds(rows, machine))
+
+
+def plan_row(
+    config: Config,
+    rule: str,
+    base_model: str,
+    group: Sequence[tuple[Job, Work]],
+    recorded: Sequence[Recorded],
+    sizes: Mapping[str, float],
+    planned_rule: PlannedRule,
+    machine: Machine,
+) -> Row:
+    """The row of the jobs of one rule and one base model.
+
+    Args:
+        group: the jobs, with what they have to do.
+        recorded: jobs of the same rule.
+        sizes: parameters of each base model.
+    """
+    to_do = [(job, work) for job, work in group if job.to_do]
+    asked = [planned_rule.asked_by(job.wildcards.get(planned_rule.decider)) for job, _ in group]
+    threads = max(resources.cores for resources in asked)
+    if not machine.cluster:
+        # Snakemake gives a job no more than there are.
+        threads = min(threads, machine.at_once)
+    on_gpu = machine.gpus or any(resources.gpu for resources in asked)
+    flops = GPU_FLOPS if on_gpu else FLOPS * threads
+    estimates = estimate_jobs(config, rule, base_model, to_do, recorded, sizes, flops)
+    seconds = [estimate.seconds for estimate in estimates]
+    same_model = [record for record in recorded if record.base_model == base_model] or recorded
+    asked_mb = max(resources.mem_mb or 0 for resources in asked)
+    return Row(
+        rule,
+        base_model,
+        jobs=len(group),
+        done=len(group) - len(to_do),
+        to_do=len(to_do),
+        tokens=sum(work.tokens for _, work in to_do),
+        new_tokens=sum(work.new for _, work in to_do),
+        requests=sum(work.requests for _, work in to_do),
+        hours=sum(seconds) / 3600,
+        hours_recorded=sum(estimate.seconds for estimate in estimates if estimate.basis == "recorded") / 3600,
+        longest_s=max(seconds, default=0.0),
+        cost=sum(cost_of(config, job, work, of_job) for (job, work), of_job in zip(to_do, seconds, strict=True)),
+        peak_mb=max((record.peak_mb for record in same_model), default=0.0),
+        mem_mb=asked_mb or (same_model[-1].asked_mb if same_model else None) or 0,
+        threads=threads,
+        basis=max((estimate.basis for estimate in estimates), key=BASES.index, default=""),
+        records=max((estimate.records for estimate in estimates), default=0),
+    )
+
+
+def estimate_jobs(
+    config: Config,
+    rule: str,
+    base_model: str,
+    to_do: Iterable[tuple[Job, Work]],
+    recorded: Sequence[Recorded],
+    sizes: Mapping[str, float],
+    flops: float,
+) -> list[Estimate]:
+    """The estimate of each job; jobs that have the same to do are estimated once."""
+    estimates: dict[tuple[str, Work], Estimate] = {}
+    keys = [(speed_group(rule, job.wildcards), work) for job, work in to_do]
+    for key in dict.fromkeys(keys):
+        estimates[key] = estimate_job(config, rule, base_model, *key, recorded, sizes, flops)
+    return [estimates[key] for key in keys]
+
+
+def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
+    """A guess of the time until everything is there.
+
+    It is the time of the jobs shared out evenly, but no less than that of the longest job of each rule, one after another.
+    Both bound a list schedule from below, the sum of them from above (Graham 1969): the larger is right where jobs are many
+    or depend on each other little. Waiting in the queue of a cluster comes on top.
+    """
+    shares = 0.0
+    longest: dict[str, float] = {}
+    for row in rows:
+        slots = machine.at_once if machine.cluster else max(machine.at_once // row.threads, 1)
+        if machine.gpus and row.rule in (*OPERATIONS, "check"):
+            slots = min(slots, machine.gpus)
+        shares += row.hours * 3600 / slots
+        longest[row.rule] = max(longest.get(row.rule, 0.0), row.longest_s)
+    return max(shares, sum(longest.values()))
+
+
+def summed(rows: Iterable[Row], rule: str = "", base_model: str = "") -> Row:
+    """Rows as one."""
+    rows = list(rows)
+    added = {
+        name: sum(getattr(row, name) for row in rows)
+        for name in ("jobs", "done", "to_do", "tokens", "new_tokens", "requests", "hours", "hours_recorded", "cost")
+    }
+    highest = {
+        name: max((getattr(row, name) for row in rows), default=0)
+        for name in ("longest_s", "peak_mb", "mem_mb", "threads", "records")
+    }
+    basis = max((row.basis for row in rows if row.basis), key=BASES.index, default="")
+    return Row(rule, base_model, basis=basis, **added, **highest)
+
+
+def write_plan(plan: Plan, text: str) -> None:
+    """Write the table of the plan, with a row for each rule and base model, and the text beside it."""
+    with written_whole(PLAN_TABLE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Row._fields)
         for row in plan.rows:
             writer.writerow([round(value, 6) if isinstance(value, float) else value for value in row])
-    with written_whole(results / "plan.txt") as temporary:
+    with written_whole(PLAN) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def describe(
-    plan: Plan, basis: Mapping[str, Iterable[str]], parameters: Mapping[str, tuple[float, str]], machine: Machine
-) -> str:
-    """The plan as text, at most 100 characters wide.
-
-    Args:
-        basis: data sets by what their tokens were counted from.
-        parameters: of each base model, with what they are known from.
-    """
-    whole = summed(plan.rows, "total")
-    by_rule = [
-        summed((row for row in plan.rows if row.rule == rule), rule) for rule in dict.fromkeys(row.rule for row in plan.rows)
-    ]
-    by_model = [
-        summed((row for row in plan.rows if row.base_model == name), base_model=name)
-        for name in parameters
-        if any(row.base_model == name for row in plan.rows)
-    ]
-    lines = [f"{whole.jobs:,} jobs in the grid: {whole.done:,} are done and up to date, {whole.to_do:,} are to do.", ""]
-    lines += _table("rule", [(row.rule, row) for row in [*by_rule, whole]])
-    if by_model:
-        lines += ["", *_table("base model", [(row.base_model, row) for row in by_model])]
-    lines += ["", "new: tokens of answers, learnt or generated; GB: highest that is recorded, and what a job asks for."]
-    if whole.to_do:
-        on_gpus = f" and {machine.gpus} GPU{'s' * (machine.gpus != 1)}" if machine.gpus else ""
-        lines.append(f"Together {duration(whole.hours * 3600)} of computing;")
-        lines[-1] += f" with {machine.at_once} at a time{on_gpus} about {duration(plan.wall_s)} on the clock."
-    lines += _costs(plan.rows)
-    return "\n".join([*lines, *_grounds(plan.rows, basis, parameters)])
-
-
-def _table(heading: str, named: Sequence[tuple[str, Row]]) -> list[str]:
-    cells: list[tuple[str, ...]] = [(heading, *HEADINGS)]
-    for name, row in named:
-        peak, asked = (gigabytes(value) if value else "-" for value in (row.peak_mb, row.mem_mb))
-        memory = (peak, asked) if name != "total" else ("", "")
-        counts = [amount(value) if value else "-" for value in (row.tokens, row.new_tokens)]
-        rests = row.basis
-        if row.basis == "recorded":
-            rests = f"{row.records:,} job{'s' * (row.records != 1)}"
-        elif row.hours_recorded:
-            rests = f"{row.hours_recorded / row.hours:.0%} recorded"
-        time = duration(row.hours * 3600) if row.to_do else "-"
-        cells.append((name, f"{row.jobs:,}", f"{row.done:,}", f"{row.to_do:,}", *counts, time, *memory, rests))
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.ljust(width) if i in (0, last) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-
-
-def _costs(rows: Iterable[Row]) -> list[str]:
-    rows = list(rows)
-    judged, asked = [row for row in rows if row.requests], [row for row in rows if row.cost and not row.requests]
-    lines = []
-    if judged:
-        one = summed(judged)
-        price = f", {one.cost:,.2f} by their price" if one.cost else ""
-        lines.append(f"Judges: at most {one.requests:,.0f} requests with {amount(one.tokens)} tokens{price}.")
-    if asked:
-        lines.append(f"Base models: {summed(asked).cost:,.2f} by their price.")
-    return lines
-
-
-def _grounds(rows: Iterable[Row], basis: Mapping[str, Iterable[str]], parameters: Mapping[str, tuple[float, str]]) -> list[str]:
-    """What the estimate rests on."""
-    to_do = [row for row in rows if row.to_do]
-    if not to_do:
-        return []
-    said = {
-        "tokens": "counted",
-        "characters": "a fourth of the characters; they are not tokenised yet",
-        "guess": "a first guess; they are not prepared yet",
-    }
-    lines = ["", "What this rests on:"]
-    for name, text in said.items():
-        if names := list(basis.get(name, ())):
-            lines.append(f"  tokens of {len(names)} data set{'s' * (len(names) != 1)}: {text}")
-    if any(row.basis == "recorded" for row in to_do):
-        lines.append("  times: recorded jobs of the same kind, where there are some (results/benchmarks)")
-    if any(row.basis == "other model" for row in to_do):
-        lines.append("  times of a base model without recorded jobs: those of others, in proportion to parameters")
-    if guessed := [row for row in to_do if row.basis == "first guess"]:
-        lines.append("  first guess: can be wrong by a factor of ten; run a few jobs, then plan again")
-        if any(row.tokens and not row.requests for row in guessed):
-            speeds = f"{FLOPS / 1e9:,.0f} GFLOP/s a thread, {GPU_FLOPS / 1e9:,.0f} a GPU"
-            lines.append(f"  guessed training and prediction: parameters x tokens at {speeds}")
-    for name in (name for name in parameters if any(row.base_model == name and row.basis != "recorded" for row in to_do)):
-        size, source = parameters[name]
-        known = "unknown, taken as " if source == "guess" else ""
-        lines.append(f"  parameters of {name}: {known}{amount(size)}{'' if known else f' (from its {source})'}")
-    return lines
-
-
-def amount(number: float) -> str:
-    """A count in three digits: thousands (k), millions (M), milliards (G) or more (T)."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:
-            value = number / size
-            return f"{value:.2f}{unit}" if value < 9.995 else f"{value:.1f}{unit}" if value < 99.95 else f"{value:,.0f}{unit}"
-    return f"{number:.0f}"
-
-
-def gigabytes(megabytes: float) -> str:
-    """Memory in GB."""
-    return f"{megabytes / 1000:,.1f}" if megabytes >= 50 else "<0.1"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, in two digits or more."""
-    for least, size, unit in ((3 * 86400, 86400, "d"), (3600, 3600, "h"), (59.5, 60, "min")):
-        if seconds >= least:
-            value = seconds / size
-            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
-    return f"{seconds:.0f} s"

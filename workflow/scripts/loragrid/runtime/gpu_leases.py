@@ -15,7 +15,7 @@ from typing import Any
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 
-# Locks of the system itself instead of those of `locks.py`: some leases are shared, and children hold them too, by the open files.
+# These are no locks of `locks.py`: some leases are shared between jobs, and children hold them too, by the open files.
 _leases: list[int] = []
 """Open lock files: a lease ends with the last process that has them open, however it ends."""
 
@@ -41,9 +41,9 @@ def lease_gpus(resources: Mapping[str, Any], poll_s: float = 0.5) -> list[str]:
     Jobs that wait stand in line, and only the first of them takes GPUs. So a job that wants several gets them although others
     want one, and no two jobs wait for each other.
 
-    What something else has handed out (`CUDA_VISIBLE_DEVICES` is set, as Slurm does) is the job's own, unless it states that it wants
-    fewer: then it leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for
-    temporary files, so that all workflows of a user respect them.
+    Where `CUDA_VISIBLE_DEVICES` is set, as Slurm does it, these GPUs are the job's own, unless it states that it wants fewer:
+    then it leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for temporary
+    files, so that all workflows of a user respect them.
 
     Args:
         resources: of the job: `gpu`, how many it wants (0: it sees none), and `jobs_per_gpu`, how many jobs may share one;

@@ -24,8 +24,8 @@ def ignore_signals() -> None:
 def postponed_signals() -> Iterator[Callable[[], str]]:
     """Let SIGTERM and SIGINT wait: the block asks whether one has come, and ends when it suits.
 
-    Once one has come, the process ignores further ones until it has ended, also after the block: none may kill it before it has said
-    why it ends. Where none has come, the block gives the former handlers back. Only for the main thread.
+    Once one has come, the process ignores further ones until it has ended, also after the block: none may kill it before it has
+    said why it ends. Where none has come, the block gives the former handlers back. Only for the main thread.
 
     Yields:
         A function that gives the name of the first signal; an empty one as long as there is none.

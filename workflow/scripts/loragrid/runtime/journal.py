@@ -1,4 +1,4 @@
-"""Answers that a job has finished, kept so that its death loses none of them."""
+"""Finished answers of a job, kept on disk so that they survive its death."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loragrid.runtime.locks import lock_open_file
 
 
 def read_journal(path: Path) -> dict[str, Any]:
-    """All finished entries by key; a last line that was not written to its end is cut off."""
+    """All finished entries by key. A torn last line is cut off."""
     if not path.exists():
         return {}
     with open(path, "r+b") as file:
@@ -29,7 +29,7 @@ def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
     """Add entries that belong together: all of them survive whatever happens next, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
-        # What another job left unfinished when it died would make one broken line with this one.
+        # A line that another job left unfinished when it died would make one broken line with this one.
         _cut_torn_end(file)
         file.write(json.dumps(entries, ensure_ascii=False).encode() + b"\n")
         file.flush()
@@ -37,7 +37,7 @@ def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
 
 
 def _cut_torn_end(file: IO[bytes]) -> None:
-    """Lock a journal until it is closed, and cut off a last line that was not written to its end."""
+    """Lock a journal until it is closed, and cut off a torn last line."""
     # Several jobs may share a journal: a line that one of them is writing just now only looks torn.
     lock_open_file(file)
     if size := file.seek(0, os.SEEK_END):

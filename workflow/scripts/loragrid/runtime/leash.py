@@ -9,9 +9,9 @@ import sys
 
 
 def end_with_parent() -> None:
-    """Have the system kill this process when its parent ends, however that ends. Only Linux can; elsewhere nothing happens.
+    """Have the system kill this process when its parent ends, however that ends. Only Linux can do so; elsewhere nothing happens.
 
-    A job that is killed cannot stop what it has started, which would go on filling GPUs and writing results that nobody expects.
+    A job that is killed cannot stop its children. They would go on to fill GPUs and write results that nobody expects.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl.h

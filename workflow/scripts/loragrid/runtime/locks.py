@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 def _lock(path: Path) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Where a file system has no locks, filelock would take the mere presence of the file for one, also after its process has ended.
+    # On a file system without locks, filelock would take the file itself for the lock, which does not end with its process.
     return FileLock(path, fallback_to_soft=False, preserve_lock_file=True)
 
 

@@ -1,4 +1,4 @@
-"""Folders of models whose results are kept in a storage, which holds only the files that rules name."""
+"""Folders of models under a storage. A storage holds only the files that rules name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _assembled: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def archive_others(folder: Path, named: Iterable[str | Path]) -> None:
-    """Put all files of a model's folder that no rule names into an archive beside them: the same bytes for the same files.
+    """Put all files of a model's folder that no rule names into an archive beside them; the same files give the same bytes.
 
     Args:
         named: the files that are left out; only their names count.
@@ -31,9 +31,9 @@ def archive_others(folder: Path, named: Iterable[str | Path]) -> None:
 
 
 def whole_folder(file: str | Path) -> Path:
-    """The folder that a model's file is in; where its other files are in an archive, a temporary folder of the same name with all of them.
+    """The folder of a model's file. Where other files are in an archive: a temporary folder of the same name with all files.
 
-    The archive is not unpacked in its place: jobs on one machine share the copies there, and those of another version of the model would stay.
+    The archive is not unpacked in its place, where jobs share the copies: files of another version of the model would stay.
     """
     folder = Path(file).parent
     if not (folder / OTHER_FILES).exists():

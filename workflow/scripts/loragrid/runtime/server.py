@@ -1,4 +1,4 @@
-"""Talking to a server with an OpenAI-compatible API: patiently, and without telling anyone the key."""
+"""Talk to a server with an OpenAI-compatible API: patiently, and without telling anyone the key."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def connect(where: str, settings: Mapping[str, Any]) -> Connection:
 def send(server: Connection, stopping: threading.Event, call: Callable[[], T]) -> T:
     """What a call of the server gives.
 
-    What may pass (no connection, no answer in time, too many requests, an error of the server, a broken reply) is tried again.
+    After a failure that may pass, it is tried again: no connection, no answer in time, too many requests, an error of the server,
+    a broken reply.
 
     Args:
         stopping: set as soon as the job is to end; nothing is tried again then.
@@ -89,7 +90,7 @@ def pause(error: Exception, attempt: int) -> float:
 def explain(server: Connection, error: Exception) -> tuple[str, bool]:
     """A sentence about what went wrong, and whether it may pass.
 
-    A key never gets into it, not even in part, as servers quote it in what they say.
+    No part of the key gets into it, although servers quote keys in their replies.
     """
     where, key = f"{server.where}: the server in {server.settings['base_url_variable']}", server.settings["api_key_variable"]
     match error:

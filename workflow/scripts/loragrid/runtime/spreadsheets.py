@@ -94,8 +94,8 @@ def write_workbook(path: str | Path, workbook: Workbook) -> None:
 def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Mapping[str, Any]]]:
     """The rows of a table, with their numbers as a spreadsheet shows them. Cells are texts, numbers or None.
 
-    Of an XLSX file that sheet is read which has the columns. A CSV file may be as any spreadsheet saves it: with `,`, `;` or tab between cells, in
-    UTF-8, UTF-16 or an older encoding.
+    Of an XLSX file, the sheet that has the columns is read. A CSV file may be as any spreadsheet saves it: with `,`, `;` or tab
+    between cells, in UTF-8, UTF-16 or an older encoding.
 
     Args:
         columns: which must be there.
@@ -148,7 +148,7 @@ def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
 
 
 def to_number(cell: Any) -> float | None:
-    """The number in a cell, also one that is written as text, with a point or a comma before its decimals; None if it is none."""
+    """The number in a cell, which may be written as text, with a point or a comma before its decimals; None if there is none."""
     if isinstance(cell, str):
         try:
             return float(cell.strip().replace(",", "."))

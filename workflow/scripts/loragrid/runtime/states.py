@@ -1,4 +1,4 @@
-"""What lies under `results/.state`: which job each unfinished or costly piece of work belongs to."""
+"""Work under `results/.state` that is unfinished or costly, and whose it is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ FOLDER = Path("results/.state")
 
 
 def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
-    """Say in a file beside a state whose it is: names of states are hashes, from which nobody can tell.
+    """Say in a file beside a state whose it is; its name is a hash, which does not tell.
 
     Args:
         state: a journal, or a folder.
-        whose: `result`, the file that a job writes when it is done with the state, or `settings` of the scorer whose values are kept.
+        whose: `result`, the file that a job writes in the end, or `settings` of the scorer whose values are kept.
     """
     path = state.with_suffix(".json")
     if not path.exists():
@@ -28,7 +28,7 @@ def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
 
 
 def whose_state(state: Path) -> dict[str, Any]:
-    """What `describe_state` said; empty for a state of which nothing is said that can be read."""
+    """What `describe_state` said; empty where it said nothing, or nothing that can be read."""
     try:
         whose = json.loads(state.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

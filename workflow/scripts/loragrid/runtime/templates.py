@@ -18,7 +18,7 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_tra
 
 
 def marked(items: Any, marks: Any) -> list[Any]:
-    """Template filter: the items whose mark is true, of a list or of a mapping of lists (in the mapping's order)."""
+    """Template filter: the items with a true mark, of a list or of a mapping of lists (in the mapping's order)."""
     if isinstance(items, Mapping):
         return [item for key in items for item in marked(items[key], marks[key])]
     return list(compress(items, marks))

@@ -1,4 +1,4 @@
-"""Code of the user's that a configuration names: loaded from its file, and what it raises told in one sentence."""
+"""Code of the user's, named in the configuration: it is loaded from its file, and its exceptions become one sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_function(function: str) -> Callable[..., Any]:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Turn what the user's code raises into a sentence; its traceback goes to the log.
+    """Turn an exception of the user's code into a sentence; its traceback goes to the log.
 
     Args:
         what: names the code.

@@ -14,7 +14,7 @@ from loragrid.layout import Dataset, Evaluation
 from loragrid.records import Example, Prediction, content_hash, read_records
 from loragrid.runtime.spreadsheets import fitted, set_text, write_csv, write_workbook
 from loragrid.scoring.protocol import Item, items_of
-from loragrid.sections import Name, Section
+from loragrid.sections import Name, Section, StageSettings
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -270,9 +270,7 @@ class HumanEvaluation(Section):
         return self
 
 
-class SheetSettings(Section):
+class SheetSettings(StageSettings):
     """The parameters of the rule `human_sheet`."""
 
     evaluation: HumanEvaluation
-    version: int = 1
-    """Of the stage."""

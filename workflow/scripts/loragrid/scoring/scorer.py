@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import StringConstraints
 
@@ -41,8 +41,8 @@ class ScorerInputs(NamedTuple):
     """For scorers that read its sheets."""
 
 
-class ScorerFacts(TypedDict):
-    """What tables and report need to know of a scorer, as plain data."""
+class ScorerFacts(Section):
+    """What tables and report need to know of a scorer."""
 
     type: str
     lower_is_better: list[str]
@@ -132,7 +132,7 @@ class ScorerSettings(Section, ABC):
     def facts(self) -> ScorerFacts:
         """What tables and report need to know of it."""
         low = list(self.metrics_with_low_good())
-        return {"type": self.type, "lower_is_better": low, "worst": dict.fromkeys(low) | dict(self.worst_values())}
+        return ScorerFacts(type=self.type, lower_is_better=low, worst=dict.fromkeys(low) | dict(self.worst_values()))
 
     def decisive_settings(self) -> dict[str, Any]:
         """Those settings that decide what it says; those that decide how fast and how long are left out."""

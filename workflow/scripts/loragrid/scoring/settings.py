@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from loragrid.scoring.human_sheets import HumanEvaluation
 from loragrid.scoring.scorer import RatedCriteria, ScorerSettings
-from loragrid.sections import Section
+from loragrid.sections import StageSettings
 
 
-class ScoreSettings(Section):
+class ScoreSettings(StageSettings):
     """The parameters of the rule `score`: all that decides on its rows beside the files that it reads.
 
     A job takes what does not decide, such as how many requests are sent at a time, from the configuration, by
@@ -21,11 +21,9 @@ class ScoreSettings(Section):
     """The scorer's `decisive_settings`, and for one that reads filled sheets their `human_evaluation`."""
     metrics: tuple[str, ...]
     """Those that the scorer gives for an example."""
-    version: int = 1
-    """Of the stage."""
 
     @classmethod
-    def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation]) -> Self:
+    def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation], version: int) -> Self:
         """What the jobs of a scorer are told."""
         criteria = {name: evaluation.criteria for name, evaluation in human_evaluations.items()}
         rated = {}
@@ -33,7 +31,7 @@ class ScoreSettings(Section):
             evaluation = human_evaluations[scorer.human_evaluation]
             values = {name: criterion.values for name, criterion in evaluation.criteria.items()}
             rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=values).model_dump()}
-        return cls(scorer=scorer.decisive_settings() | rated, metrics=scorer.metrics_of_example(criteria))
+        return cls(version=version, scorer=scorer.decisive_settings() | rated, metrics=scorer.metrics_of_example(criteria))
 
     @property
     def human_evaluation(self) -> RatedCriteria | None:

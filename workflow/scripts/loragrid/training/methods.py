@@ -107,6 +107,10 @@ class Training(Section):
         """How the base model's weights are quantized, as far as the method says."""
         return "none"
 
+    def on_base(self, quantization: Quantization) -> Self:
+        """The same training, of a base model whose weights are quantized like this. What the method itself says goes before."""
+        return self
+
     @property
     def start_files(self) -> list[str]:
         """The files of the adapter that is trained further; none for a training that starts anew."""
@@ -166,6 +170,9 @@ class AdapterTraining(Training):
     @property
     def base_quantization(self) -> Quantization:
         return self.quantization
+
+    def on_base(self, quantization: Quantization) -> Self:
+        return self if self.quantization != "none" else self.model_copy(update={"quantization": quantization})
 
     @property
     def needs_hf(self) -> bool:

@@ -1,0 +1,20 @@
+from loragrid.analysis.settings import AnalyseSettings, ReportSettings
+from loragrid.grid.jobs import settings
+
+
+def test_analysis_is_told_the_same_once_it_is_read(grid, make_grid):
+    rated = grid.config.model_dump(mode="json", exclude_unset=True)
+    judge = {"type": "judge", "rubric": "both_0_10", "model": "j", "price": {"million_new_tokens": 1}}
+    rated["scorers"] |= {"judged": judge, "rated": {"type": "human", "evaluation": "people", "sheets": ["ann.csv"]}}
+    scorers = [*rated["tasks"]["t"]["scorers"], "judged", "rated"]
+    rated["tasks"]["t"] |= {"scorers": scorers, "metadata": {"topic": "{{ topic }}"}, "group_by": ["topic"]}
+    rated["models"]["m"]["price"] = {"hour": 2.5}
+    for told_grid in (grid, make_grid(**rated)):
+        params = {"version": 4, "settings": settings.analyse(told_grid).model_dump()}
+        assert repr(AnalyseSettings.model_validate(params).model_dump()) == repr(params)
+
+
+def test_report_is_told_the_same_once_it_is_read(grid):
+    report = settings.report(grid).model_dump()
+    params = {"version": 2, "metric": grid.config.main_metric, "report": report, "tiers": ["scores"]}
+    assert repr(ReportSettings.model_validate(params).model_dump()) == repr(params)

@@ -1,0 +1,48 @@
+"""The report on what is there of a grid that is not finished, and on why the rest is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loragrid.analysis.grid_state import grid_state
+from loragrid.analysis.provenance import leaking_mixes
+from loragrid.analysis.report import write_report
+from loragrid.analysis.settings import PartialReportSettings
+from loragrid.analysis.tables_and_figures import analyse, describe_data
+from loragrid.layout import ANALYSE, DESCRIBE_DATA, REPORT
+
+
+def write_partial_report(settings: PartialReportSettings) -> None:
+    """Write tables, figures and report on those files of the grid that are there."""
+    files = ANALYSE.below(settings.folder) | DESCRIBE_DATA.below(settings.folder)
+
+    def present(tier: str, ending: str) -> list[str]:
+        return [file for file, _ in settings.tiers[tier] if file.endswith(ending) and Path(file).exists()]
+
+    analyse(
+        present("predictions", ".jsonl"),
+        present("scores", ".jsonl"),
+        present("adapters", "loss.csv"),
+        present("adapters", "manifest.json"),
+        present("datasets", "test.jsonl"),
+        settings.settings,
+        files,
+    )
+    describe_data(
+        present("datasets", ".jsonl"),
+        present("datasets", "manifest.json"),
+        present("mixes", ".jsonl"),
+        present("mixes", "manifest.json"),
+        present("tokens", ".parquet"),
+        files,
+    )
+    write_report(
+        REPORT.below(settings.folder)["report"],
+        settings.report,
+        settings.metric,
+        grid_state(settings.tiers),
+        files,
+        checks=present("checks", ".json"),
+        manifests=present("adapters", "manifest.json") + present("predictions", ".manifest.json"),
+        leaking=leaking_mixes(present("leaks", ".json"), present("mixes", ".jsonl")),
+    )

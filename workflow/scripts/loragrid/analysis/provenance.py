@@ -1,0 +1,59 @@
+"""How results came about: what was checked, what of a test set was trained on, and on which hardware."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from loragrid.layout import model_of_check
+from loragrid.records import Example, iterate_records
+
+
+def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The outcome of each model's generation check."""
+    models = []
+    for path in map(Path, paths):
+        base_model, run = model_of_check(path)
+        checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+        outcome = {name: check["passed"] for name, check in checks.items()}
+        models.append({"base_model": base_model, "run": run, "checks": outcome})
+    return models
+
+
+def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Mixes that hold examples of a test set.
+
+    That happens only to a mix that was made before the test set came into the grid.
+
+    Args:
+        leaks: for each data set, the file of its examples that are in a test set.
+        mixes: training and validation parts of the mixes.
+    """
+    in_tests: dict[str, list[str]] = {}
+    for path in leaks:
+        for tests_by_example in json.loads(Path(path).read_text(encoding="utf-8")).values():
+            in_tests |= tests_by_example
+    leaking = []
+    for path in mixes:
+        tests = [test for example in iterate_records(path, Example) for test in in_tests.get(example.id, ())]
+        if tests:
+            leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
+    return leaking
+
+
+def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
+
+    Those of external predictions are left out, which do not say where they were made.
+    """
+    counts: dict[str, int] = {}
+    for path in manifests:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "hardware" not in manifest:
+            continue
+        circumstances = {key: manifest[key] for key in ("git_commit", "hardware", "versions")}
+        text = json.dumps(circumstances, sort_keys=True)
+        counts[text] = counts.get(text, 0) + 1
+    return [json.loads(text) | {"files": count} for text, count in counts.items()]

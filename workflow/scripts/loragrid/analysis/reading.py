@@ -1,0 +1,57 @@
+"""The files of a grid, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from loragrid.analysis.columns import GROUP, INTEGERS, MODEL, RUN
+from loragrid.layout import Dataset, Evaluation, trained_model
+from loragrid.records import Example, Prediction, Score, iterate_records
+
+# Unknown for external predictions.
+MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int64", "batch_size": "Int64"}
+
+
+def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per prompt, with the fields of its prediction; references are always lists."""
+    rows = [part for path in paths for prediction in iterate_records(path, Prediction) for part in prediction.parts]
+    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS | MEASURED)
+
+
+def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per prediction and metric; the folders of a score file say which model and data set it is about."""
+    rows = []
+    for path in paths:
+        model = dict(zip(MODEL, Evaluation.of_scores(path), strict=True))
+        rows += [model | score.model_dump() for score in iterate_records(path, Score)]
+    return pd.DataFrame(rows, columns=[*MODEL, *Score.model_fields])
+
+
+def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """One row per test example and key of its metadata by which its task groups results.
+
+    Args:
+        tests: test sets.
+        keys: of the metadata, by task.
+    """
+    rows = []
+    for path in tests:
+        dataset = Dataset.of(path)
+        for example in iterate_records(path, Example) if keys.get(dataset.task) else ():
+            rows += [(*dataset, example.id, key, example.metadata.get(key, "")) for key in keys[dataset.task]]
+    return pd.DataFrame(rows, columns=["task", "sample_type", "id", *GROUP])
+
+
+def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """The courses of all trainings, one row per run and step."""
+    tables = []
+    for path in paths:
+        table, run = pd.read_csv(path), trained_model(path)
+        for position, name in enumerate(RUN):
+            table.insert(position, name, run[name])
+        tables.append(table)
+    columns = [*RUN, "step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

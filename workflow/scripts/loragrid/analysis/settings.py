@@ -1,0 +1,71 @@
+"""What the jobs that analyse are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from loragrid.analysis.agreement import Level
+from loragrid.models.sources import AnyModelSource
+from loragrid.scoring.scorer import ScorerFacts
+from loragrid.sections import Section, StageSettings
+
+FactsByScorer = Mapping[str, ScorerFacts]
+"""What is to be known of scorers, by name."""
+
+
+Price = dict[Literal["hour", "million_prompt_tokens", "million_new_tokens"], int | float]
+"""What a model costs."""
+
+
+class AnalysisSettings(Section):
+    """What the tables and figures need to know of the configuration beside the results."""
+
+    metric: str = Field(description="The metric of the learning curves, as `scorer/metric`.")
+    prices: dict[str, Price] = Field(description="Prices of base models.")
+    judge_prices: dict[str, Price] = Field(description="Prices of judges, by scorer.")
+    kinds: dict[str, ScorerFacts] = Field(description="What is to be known of scorers, by name.")
+    group_by: dict[str, list[str]] = Field(description="The keys of metadata by which results are grouped, by task.")
+    levels: dict[str, dict[str, Level]] = Field(
+        description="What the distance between ratings means, by scorer of human ratings and criterion."
+    )
+
+
+class AnalyseSettings(StageSettings):
+    """What the job that makes tables and figures is told."""
+
+    settings: AnalysisSettings
+
+
+class ReportContents(Section):
+    """What the report shows."""
+
+    title: str = Field(description="Heading of the report.")
+    examples: int = Field(description="Example answers shown for each data set.")
+
+
+class ReportSettings(StageSettings):
+    """What the job that writes the report is told."""
+
+    metric: str = Field(description="The metric of the summary, as `scorer/metric`.")
+    report: ReportContents
+    tiers: list[str] = Field(description="The inputs that are files of the grid, by tier.")
+
+
+class PartialReportSettings(StageSettings):
+    """What the job that reports on an unfinished grid is told."""
+
+    metric: str = Field(description="The metric of the summary, as `scorer/metric`.")
+    report: ReportContents
+    settings: AnalysisSettings
+    tiers: dict[str, list[tuple[str, str]]] = Field(description="Every file of the grid, and the log of its job, by tier.")
+    folder: str = Field(description="Where tables, figures and report are written.")
+
+
+class CardSettings(StageSettings):
+    """What a job that writes a model card is told."""
+
+    source: AnyModelSource = Field(description="Where the base model comes from.")
+    kinds: dict[str, ScorerFacts] = Field(description="What is to be known of the run's scorers, by name.")

@@ -1,0 +1,50 @@
+"""How many parameters a base model has: by its weights, by its name, or guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from loragrid.config.models import BaseModelEntry
+from loragrid.layout import IMPORT_MODEL
+from loragrid.models.sources import PathSource
+
+FIRST_PARAMETERS = 1e9
+"""Parameters of a model about which nothing is known."""
+
+
+def parameters_of(name: str, model: BaseModelEntry) -> tuple[float, str]:
+    """Parameters of a model and what they are known from: its weights, its name, or a guess."""
+    for folder in _folders_of_weights(name, model):
+        if files := sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
+            return float(sum(map(stored_parameters, files))), "weights"
+    source: dict[str, Any] = model.source.model_dump() if model.source else {}
+    for text in (name, *(str(source[key]) for key in ("hub", "path", "package") if source.get(key))):
+        if (parameters := parameters_in_name(text)) is not None:
+            return parameters, "name"
+    return FIRST_PARAMETERS, "guess"
+
+
+def _folders_of_weights(name: str, model: BaseModelEntry) -> Iterator[Path]:
+    yield Path(IMPORT_MODEL.path("model", {"base_model": name})).parent
+    if isinstance(model.source, PathSource):
+        yield Path(model.source.path)
+
+
+def stored_parameters(file: Path) -> int:
+    """Numbers in a safetensors file, by its header: eight bytes of its length, then JSON with the shape of each tensor."""
+    with open(file, "rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    return sum(math.prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
+
+
+def parameters_in_name(name: str) -> float | None:
+    """Parameters that a model's name states, as in `SmolLM2-135M` or `Llama-3.1-8B`; None where it states none."""
+    sizes = re.findall(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([MB])(?![A-Za-z0-9])", name.upper().replace("_", "-"))
+    return float(sizes[-1][0]) * {"M": 1e6, "B": 1e9}[sizes[-1][1]] if sizes else None

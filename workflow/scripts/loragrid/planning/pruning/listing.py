@@ -1,0 +1,97 @@
+"""The list of what can go: its rows, how it is written and read, and its summary."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from loragrid.errors import UserError
+from loragrid.layout import PRUNABLE, PRUNABLE_PATHS
+from loragrid.runtime.files import written_whole
+
+LIST, ARCHIVE_LIST = Path(PRUNABLE), Path(PRUNABLE_PATHS)
+"""The second has the same paths, one a line, for `tar --files-from`."""
+
+
+ODD = "surrogateescape"
+"""How names that are no text are written and read."""
+
+
+UNKNOWN = "unknown"
+"""Stage of files that stay because no rule makes them."""
+
+
+REASONS = 12
+"""How many the summary names, those with the largest files first."""
+
+
+class Verdict(NamedTuple):
+    """Which stage a file or state belongs to, and why it can go. If the stage is `UNKNOWN`: why it is kept."""
+
+    stage: str
+    why: str
+
+
+class Row(NamedTuple):
+    """One line of the list."""
+
+    path: str
+    bytes: int
+    stage: str
+    why: str
+
+
+def write_list(rows: Iterable[Row], configuration: str) -> None:
+    """Write the list as a table, and the paths that can go as plain lines."""
+    rows = list(rows)
+    with written_whole(LIST) as temporary, open(temporary, "w", encoding="utf-8", errors=ODD, newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*Row._fields, "configuration"])
+        writer.writerows([*row, configuration] for row in rows)
+    with written_whole(ARCHIVE_LIST) as temporary:
+        temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), "utf-8", ODD)
+
+
+def read_list(configuration: str) -> set[tuple[str, int]]:
+    """Path and size of every file in the list.
+
+    Raises:
+        UserError: where there is none, or one for another configuration, or one that cannot be read.
+    """
+    again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
+    try:
+        with open(LIST, encoding="utf-8", errors=ODD, newline="") as file:
+            listed = list(csv.DictReader(file))
+        if any(row["configuration"] != configuration for row in listed):
+            raise UserError(f"{LIST}: this list was made for another configuration, so that nothing is removed. {again}")
+        return {(row["path"], int(row["bytes"])) for row in listed}
+    except FileNotFoundError:
+        raise UserError(f"{LIST}: there is no such list, so that nothing is removed. {again}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{LIST}: expected the columns path, bytes and configuration, as prunable writes them. {again}") from None
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """Files and megabytes by stage and by reason, for the screen."""
+    rows = list(rows)
+    going = [row for row in rows if row.stage != UNKNOWN]
+    if not going:
+        text = "Nothing under results/ can go: the configuration asks for all that the workflow has made."
+    else:
+        by_stage = _counted(going, lambda row: row.stage)
+        by_reason = _counted(going, lambda row: row.why)
+        more = [f"and {len(by_reason) - REASONS} reasons more, in the list"] if len(by_reason) > REASONS else []
+        reasons = ["because", *by_reason[:REASONS], *more]
+        text = "\n".join([f"{'files':>9} {'MB':>11}", *by_stage, *reasons, *_counted(going, lambda _: "in all")])
+    kept = len(rows) - len(going)
+    return text + (f"\n{kept} files are not known to the workflow, or changed by somebody, and are kept." if kept else "")
+
+
+def _counted(rows: Sequence[Row], key: Callable[[Row], str]) -> list[str]:
+    files, sizes = Counter(map(key, rows)), Counter[str]()
+    for row in rows:
+        sizes[key(row)] += row.bytes
+    return [f"{files[name]:>9,} {size / 1e6:>11,.1f}  {name}" for name, size in sizes.most_common()]

@@ -1,0 +1,65 @@
+"""Files that can go are removed, with the folders that are empty then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from loragrid.errors import UserError
+from loragrid.layout import STATE
+from loragrid.planning.pruning.listing import Row
+from loragrid.planning.pruning.tree import TRACES
+from loragrid.runtime.locks import is_held
+
+
+def check_alone() -> None:
+    """Make sure that no Snakemake computes in this folder.
+
+    Raises:
+        UserError: where one does, or was killed.
+    """
+    if any(Path(".snakemake/locks").glob("*.lock")):
+        raise UserError(
+            "Another snakemake works in this folder, or was killed (then: snakemake --unlock). "
+            "Nothing is removed; prune when it has ended."
+        )
+
+
+def remove(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
+    """Remove files, and the folders that are empty then.
+
+    Returns:
+        What is gone, and a sentence for each file that could not be removed.
+    """
+    gone, problems, folders = [], [], set()
+    # By its log a result is told from a file of somebody's, also by the next call if this one is interrupted.
+    for row in sorted(rows, key=lambda row: row.path.startswith(TRACES)):
+        path = Path(row.path)
+        if row.path.startswith(f"{STATE}/") and is_held(path.with_suffix(".lock")):
+            problems.append(f"{path}: a job uses it just now; kept.")
+            continue
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}; kept.")
+            continue
+        gone.append(row)
+        folders.add(path.parent)
+    for folder in folders:
+        remove_empty(folder)
+    return gone, problems
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is empty, and those above it that are empty then."""
+    # Snakemake takes a folder without some of its own folders for one of an old version.
+    while len(folder.parts) > (2 if folder.parts[0] == ".snakemake" else 1):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        folder = folder.parent

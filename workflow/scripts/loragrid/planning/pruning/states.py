@@ -1,0 +1,78 @@
+"""Which unfinished and costly work is of no use any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from loragrid.layout import JUDGEMENT_STATES, PREDICTION_STATES, SCORE_STATES, STATE, TRAINING_STATES
+from loragrid.planning.pruning.in_use import InUse
+from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
+from loragrid.planning.pruning.origins import Origins
+from loragrid.planning.pruning.tree import File
+from loragrid.runtime.files import fingerprint
+from loragrid.runtime.states import whose_state
+
+DAY_S = 86400.0
+
+
+STATE_DAYS = 30
+"""After how many days without a change a state counts as useless that does not say whose it is."""
+
+
+def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: float) -> Iterator[Row]:
+    """The lines of states that are of no use any more, and of states whose use is unknown."""
+    states: dict[Path, list[File]] = {}
+    for file in files:
+        family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
+        # A state is a folder or a journal, with a description and a lock beside it.
+        states.setdefault(Path(STATE, family, Path(name.partition("/")[0]).stem), []).append(file)
+    for state, parts in states.items():
+        verdict = state_verdict(state, max(file.changed for file in parts), in_use, origins, now)
+        if verdict and any(file.is_link for file in parts):
+            verdict = Verdict(UNKNOWN, "a link, which no rule makes: kept, as is what it points to")
+        if verdict:
+            yield from (Row(file.path, file.bytes, *verdict) for file in parts)
+
+
+def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, now: float) -> Verdict | None:
+    """Stage and reason of a state that can go, or whose use is unknown; None if it has to stay.
+
+    Args:
+        state: its place, without an ending.
+        changed: when something of it was changed last.
+    """
+    family, stage = state.parent.as_posix(), f"state of {state.parent.name}"
+    if family == JUDGEMENT_STATES:
+        is_asked = state.name in in_use.judges
+        return None if is_asked else Verdict(stage, "no judge of the configuration asks in this way")
+    if family == SCORE_STATES:
+        is_configured = _has_scorer(state, in_use)
+        return None if is_configured else Verdict(stage, "no scorer of the configuration has these settings")
+    of_jobs = family in (TRAINING_STATES, PREDICTION_STATES)
+    result = whose_state(state).get("result")
+    if of_jobs and isinstance(result, str):
+        why = _why_not_continued(result, changed, in_use, origins)
+        return None if why is None else Verdict(stage, why)
+    days = (now - changed) / DAY_S
+    if of_jobs and days > STATE_DAYS:
+        return Verdict(stage, f"it does not say whose it is, and has not changed for {STATE_DAYS} days")
+    return Verdict(UNKNOWN, f"it does not say whose it is: kept ({days:.0f} days old)")
+
+
+def _has_scorer(state: Path, in_use: InUse) -> bool:
+    """Whether the configuration has the scorer whose values are kept, or one of its type if they do not say which."""
+    if settings := whose_state(state).get("settings"):
+        return fingerprint(settings) in in_use.scorers
+    return state.name.rpartition("-")[0] in in_use.scorer_types
+
+
+def _why_not_continued(result: str, changed: float, in_use: InUse, origins: Origins) -> str | None:
+    """Why no job will go on with unfinished work, given the result that it is for; None if one may."""
+    if result not in in_use.files:
+        origin = origins.explain(result)
+        return origin.why if origin else "the workflow has no such result"
+    finished = Path(result)
+    if finished.exists() and finished.stat().st_mtime > changed:
+        return "its result is finished"
+    return None
