@@ -1,7 +1,8 @@
 """Generation with a torch model: a batch of prompts, each token chosen as a decoding says.
 
-Where a model attends through transformers' attention interface, the prompts stand in one row without padding, and what all of them begin
-with is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through `generate()`.
+Where a model attends through transformers' attention interface, the prompts stand in one row without padding, and what all of
+them begin with is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through
+`generate()`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class _KeyValues:
         self.arriving: list[tuple[int, int, int]] = []
         """Of each prompt in the next forward pass: its row, its first position there, and the one behind its last."""
         self.lengths: torch.Tensor | None = None
-        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each. None while prompts are read."""
+        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each. None: prompts are read."""
         self.allowed: dict[int | None, torch.Tensor] = {}
         """By sliding window, what the added tokens may see: shape (rows, 1, 1, longest)."""
 
@@ -82,8 +83,8 @@ def attend_from_cache(
     """Put keys and values where they belong in the cache and attend to what is there.
 
     Args:
-        query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence; key
-            and value may have fewer heads, each for a group of the query's.
+        query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence.
+            Key and value may have fewer heads, each for a group of the query's.
         sliding_window: how many tokens back a token sees, itself counted.
         batch_cache: keys and values of the batch that is being worked on.
 
@@ -160,8 +161,9 @@ def _attention(model: Any) -> Iterator[None]:
 
 
 Choice = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""Scores from which the largest is taken: made of the tokens so far, shape (rows, longest), of logits, shape (rows, vocabulary), and of the
-number of tokens that were chosen already. In a row that is shorter than others its own tokens are repeated."""
+"""Gives scores, of which the largest is taken. They are made of the tokens so far, shape (rows, longest), of logits, shape
+(rows, vocabulary), and of the number of tokens that were chosen already. A row that is shorter than others repeats tokens of its
+own."""
 
 
 def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.Generator]) -> Choice:
