@@ -5,7 +5,16 @@ from loragrid.data.render import end_tokens, make_renderer, render, zero_shot
 from loragrid.errors import UserError
 from loragrid.inference.batching import answer_with, batches
 from loragrid.inference.engines.openai import read_reply
-from loragrid.inference.protocol import Decoding, Engine, MadeBy, generate, known_answers, make_predictions, prediction_identity
+from loragrid.inference.protocol import (
+    Decoding,
+    Engine,
+    MadeBy,
+    PromptAnswers,
+    generate,
+    known_answers,
+    make_predictions,
+    prediction_identity,
+)
 from loragrid.models.loading import load_base_model
 from loragrid.runtime.journal import read_journal
 
@@ -235,11 +244,11 @@ def test_answers_to_the_same_prompts_are_taken_over_from_a_prediction_file(engin
     records = [
         record
         for example, prompt in zip(examples, prompts, strict=True)
-        for record in make_predictions(AXES, example, [prompt], [(made_by, answered[prompt.prompt])])
+        for record in make_predictions(AXES, example, [prompt], [PromptAnswers(made_by, answered[prompt.prompt])])
     ]
     assert [(r.id, r.sample) for r in records[:3]] == [("0", 0), ("0", 1), ("1", 0)]
     # Another example may ask the same.
-    twin = make_predictions(AXES, make_example("twin"), [prompts[0]], [(made_by, answered[prompts[0].prompt])])
+    twin = make_predictions(AXES, make_example("twin"), [prompts[0]], [PromptAnswers(made_by, answered[prompts[0].prompt])])
     known = known_answers([*records, *twin])
     assert known.keys() == answered.keys()
     for prompt, answers in answered.items():

@@ -84,7 +84,13 @@ def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str
 
 
 def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
-    """For each text the index of the nearest other one, by the cosine similarity of their words weighted by TF-IDF (Salton & Buckley 1988)."""
+    """For each text the index of the nearest of others.
+
+    Nearness is the cosine similarity of their words, weighted by TF-IDF (Salton & Buckley 1988).
+
+    Args:
+        among: the others.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     # Words of a single character count as well.

@@ -24,8 +24,8 @@ BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
 def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> AnswerFunction:
     """The function that answers with a loaded model.
 
-    Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory runs out,
-    half as many tokens are worked on together from then on.
+    Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory
+    runs out, half as many tokens are worked on together from then on.
     """
     pad, of_one_length = pad_token(renderer), learns_prompt(model)
     # Not all recurrent models know padding when they see it.

@@ -38,8 +38,8 @@ class ModelToAsk(NamedTuple):
 class EngineSettings(Section, ABC):
     """An engine as a configuration describes it.
 
-    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to know. All but
-    `open` is asked while the workflow is planned: what takes a while to import is imported in `open`.
+    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to
+    know. All but `open` is asked while the workflow is planned: what takes a while to import is imported in `open`.
     """
 
     type: str

@@ -1,7 +1,8 @@
 """Generation with a torch model: a batch of prompts, each token chosen as a decoding says.
 
-Where a model attends through transformers' attention interface, the prompts stand in one row without padding, what all begin with is
-computed once, and each sequence has a row of its own in the cache of keys and values. Other models go through `generate()`.
+Where a model attends through transformers' attention interface, the prompts stand in one row without padding, and what all of
+them begin with is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through
+`generate()`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Sequenced(NamedTuple):
 
     token_ids: list[int]
     compute_s: float
-    """Seconds from the start of the batch until the last one was there."""
+    """Seconds from the start of the batch until its last token was there."""
 
 
 class _KeyValues:
@@ -43,9 +44,9 @@ class _KeyValues:
         self.rows, self.capacity = rows, capacity
         self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.arriving: list[tuple[int, int, int]] = []
-        """Of the prompts in the next forward pass: their row, and the first and the last but one of their positions."""
+        """Of each prompt in the next forward pass: its row, its first position there, and the one behind its last."""
         self.lengths: torch.Tensor | None = None
-        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each."""
+        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each. None: prompts are read."""
         self.allowed: dict[int | None, torch.Tensor] = {}
         """By sliding window, what the added tokens may see: shape (rows, 1, 1, longest)."""
 
@@ -82,41 +83,63 @@ def attend_from_cache(
     """Put keys and values where they belong in the cache and attend to what is there.
 
     Args:
-        query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence; key
-            and value may have fewer heads, each for a group of the query's.
+        query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence.
+            Key and value may have fewer heads, each for a group of the query's.
         sliding_window: how many tokens back a token sees, itself counted.
         batch_cache: keys and values of the batch that is being worked on.
 
     Returns:
         Shape (1, tokens, heads, size) or (rows, 1, heads, size).
     """
-    cache = batch_cache
-    keys, values = cache.of_layer(int(module.layer_idx), key, value)  # type: ignore[arg-type]
-    attend = torch.nn.functional.scaled_dot_product_attention
-    if cache.lengths is None:
-        attended, start = [], 0
-        for row, first, end in cache.arriving:
-            stop = start + end - first
-            keys[row, :, first:end], values[row, :, first:end] = key[0, :, start:stop], value[0, :, start:stop]
-            allowed = _visible(first, end, sliding_window, query.device)
-            own = (query[:, :, start:stop], keys[row : row + 1, :, :end], values[row : row + 1, :, :end])
-            attended.append(attend(*own, allowed, is_causal=allowed is None, scale=scaling, enable_gqa=True))
-            start = stop
-        return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
-
-    rows = torch.arange(cache.rows, device=query.device)
-    keys[rows, :, cache.lengths], values[rows, :, cache.lengths] = key[:, :, 0], value[:, :, 0]
-    allowed = cache.allowed.get(sliding_window)
-    if allowed is None:
-        positions = torch.arange(int(cache.lengths.max()) + 1, device=query.device)
-        lengths = cache.lengths[:, None]
-        seen = positions <= lengths if sliding_window is None else (positions <= lengths) & (positions > lengths - sliding_window)
-        allowed = cache.allowed[sliding_window] = seen[:, None, None]
+    keys, values = batch_cache.of_layer(int(module.layer_idx), key, value)  # type: ignore[arg-type]
+    if batch_cache.lengths is None:
+        return _attend_prompts(batch_cache, keys, values, (query, key, value), scaling, sliding_window), None
+    rows = torch.arange(batch_cache.rows, device=query.device)
+    keys[rows, :, batch_cache.lengths], values[rows, :, batch_cache.lengths] = key[:, :, 0], value[:, :, 0]
+    allowed = _seen_by_added(batch_cache, batch_cache.lengths, sliding_window)
     # The heads of a group stand under one another, as if they were queries of one head.
-    grouped = query.reshape(cache.rows, key.shape[1], -1, query.shape[3])
+    grouped = query.reshape(batch_cache.rows, key.shape[1], -1, query.shape[3])
     longest = allowed.shape[3]
+    attend = torch.nn.functional.scaled_dot_product_attention
     result = attend(grouped, keys[:, :, :longest], values[:, :, :longest], allowed, scale=scaling)
-    return result.reshape(cache.rows, 1, query.shape[1], -1), None
+    return result.reshape(batch_cache.rows, 1, query.shape[1], -1), None
+
+
+def _attend_prompts(
+    cache: _KeyValues,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    arriving: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    scaling: float | None,
+    window: int | None,
+) -> torch.Tensor:
+    """Attention of prompts that stand in a row, each for itself.
+
+    Args:
+        keys: what the cache holds in this layer, as do `values`.
+        arriving: query, key and value of the row.
+    """
+    query, key, value = arriving
+    attended, start = [], 0
+    for row, first, end in cache.arriving:
+        stop = start + end - first
+        keys[row, :, first:end], values[row, :, first:end] = key[0, :, start:stop], value[0, :, start:stop]
+        allowed = _visible(first, end, window, query.device)
+        own = (query[:, :, start:stop], keys[row : row + 1, :, :end], values[row : row + 1, :, :end])
+        attend = torch.nn.functional.scaled_dot_product_attention
+        attended.append(attend(*own, allowed, is_causal=allowed is None, scale=scaling, enable_gqa=True))
+        start = stop
+    return torch.cat(attended, dim=2).transpose(1, 2).contiguous()
+
+
+def _seen_by_added(cache: _KeyValues, lengths: torch.Tensor, window: int | None) -> torch.Tensor:
+    """What one more token of each sequence sees: shape (rows, 1, 1, longest). All layers with the same window share it."""
+    allowed = cache.allowed.get(window)
+    if allowed is None:
+        positions, last = torch.arange(int(lengths.max()) + 1, device=lengths.device), lengths[:, None]
+        seen = positions <= last if window is None else (positions <= last) & (positions > last - window)
+        allowed = cache.allowed[window] = seen[:, None, None]
+    return allowed
 
 
 def _visible(first: int, end: int, window: int | None, device: torch.device) -> torch.Tensor | None:
@@ -138,8 +161,9 @@ def _attention(model: Any) -> Iterator[None]:
 
 
 Choice = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""Scores from which the largest is taken: made of the tokens so far, shape (rows, longest), of logits, shape (rows, vocabulary), and of the
-number of tokens that were chosen already. In a row that is shorter than others its own tokens are repeated."""
+"""Gives scores, of which the largest is taken. They are made of the tokens so far, shape (rows, longest), of logits, shape
+(rows, vocabulary), and of the number of tokens that were chosen already. A row that is shorter than others repeats tokens of its
+own."""
 
 
 def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.Generator]) -> Choice:

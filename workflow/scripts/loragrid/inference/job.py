@@ -59,7 +59,7 @@ class PredictJob(NamedTuple):
 
 
 def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engine) -> None:
-    """Answer test examples and write the predictions with their manifest. What an interrupted job had answered is not asked again.
+    """Answer test examples and write the predictions with their manifest. What an interrupted job had answered stays answered.
 
     Args:
         started: `time.perf_counter()` when the job started.

@@ -55,8 +55,8 @@ class Answer(NamedTuple):
 
 
 AnswerFunction = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Answer]]]
-"""What an engine does with questions. It answers those whose index is not among the ones answered already. It gives answers by index, as
-soon as they are there. Those that come together are kept together."""
+"""What an engine does with questions. It answers those whose index is not among the ones answered already. It gives answers by
+index, as soon as they are there. Those that come together are kept together."""
 
 
 class Engine(NamedTuple):
@@ -85,8 +85,8 @@ def generate(
     """For each prompt its answers, as many as the decoding wants.
 
     Args:
-        journal: holds the answers that are finished; those that it holds already are not computed again. Its name has to tell all that
-            makes answers differ beside the prompt.
+        journal: holds the answers that are finished; those that it holds already are not computed again. Its name has to tell
+            all that makes answers differ beside the prompt.
     """
     # The Snakefile imports this module, but needs no progress bar.
     from tqdm import tqdm

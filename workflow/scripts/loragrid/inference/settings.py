@@ -70,8 +70,8 @@ class Checks(Section):
     max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
     compare_engines: bool = Field(
         True,
-        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. In float32 they must be "
-        "the same; for servers only if the model's `dtype` says float32.",
+        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. "
+        "In float32 they must be the same; for servers only if the model's `dtype` says float32.",
     )
 
 

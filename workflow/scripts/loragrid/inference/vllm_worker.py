@@ -1,4 +1,4 @@
-"""The other end of the engine `vllm`: runs in an environment that has vLLM, reads questions from stdin and writes answers to stdout.
+"""The other end of the engine `vllm`: it runs in an environment that has vLLM, reads questions from stdin and writes answers.
 
 It imports nothing of loragrid, whose other packages need not be there. One JSON object a line, see `engines/vllm.py`.
 """

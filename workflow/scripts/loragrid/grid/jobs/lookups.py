@@ -81,4 +81,4 @@ def mix_of(config: Config, run: Run) -> dict[str, str]:
 
 def answered_by_server(config: Config, base_model: str) -> bool:
     """Whether a base model computes elsewhere when it is asked."""
-    return config.models[base_model].engine.type == "openai"
+    return config.models[base_model].engine.is_server

@@ -34,18 +34,18 @@ class OpenAiEngine(EngineSettings, Server):
     model: str | None = Field(None, description="The model's name on the server; by default its name here.")
     api: Literal["completions", "chat"] = Field(
         "completions",
-        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; `chat`: it gets messages and "
-        "writes the prompt by itself, as hosted models demand.",
+        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; "
+        "`chat`: it gets messages and writes the prompt by itself, as hosted models demand.",
     )
     send: Literal["text", "token_ids"] = Field(
         "text",
-        description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which vLLM and llama.cpp "
-        "take; these leave no doubt.",
+        description="With `completions`: prompts are sent as text, which the server tokenises once more, or as token ids, which "
+        "vLLM and llama.cpp take; these leave no doubt.",
     )
     load_adapters: bool = Field(
         False,
-        description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on "
-        "the same file system). Without it only base models can be asked.",
+        description="Have the server load a run's adapter before it is asked, and unload it afterwards (vLLM with "
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on the same file system). Without it only base models can be asked.",
     )
 
     is_server: ClassVar[bool] = True
@@ -63,7 +63,10 @@ class OpenAiEngine(EngineSettings, Server):
 
     @contextmanager
     def open(self, model: ModelToAsk) -> Iterator[Engine]:
-        """Connect to the server that has a base model. It loads an adapter for as long as that is asked, and must find it under the same path."""
+        """Connect to the server that has a base model.
+
+        It loads an adapter for as long as that is asked, and has to find it under the same path as this machine.
+        """
         from loragrid.runtime.server import connect
 
         server = connect(f"models.{model.name}.engine", self.model_dump())
@@ -217,7 +220,10 @@ def request(
 
 
 def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
-    """A prompt as text from which a server makes the same tokens: without the token at its beginning that a tokenizer adds by itself."""
+    """A prompt as text from which a server makes the same tokens.
+
+    A token that a tokenizer puts before each text by itself is left out.
+    """
     beginning = renderer.tokenizer.bos_token if renderer is not None else None
     if beginning and renderer is not None and prompt.prompt.startswith(beginning):
         shorter = prompt.prompt.removeprefix(beginning)

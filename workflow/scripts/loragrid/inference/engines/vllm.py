@@ -1,8 +1,8 @@
 """The engine `vllm`: vLLM in a process of its own, which may belong to another environment.
 
-The process gets one JSON object a line: first the model (`arguments` of `vllm.LLM`, `adapters` by name), then orders (`questions` with `ids`,
-`seed` and `adapter`; `sampling`, arguments of `SamplingParams`; whether each question is to be answered `alone`). It writes its version,
-then an answer a line.
+The process gets one JSON object a line. The first is the model: `arguments` of `vllm.LLM`, and `adapters` by name. Each of the
+following is an order: `questions` with `ids`, `seed` and `adapter`; `sampling`, the arguments of `SamplingParams`; whether each
+question is to be answered `alone`. The process writes its version, then an answer a line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class VllmEngine(EngineSettings):
     type: Literal["vllm"] = Field(description="Chooses this engine.")
     python: Annotated[str | None, ONLY_SPEED] = Field(
         None,
-        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one that runs the job.",
+        description="Python interpreter of an environment that has vLLM, for example `.venv-vllm/bin/python`; by default the one "
+        "that runs the job.",
     )
     settings: dict[str, Any] = Field(
         default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
@@ -69,7 +70,7 @@ class Vllm(NamedTuple):
     version: str
     device: str
     ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
-    """Answers questions together, each with the adapter that is named beside it (None: with the base model), as soon as they are there."""
+    """Gives answers as soon as they are there. Beside a question stands the name of the adapter to ask; None: the base model."""
 
 
 @contextmanager
@@ -124,7 +125,7 @@ def _start(python: str) -> subprocess.Popen[str]:
     if not os.access(python, os.X_OK):
         raise UserError(f"engine.python: '{python}' is no program.")
     return subprocess.Popen(
-        # -P: the worker's folder has modules with the names of other packages' ones.
+        # -P: what stands beside the worker is none of the packages of its environment.
         [python, "-P", str(WORKER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
