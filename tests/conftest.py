@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from loragrid.models.importing import import_base_model, import_encoder
 from loragrid.records import Example
@@ -147,3 +148,21 @@ def finished(tmp_path_factory, tiny_model) -> Project:
     project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
     project.snakemake()
     return project
+
+
+@pytest.fixture
+def make_job(tiny_model, tokenizer, make_example, tmp_path):
+    """Trainings in one folder."""
+    from trainings import Trainings
+
+    return Trainings(tmp_path, tiny_model, tokenizer, make_example)
+
+
+@pytest.fixture
+def zero3(tmp_path, monkeypatch):
+    """The shipped DeepSpeed example, for one process on a CPU: accelerate starts several only on GPUs."""
+    pytest.importorskip("deepspeed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    settings = yaml.safe_load(Path("profiles/accelerate/zero3-offload.yaml").read_text())
+    (tmp_path / "zero3.yaml").write_text(yaml.safe_dump(settings | {"num_processes": 1}))
+    return str(tmp_path / "zero3.yaml")
