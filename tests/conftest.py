@@ -146,7 +146,7 @@ def changeable(finished) -> Iterator[Project]:
 def finished(tmp_path_factory, tiny_model) -> Project:
     """The tiny experiment, run to its report. Tests may change it only if they put it back."""
     project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
-    project.snakemake()
+    project.snakemake_in_new_processes()
     return project
 
 

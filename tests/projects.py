@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from forked import Run
+
 REPOSITORY = Path(__file__).parents[1]
 WORDS = ["apple", "river", "stone", "cloud", "tiger", "music", "paper", "light", "green", "seven", "ocean", "bread"]
 
@@ -27,24 +29,25 @@ class Project:
 
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Snakemake with two cores; on failure show what it said."""
-        with self.started(*arguments) as process:
-            stdout, stderr = process.communicate()
-        assert not check or process.returncode == 0, stdout + stderr
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        result = self.started(*arguments).result()
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
 
-    def started(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake in the background, the first of a group of processes."""
+    def started(self, *arguments: str) -> Run:
+        """Start Snakemake in the background; neither it nor its jobs import the large packages anew."""
+        return Run(self._arguments(arguments), self.folder, self._environment())
+
+    def snakemake_in_new_processes(self, *arguments: str) -> None:
+        """Run Snakemake as a user does: it and all its jobs are processes that begin with nothing."""
+        command = [sys.executable, "-m", "snakemake", *self._arguments(arguments)]
+        subprocess.run(command, cwd=self.folder, env=self._environment(), check=True)
+
+    def _arguments(self, arguments: Sequence[str]) -> list[str]:
+        return ["--cores", "2", *self.arguments, *arguments]
+
+    def _environment(self) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *self.arguments, *arguments]
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=inherited | self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return inherited | self.environment
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """How many jobs of each rule a dry run lists, the target rule left out."""
@@ -77,7 +80,8 @@ def copy_workflow(folder: Path) -> Project:
     for name in ("Snakefile", "workflow", "profiles", "envs", "config", "data"):
         source = REPOSITORY / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # With what is compiled, so that no project compiles it again.
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
     for profile in ("slurm", "workstation"):

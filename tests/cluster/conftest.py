@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clusters import PACKAGES, Cluster, missing_programs, running_cluster
+from cluster.clusters import PACKAGES, Cluster, missing_programs, running_cluster
 from projects import Project
 
 

@@ -66,7 +66,7 @@ class Jobs:
         found = {}
 
         def all_found():
-            assert self.run.poll() is None, self.run.communicate()
+            assert self.run.is_running(), self.run.result()
             for rule in WORKING.keys() - found.keys():
                 if working := self._working(rule):
                     process, found[rule] = working
@@ -100,18 +100,19 @@ class Jobs:
         return int(step), len(self.answered())
 
 
-def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, cluster, tmp_path):
-    new_project.edit_config(one_run)
-    new_project.snakemake(ADAPTER, ANSWERS)
-    expected = (new_project.folder / ADAPTER).read_bytes(), texts(new_project)
-    for file in (*new_project.files("adapters/*"), *new_project.files("predictions/*"), *new_project.files("logs/*")):
+def test_training_and_prediction_go_on_where_they_were_interrupted(changeable, cluster, tmp_path):
+    changeable.edit_config(one_run)
+    changeable.snakemake(ADAPTER, ANSWERS)
+    expected = (changeable.folder / ADAPTER).read_bytes(), texts(changeable)
+    for file in (*changeable.files("adapters/*"), *changeable.files("predictions/*"), *changeable.files("logs/*")):
         file.rename(tmp_path / f"{file.parent.name}-{file.name}")
 
-    new_project.arguments, new_project.environment = cluster.arguments, cluster.environment
+    changeable.arguments, changeable.environment = cluster.arguments, cluster.environment
     # What Slurm counts as failed takes one of Snakemake's retries, what it puts back into the queue takes none.
-    with new_project.started(ADAPTER, ANSWERS, "--retries", "3", *PREEMPTABLE) as run, ExitStack() as stack:
+    run = changeable.started(ADAPTER, ANSWERS, "--retries", "3", *PREEMPTABLE)
+    with ExitStack() as stack:
         stack.callback(run.kill)
-        jobs = Jobs(new_project, cluster, run)
+        jobs = Jobs(changeable, cluster, run)
 
         numbers = jobs.at_work()
         cluster.call("scancel", *numbers.values())
@@ -140,9 +141,9 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
         assert len(answered) == len(set(answered))
         [node] = {cluster.jobs()[int(number)]["NodeList"] for number in numbers.values()}
         cluster.kill_node(node)
-        stdout, stderr = run.communicate(timeout=300)
+        result = run.result(timeout_s=300)
         cluster.start_node(node)
-    assert run.returncode == 0, stdout + stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     # A training that is killed without a word goes on from its last state.
     assert f"going on after step {timed_out[0]} of {STEPS}" in jobs.log("train")
     assert f"going on after {len(answered)} of {PROMPTS} prompts" in jobs.log("predict")
@@ -152,7 +153,7 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(new_project, 
     assert {job["TimeLimit"] for job in restarted} == {"2-00:00:00", "16:00:00"}
     assert 0 < cancelled[0] < preempted[0] < timed_out[0] < STEPS
     assert cancelled[1] <= preempted[1] <= timed_out[1] < PROMPTS
-    assert ((new_project.folder / ADAPTER).read_bytes(), texts(new_project)) == expected
+    assert ((changeable.folder / ADAPTER).read_bytes(), texts(changeable)) == expected
 
 
 def texts(project):

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from clusters import GPUS
+from cluster.clusters import GPUS
 from projects import Project, make_tiny_project
 
 
@@ -25,32 +25,32 @@ def on_slurm(tmp_path_factory, tiny_model, cluster):
     project.arguments, project.environment = cluster.arguments, cluster.environment
     project.edit_config(one_task)
     seen = []
-    with project.started() as run:
-        while run.poll() is None:
-            holders = defaultdict(set)
-            for environment in cluster.job_processes().values():
-                if "CUDA_VISIBLE_DEVICES" in environment:
-                    gpu = environment["SLURMD_NODENAME"], environment["CUDA_VISIBLE_DEVICES"]
-                    holders[gpu].add(environment["SLURM_JOB_ID"])
-            seen.append(dict(holders))
-            time.sleep(0.3)
-        stdout, stderr = run.communicate()
-    assert run.returncode == 0, stdout + stderr
+    run = project.started()
+    while run.is_running():
+        holders = defaultdict(set)
+        for environment in cluster.job_processes().values():
+            if "CUDA_VISIBLE_DEVICES" in environment:
+                gpu = environment["SLURMD_NODENAME"], environment["CUDA_VISIBLE_DEVICES"]
+                holders[gpu].add(environment["SLURM_JOB_ID"])
+        seen.append(dict(holders))
+        time.sleep(0.3)
+    result = run.result()
+    assert result.returncode == 0, result.stdout + result.stderr
     return project, seen
 
 
-def test_models_and_answers_are_the_same_bytes_as_those_of_a_local_run(on_slurm, new_project):
+def test_models_and_answers_are_the_same_bytes_as_those_of_a_local_run(on_slurm, changeable):
     project, _ = on_slurm
-    new_project.edit_config(one_task)
-    new_project.snakemake("predictions")
-    adapters = new_project.files("adapters/**/adapter_model.safetensors")
+    changeable.edit_config(one_task)
+    changeable.snakemake("predictions")
+    adapters = changeable.files("adapters/shout/**/adapter_model.safetensors")
     assert len(adapters) == 2
     for file in adapters:
-        assert (project.folder / file.relative_to(new_project.folder)).read_bytes() == file.read_bytes()
-    predictions = new_project.files("predictions/**/*.jsonl")
+        assert (project.folder / file.relative_to(changeable.folder)).read_bytes() == file.read_bytes()
+    predictions = changeable.files("predictions/shout/**/*.jsonl")
     assert len(predictions) == 3
     for file in predictions:
-        assert answers(project.folder / file.relative_to(new_project.folder)) == answers(file)
+        assert answers(project.folder / file.relative_to(changeable.folder)) == answers(file)
 
 
 def test_jobs_hold_the_resources_that_are_asked_for(on_slurm, cluster):
