@@ -1,15 +1,9 @@
 """The main path on the real model and real data."""
 
 import json
-import os
-import random
 import shutil
-import subprocess
-import sys
-import time
 
 import pandas as pd
-import psutil
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -64,84 +58,3 @@ def adapter_loads_outside_of_loragrid(folder, adapter):
         adapted = model(**ids).logits
         with model.disable_adapter():
             assert not torch.allclose(adapted, model(**ids).logits)
-
-
-# Python runs a file of this name at its start: so a prediction does not come to its end before it is killed.
-TWO_ANSWERS = """
-import sys, time
-if sys.orig_argv[-1].endswith(".predict.py"):
-    from loragrid import inference
-    append, kept = inference.append_to_journal, []
-    def append_two(*entry):
-        if len(kept) == 2:
-            time.sleep(3600)
-        append(*entry)
-        kept.append(entry)
-    inference.append_to_journal = append_two
-"""
-
-
-def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends_as_if_it_was_not(real_project):
-    kills, prompts = 20, 50
-
-    def one_at_a_time(config):
-        config["models"]["smollm2-135m"]["engine"] = {"type": "hf", "batch_tokens": 1}
-        config["tasks"]["outcome"] |= {"subset": prompts, "max_new_tokens": 8}
-
-    real_project.edit_config(one_at_a_time)
-    target = "results/predictions/outcome/manual/smollm2-135m/base.jsonl"
-    file, copy = real_project.folder / target, real_project.folder / "uninterrupted.jsonl"
-    real_project.snakemake(target)
-    assert not real_project.files(".state/predictions/*")
-    file.rename(copy)
-    uninterrupted = read_lines(copy)
-
-    hooks = real_project.folder / "hooks"
-    hooks.mkdir()
-    (hooks / "sitecustomize.py").write_text(TWO_ANSWERS)
-    chance = random.Random(4)
-    for answer in uninterrupted[:kills]:
-        kill_prediction(real_project, target, chance.uniform(0, answer["runtime_s"]), hooks)
-        assert not file.exists()
-    [journal] = real_project.files(".state/predictions/*.jsonl")
-    kept = [answer for entry in read_lines(journal) for answer in entry.items()]
-    finished = dict(kept)
-    assert kills <= len(finished) == len(kept) <= 2 * kills < prompts
-
-    real_project.snakemake(target)
-    [log] = real_project.files("logs/predictions/outcome/manual/smollm2-135m/base.log")
-    assert f"going on after {len(finished)} of {prompts} prompts" in log.read_text()
-    resumed = read_lines(file)
-    assert {a["runtime_s"] for a in finished.values()} <= {answer["runtime_s"] for answer in resumed}
-    no_times = {"queue_s": 0, "compute_s": 0, "runtime_s": 0}
-    assert [answer | no_times for answer in resumed] == [answer | no_times for answer in uninterrupted]
-    assert not real_project.files(".state/predictions/*")
-
-
-def read_lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def kill_prediction(project, target, delay_s, hooks):
-    """Start a prediction and kill its job a while after it has finished one more example."""
-
-    def finished():
-        return sum(path.read_bytes().count(b"\n") for path in project.files(".state/predictions/*.jsonl"))
-
-    before = finished()
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", target]
-    environment = os.environ | {"PYTHONPATH": f"workflow/scripts{os.pathsep}{hooks}"}
-    workflow = subprocess.Popen(
-        command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    until = time.monotonic() + 600
-    while finished() == before:
-        assert workflow.poll() is None, workflow.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    # Any moment will do.
-    time.sleep(delay_s)
-    [job] = [p for p in psutil.Process(workflow.pid).children(recursive=True) if "predict.py" in " ".join(p.cmdline())[-40:]]
-    job.kill()
-    said, _ = workflow.communicate()
-    assert workflow.returncode != 0, said

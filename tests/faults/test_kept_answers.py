@@ -20,14 +20,31 @@ class Named(dict):
     __getattr__ = dict.__getitem__
 
 
-@pytest.fixture
-def job(finished, tmp_path, monkeypatch):
-    """A prediction job that dies after its last answer, in a copy of what it needs."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def answered(finished, tmp_path_factory):
+    """A folder in which a prediction job has died after its last answer, and again without computing one."""
+    folder = tmp_path_factory.mktemp("answered") / "project"
     for part in ("datasets/echo/gold", "models/tiny", f"adapters/echo/gold/tiny/{RUN}"):
         shutil.copytree(finished.folder / "results" / part, folder / "results" / part)
-    monkeypatch.chdir(folder)
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(folder)
+        there.syspath_prepend(str(SCRIPT.parent))
+        assert newly_answered(make_job(finished)) == NB_EXAMPLES
+        assert newly_answered(make_job(finished)) == 0
+    return folder
+
+
+@pytest.fixture
+def job(answered, finished, tmp_path, monkeypatch):
+    """The job that died, in a copy of its folder."""
+    shutil.copytree(answered, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    return make_job(finished)
+
+
+def make_job(finished):
+    """A prediction job that dies after its last answer."""
     results = "results"
     made = json.loads((finished.folder / f"results/predictions/echo/gold/tiny/{RUN}.manifest.json").read_text())
     model = made["model"] | {"template": None}
@@ -55,7 +72,8 @@ def job(finished, tmp_path, monkeypatch):
             decoding=made["decoding"],
             subset=NB_EXAMPLES,
         ),
-        config={"models": {"tiny": {}}},
+        # An answer a line, so that lines count answers.
+        config={"models": {"tiny": {"engine": {"type": "hf", "batch_tokens": 1}}}},
         log=["job.log"],
         threads=1,
         resources={},
@@ -73,11 +91,6 @@ def newly_answered(job):
 
 def journals():
     return list(Path("results/.state/predictions").glob("*.jsonl"))
-
-
-def one_by_one(job):
-    # An answer a line, so that lines count answers.
-    job.config["models"]["tiny"]["engine"] = {"type": "hf", "batch_tokens": 1}
 
 
 def edit_bytes(path):
@@ -121,17 +134,12 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_nothing_kept_is_used_after_a_change_and_everything_without_one(job, change):
-    one_by_one(job)
-    assert newly_answered(job) == NB_EXAMPLES
-    assert newly_answered(job) == 0
     change(job)
     assert newly_answered(job) == NB_EXAMPLES
     assert newly_answered(job) == 0
 
 
 def test_example_that_changed_is_answered_anew_and_the_others_are_not(job):
-    one_by_one(job)
-    assert newly_answered(job) == NB_EXAMPLES
     with open(job.input["test"]) as file:
         rows = [json.loads(line) for line in file]
     for row in rows:
