@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from itertools import combinations
 
 import pytest
@@ -39,20 +40,23 @@ def asked_gpus(benchmark):
     return json.loads(benchmark.read_text().splitlines()[0])["resources"].get("gpu")
 
 
-def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(machine, new_project):
+def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(machine, changeable):
     machine(1)
-    new_project.edit_config(lambda c: c["grid"][0].update(tasks=["echo"], nb_samples=[4]))
-    result = new_project.snakemake("--profile", "workstation", "--resources", "gpu=4", "--cores", "8", "predictions", "checks")
+    changeable.edit_config(lambda c: c["grid"][0].update(tasks=["echo"], nb_samples=[4]))
+    for stage in ("mixes", "adapters", "predictions", "checks"):
+        for made in ("results", "results/benchmarks", "results/logs"):
+            shutil.rmtree(changeable.folder / made / stage)
+    result = changeable.snakemake("--profile", "workstation", "--resources", "gpu=4", "--cores", "8", "predictions", "checks")
     assert re.search(r"Provided resources: .*\b4\b", result.stderr)
-    held = list(leases(new_project))
+    held = list(leases(changeable))
     # One training, two predictions, two checks.
     assert len(held) == 5
     for (gpu, since, until), (other, since_other, until_other) in combinations(held, 2):
         assert gpu != other or since >= until_other or since_other >= until
-    assert new_project.planned("predictions", "checks") == {}
+    assert changeable.planned("predictions", "checks") == {}
     for stage in ("adapters", "predictions", "checks"):
-        assert {asked_gpus(file) for file in new_project.files(f"benchmarks/{stage}/**/*.jsonl")} == {1}
-    assert {asked_gpus(file) for file in new_project.files("benchmarks/mixes/**/*.jsonl")} == {None}
+        assert {asked_gpus(file) for file in changeable.files(f"benchmarks/{stage}/**/*.jsonl")} == {1}
+    assert {asked_gpus(file) for file in changeable.files("benchmarks/mixes/**/*.jsonl")} == {None}
 
 
 def test_profile_workstation_lets_as_many_jobs_start_as_there_are_gpus(machine, new_project):

@@ -245,7 +245,7 @@ def test_target_rules_stop_after_their_stage(new_project, target, last):
     assert set(planned) <= set(stages[: stages.index(last) + 1])
 
 
-def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why(new_project):
+def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why(changeable):
     def one_bad_config(config):
         config["configs"]["hot"] = {"learning_rate": 1e30, "max_grad_norm": None, "epochs": 4}
         config["grid"] = [
@@ -253,12 +253,13 @@ def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why
             config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4], "configs": ["hot"]},
         ]
 
-    new_project.edit_config(one_bad_config)
-    result = new_project.snakemake(check=False)
+    changeable.edit_config(one_bad_config)
+    (changeable.folder / "results/report.html").unlink()
+    result = changeable.snakemake(check=False)
     assert result.returncode != 0
     assert "try a lower learning_rate" in result.stderr
     assert "partial_report" in result.stdout + result.stderr
-    folder = new_project.folder / "results"
+    folder = changeable.folder / "results"
     hot = "echo__gold__target_only__n4__hot__completion__seed1"
     assert not (folder / f"adapters/echo/gold/tiny/{hot}").is_dir() or not list(
         (folder / f"adapters/echo/gold/tiny/{hot}").iterdir()
@@ -266,7 +267,7 @@ def test_combination_that_fails_does_not_stop_the_others_and_the_report_says_why
     assert (folder / f"scores/echo/gold/tiny/{hot.replace('hot', 'lora')}/rouge.jsonl").exists()
     assert not (folder / "report.html").exists()
 
-    new_project.snakemake("partial_report")
+    changeable.snakemake("partial_report")
     html = (folder / "partial/report.html").read_text()
     assert "This grid is not complete" in html
     assert (
@@ -465,17 +466,18 @@ def test_base_model_answers_the_same_prompt_once_for_all_sample_types(changeable
     assert changeable.planned()["predict"] == 2
 
 
-def test_check_that_fails_leaves_its_evidence(new_project, tiny_model):
+def test_check_that_fails_leaves_its_evidence(changeable):
     import torch
     from safetensors.torch import load_file, save_file
 
-    new_project.snakemake("adapters")
-    for adapter in new_project.files("adapters/*/*/*/*/adapter_model.safetensors"):
-        save_file({name: torch.zeros_like(weight) for name, weight in load_file(adapter).items()}, adapter)
-    result = new_project.snakemake("checks", check=False)
+    changeable.edit_config(lambda config: config["grid"][0].update(tasks=["echo"], nb_samples=[4]))
+    [adapter] = changeable.files("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors")
+    save_file({name: torch.zeros_like(weight) for name, weight in load_file(adapter).items()}, adapter)
+    shutil.rmtree(changeable.folder / "results/checks")
+    result = changeable.snakemake("checks", check=False)
     assert "does not pass: differs from base; the evidence is in results/checks/tiny/" in result.stderr
-    assert [path.name for path in new_project.files("checks/tiny/*.json") if ".failed." not in path.name] == ["base.json"]
-    evidence = json.loads(new_project.files("checks/tiny/*.failed.json")[0].read_text())
+    assert [path.name for path in changeable.files("checks/tiny/*.json") if ".failed." not in path.name] == ["base.json"]
+    evidence = json.loads(changeable.files("checks/tiny/*.failed.json")[0].read_text())
     assert evidence["checks"]["differs from base"] == {"passed": False, "evidence": [0.0, 0.0]}
 
 
@@ -594,23 +596,23 @@ def test_predictions_are_exported_on_request_and_only_then(changeable):
     assert changeable.planned("exports") == {"export": 8, "exports": 1, "predict": 2, "import_predictions": 1}
 
 
-def test_examples_with_several_prompts_go_through_the_whole_grid(new_project):
+def test_examples_with_several_prompts_go_through_the_whole_grid(changeable):
     def several(config):
         config["tasks"]["echo"] |= {"input": "", "prompts": "[word, word | reverse]"}
         config["tasks"]["echo"]["sample_types"] = {"gold": {"outputs": "[word, word | upper]"}}
         config["tasks"]["shout"] |= {"input": "", "prompts": "[word, word | reverse]", "answers": "joined"}
         config["grid"] = [config["grid"][0] | {"tasks": ["echo"], "nb_samples": [4]}]
 
-    new_project.edit_config(several)
-    new_project.snakemake()
-    assert new_project.planned() == {}
-    folder = new_project.folder / "results"
+    changeable.edit_config(several)
+    changeable.snakemake()
+    assert changeable.planned() == {}
+    folder = changeable.folder / "results"
     rows = [json.loads(line) for line in (folder / "predictions/echo/gold/tiny/base.jsonl").open()]
     assert all(len(row[key]) == 2 for row in rows for key in ("prompt", "prediction", "reference", "runtime_s", "finish_reason"))
     scores = pd.read_csv(folder / "tables/scores.csv")
     assert set(scores["n"]) == {4}
     assert len(pd.read_parquet(folder / "tables/predictions.parquet")) == 2 * 4 * 2
-    [manifest] = new_project.files("adapters/echo/*/*/*/manifest.json")
+    [manifest] = changeable.files("adapters/echo/*/*/*n4*/manifest.json")
     assert json.loads(manifest.read_text())["examples"]["train"] == 2 * 4
 
 
@@ -625,7 +627,7 @@ def test_mistake_in_an_override_file_is_found_in_that_file(new_project):
     assert any(line.endswith("more.yaml: grid[0].tasks: this key is required but missing.") for line in sentences)
 
 
-def test_every_kind_of_training_goes_through_the_whole_grid(new_project):
+def test_every_kind_of_training_goes_through_the_whole_grid(changeable):
     def methods(config):
         config["configs"] |= {
             "whole": {"method": "full", "learning_rate": 0.01},
@@ -640,11 +642,11 @@ def test_every_kind_of_training_goes_through_the_whole_grid(new_project):
         ]
         config["hub"] = {"repository": "me/{base_model}-{task}-{config}"}
 
-    new_project.edit_config(methods)
-    new_project.snakemake()
-    assert new_project.planned() == {}
+    changeable.edit_config(methods)
+    changeable.snakemake()
+    assert changeable.planned() == {}
     name = "echo__gold__target_only__n4__{}__completion__seed1"
-    results = new_project.folder / "results"
+    results = changeable.folder / "results"
     whole = results / "finetuned/echo/gold/tiny" / name.format("whole")
     assert {"config.json", "model.safetensors", "tokenizer.json", "loss.csv", "manifest.json", "README.md"} <= {
         p.name for p in whole.iterdir()
@@ -656,15 +658,15 @@ def test_every_kind_of_training_goes_through_the_whole_grid(new_project):
     assert len(pd.read_csv(results / "tables/training_costs.csv")) == 4
 
     # Editing what a training continues reruns both.
-    with new_project.restored():
-        new_project.edit_config(lambda c: c["configs"]["lora"].update(rank=2))
-        assert new_project.planned("adapters") == {"adapters": 1, "train": 2}
+    changeable.edit_config(lambda c: c["configs"]["lora"].update(rank=2))
+    assert changeable.planned("adapters") == {"adapters": 1, "train": 2}
+    changeable.edit_config(lambda c: c["configs"]["lora"].update(rank=4))
 
-    result = new_project.snakemake("--keep-going", "merged", check=False)
+    result = changeable.snakemake("--keep-going", "merged", check=False)
     assert "a learnt prompt is not a change of weights; there is nothing to merge" in result.stderr
     merged_models_answer_like_their_adapters(results, name)
 
-    new_project.snakemake("pushed")
+    changeable.snakemake("pushed")
     receipt = json.loads((results / f"pushed/echo/gold/tiny/{name.format('lora')}.json").read_text())
     assert receipt["repository"] == "me/tiny-echo-lora"
     assert receipt["commit"] is None
