@@ -1,5 +1,6 @@
 """Every method trains a real model and one of another architecture, and its result loads in plain peft or transformers."""
 
+import copy
 import importlib.util
 import json
 from typing import ClassVar, Literal
@@ -47,8 +48,28 @@ def logits(model):
         return model.eval()(input_ids=IDS).logits[:, -IDS.shape[1] :]
 
 
-def trained(folder, config, dtype="float32"):
-    base = load_base_model(folder, dtype)
+@pytest.fixture(scope="module")
+def fresh():
+    """Gives a base model as if it was loaded anew: to copy the real one takes a part of the time."""
+    loaded = {}
+
+    def copied(load, folder):
+        if (load, folder) not in loaded:
+            loaded[load, folder] = load(folder)
+        return copy.deepcopy(loaded[load, folder])
+
+    return copied
+
+
+def by_us(folder):
+    return load_base_model(folder, "float32")
+
+
+def by_transformers(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def trained(base, config, dtype="float32"):
     model = config.make_trainable(base, seed=1)
     start = SavedStart(model) if config.moves_base_weights else None
     learner = make_learner(model, config, Layout(64, False, 2), Accelerator(), getattr(torch, dtype))
@@ -61,14 +82,16 @@ COMBINATIONS = [(method, "smollm2") for method in METHODS] + [(m, "gpt2") for m 
 
 
 @pytest.mark.parametrize(("method", "architecture"), COMBINATIONS)
-def test_method_trains_and_its_result_loads_outside_and_changes_outputs(request, tokenizer, tmp_path, method, architecture):
+def test_method_trains_and_its_result_loads_outside_and_changes_outputs(
+    request, fresh, tokenizer, tmp_path, method, architecture
+):
     if architecture == "gpt2" and method == "lora by regex":
         METHODS[method] = METHODS[method] | {"target_modules": r".*\.1\..*c_attn"}
     folder = request.getfixturevalue(architecture)
     config = parse_training({"learning_rate": 0.01, "batch_size": 2, "epochs": 1.5} | METHODS[method])
-    model, start, course = trained(folder, config)
+    model, start, course = trained(fresh(by_us, folder), config)
     assert course[-1].step == 3
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    plain = fresh(by_transformers, folder)
     untouched = logits(plain)
     if method == "full":
         save_model(model, tokenizer, tmp_path, torch.float32)
@@ -77,7 +100,7 @@ def test_method_trains_and_its_result_loads_outside_and_changes_outputs(request,
     else:
         save_adapter(model, tmp_path, start)
         outside = PeftModel.from_pretrained(plain, tmp_path)
-        ours = load_trained(load_base_model(folder, "float32"), tmp_path / "adapter_model.safetensors", "float32")
+        ours = load_trained(fresh(by_us, folder), tmp_path / "adapter_model.safetensors", "float32")
     assert not torch.allclose(logits(outside), untouched, atol=1e-3)
     assert torch.equal(logits(outside), logits(ours))
     # An initialisation out of the base weights is saved as a difference, which rounds.
@@ -99,7 +122,7 @@ def test_a_method_is_a_class_and_nothing_else(tiny_model, tokenizer, tmp_path):
 
     config = parse_training({"method": "norms", "learning_rate": 0.1})
     assert type(config) is NormTraining
-    model, _, course = trained(tiny_model, config)
+    model, _, course = trained(by_us(tiny_model), config)
     assert course[-1].step == 1
     assert {name.split(".")[-2] for name, p in model.named_parameters() if p.requires_grad} == {
         "input_layernorm",
@@ -111,18 +134,18 @@ def test_a_method_is_a_class_and_nothing_else(tiny_model, tokenizer, tmp_path):
 
 
 def test_adapter_is_trained_in_float32_on_a_base_model_in_bfloat16(tiny_model):
-    model, _, course = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=5), "bfloat16")
+    model, _, course = trained(load_base_model(tiny_model, "bfloat16"), LoraTraining(learning_rate=0.01, epochs=5), "bfloat16")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
-    reference = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=5))[2]
+    reference = trained(by_us(tiny_model), LoraTraining(learning_rate=0.01, epochs=5))[2]
     assert [row.train_loss for row in course[1:]] == pytest.approx([row.train_loss for row in reference[1:]], rel=0.02)
 
 
 def test_an_adapter_can_be_continued(tiny_model, tmp_path):
-    model, _, course = trained(tiny_model, LoraTraining(learning_rate=0.01, epochs=10, rank=3))
+    model, _, course = trained(by_us(tiny_model), LoraTraining(learning_rate=0.01, epochs=10, rank=3))
     save_adapter(model, tmp_path / "first")
     again = ContinuedTraining(method="continue", adapter=str(tmp_path / "first"), learning_rate=0.01, epochs=10)
-    continued, _, further = trained(tiny_model, again)
+    continued, _, further = trained(by_us(tiny_model), again)
     assert further[1].train_loss == pytest.approx(course[-1].train_loss, abs=0.1)
     assert further[-1].train_loss < further[1].train_loss
     save_adapter(continued, tmp_path / "second")
@@ -131,15 +154,15 @@ def test_an_adapter_can_be_continued(tiny_model, tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
-def test_adapter_is_trained_on_a_quantized_base_model(smollm2, tmp_path, quantization):
+def test_adapter_is_trained_on_a_quantized_base_model(smollm2, fresh, tmp_path, quantization):
     base = load_base_model(smollm2, "float32", quantization)
     model = LoraTraining().make_trainable(base, seed=1)
     learner = make_learner(model, LoraTraining(learning_rate=0.01, epochs=4), Layout(64, False, 2), Accelerator())
     course = train(learner, EXAMPLES, [], Seeds(adapter_init=1, data_order=1, mix=1))
     assert course[-1].train_loss < course[1].train_loss
     save_adapter(model, tmp_path)
-    outside = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32), tmp_path)
-    assert not torch.equal(logits(outside), logits(AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)))
+    outside = PeftModel.from_pretrained(fresh(by_transformers, smollm2), tmp_path)
+    assert not torch.equal(logits(outside), logits(fresh(by_transformers, smollm2)))
 
 
 def test_quantization_without_its_package_fails_with_a_sentence(tiny_model, monkeypatch):
