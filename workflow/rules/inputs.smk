@@ -49,7 +49,10 @@ EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 
 
 def signed(function):
-    """The function with its signature, for which Snakemake asks three times a job; to find it out takes longer than most of these functions."""
+    """The function with its signature.
+
+    Snakemake asks for it three times a job. To find it out takes longer than most of these functions.
+    """
     function.__signature__ = inspect.signature(function)
     return function
 

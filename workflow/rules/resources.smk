@@ -4,14 +4,18 @@ from loragrid.grid.jobs.lookups import all_pretrained
 from loragrid.grid.jobs.resources import computes_here, is_light_score, loaded_model, stated_resource
 from loragrid.runtime.files import fingerprint
 
-# Whether jobs wait in a queue, of a cluster for example (`--jobs`), which asks for their memory and time; on this machine, cores are what counts.
+# Whether jobs wait in a queue, of a cluster for example (`--jobs`), which asks for their memory and time. On this machine, cores are
+# what counts.
 QUEUED = workflow.global_resources.get("_nodes").value is not None
 # A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
 BEFORE_SCORES = 1
 
 
 def growing(amount):
-    """Resource: so much for the first attempt, twice as much for the second, and so on; where nothing is queued, a number, which is planned sooner."""
+    """Resource: so much for the first attempt, twice as much for the second, and so on.
+
+    Where nothing is queued, it is a number, which is planned sooner.
+    """
     return signed(lambda wildcards, attempt: amount * attempt) if QUEUED else amount
 
 
@@ -30,9 +34,10 @@ def sized(stage, resource, default=None):
 
 
 def gpus(stage):
-    """Resources: GPUs, and their kind, of jobs that compute with a model; nothing where neither the configuration nor `--resources gpu=N` says any.
+    """Resources: GPUs, and their kind, of jobs that compute with a model.
 
-    With that limit, a job whose model's entry is silent takes one.
+    There are none where neither the configuration nor `--resources gpu=N` says any. With that limit, a job whose model's entry
+    is silent takes one.
     """
     limited = workflow.global_resources.get("gpu").value is not None
     stated = any(of_stage.gpu is not None for entry in all_pretrained(CONFIG) for _, of_stage in entry.resources)
@@ -54,9 +59,10 @@ def gpus(stage):
 
 
 def light_scores(wildcards):
-    """The group of those scores of a prediction file that take seconds: where `--group-components scores=N` says so, N of them are one submission.
+    """The group of those scores of a prediction file that take seconds.
 
-    Scores of other predictions are none of it, as a submission waits for the inputs of all its jobs: one that failed would keep the others waiting.
+    Where `--group-components scores=N` says so, N of them are one submission. A submission waits for the inputs of all its jobs,
+    so that one that failed would keep the others waiting. So scores of other predictions are not in the group.
     """
     if not is_light_score(CONFIG, wildcards):
         return None

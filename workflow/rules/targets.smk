@@ -71,7 +71,7 @@ def made_by_rules(wildcards):
 
 
 def made_by(rule, files, folders, jobs):
-    """What a rule makes, as patterns, with regular expressions that tell the same, and the wildcards of the jobs whose results are of use."""
+    """What a rule makes, as patterns and as regular expressions, and the wildcards of the jobs whose results are of use."""
 
     def patterns(paths):
         plain = [strip_wildcard_constraints(str(path)) for path in paths]

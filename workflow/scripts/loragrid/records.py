@@ -68,7 +68,9 @@ class Prediction(Record):
     task: str = Field(description="Task that the model is evaluated on.")
     sample_type: str = Field(description="Sample type that the model is evaluated on.")
     base_model: str = Field(
-        description="Name of the base model; `external` for external predictions that name none, `baseline` for trivial baselines."
+        description=(
+            "Name of the base model; `external` for external predictions that name none, `baseline` for trivial baselines."
+        )
     )
     run: str = Field(
         description="Name of the run, or of external predictions, or of a trivial baseline; `base` for the base model itself."
@@ -135,7 +137,10 @@ class Score(Record):
     status: str = Field("ok", description="`ok`, or what went wrong.")
     detail: str | None = Field(
         None,
-        description="What the scorer found in the answer: a label, a verdict, a judge's words; in the first metric's row, as are the next two.",
+        description=(
+            "What the scorer found in the answer: a label, a verdict, a judge's words; in the first metric's "
+            "row, as are the next two."
+        ),
     )
     parts: dict[str, float] = Field(
         default={},
@@ -143,14 +148,15 @@ class Score(Record):
     )
     usage: dict[str, int] = Field(
         default={},
-        description="What a judge used when it was asked: `calls`, `prompt_tokens`, `new_tokens`; where answers in a file share a judgement, only the "
+        description="What a judge used when it was asked: `calls`, `prompt_tokens`, `new_tokens`; where answers in a "
+        "file share a judgement, only the "
         "first has it.",
     )
 
 
 class Export(Record):
-    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each. In a CSV file beside it,
-    texts that a spreadsheet would take for formulas have an apostrophe in front.
+    """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each.
+    In a CSV file beside it, texts that a spreadsheet would take for formulas have an apostrophe in front.
     """
 
     instruction: str = Field(description="The instruction of the test example.")

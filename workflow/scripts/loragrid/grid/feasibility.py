@@ -89,7 +89,7 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
 
 
 def problems(config: Config) -> list[str]:
-    """One sentence for each thing that is amiss beside the configuration itself: on this machine, and in the sizes of the data."""
+    """One sentence for each thing that is amiss beside the configuration itself: on this machine, or in the sizes of data."""
     rows = known_rows(config)
     return [
         *missing_files(config),

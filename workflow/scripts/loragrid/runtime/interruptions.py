@@ -1,6 +1,6 @@
 """Signals that ask a job to end: SIGTERM, as a cluster sends it some seconds before it kills, and SIGINT, which is Ctrl-C.
 
-One request may come as several signals: a terminal and a cluster signal all processes of a job, and some of these pass signals on.
+One request may come as several signals: a terminal and a cluster signal all processes of a job, and some of these pass them on.
 A job cannot tell that from a second request, so it takes all signals for one. SIGQUIT and SIGKILL end it at once.
 """
 

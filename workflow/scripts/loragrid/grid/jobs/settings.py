@@ -1,7 +1,8 @@
-"""What each job is told: one function a rule, from the grid, the job's wildcards and the stage's version to the settings of its stage.
+"""What each job is told: one function a rule.
 
-The fields of these settings are the rule's params. A param that changes makes a job run again. So those keys are left out that only say how fast
-a result comes (`ONLY_SPEED`).
+From the grid, the job's wildcards and the stage's version it makes the settings of that stage. Their fields are the rule's
+params. A param that changes makes a job run again. So those keys are left out that only say how fast a result comes
+(`ONLY_SPEED`).
 """
 
 from __future__ import annotations

@@ -96,7 +96,10 @@ def model_outputs(grid: Grid, files: Files) -> Mapping[str, str]:
 
 
 def usable_jobs(grid: Grid) -> dict[str, Jobs]:
-    """The jobs whose results the grid can use, by rule: those that it asks for, those that these need, and those that are made on demand."""
+    """The jobs whose results the grid can use, by rule.
+
+    These are the jobs that it asks for, those that these need, and those that are run on demand.
+    """
     config = grid.config
     jobs = {rule: jobs for by_rule in tiers(grid).values() for rule, jobs in by_rule.items()}
     runs: Jobs = [run.wildcards for run in grid.runs.values()]
