@@ -15,6 +15,9 @@ from loragrid.runtime.interruptions import postponed_signals
 
 first, further = (getattr(signal, name) for name in sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+# Shells have what runs in the background ignore these.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 class Last:
