@@ -43,7 +43,7 @@ def test_scorer_is_one_file(changeable):
     rows = [json.loads(row) for row in changeable.files("scores/echo/gold/tiny/base/v.jsonl")[0].read_text().splitlines()]
     assert {row["metric"] for row in rows} == {"vowels"}
     assert all(0 <= row["value"] <= 1 for row in rows)
-    assert "v/vowels" in (changeable.folder / "results/tables/scores.csv").read_text()
+    assert ",v,vowels," in (changeable.folder / "results/tables/scores.csv").read_text()
 
 
 def test_engine_is_one_file(changeable):
