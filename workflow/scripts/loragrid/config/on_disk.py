@@ -8,6 +8,7 @@ from pathlib import Path
 from loragrid.config.root import Config
 from loragrid.data.render import prompt_template
 from loragrid.errors import nearest
+from loragrid.layout import RESULTS
 from loragrid.runtime.templates import syntax_error
 
 
@@ -33,7 +34,7 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, training in config.configs.items():
         for file in training.start_files:
             # What the workflow itself makes need not be there yet.
-            if not file.startswith("results/"):
+            if not file.startswith(f"{RESULTS}/"):
                 yield f"configs.{name}.adapter", file, Path.is_file
     for name, external in config.external_predictions.items():
         for i, predicted in enumerate(external.files):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from loragrid import layout
 from loragrid.config.root import Config
 from loragrid.records import Example, Export, Prediction, Record, Score
 from loragrid.scoring.rubrics import Rubric
@@ -54,16 +56,22 @@ def configuration_text() -> str:
 def records_text() -> str:
     """The reference of all records, as Markdown."""
     records: tuple[tuple[type[Record], str], ...] = (
-        (Example, "results/datasets/<task>/<sample_type>/*.jsonl and results/mixes/**/*.jsonl"),
-        (Prediction, "results/predictions/<task>/<sample_type>/<base_model>/<run or base>.jsonl"),
-        (Score, "results/scores/<task>/<sample_type>/<base_model>/<run or base>/<scorer>.jsonl"),
-        (Export, "results/exports/<task>/<sample_type>/<base_model>/<run or base>.jsonl"),
+        (Example, f"{_of_reader(layout.PREPARE_DATASET, 'test')} and {_of_reader(layout.MAKE_MIX, 'train')}"),
+        (Prediction, _of_reader(layout.PREDICT, "predictions")),
+        (Score, _of_reader(layout.SCORE, "scores")),
+        (Export, _of_reader(layout.EXPORT, "jsonl")),
     )
     lines = ["# Records", "", "One JSON object a line. All of them are checked when they are written and when they are read."]
     for record, files in records:
         schema = record.model_json_schema()
         lines += ["", f"## {record.__name__}", "", f"{schema['description']} In `{files}`.", "", *key_table(schema, {})]
     return "\n".join(lines) + "\n"
+
+
+def _of_reader(files: layout.Files, output: str) -> str:
+    """A pattern as a reader writes it: with `<names>`, where a run's name may be `base` and a variant is rare."""
+    pattern = files.outputs[output].replace("{variant}", "").replace("{run}", "<run or base>")
+    return re.sub(r"{(\w+)}", r"<\1>", re.sub(r"(train|test)\.jsonl$", "*.jsonl", pattern))
 
 
 def key_table(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:

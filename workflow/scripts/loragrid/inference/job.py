@@ -23,7 +23,7 @@ from loragrid.inference.settings import PredictSettings
 from loragrid.records import Prediction, read_records, write_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.job import circumstances, log, versions
-from loragrid.runtime.states import FOLDER, describe_state
+from loragrid.runtime.states import describe_state
 from loragrid.sections import decisive
 
 PACKAGES = ("torch", "transformers", "peft")
@@ -123,7 +123,7 @@ def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, st
     of_model = decisive(settings.model) | {"quantization": settings.quantization, "batch_tokens": job.engine.batch_limit}
     of_code = versions(*PACKAGES) | {"stage": settings.version}
     identity = prediction_identity(files.predictions, of_files, of_model, settings.how, engine, of_code)
-    return FOLDER / "predictions" / f"{identity}.jsonl"
+    return Path(PREDICTION_STATES) / f"{identity}.jsonl"
 
 
 def ask(engine: Engine, prompts: Sequence[Rendered], decoding: Decoding, journal: Path) -> dict[str, PromptAnswers]:

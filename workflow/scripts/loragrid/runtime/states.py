@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path("results/.state")
-
 
 def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
     """Say in a file beside a state whose it is; its name is a hash, which does not tell.
