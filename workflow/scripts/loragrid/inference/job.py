@@ -20,6 +20,7 @@ from loragrid.inference.protocol import (
     prediction_identity,
 )
 from loragrid.inference.settings import PredictSettings
+from loragrid.layout import PREDICTION_STATES
 from loragrid.records import Prediction, read_records, write_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.job import circumstances, log, versions
