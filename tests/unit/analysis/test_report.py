@@ -9,7 +9,7 @@ from loragrid.analysis.provenance import circumstances_of, leaking_mixes
 from loragrid.analysis.report import number, write_report
 from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.tables_and_figures import analyse, describe_data
-from loragrid.layout import ANALYSE, DESCRIBE_DATA, parse_variant
+from loragrid.layout import ANALYSE, DESCRIBE_DATA, Evaluation
 from loragrid.records import Prediction, Score, write_records
 
 
@@ -61,7 +61,7 @@ def report_on(folder, scored, answer="yes"):
     predictions, scores = [], []
     for task, base_model, run, scorer in scored:
         predictions.append(folder / f"predictions/{task}/s/{base_model}/{run}.jsonl")
-        name, prompting, prompt, decoding = parse_variant(run)
+        *_, name, prompting, prompt, decoding = Evaluation.of_place(f"t/s/m/{run}")
         asked = {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
         prediction = Prediction(id="1", task=task, base_model=base_model, run=name, prediction=answer, **common, **asked)
         write_records(predictions[-1], [prediction])

@@ -7,7 +7,7 @@ from loragrid.config.load import parse_config
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import misplaced_predictions, oversized_mixes, ratings_of_nobody, without_training_data
 from loragrid.grid.runs import expand_evaluations, expand_external, expand_grid
-from loragrid.layout import Evaluation, parse_variant
+from loragrid.layout import Evaluation
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
 
@@ -98,7 +98,7 @@ def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
         "~few~default",
     ]
     for one in found:
-        assert parse_variant(one.run + one.variant) == (one.run, one.prompting, one.prompt, one.decoding)
+        assert Evaluation.of_place(one.place) == one
 
 
 def test_block_without_training_asks_base_models_alone():

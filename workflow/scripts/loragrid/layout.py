@@ -391,10 +391,3 @@ def model_of_check(path: str | Path) -> tuple[str, str]:
 def trained_model(path: str | Path) -> dict[str, str]:
     """The wildcards of the training that has left a file in its folder."""
     return dict(zip(("task", "sample_type", "base_model", "run"), Path(path).parts[-5:-1], strict=True))
-
-
-def parse_variant(name: str) -> tuple[str, str, str, str]:
-    """Run, prompting, prompt variant and decoding from a run's name with its variant."""
-    run, *asked = name.split("~")
-    prompting, prompt, decoding = (*asked, *USUAL[len(asked) :])
-    return run, prompting, prompt, decoding

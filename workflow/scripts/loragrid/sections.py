@@ -8,8 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, StringConstraints, Tag
 from pydantic_core import CoreSchema
 
+from loragrid.layout import NAME
+
 # Names become folder names and parts of run names, which are joined by two underscores.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$")]
+Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
 
 
 NAME_RULE = "letters and digits, with single '.', '_' or '-' between them"
