@@ -1,7 +1,7 @@
 import inspect
 import re
 import sys
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_type_hints
 
@@ -21,8 +21,8 @@ from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
-from loragrid.sections import decisive
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
+from loragrid.sections import decisive
 
 look_behind_ancient_inputs()
 lift_default_job_rate(workflow)
@@ -77,7 +77,8 @@ def told(settings_of, version, derived=()):
     Of params that take the job's inputs, `derived`, Snakemake knows that they follow from these, and compares them with nothing.
     """
 
-    @cache
+    # Snakemake asks for all params of a job one after the other.
+    @lru_cache(maxsize=16)
     def params(*job):
         return decisive(ask(partial(settings_of, version=version), dict(job)))
 

@@ -9,6 +9,7 @@ from typing import Any
 from loragrid import layout
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
+from loragrid.grid.runs import expand_predictions
 from loragrid.records import Example, Prediction, read_records
 from loragrid.scoring.protocol import Item, items_of
 
@@ -19,8 +20,6 @@ def waiting_items(scorer: str, raw: Mapping[str, Any]) -> Iterator[Item]:
     Args:
         raw: the configuration, as YAML gave it.
     """
-    from loragrid.grid.runs import expand_predictions
-
     config = parse_config(raw)
     reads_examples = config.scorers[scorer].reads_examples
     for evaluation in expand_predictions(config):
