@@ -7,6 +7,7 @@ from loragrid.layout import TRAINING_STATES
 from loragrid.runtime.gpu_leases import lease_gpus
 from loragrid.runtime.job import logged
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.sections import entry_of, with_speed
 from loragrid.training.job import TrainingJob, run_training
 from loragrid.training.settings import TrainSettings
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     lease_gpus(snakemake.resources)
+    settings = TrainSettings.model_validate(dict(snakemake.params))
+    config = with_speed(settings.config, entry_of(snakemake.config, "configs", settings.run.config))
     job = TrainingJob(
-        settings=TrainSettings.model_validate(dict(snakemake.params)),
+        settings=settings.model_copy(update={"config": config}),
         folder=str(Path(snakemake.output.manifest).parent),
         state=TRAINING_STATES,
         model=str(whole_folder(snakemake.input.model) / "model.safetensors"),

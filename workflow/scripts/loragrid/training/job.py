@@ -30,7 +30,7 @@ from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
 from loragrid.runtime.job import log, show_log, versions
 from loragrid.runtime.states import describe_state
-from loragrid.sections import Section
+from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
 from loragrid.training.gradients import choose_layout
@@ -86,7 +86,7 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
     """All that decides what a training arrives at: a state is taken up by the same training only."""
-    told = job.settings.model_dump()
+    told = decisive(job.settings)
     files = [job.model, job.tokenizer, job.train, job.validation, *job.adapter]
     return {
         "run": told["run"],
@@ -140,7 +140,7 @@ def train_here(job: TrainingJob, state: Path) -> None:
     settings = job.settings
     if settings.model.dtype == "float16":
         raise UserError(f"models.{settings.run.base_model}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
-    trackers_folder = TRACKERS.format(base_model=settings.run.base_model, run=Path(job.folder).name)
+    trackers_folder = TRACKERS.format(base_model=settings.run.base_model, run=settings.run.name)
     accelerator = _make_accelerator(job, trackers_folder)
     renderer = load_renderer(job.model_folder, settings.model)
     mix = _read_mix(job, renderer)
