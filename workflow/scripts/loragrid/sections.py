@@ -176,7 +176,7 @@ class Server(Section):
     retries: Annotated[int, ONLY_SPEED] = Field(
         5,
         ge=0,
-        description="How often a request is sent again after a passing failure: after 1, 2, 4, … seconds or when the server says.",
+        description="How often a request that failed in passing is sent again: after 1, 2, 4, … seconds or when the server says.",
     )
     length_field: Annotated[Literal["max_tokens", "max_completion_tokens"], ONLY_SPEED] = Field(
         "max_tokens", description="Field of a request that limits the answer's length; some hosted models know only the newer."
