@@ -68,8 +68,8 @@ class Checks(Section):
     max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
     compare_engines: bool = Field(
         True,
-        description="For other engines than `hf`: compare their answers with the answers of `hf`. The check then loads the model. "
-        "In float32 the answers must be the same; for servers only if the model's `dtype` says float32.",
+        description="For other engines than `hf`: compare their answers with the answers of `hf`. The check then loads the "
+        "model. In float32 the answers must be the same; for servers only if the model's `dtype` says float32.",
     )
 
 

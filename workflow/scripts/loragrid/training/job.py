@@ -110,8 +110,8 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     # From their start on: they import for seconds before they run our code.
     command += ["-m", "loragrid.runtime.leash", "loragrid.training.job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they
-    # leave signals to this process, which tells them by a file.
+    # A signal may reach some of the processes or all of them, once or several times, and the launcher would kill the others. So
+    # the processes leave signals to this process, which tells them by a file.
     environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
     with postponed_signals() as signalled:
         launcher = subprocess.Popen(

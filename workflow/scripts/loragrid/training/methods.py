@@ -38,8 +38,8 @@ class Training(Section):
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="Maximum number of tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend on it, "
-        "since the loss is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
+        description="Maximum number of tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend "
+        "on it, since the loss is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
     )
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
