@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and hints at what was meant."""
+"""The exception for mistakes that a user can mend, and hints at what was meant."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something in the input is not as expected; the message is one sentence that names it, or several lines of such."""
+    """Something in the input is not as expected. The message names it in one sentence, or in several lines of such sentences."""
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key most like `key`, or at all of them."""
+    """A hint at the known key that is most like `key`, or else at all known keys."""
     known = sorted(known)
     match = difflib.get_close_matches(key, known, n=1)
     return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known) or 'none'}."
 
 
 def unknown_name(key: str, what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence about a name that nothing has.
+    """The sentence about a name that refers to nothing.
 
     Args:
-        key: of the configuration, that holds the name.
-        what: is named.
+        key: the key of the configuration that holds the name.
+        what: what the name should refer to.
     """
     return f"{key}: unknown {what} '{name}'; {nearest(name, known)}"

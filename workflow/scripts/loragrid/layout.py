@@ -1,6 +1,6 @@
-"""What a result file is called: every path, pattern and run name is built and parsed here and nowhere else.
+"""The names of result files. Every path, pattern and run name is built and parsed here and nowhere else.
 
-Paths are relative to the working directory. A pattern is a path with `{wildcards}`, as Snakemake has them.
+Paths are relative to the working directory. A pattern is a path with `{wildcards}`, as in Snakemake.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import NamedTuple, Self
 RESULTS = "results"
 
 NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
-"""What a name in the configuration looks like. Two underscores never stand in one: they separate the parts of a run's name."""
+"""The form of a name in the configuration. A name never contains two underscores: they separate the parts of a run's name."""
 
 EXTERNAL = "external"
-"""Stands where a base model's name would stand, for external predictions that name none."""
+"""Takes the place of a base model's name, for external predictions that name no base model."""
 
 BASELINE = "baseline"
-"""Stands where a base model's name would stand, for trivial baselines."""
+"""Takes the place of a base model's name, for trivial baselines."""
 
 BASE = "base"
-"""Stands for the untrained base model where a run's name would stand."""
+"""Takes the place of a run's name, for the untrained base model."""
 
 USUAL = ("zero_shot", "default", "greedy")
 """Prompting, prompt variant and decoding where nothing else is said."""
@@ -67,7 +67,7 @@ class Run(NamedTuple):
 
     @classmethod
     def parse(cls, name: str, base_model: str = "") -> Self | None:
-        """The run that a name is of; None for names of other things, such as `BASE` or external predictions."""
+        """The run that has a name; None for names of other things, such as `BASE` or external predictions."""
         match = _RUN.fullmatch(name)
         if match is None:
             return None
@@ -76,7 +76,7 @@ class Run(NamedTuple):
 
     @property
     def wildcards(self) -> dict[str, str]:
-        """The wildcards of what is made of the run on its own data set."""
+        """The wildcards of files that are about the run on its own data set."""
         return {"base_model": self.base_model, "task": self.task, "sample_type": self.sample_type, "run": self.name}
 
 
@@ -98,7 +98,7 @@ class Dataset(NamedTuple):
 
     @classmethod
     def of(cls, path: str | Path) -> Self:
-        """The data set that a file of it, below `results/datasets`, belongs to."""
+        """The data set that a file below `results/datasets` belongs to."""
         return cls(*Path(path).parts[-3:-1])
 
     @property
@@ -121,12 +121,12 @@ class Evaluation(NamedTuple):
 
     @property
     def dataset(self) -> Dataset:
-        """What is evaluated on."""
+        """The data set that the evaluation uses."""
         return Dataset(self.task, self.sample_type)
 
     @property
     def variant(self) -> str:
-        """What stands behind the run's name where it is not asked the usual way: zero shot, in the default prompt, greedily."""
+        """What follows the run's name, unless it is asked in the usual way: zero shot, in the default prompt, greedily."""
         asked = [self.prompting, self.prompt, *([] if self.decoding == USUAL[2] else [self.decoding])]
         return "" if tuple(asked) == USUAL[:2] else "".join(f"~{part}" for part in asked)
 
@@ -165,7 +165,7 @@ class Evaluation(NamedTuple):
 
 
 class Files(NamedTuple):
-    """What a job of a rule leaves: patterns of its outputs by name, of its log and of its benchmark."""
+    """The files that a job of a rule leaves: patterns of its outputs by name, of its log and of its benchmark."""
 
     outputs: Mapping[str, str]
     log: str
@@ -176,12 +176,12 @@ class Files(NamedTuple):
         return self.outputs[output].format_map(wildcards)
 
     def wildcards(self, output: str, path: str | Path) -> dict[str, str] | None:
-        """The wildcards of the job that has made a file as this output; None if it is none."""
+        """The wildcards of the job that made a file as this output; None if the file is no such output."""
         match = _regular_expression(self.outputs[output]).fullmatch(Path(path).as_posix())
         return match.groupdict() if match else None
 
     def find(self, output: str, **wildcards: str) -> Iterator[Path]:
-        """The files that are there of this output, of all jobs with these wildcards."""
+        """The existing files of this output, from all jobs with these wildcards."""
         pattern = re.sub(r"\{(\w+)\}", lambda name: wildcards.get(name[1], name[0]), self.outputs[output])
         # Two stars would stand for any number of folders.
         return Path().glob(re.sub(r"(?:\{\w+\})+", "*", pattern))
@@ -197,7 +197,7 @@ class Files(NamedTuple):
 
 @cache
 def _regular_expression(pattern: str) -> re.Pattern[str]:
-    """What a pattern matches. A storage puts the place of its local copies in front of a path."""
+    """The wildcards by which a pattern matches a path. A storage puts the folder of its local copies in front of a path."""
     seen: set[str] = set()
 
     def group(part: re.Match[str]) -> str:
@@ -218,7 +218,7 @@ BENCHMARKS, LOGS = f"{RESULTS}/benchmarks", f"{RESULTS}/logs"
 
 
 def _files(job: str, **outputs: str) -> Files:
-    """The files of a rule whose jobs are told apart by `job`, a pattern; outputs are given below `results`."""
+    """The files of a rule. The pattern `job` tells its jobs apart; outputs are given below `results`."""
     return Files(
         {name: f"{RESULTS}/{path}" for name, path in outputs.items()},
         log_file(job),
@@ -353,12 +353,12 @@ RULES: Mapping[str, Files] = {name.lower(): files for name, files in globals().i
 """The files of each rule, by its name."""
 
 PARTIAL = f"{RESULTS}/partial"
-"""Folder of the report on what is there so far."""
+"""Folder of the report on the files that are there so far."""
 PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"
 PRUNABLE, PRUNABLE_PATHS = f"{RESULTS}/prunable.csv", f"{RESULTS}/prunable.txt"
 ALL_TRACKERS = f"{RESULTS}/trackers"
 TRACKERS = f"{ALL_TRACKERS}/{{base_model}}/{{run}}"
-"""Folder of what a tracker keeps of a training."""
+"""Folder of the files that a tracker keeps about a training."""
 MANIFEST = "manifest.json"
 """Name of the file in a model's folder that lists what the job has put there."""
 
@@ -374,7 +374,7 @@ def folder_of(pattern: str) -> str:
 
 
 def mix_name(path: str | Path) -> str:
-    """What a mix is called in tables, from a file of it."""
+    """The name of a mix in tables, from one of its files."""
     return "/".join(Path(path).parts[-5:-1])
 
 

@@ -25,28 +25,28 @@ class Example(Record):
 
     id: str = Field(description="Hash of the example's content.")
     task: str = Field(description="Task of the data set that the example comes from.")
-    sample_type: str = Field(description="Sample type of that data set.")
+    sample_type: str = Field(description="Sample type of this data set.")
     instruction: str = Field(description="What the model is asked to do.")
-    input: str = Field(description="What it is asked to do it with; may be empty.")
+    input: str = Field(description="What the model is asked to do this with; may be empty.")
     output: str | list[str] = Field(description="The reference output, or several.")
     metadata: dict[str, str] = Field(default={}, description="Further fields, as configured.")
     prompts: list[str] = Field(
-        default=[], description="Where one example needs several prompts: what takes the input's place in each."
+        default=[], description="For an example that needs several prompts: the text that takes the input's place in each prompt."
     )
     answers: Literal["one", "each", "joined"] = Field(
         "one",
-        description="With several prompts: `each` has its own reference, at its place in `output`; or they have it `joined`.",
+        description="With several prompts: `each` has its own reference, at its place in `output`; or all share one (`joined`).",
     )
 
     @property
     def references(self) -> list[str]:
-        """All reference outputs; of an example with several prompts and references, those of the first prompt."""
+        """All reference outputs. If an example has several prompts and references, only the reference of the first prompt."""
         outputs = [self.output] if isinstance(self.output, str) else self.output
         return outputs[:1] if self.answers == "each" else outputs
 
     @property
     def parts(self) -> list[Example]:
-        """The example as one per prompt. With joined answers each part has the reference of the whole."""
+        """The example, split into one for each prompt. With joined answers, each part has the reference of the whole."""
         if not self.prompts:
             return [self]
         outputs = self.output if self.answers == "each" else [self.output] * len(self.prompts)
@@ -62,7 +62,7 @@ ACCOUNT = ("queue_s", "compute_s", "runtime_s", "prompt_tokens", "new_tokens", "
 
 
 class Prediction(Record):
-    """A model's answer to one test example. An example with several prompts has lists, an entry for each prompt."""
+    """A model's answer to one test example. For an example with several prompts, lists with an entry for each prompt."""
 
     id: str = Field(description="Id of the test example.")
     task: str = Field(description="Task that the model is evaluated on.")
@@ -83,23 +83,23 @@ class Prediction(Record):
     nb_samples: int | None = Field(None, description="Examples of the target task in the mix.")
     config: str | None = Field(None, description="Training configuration.")
     loss_computation: str | None = Field(None, description="`completion` or `full`.")
-    seed: int | None = Field(None, description="Value of the seeds axis.")
+    seed: int | None = Field(None, description="Value of the `seeds` axis.")
     prompting: str = Field("zero_shot", description="How the test example was turned into a prompt.")
     prompt_variant: str = Field("default", description="Prompt variant of the task.")
     decoding: str = Field("greedy", description="How the answer's tokens were chosen.")
     sample: int = Field(0, description="Which of several answers to the same prompt.")
     answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
     prompt: str | list[str] = Field(
-        description="The prompt as the model got it, special tokens included; of external predictions as far as known."
+        description="The prompt as the model got it, special tokens included; for external predictions as far as it is known."
     )
     prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
     reference: str | list[str] = Field(description="The reference output, or several.")
     queue_s: float | list[float] | None = Field(
         description="Seconds from the start of asking until it was its turn; null for external predictions, as are the next six."
     )
-    compute_s: float | list[float] | None = Field(description="Seconds from then until the answer was there.")
+    compute_s: float | list[float] | None = Field(description="Seconds from its turn until the answer was there.")
     runtime_s: float | list[float] | None = Field(
-        description="Its share of the computing: seconds of what was answered together, divided by the batch size."
+        description="Its share of the computing: the seconds of its batch, divided by the batch size."
     )
     prompt_tokens: int | list[int] | None = Field(description="Tokens of the prompt.")
     new_tokens: int | list[int] | None = Field(description="Tokens generated, the end-of-turn token included.")
@@ -138,7 +138,7 @@ class Score(Record):
     detail: str | None = Field(
         None,
         description=(
-            "What the scorer found in the answer: a label, a verdict, a judge's words; in the first metric's "
+            "What the scorer read in the answer: a label, a verdict, a judge's words; in the first metric's "
             "row, as are the next two."
         ),
     )

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 
 from loragrid.layout import NAME
 
-# Names become folder names and parts of run names, which are joined by two underscores.
+# Names become folder names and parts of run names. Two underscores join the parts of a run's name.
 Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
 
 
@@ -30,7 +30,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
 
     told_by: ClassVar[str | None] = None
-    """The key that tells the section from others of the same base (`OneOf`)."""
+    """The key by which a value is recognised as this section, among others of the same base (`OneOf`)."""
 
 
 S = TypeVar("S", bound=Section)
@@ -40,7 +40,7 @@ class StageSettings(Section):
     """What the jobs of a stage are told: its rule's parameters, read by `model_validate(dict(snakemake.params))`."""
 
     version: int = Field(
-        description="Version of the stage. With a higher one, its results are made again, and what depends on them."
+        description="Version of the stage. With a higher version, its results and all that depends on them are made again."
     )
 
 
@@ -49,11 +49,11 @@ class _OnlySpeed:
 
 
 ONLY_SPEED = _OnlySpeed()
-"""Marks a field that no result depends on: it says how fast, how patiently, where or for how much money something is computed.
+"""Marks a field that no result depends on. It says how fast, how patiently, where or for how much money something is computed.
 
-Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule: a change of it
-makes no result outdated. A rule is told `decisive(section)`; its script takes the marked fields from the configuration, by
-`with_speed`.
+Such a field has a default: `field: Annotated[int, ONLY_SPEED] = Field(1, …)`. It is no parameter of a rule, so that changing it
+makes no result outdated. A rule is told `decisive(section)`. The rule's script takes the marked fields from the configuration,
+by `with_speed`.
 """
 
 
@@ -62,12 +62,12 @@ def _is_marked(section: type[Section], field: str) -> bool:
 
 
 def decisive(section: Section) -> dict[str, Any]:
-    """A section as plain data, without the fields that are marked with `ONLY_SPEED`; so are the sections in it."""
+    """A section as plain data, without the fields that are marked with `ONLY_SPEED`. The sections inside lack them too."""
     return section.model_dump(exclude=_marked_fields(section))
 
 
 def _marked_fields(value: Any) -> dict[Any, Any]:
-    """The marked fields in a value, in the form that `model_dump` leaves out."""
+    """The marked fields in a value, in the form that `model_dump` takes as `exclude`."""
     if isinstance(value, Section):
         marked = {field: True for field in type(value).model_fields if _is_marked(type(value), field)}
         return {field: of_inner for field, inner in value if (of_inner := _marked_fields(inner))} | marked
@@ -81,13 +81,13 @@ def with_speed(section: S, raw: Mapping[str, Any] | None) -> S:
     """A section of a rule's parameters, with the fields that are marked with `ONLY_SPEED` as the configuration has them.
 
     Args:
-        raw: the same section as YAML gave it; None where the configuration leaves it out: these fields have their defaults then.
+        raw: the same section as YAML gave it. None if the configuration leaves it out; these fields then have their defaults.
     """
     return section if raw is None else _take_marked(section, type(section).model_validate(raw))
 
 
 def _take_marked(section: S, configured: S) -> S:
-    """The section with the marked fields of the configured one; so are the sections that are its fields."""
+    """The section with the marked fields of the configured section. The same holds for the sections that are its fields."""
     taken: dict[str, Any] = {}
     for field, value in section:
         other = getattr(configured, field)
@@ -104,15 +104,15 @@ def entry_of(raw: Mapping[str, Any], section: str, name: str) -> Any:
 
 
 def members(base: type[S]) -> list[type[S]]:
-    """The classes at the ends of what is derived from a section: by module, and in the order of their definition there."""
+    """The classes derived from a section that have no subclass: by module, and in the order of their definition there."""
     derived = base.__subclasses__()
     found = [member for each in derived for member in members(each)] if derived else [base]
-    # Which module is imported first must not matter.
+    # The order in which modules are imported must not matter.
     return sorted(found, key=lambda member: member.__module__)
 
 
 def tag_of(member: type[Section], by: str | None) -> str:
-    """What tells a member apart: the one value of its field `by`; without such a field, its name."""
+    """The tag of a member: the only value of its field `by`; without such a field, the name of its class."""
     if by is None:
         return member.__name__
     (tag,) = get_args(member.model_fields[by].annotation)
@@ -120,11 +120,11 @@ def tag_of(member: type[Section], by: str | None) -> str:
 
 
 class OneOf:
-    """Annotates a section from which others are derived: a value is one of these, the members.
+    """Annotates a section from which others are derived, its members. A value is one of the members.
 
-    With `by`, the field of that name tells them apart: in each member it is a `Literal` of one value. A member with a default for
-    it is meant where the field is not given. Without `by`, a member is meant where the key is given that its class names in
-    `told_by`. Otherwise the member is meant whose class names none.
+    With `by`, the field of that name tells the members apart: each member declares it as a `Literal` of one value. If the field
+    is not given, the value is the member that has a default for it. Without `by`, a member is recognised by the key that its
+    class names in `told_by`. If no such key is given, the value is the member whose class names none.
     """
 
     def __init__(self, by: str | None = None) -> None:
@@ -171,17 +171,17 @@ class Server(Section):
     api_key_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
     )
-    concurrency: Annotated[int, ONLY_SPEED] = Field(8, ge=1, description="Most requests at a time, for each job.")
+    concurrency: Annotated[int, ONLY_SPEED] = Field(8, ge=1, description="Maximum number of requests at a time, for each job.")
     timeout_s: Annotated[float, ONLY_SPEED] = Field(
-        120, gt=0, description="Seconds after which a request without an answer is given up."
+        120, gt=0, description="Seconds after which a job gives up a request without an answer."
     )
     retries: Annotated[int, ONLY_SPEED] = Field(
         5,
         ge=0,
-        description="How often a request that failed in passing is sent again, after 1, 2, 4, … seconds or when the server says.",
+        description="How often a request that failed in passing is sent again: after 1, 2, 4, … seconds or when the server says.",
     )
     length_field: Annotated[Literal["max_tokens", "max_completion_tokens"], ONLY_SPEED] = Field(
-        "max_tokens", description="Field of a request that limits the answer; some hosted models know only the newer one."
+        "max_tokens", description="Field of a request that limits the answer's length; some hosted models know only the newer."
     )
     settings: dict[str, Any] = Field(default={}, description="Further fields of each request.")
 

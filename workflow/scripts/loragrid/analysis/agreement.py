@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Ratings = Mapping[str, Mapping[str, float]]
-"""For each rated answer what each annotator says."""
+"""For each rated answer, the rating by each annotator."""
 
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -21,7 +21,7 @@ Level = Literal["nominal", "ordinal", "interval"]
 class Agreement(NamedTuple):
     """A row of the table.
 
-    What is not defined is NaN: all of it without ratings to compare, chance-corrected values where all ratings are the same.
+    Undefined values are NaN: all values if there are no ratings to compare, chance-corrected values if all ratings are the same.
     """
 
     criterion: str
@@ -29,9 +29,9 @@ class Agreement(NamedTuple):
     items: int
     """Answers that at least two annotators rated; only these count."""
     annotators: int
-    """Those who rated at least one answer."""
+    """Annotators who rated at least one answer."""
     percent_agreement: float
-    """0 to 100: how many of an answer's pairs of ratings are the same, as the mean over answers."""
+    """0 to 100: the share of equal pairs among an answer's ratings, as the mean over answers."""
     mean_kappa: float
     """-1 to 1: Cohen's kappa, the mean over pairs of annotators."""
     alpha: float
@@ -55,9 +55,9 @@ def annotator_agreement(scores: pd.DataFrame, levels: Mapping[str, Mapping[str, 
 
 
 def ratings_of(scores: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """For each criterion the ratings in the score rows of one human evaluation.
+    """For each criterion, the ratings in the score rows of one human evaluation.
 
-    The same answer of several models was rated once, and comes once here.
+    If several models gave the same answer, it was rated once, and comes once here.
     """
     ratings: dict[str, dict[str, dict[str, float]]] = {}
     for parts in scores["parts"]:
@@ -93,7 +93,7 @@ def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> li
 
 
 def krippendorffs_alpha(ratings: Ratings, level: Level) -> float:
-    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package of this name.
+    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package `krippendorff`.
 
     NaN if all ratings are the same.
     """
@@ -107,11 +107,11 @@ def krippendorffs_alpha(ratings: Ratings, level: Level) -> float:
 
 
 def cohens_kappa(pairs: list[tuple[float, float]], distance: Callable[[float, float], float]) -> float:
-    """Cohen's kappa (1960), weighted (1968): 1 minus the mean distance of two annotators' ratings as a share of that by chance.
+    """Cohen's kappa (1960), weighted (1968): 1 minus the ratio of two annotators' mean distance to the mean distance by chance.
 
     NaN if chance alone would let them agree.
     """
-    # The weights of scikit-learn are distances between places: for `interval` they are wrong where ratings are not evenly spaced.
+    # The weights of scikit-learn are distances between places: for `interval` they are wrong if ratings are not evenly spaced.
     first, second = (Counter(ratings) for ratings in zip(*pairs, strict=True)) if pairs else (Counter(), Counter())
     by_chance = sum(m * n * distance(a, b) for a, m in first.items() for b, n in second.items())
     return 1 - len(pairs) * sum(distance(a, b) for a, b in pairs) / by_chance if by_chance else math.nan
@@ -123,7 +123,7 @@ def _pairs(ratings: Ratings, first: str, second: str) -> list[tuple[float, float
 
 
 def _distance(ratings: Ratings, level: Level) -> Callable[[float, float], float]:
-    """Equal or not for nominal ratings; squared for others: of ordinal ones between their places among the ratings that occur."""
+    """The distance of ratings. Nominal: equal or not. Else squared; ordinal ratings count by place among ratings that occur."""
     if level == "nominal":
         return lambda a, b: float(a != b)
     if level == "interval":

@@ -1,4 +1,4 @@
-"""What the columns of the tables are called."""
+"""The names of the columns in tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs against their base models, and what training on one data set does for others."""
+"""Comparisons of runs with their base models, and what training on one data set does for others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from loragrid.layout import BASE
 def compare_with_base(scores: pd.DataFrame, summary: pd.DataFrame, facts: FactsByScorer) -> pd.DataFrame:
     """One row per run, data set and metric: the run's score minus its base model's, asked alike, on the same examples.
 
-    `mean_difference` and its `standard_error` are those of the paired differences; `better`, `equal` and `worse` count
-    the examples, heeding `lower_is_better`. A metric over all examples together has no differences of examples; its
-    error is that of the jackknife.
+    `mean_difference` and its `standard_error` are about the paired differences; `better`, `equal` and `worse` count the examples,
+    heeding `lower_is_better`. A metric over all examples together has no differences of single examples; its error comes from the
+    jackknife.
     """
     rows = [*_paired_differences(scores, facts), *_corpus_differences(scores, facts)]
     columns = [*MODEL, *METRIC, "base_mean", "mean_difference", "standard_error", "n", *SIGNS]
@@ -61,7 +61,7 @@ def _corpus_differences(scores: pd.DataFrame, facts: FactsByScorer) -> Iterator[
 
 
 def on_own_data(table: pd.DataFrame) -> pd.Series:
-    """Which rows are about a run on the data set that it was trained on."""
+    """Which rows are about a run on its own data set."""
     return (table["trained_task"] == table["task"]) & (table["trained_sample_type"] == table["sample_type"])
 
 

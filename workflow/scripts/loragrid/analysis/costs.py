@@ -43,11 +43,11 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataFrame:
-    """One row per model and data set: examples, tokens, seconds, the share of answers cut off, and what 1,000 examples cost.
+    """One row per model and data set: examples, tokens, seconds, the share of answers cut off, and the cost of 1,000 examples.
 
-    `generation_s` is the computing, shared out among what was answered together; `wait_s` and `answer_s` are how long a
-    prompt waited for its turn on average, and how long it then took until the answer was there. Nobody says what
-    external predictions cost; they have no row.
+    `generation_s` is the computing, shared out among prompts that were answered together. `wait_s` is how long a prompt waited
+    for its turn, and `answer_s` how long it then took until the answer was there, both on average. The cost of external
+    predictions is unknown; they have no row.
 
     Args:
         prices: of base models.
@@ -70,7 +70,7 @@ def prediction_costs(predictions: pd.DataFrame, prices: Mapping[str, Price]) -> 
 
 
 def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataFrame:
-    """One row per model, data set and judge: calls, tokens, and what they cost.
+    """One row per model, data set and judge: calls, tokens, and their cost.
 
     Args:
         prices: of judges, by scorer.
@@ -86,5 +86,5 @@ def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataF
 
 
 def price_of_tokens(price: Price, prompt_tokens: int, new_tokens: int) -> float:
-    """What tokens of prompts and generated ones cost."""
+    """The cost of prompt tokens and generated tokens."""
     return (prompt_tokens * price["million_prompt_tokens"] + new_tokens * price["million_new_tokens"]) / 1e6

@@ -1,4 +1,4 @@
-"""Predictions in the form that other tools read."""
+"""Predictions in a form that other tools read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def export(predictions: Iterable[Prediction], test: Iterable[Example]) -> Iterat
 def write_csv(path: str | Path, rows: Iterable[Export]) -> None:
     """Write the rows as CSV, lists as JSON text, whole or not at all.
 
-    No text is left that a spreadsheet would take for a formula.
+    No text remains that a spreadsheet would read as a formula.
     """
     cells = (row.model_dump().values() for row in rows)
     texts = ([cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False) for cell in row] for row in cells)

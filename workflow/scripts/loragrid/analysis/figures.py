@@ -20,7 +20,7 @@ from loragrid.runtime.files import written_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito's colours, told apart by colour-blind readers too.
+# Okabe & Ito's colours; colour-blind readers can tell them apart too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
@@ -71,11 +71,10 @@ def add_legend(figure: Figure, axes: dict[tuple[str, ...], Axes]) -> None:
 
 
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
-    """Mean of a metric, with its standard error, over the number of training examples.
+    """The mean of a metric, with its standard error, over the number of training examples.
 
-    The base model stands at 0, the best trivial baseline is a line. Runs trained on another data set are left out, and so
-    are data sets that no run was trained on. With several seeds a point is the mean over them, and its bar their mean
-    standard error.
+    The base model is at 0, the best trivial baseline is a line. Runs that were trained on another data set are left out, and so
+    are data sets without runs. With several seeds, a point is the mean over them, and its bar is their mean standard error.
     """
     results = of_metric(summary, metric)
     of_runs = results[on_own_data(results)]

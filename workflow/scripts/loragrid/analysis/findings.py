@@ -13,7 +13,7 @@ from loragrid.layout import BASELINE
 
 
 def signs(table: pd.DataFrame) -> pd.Series:
-    """For each row 1, or -1 where less is better."""
+    """For each row 1, or -1 if less is better."""
     return 1 - 2 * table["lower_is_better"].astype(int)
 
 
@@ -23,7 +23,7 @@ def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """How many data sets and runs gained over their base model in the main metric, each run on its own data set.
+    """How many data sets and runs gained over their base model in the main metric. Each run counts on its own data set.
 
     A data set counts as gained if the runs with the most training examples gain on average: nothing is picked by its
     test score. A gain is called clear if it is larger than two standard errors.
@@ -45,7 +45,7 @@ def headline(comparisons: pd.DataFrame, metric: str) -> dict[str, Any]:
 def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """The data sets on which a trivial baseline is as good as every model in a metric.
 
-    Each with the best baseline and its mean, and the best model's mean.
+    Each comes with the best baseline and its mean, and with the best model's mean.
     """
     strong = []
     means = of_metric(summary, metric).dropna(subset="mean")

@@ -1,4 +1,4 @@
-"""Which files of the grid are there, and why the others are not."""
+"""Which files of the grid exist, and why the others do not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Target = tuple[str, str]
 
 
 def grid_state(tiers: Mapping[str, Sequence[Target]]) -> list[dict[str, Any]]:
-    """For each tier how many files the grid asks for, how many are there, and why the others are not."""
+    """For each tier, how many files the grid asks for, how many exist, and why the others do not."""
     state = []
     for tier, targets in tiers.items():
         missing = [{"file": file, "reason": failure(log)} for file, log in targets if not Path(file).exists()]

@@ -14,14 +14,14 @@ TRAINED: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_co
 
 
 ASKED_OTHERWISE = tuple(zip(ASKED, USUAL, ("{}", "prompt {}", "{}"), strict=True))
-"""Ways of asking, what is usual, and how a label names anything else."""
+"""Ways of asking, the usual value of each, and how a label names another value."""
 
 
 def label_runs(runs: pd.DataFrame) -> list[str]:
-    """A short name for each run: the axes in which the given runs differ; the number of samples always.
+    """A short name for each run. It names the axes in which the given runs differ, and always the number of samples.
 
-    External predictions have the name that they were given, trivial baselines say what they are. A run that is asked in
-    another way than usual, or was trained on another data set than it is evaluated on, says so.
+    External predictions keep their own name; trivial baselines are named as such. The label of a run tells if the run is asked in
+    another way than usual, or was trained on another data set than it is evaluated on.
     """
     varying = [(axis, text) for axis, text in TRAINED if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
     return [_label(run, varying) for _, run in runs.iterrows()]
@@ -31,7 +31,7 @@ def _label(run: pd.Series, varying: Sequence[tuple[str, str]]) -> str:
     """The label of one run.
 
     Args:
-        varying: the axes to name, with how.
+        varying: the axes to name, and how.
     """
     asked = [text.format(run[column]) for column, usual, text in ASKED_OTHERWISE if run[column] != usual]
     if run.get("base_model") == BASELINE:
@@ -45,6 +45,6 @@ def _label(run: pd.Series, varying: Sequence[tuple[str, str]]) -> str:
 
 
 def run_labels(predictions: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """The short name of each run, however it was asked, by base model, task, sample type and run."""
+    """The short name of each run, whatever the way of asking, by base model, task, sample type and run."""
     runs = predictions.drop_duplicates(RUN).assign(**dict(zip(ASKED, USUAL, strict=True)))
     return {tuple(key): label for key, label in zip(runs[RUN].to_numpy(), label_runs(runs), strict=True)}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUESTIONS = ["task", "sample_type", *ASKED]
-"""What a model was asked, and how."""
+"""The data set on which a model was asked, and how."""
 
 
 def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.DataFrame) -> str:
@@ -27,7 +27,7 @@ def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.Data
     """
     run, config, source = manifest["run"], manifest["config"], settings.source.model_dump()
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
-    # What it was trained for comes first.
+    # The data set that it was trained for comes first.
     evaluations = sorted(
         _evaluations(scores, settings.kinds),
         key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"]),
@@ -65,7 +65,7 @@ def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.Data
 
 
 def _metadata(name: str, method: str, hub: str | None, evaluations: list[dict[str, Any]]) -> ModelCardData:
-    """What a hub reads.
+    """The metadata that a hub reads.
 
     Args:
         hub: the base model's repository, if it has one.
@@ -107,7 +107,7 @@ def _fingerprints(manifest: dict[str, Any]) -> str:
 
 
 def _evaluations(scores: pd.DataFrame, facts: FactsByScorer) -> list[dict[str, Any]]:
-    """One row per data set, way of asking and metric that has a mean: as in the tables, with the base model's mean beside it."""
+    """One row per data set, way of asking and metric with a mean: as in the tables, with the base model's mean beside it."""
     summary = summarise_by(scores, [*QUESTIONS, "run"], facts).dropna(subset="mean")
     is_base, keys = summary["run"] == BASE, [*QUESTIONS, *METRIC]
     of_base = summary[is_base].set_index(keys)["mean"].to_dict()

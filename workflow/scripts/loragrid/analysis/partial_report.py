@@ -1,4 +1,4 @@
-"""The report on what is there of a grid that is not finished, and on why the rest is missing."""
+"""The report on an unfinished grid: the results so far, and why the rest is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loragrid.layout import ANALYSE, DESCRIBE_DATA, REPORT
 
 
 def write_partial_report(settings: PartialReportSettings) -> None:
-    """Write tables, figures and report on those files of the grid that are there."""
+    """Write tables, figures and report on the existing files of the grid."""
     files = ANALYSE.below(settings.folder) | DESCRIBE_DATA.below(settings.folder)
 
     def present(tier: str, ending: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How results came about: what was checked, what of a test set was trained on, and on which hardware."""
+"""How results came about: what was checked, which test examples are in mixes, and which hardware was used."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
 def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
     """Mixes that hold examples of a test set.
 
-    That happens only to a mix that was made before the test set came into the grid.
+    That happens only if a mix was made before the test set came into the grid.
 
     Args:
-        leaks: for each data set, the file of its examples that are in a test set.
+        leaks: for each data set, the file that lists which of its examples are in a test set.
         mixes: training and validation parts of the mixes.
     """
     in_tests: dict[str, list[str]] = {}
@@ -46,7 +46,7 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
     """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
 
-    Those of external predictions are left out, which do not say where they were made.
+    Manifests of external predictions do not say where the predictions were made; they are left out.
     """
     counts: dict[str, int] = {}
     for path in manifests:

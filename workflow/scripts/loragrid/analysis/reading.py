@@ -22,7 +22,7 @@ def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per prediction and metric; the folders of a score file say which model and data set it is about."""
+    """One row per prediction and metric. The path of a score file says which model and data set it is about."""
     rows = []
     for path in paths:
         model = dict(zip(MODEL, Evaluation.of_scores(path), strict=True))
@@ -46,7 +46,7 @@ def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) 
 
 
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """The courses of all trainings, one row per run and step."""
+    """The loss curves of all trainings, one row per run and step."""
     tables = []
     for path in paths:
         table, run = pd.read_csv(path), trained_model(path)

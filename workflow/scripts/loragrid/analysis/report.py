@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network, whose numbers are those of the tables."""
+"""The report: one HTML file that needs no network. Its numbers are the numbers of the tables."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_report(
 
 
 def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples: int) -> dict[str, Any]:
-    """What the template shows of the outputs of `layout.ANALYSE`."""
+    """What the template shows from the outputs of `layout.ANALYSE`."""
     summary = pd.read_parquet(files["scores_parquet"])
     comparisons = pd.read_parquet(files["comparisons_parquet"])
     predictions = pd.read_parquet(files["predictions"])
@@ -84,7 +84,7 @@ def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples:
 
 
 def description_of_data(files: Mapping[str, str | Path]) -> dict[str, Any]:
-    """What the template shows of the outputs of `layout.DESCRIBE_DATA`."""
+    """What the template shows from the outputs of `layout.DESCRIBE_DATA`."""
     tables = {
         name: pd.read_csv(files[name], keep_default_na=False).to_dict("records") for name in ("data_sets", "mixes", "lengths")
     }
@@ -109,5 +109,5 @@ def as_data_uri(svg: str | Path) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for the reader; a dash where there is none."""
+    """A number for the reader; a dash if there is none."""
     return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"

@@ -16,7 +16,7 @@ MOST_GROUPS = 30
 
 
 def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame, by: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """For each metric a table: a row per base model and data set, a column for the base and for each setup.
+    """For each metric a table: a row per base model and data set, a column for the base model and for each setup.
 
     Trivial baselines, and external predictions without a base model, stand in the rows of all base models.
 
@@ -39,7 +39,7 @@ def result_tables(summary: pd.DataFrame, comparisons: pd.DataFrame, by: Sequence
 
 
 def gains_of(comparisons: pd.DataFrame) -> dict[tuple[Hashable, ...], tuple[float, float]]:
-    """Each model's difference to its base model in each metric, and its standard error."""
+    """Each model's difference from its base model in each metric, and its standard error."""
     keys = comparisons[[*MODEL, *METRIC]].itertuples(index=False, name=None)
     return dict(zip(keys, zip(comparisons["mean_difference"], comparisons["standard_error"], strict=True), strict=True))
 
@@ -72,12 +72,12 @@ def _cell(result: Mapping[Hashable, Any], gains: Mapping[tuple[Hashable, ...], t
 
 
 def few_groups(groups: pd.DataFrame) -> pd.DataFrame:
-    """The rows of keys that have few enough values for a reader."""
+    """The rows of metadata keys with few enough values for a reader."""
     return groups[groups.groupby(["task", "sample_type", "key"])["group"].transform("nunique") <= MOST_GROUPS]
 
 
 def transfer_table(transfer: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """What carries over in one metric: a row per base model and setup, a column for each evaluated data set."""
+    """What carries over to other data sets, in one metric: a row per base model and setup, a column per evaluated data set."""
     results = of_metric(transfer, metric)
     trained = results.assign(task=results["trained_task"], sample_type=results["trained_sample_type"], run="", seed=0)
     rows = []
@@ -96,7 +96,7 @@ def transfer_table(transfer: pd.DataFrame, metric: str) -> dict[str, Any]:
 
 
 def example_answers(predictions: pd.DataFrame, nb_examples: int) -> list[dict[str, Any]]:
-    """For each base model and data set the first test examples with all models' answers to them, side by side."""
+    """For each base model and data set, the first test examples with all models' answers to them, side by side."""
     by_models = predictions[predictions["base_model"] != BASELINE]
     labelled = by_models.assign(label=label_runs(by_models))
     shown = []

@@ -13,20 +13,20 @@ from loragrid.scoring.scorer import ScorerFacts
 from loragrid.sections import Section, StageSettings
 
 FactsByScorer = Mapping[str, ScorerFacts]
-"""What is to be known of scorers, by name."""
+"""Facts about scorers, by name."""
 
 
 Price = dict[Literal["hour", "million_prompt_tokens", "million_new_tokens"], int | float]
-"""What a model costs."""
+"""The price of a model."""
 
 
 class AnalysisSettings(Section):
-    """What the tables and figures need to know of the configuration beside the results."""
+    """What the tables and figures need to know about the configuration, besides the results."""
 
     metric: str = Field(description="The metric of the learning curves, as `scorer/metric`.")
     prices: dict[str, Price] = Field(description="Prices of base models.")
     judge_prices: dict[str, Price] = Field(description="Prices of judges, by scorer.")
-    kinds: dict[str, ScorerFacts] = Field(description="What is to be known of scorers, by name.")
+    kinds: dict[str, ScorerFacts] = Field(description="Facts about scorers, by name.")
     group_by: dict[str, list[str]] = Field(description="The keys of metadata by which results are grouped, by task.")
     levels: dict[str, dict[str, Level]] = Field(
         description="What the distance between ratings means, by scorer of human ratings and criterion."
@@ -68,4 +68,4 @@ class CardSettings(StageSettings):
     """What a job that writes a model card is told."""
 
     source: AnyModelSource = Field(description="Where the base model comes from.")
-    kinds: dict[str, ScorerFacts] = Field(description="What is to be known of the run's scorers, by name.")
+    kinds: dict[str, ScorerFacts] = Field(description="Facts about the run's scorers, by name.")

@@ -1,4 +1,4 @@
-"""Means of scores, by model and data set or by group of examples."""
+"""Means of scores, by model and data set, or by group of examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mean_and_error(values: pd.Series) -> tuple[float, float]:
 
 
 def counted(scores: pd.DataFrame, facts: FactsByScorer) -> pd.DataFrame:
-    """Scores as they count in means: a failed one as the worst value, usually 0, or not at all where there is no worst value."""
+    """Scores as they count in means. A failed score counts as the worst value, usually 0; if there is none, it is left out."""
     worst = {
         (scorer, metric): facts[scorer].worst.get(metric, 0.0) if scorer in facts else 0.0
         for scorer, metric in scores[METRIC].drop_duplicates().itertuples(index=False, name=None)
@@ -41,8 +41,8 @@ def lower_is_better(table: pd.DataFrame, facts: FactsByScorer) -> list[bool]:
 def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) -> pd.DataFrame:
     """One row for each group and metric: `mean`, `n`, `nb_failed` with the most frequent `failure`, and `standard_error`.
 
-    Of several answers to an example the mean counts. Metrics over all examples together stand in `mean` as well, with
-    the standard error of the jackknife; scores that failed have no counts and are left out of them.
+    If an example has several answers, their mean counts. Metrics over all examples together are in `mean` too, with the standard
+    error of the jackknife. Failed scores have no counts, and are left out of these metrics.
 
     Args:
         by: the columns that make a group.
@@ -52,12 +52,12 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
     groups: Mapping[Any, pd.DataFrame] = dict(iter(counting.groupby([*by, *METRIC], sort=False)))
     rows = []
     for key, failure in failures.items():
-        # Where all have failed and none counts, that is what there is to say.
+        # If all scores have failed and none counts, only the failure can be told.
         group = groups.get(key, counting.iloc[:0])
         of_examples = group["value"].groupby(group["id"]).mean()
         mean, error = mean_and_error(of_examples)
         rows.append((*key, mean, len(of_examples), *failure, error))
-    # Where a scorer fails, all of its metrics do.
+    # If a scorer fails, all of its metrics do.
     of_scorers = {key[:-1]: failure for key, failure in failures.items()}
     for key, parts in corpora(scores, [*by, "scorer"], facts):
         corpus = over_all(parts, facts[str(key[-1])].type)

@@ -74,7 +74,7 @@ def describe_data(
     tokens: Paths,
     outputs: Mapping[str, str | Path],
 ) -> None:
-    """Write the tables and the figure that say what the data is like.
+    """Write the tables and the figure that describe the data.
 
     Args:
         outputs: where each table and figure is written, by the names in `layout.DESCRIBE_DATA`.
@@ -89,7 +89,7 @@ def describe_data(
 
 
 def write_all(tables: Mapping[str, pd.DataFrame], figures: Mapping[str, Figure], outputs: Mapping[str, str | Path]) -> None:
-    """Write tables and figures in every format that there is an output for."""
+    """Write tables and figures in every format that has an output."""
     for name, table in tables.items():
         write_table(table, *_formats(name, "parquet", outputs))
     for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""Whether a block of the grid can be computed: one sentence for each name that is unknown and each combination that cannot be."""
+"""Whether a block of the grid can be computed: one sentence for each unknown name and each impossible combination."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
-    """One sentence for each sample type, prompt variant and evaluated task that is not there."""
+    """One sentence for each missing sample type, prompt variant and evaluated task."""
     for name in filter(config.tasks.__contains__, block.tasks):
         yield from _lacks(config.tasks[name], name, block, f"{where}.sample_types", f"{where}.prompt_variants")
     if isinstance(block.evaluate_on, list):
@@ -55,7 +55,7 @@ def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
 
 
 def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
-    """One sentence for each sample type and prompt variant of a block that a task lacks. It names the key that is to blame."""
+    """One sentence for each sample type and prompt variant of a block that a task lacks. It names the key to blame."""
     for sample_type in block.sample_types:
         if sample_type not in task.sample_types:
             yield unknown_name(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
@@ -78,7 +78,7 @@ def _impossible_answers(config: Config, where: str, block: Block) -> Iterator[st
 
 
 def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
-    """One sentence for each training whose result could not be made or asked."""
+    """One sentence for each training that is impossible, or whose result no engine could ask."""
     for name in filter(config.models.__contains__, block.base_models):
         model = config.models[name]
         if model.source is None:
@@ -104,7 +104,7 @@ def _mismatch(training: Training, name: str, model: BaseModelEntry) -> Iterator[
 
 
 def _impossible_mixes(config: Config, where: str, block: Block) -> Iterator[str]:
-    """One sentence for each mix that would be empty, or draws from data that are not there."""
+    """One sentence for each mix that would be empty, or draws from missing data."""
     for name in filter(config.mixes.__contains__, block.mixes):
         mix = config.mixes[name]
         if 0 in block.nb_samples and not mix.named_tasks:

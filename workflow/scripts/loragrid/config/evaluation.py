@@ -16,7 +16,7 @@ class Block(Section):
     tasks: list[Name] = Field(min_length=1, description="From `tasks`.")
     sample_types: list[Name] = Field(min_length=1, description="From the tasks' `sample_types`.")
     mixes: list[Name] = Field(
-        default=[], description="From `mixes`. Without mixes, nb_samples and configs only base models are asked."
+        default=[], description="From `mixes`. Without mixes, nb_samples and configs, only base models are asked."
     )
     nb_samples: list[NonNegative] = Field(default=[], description="How many examples of the target task are in the mix.")
     configs: list[Name] = Field(default=[], description="From `configs`.")
@@ -26,7 +26,7 @@ class Block(Section):
     seeds: list[NonNegative] = Field(
         default=[1],
         min_length=1,
-        description="One run for each. A number is the seed of adapter initialisation, data order and mix alike, unless it is "
+        description="One run for each. A number is the seed of adapter initialisation, of data order and of the mix, unless it is "
         "spelled out under `seeds`.",
     )
     promptings: list[Name] = Field(
@@ -35,9 +35,9 @@ class Block(Section):
     prompt_variants: list[Name] = Field(
         default=["default"],
         min_length=1,
-        description="Prompt variants that they are asked in, from the tasks' `prompt_variants`.",
+        description="Prompt variants in which they are asked, from the tasks' `prompt_variants`.",
     )
-    decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How they choose their words, from `decodings`.")
+    decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How answers are chosen, from `decodings`.")
 
     evaluate_on: Literal["same", "all"] | list[str] = Field(
         "same",
@@ -97,7 +97,7 @@ class ExternalPredictions(Section):
 
     @property
     def key(self) -> str:
-        """The template of what a row is matched by."""
+        """The template of the text by which a row is matched."""
         return self.id if self.match == "id" else self.prompt
 
 
@@ -106,6 +106,7 @@ class ReportSettings(Section):
 
     title: str = Field("loragrid report", description="Heading of the report.")
     metric: str | None = Field(
-        None, description="Metric of the figures and of the summary, as `scorer/metric`; by default the first task's first."
+        None,
+        description="Metric of figures and summary, as `scorer/metric`; by default the first metric of the first task.",
     )
     examples: int = Field(3, ge=0, description="Example answers shown for each data set.")

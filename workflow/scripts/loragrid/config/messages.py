@@ -18,10 +18,10 @@ from loragrid.sections import NAME_RULE, OneOf, Section, tag_of
 
 
 def key_at(location: Iterable[str | int]) -> tuple[str, Collection[str]]:
-    """The key at a location of an error, as a user writes it, and the keys that may stand below it.
+    """The key at the location of an error, as a user writes it, and the keys that are allowed below it.
 
-    The location is followed through the types of `Config`. Where a value may be one of several sections, pydantic has put a
-    tag into the location, which is no key: it tells which of them the value was taken for.
+    The location is followed through the types of `Config`. If a value may be one of several sections, pydantic has put a tag
+    into the location. The tag is no key: it tells for which section the value was taken.
     """
     key, annotation = "", Config  # type: str, Any
     for part in location:
@@ -55,7 +55,7 @@ def _sections(annotation: Any, by: str | None = None) -> Iterator[tuple[str, typ
 
 
 def _type_below(annotation: Any, part: str | int) -> Any:
-    """The type of what stands under a key of a section, or in a list or mapping; None where that is not known."""
+    """The type of the value under a key of a section, or in a list or mapping; None if it is unknown."""
     for _, section in _sections(annotation):
         field = section.model_fields.get(str(part))
         return field and Annotated[field.annotation, field, *field.metadata]
@@ -88,10 +88,10 @@ def sentence_of(error: ErrorDetails) -> str:
 
 
 def located(sentence: str, files: Iterable[str | Path]) -> str:
-    """Put in front of a sentence of this module the configuration file that it is about.
+    """Put the configuration file that a sentence of this module is about in front of the sentence.
 
     Later files are laid over earlier ones. Mappings are merged: a key comes from the last file that holds most of its path.
-    Lists are replaced: what is in one comes from the last file that holds the list.
+    Lists are replaced: an item comes from the last file that holds the list.
     """
     key = sentence.partition(":")[0]
     path = re.findall(r"[^.\[\]]+", key)

@@ -1,4 +1,4 @@
-"""Base models, encoders and reward models, and what their jobs ask for."""
+"""Base models, encoders and reward models, and the resources that their jobs ask for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loragrid.sections import Price, Section
 
 
 class JobResources(Section):
-    """What one job asks of a cluster, or of `--resources`.
+    """The resources that one job asks of a cluster, or of `--resources`.
 
     In a queue, memory and time grow with every attempt: the second one gets twice as much.
     """
@@ -22,7 +22,7 @@ class JobResources(Section):
     runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
     gpu: int | None = Field(None, ge=0, description="Number of GPUs.")
     gpu_model: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_.]+$", description="Kind of GPU, as the cluster names it, for example `a100`; needs gpu."
+        None, pattern=r"^[A-Za-z0-9_.]+$", description="Model of the GPU, as the cluster names it, for example `a100`; needs gpu."
     )
 
     @model_validator(mode="after")
@@ -33,14 +33,14 @@ class JobResources(Section):
 
 
 class ScorerModelResources(Section):
-    """What jobs ask for that load a model of scorers, by stage. Where nothing is said, the rule's own values hold."""
+    """What jobs that load a model of a scorer ask for, by stage. If nothing is said, the rule's own values hold."""
 
     import_model: JobResources = Field(default=JobResources(), description="Importing the model.")
     score: JobResources = Field(default=JobResources(), description="Scoring, or selecting demonstrations, with the model.")
 
 
 class ModelResources(ScorerModelResources):
-    """What jobs ask for that load a base model, by stage. Where nothing is said, the rule's own values hold."""
+    """What jobs that load a base model ask for, by stage. If nothing is said, the rule's own values hold."""
 
     import_model: JobResources = Field(default=JobResources(), description="Importing the model, and merging an adapter into it.")
     train: JobResources = Field(default=JobResources(), description="Training on the model.")
@@ -56,7 +56,7 @@ class BaseModelEntry(Section):
         description="Where the model comes from: a package, a path or a hub repository. A model that only a server has "
         "(engine `openai` with `api: chat`) needs none; it cannot be trained.",
     )
-    engine: AnyEngine = Field(default=DEFAULT_ENGINE, description="What answers prompts with this model and its adapters.")
+    engine: AnyEngine = Field(default=DEFAULT_ENGINE, description="The engine that answers with this model and its adapters.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Number type for training and prediction; `auto`: bfloat16 on a device with matrix instructions for it, "
@@ -72,7 +72,7 @@ class BaseModelEntry(Section):
         None, description="File with a chat template (Jinja, over `messages`) that replaces the tokenizer's own."
     )
     system_prompt: str | None = Field(
-        None, description="System message of the chat format; by default the one the template brings, if any."
+        None, description="System message of the chat format; by default the one in the template, if any."
     )
     quantization: Quantization = Field(
         "none",
@@ -83,16 +83,16 @@ class BaseModelEntry(Section):
     context_length: int | None = Field(
         None,
         ge=16,
-        description="Longest prompt and answer together, in tokens; by default what the model's own configuration says.",
+        description="Maximum length of prompt and answer together, in tokens; by default as in the model's own configuration.",
     )
     generation: Generation = Field(
         default=Generation(),
-        description="Settings of this model's answers, where a decoding leaves them open. They go before the task's.",
+        description="Settings of this model's answers, if a decoding leaves them open. They take precedence over the task's.",
     )
     price: Price | None = Field(None, description="Price of the model, for the report.")
     resources: ModelResources = Field(
         default=ModelResources(),
-        description="Memory, time and GPUs of the jobs that load the model, where the rules' own values do not suit.",
+        description="Memory, time and GPUs of the jobs that load the model, if the rules' own values do not suit.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What the configuration names on this machine."""
+"""The files that the configuration names on this machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
         yield from ((f"models.{name}.engine.{key}", path, Path.is_file) for key, path in model.engine.files().items())
     for name, training in config.configs.items():
         for file in training.start_files:
-            # What the workflow itself makes need not be there yet.
+            # Files that the workflow itself makes need not be there yet.
             if not file.startswith(f"{RESULTS}/"):
                 yield f"configs.{name}.adapter", file, Path.is_file
     for name, external in config.external_predictions.items():
@@ -48,7 +48,7 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
 
 
 def _unusable_prompt_formats(config: Config) -> Iterator[str]:
-    """One sentence for each prompt format whose template is not there or not valid."""
+    """One sentence for each prompt format with a missing or invalid template."""
     formats = {f"models.{name}": model.prompt_format for name, model in config.models.items()}
     for name, task in config.tasks.items():
         formats |= {
@@ -66,9 +66,9 @@ def _unusable_prompt_formats(config: Config) -> Iterator[str]:
 
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:
-    """Training examples of each (task, sample type) before any are dropped, as far as they are known without a download."""
+    """Training examples of each (task, sample type) before any are dropped, if known without a download."""
     data_sets = [(task, sample_type) for task, settings in config.tasks.items() for sample_type in settings.sample_types]
     sources = {data_set: config.tasks[data_set[0]].data_set(data_set[1]).source for data_set in data_sets}
-    # Data sets share their sources: each is looked at once.
+    # Data sets share their sources. Each source is looked at once.
     rows = {name: config.sources[name].training_rows() for name in dict.fromkeys(sources.values()) if name is not None}
     return {data_set: known for data_set, name in sources.items() if name and (known := rows[name]) is not None}

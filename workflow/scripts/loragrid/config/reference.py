@@ -23,7 +23,7 @@ RECORDS = Path("docs/records.md")
 
 
 def schema_text() -> str:
-    """The JSON schema, as the file holds it."""
+    """The JSON schema, as text of its file."""
     schema = Config.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "loragrid configuration"
@@ -38,7 +38,7 @@ def configuration_text() -> str:
     lines = [
         "# Configuration",
         "",
-        "Every key of `config/config.yaml`. Editors that know `# yaml-language-server` headers complete and check them. A key",
+        "Every key of `config/config.yaml`. Editors that know `# yaml-language-server` headers complete and check keys. A key",
         "that is not listed here is an error, and so is a value outside its limits: nothing is started.",
         "",
         "Names of models, tasks and so on consist of letters and digits, with single `.`, `_` or `-` between them: they become",
@@ -61,7 +61,7 @@ def records_text() -> str:
         (Score, _of_reader(layout.SCORE, "scores")),
         (Export, _of_reader(layout.EXPORT, "jsonl")),
     )
-    lines = ["# Records", "", "One JSON object a line. All of them are checked when they are written and when they are read."]
+    lines = ["# Records", "", "One JSON object per line. All records are checked when they are written and when they are read."]
     for record, files in records:
         schema = record.model_json_schema()
         lines += ["", f"## {record.__name__}", "", f"{schema['description']} In `{files}`.", "", *key_table(schema, {})]
@@ -95,7 +95,7 @@ def _said(default: Any) -> Any:
 
 
 def types(value: dict[str, Any]) -> Iterator[str]:
-    """What a key may hold, in words."""
+    """The types that a key may hold, in words."""
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
         yield f"[{name}](#{name.lower()})"

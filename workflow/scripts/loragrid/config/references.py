@@ -1,4 +1,4 @@
-"""Whether the names in the configuration refer to something: one sentence for each that does not."""
+"""Whether the names in the configuration refer to something: one sentence for each name that does not."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def broken_references(config: Config) -> Iterator[str]:
 
 
 def _taken_names(config: Config) -> Iterator[str]:
-    """One sentence for each model whose name another one has."""
+    """One sentence for each model with the name of another model."""
     for name in config.encoders.keys() & config.models.keys():
         yield f"encoders.{name}: a base model has this name already."
     for name in config.reward_models.keys() & (config.models.keys() | config.encoders.keys()):
@@ -58,7 +58,7 @@ def _taken_names(config: Config) -> Iterator[str]:
 
 
 def _kept_names(config: Config) -> Iterator[str]:
-    """One sentence for each entry whose name is kept: something of this name is there without being listed."""
+    """One sentence for each entry with a reserved name: something with this name exists without being listed."""
     listed: list[tuple[str, Iterable[str], str]] = [
         ("decodings", config.decodings, "greedy"),
         ("promptings", config.promptings, "zero_shot"),

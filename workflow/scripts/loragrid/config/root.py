@@ -36,11 +36,11 @@ class Config(Section):
     configs: dict[Name, TrainingConfig] = Field(default={}, description="Training configurations by name.")
     scorers: dict[Name, Scorer] = Field(min_length=1, description="Scorers by name.")
     promptings: dict[Name, AnyPrompting] = Field(
-        default={}, description="Ways of asking by name. `zero_shot` is always there: the question alone."
+        default={}, description="Ways of asking by name. `zero_shot` always exists: the question alone."
     )
     decodings: dict[Name, DecodingEntry] = Field(
         default={},
-        description="Ways to choose the tokens of an answer by name. `greedy` is always there: the likeliest each time.",
+        description="Ways to choose the tokens of an answer by name. `greedy` always exists: the likeliest token each time.",
     )
     seeds: dict[NonNegative, Seeds] = Field(
         default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
@@ -58,7 +58,7 @@ class Config(Section):
         "`external_predictions`; then only these are scored.",
     )
     external_predictions: dict[Name, ExternalPredictions] = Field(
-        default={}, description="Predictions made elsewhere, by the name under which they stand beside our runs."
+        default={}, description="Predictions made elsewhere, by the name that they have among our runs."
     )
     human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
@@ -100,7 +100,7 @@ class Config(Section):
         return self.promptings.get(name) or ZeroShot(type="zero_shot")
 
     def decoding(self, name: str, task: str, base_model: str) -> dict[str, Any]:
-        """All settings of a decoding by name: its own go before those of the model, and these before those of the task."""
+        """All settings of a decoding by name. Its own take precedence over the model's settings, and these over the task's."""
         entry, of_model = self.decodings.get(name) or DecodingEntry(), self.models[base_model].generation
         settings = entry.model_dump() | {
             key: value

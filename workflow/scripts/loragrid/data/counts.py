@@ -1,4 +1,4 @@
-"""The data of a grid in numbers: counts, dropped examples with the reasons, and lengths."""
+"""The data of a grid in numbers: counts, dropped examples with reasons, and lengths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def count_examples(manifests: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def count_mixes(manifests: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per mix, part and component: its examples, and those left out because a test set holds them."""
+    """One row per mix, part and component: its examples, and how many are left out because a test set holds them."""
     rows = []
     for path in manifests:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))

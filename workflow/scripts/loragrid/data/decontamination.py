@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from loragrid.records import Example
 
 SHORTEST_TELLING_OUTPUT = 5
-"""Outputs of fewer words, such as labels and names, are the same by nature and tell nothing about a leak."""
+"""Outputs of fewer words, such as labels and names, are often the same, and tell nothing about a leak."""
 
 
 def normalise(text: str) -> str:
@@ -16,7 +16,7 @@ def normalise(text: str) -> str:
 
 
 def telling_texts(example: Example) -> set[str]:
-    """The normalised texts that identify an example: its input (without one, its instruction) and longer outputs."""
+    """The normalised texts that identify an example: its input (or, without input, its instruction) and longer outputs."""
     outputs = {normalise(output) for part in example.parts for output in part.references}
     questions = {normalise(part.input or part.instruction) for part in example.parts}
     return questions | {o for o in outputs if len(o.split()) >= SHORTEST_TELLING_OUTPUT}

@@ -31,7 +31,7 @@ class ImportedPredictionsSettings(StageSettings):
 
 
 class Answer(NamedTuple):
-    """A row of a prediction file."""
+    """A row of a file of predictions."""
 
     where: str
     key: str
@@ -62,7 +62,7 @@ def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
 
 
 def keys_of(example: Example, match: Match) -> set[str]:
-    """What a row is matched by to answer this example: its id; or its whole question or its input, in single spaces."""
+    """The texts that a row may name to answer this example: its id; or its whole question or its input, with single spaces."""
     if match == "id":
         return {example.id}
     return {normalise_space(text) for text in (question(example), example.input) if text}
@@ -71,16 +71,16 @@ def keys_of(example: Example, match: Match) -> set[str]:
 def match_answers(
     path: str, answers: Iterable[Answer], test: Sequence[Example], evaluated: Sequence[Example], match: Match
 ) -> tuple[list[Answer], list[Answer]]:
-    """The answer to each evaluated example, in their order, and the answers to other test examples.
+    """The answer to each evaluated example, in order, and the answers to other test examples.
 
     Args:
         path: the file that the answers come from, for messages.
         test: all test examples.
-        evaluated: those that are predicted.
+        evaluated: the test examples that are predicted.
 
     Raises:
-        UserError: one sentence each on evaluated examples without an answer, examples with several, and answers that belong
-            to no example, or to no single one.
+        UserError: one sentence each on evaluated examples without an answer, examples with several answers, and answers that
+            belong to no example, or to more than one.
     """
     ids: dict[str, set[str]] = {}
     for example in test:
@@ -146,7 +146,7 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
         predictions, manifest: what is written.
 
     Raises:
-        UserError: where rows and evaluated examples do not fit together.
+        UserError: if rows and evaluated examples do not fit together.
     """
     tests = read_records(test, Example)
     evaluated = subset(tests, settings.subset)

@@ -21,11 +21,11 @@ from loragrid.sections import Name, OneOf, Section, StageSettings
 def draw(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
     """Draw `size` examples without replacement.
 
-    Each example's place in the draw is the hash of seed and id. So for one seed a larger draw contains a smaller one. Data
-    that is added later takes places between the others, and moves nothing else.
+    Each example's place in the draw is the hash of seed and id. So a larger draw with the same seed contains a smaller one.
+    Examples that are added later take places between the others, and move none of them.
 
     Raises:
-        UserError: where there are fewer than `size`.
+        UserError: if there are fewer than `size`.
     """
     if size > len(examples):
         raise UserError(f"{size} examples are asked for, but there are only {len(examples)}.")
@@ -54,7 +54,7 @@ class Mix(Section):
     recipe: str
 
     if TYPE_CHECKING:
-        # Every recipe has it as its last field. A field of this class would come first in what a rule is told.
+        # Every recipe has it as its last field. A field of this class would come first in a rule's params.
         nb_validation: int
 
     @property
@@ -63,7 +63,7 @@ class Mix(Section):
         raise NotImplementedError
 
     def other_sizes(self, target: str, available: Mapping[str, int]) -> dict[str, int]:
-        """How many training examples the mix takes of each task other than its target.
+        """How many training examples the mix takes from each task other than its target.
 
         Args:
             target: the target task.
@@ -72,7 +72,7 @@ class Mix(Section):
         raise NotImplementedError
 
     def sizes(self, target: str, nb_samples: int, available: Mapping[str, int]) -> dict[str, int]:
-        """How many training examples the mix takes of each task, its target first."""
+        """How many training examples the mix takes from each task, its target first."""
         return {target: nb_samples} | self.other_sizes(target, available)
 
 
@@ -80,7 +80,7 @@ class TargetOnly(Mix):
     """Examples of the target data set alone."""
 
     recipe: Literal["target_only"] = Field(description="Chooses this recipe.")
-    nb_validation: int = Field(16, ge=0, description="Most validation examples in the mix; 0: no validation loss.")
+    nb_validation: int = Field(16, ge=0, description="Maximum number of validation examples in the mix; 0: no validation loss.")
 
     @property
     def named_tasks(self) -> list[str]:
@@ -91,7 +91,7 @@ class TargetOnly(Mix):
 
 
 class Fractional(Mix):
-    """`nb_samples` examples of the target task among those of the other tasks."""
+    """`nb_samples` examples of the target task, among the examples of the other tasks."""
 
     tasks_key: ClassVar[str] = "tasks"
 
@@ -188,12 +188,12 @@ def write_mix(
     leaks: Sequence[str],
     outputs: Mapping[str, str],
 ) -> None:
-    """Draw a mix from data sets, without what a test set holds too, and write it with its manifest.
+    """Draw a mix from data sets, without the examples that a test set holds too, and write it with its manifest.
 
     Args:
         wildcards: which mix: `task`, `sample_type`, `mix`, `nb_samples` and `mix_seed`.
         data: the parts `train` and `validation` of each task's data set.
-        leaks: for each task the file that says what of its data set is in a test set.
+        leaks: for each task the file that lists which examples of its data set are in a test set.
         outputs: the files `train`, `validation` and `manifest`.
 
     Raises:

@@ -42,7 +42,7 @@ def prepare_dataset(
         outputs: the files `train`, `validation`, `test` and `manifest`.
 
     Raises:
-        UserError: where a row, a split or a number of rows is not as the configuration says, or no test example is left.
+        UserError: if a row, a split or a number of rows is not as the configuration says, or no test example is left.
     """
     name = f"{task}/{sample_type}"
     with TemporaryDirectory() as unpacked:
@@ -75,7 +75,7 @@ def prepare_dataset(
 
 
 def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, list[Drafted]]) -> None:
-    """Raise a UserError where a split has no rows, or another number of them than the configuration says."""
+    """Raise a UserError if a split has no rows, or another number of rows than the configuration says."""
     for split, found in drafted.items():
         if not found:
             raise UserError(f"{name}: split '{split}' of the source has no rows.")

@@ -25,7 +25,7 @@ def few_shot(tests: Sequence[Example], train: Sequence[Example], k: int, seed: i
 def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encoder_folder: Path) -> dict[str, list[str]]:
     """The `k` training examples whose questions are nearest to that of each test example, the nearest first.
 
-    Nearness is the cosine similarity of sentence embeddings of the inputs (without one: of the instructions).
+    Nearness is the cosine similarity of sentence embeddings of the inputs (or, without input, of the instructions).
     """
     if not train:
         raise UserError("there are no training examples to show.")

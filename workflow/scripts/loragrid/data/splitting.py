@@ -21,7 +21,7 @@ class Drafted(NamedTuple):
 
     example: Example
     group: str
-    """What must stay in one split."""
+    """Examples of the same group must stay in one split."""
     category: str
 
 
@@ -29,7 +29,7 @@ def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_typ
     """Fill the templates of `fields` with one row of raw data.
 
     Raises:
-        UserError: naming the template's key and the fields that the row has, where one is missing.
+        UserError: naming the template's key and the fields that the row has, if a field is missing.
     """
     instruction, input_ = _fill("instruction", fields.instruction, row), _fill("input", fields.input, row)
     output: str | list[str] = (
@@ -73,7 +73,7 @@ def _texts(key: str, expression: str, row: Mapping[str, Any]) -> list[str]:
 
 
 def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: str, sample_type: str) -> Iterator[Drafted]:
-    """Map rows to examples, except those that the `where` of their source leaves out.
+    """Map rows to examples, except rows that the `where` of their source leaves out.
 
     Raises:
         UserError: naming the place of a bad row and the reason.
@@ -91,14 +91,13 @@ def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: 
 
 
 def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict[str, list[Example]]:
-    """Cut the splits that are missing from the rows of `all`, or else of `train`.
+    """Cut the missing splits from the rows of `all`, or else of `train`.
 
-    Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest are for test, the next for
-    validation. With `test_per_task`, that many groups of each category are for test instead, those with the lowest
-    places.
+    Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest places are for test, the next for
+    validation. With `test_per_task`, the test split takes instead that many groups of each category, by the lowest places.
 
     Raises:
-        UserError: where there is nothing to cut a test split from.
+        UserError: if there is nothing to cut a test split from.
     """
     pool = drafted.get("all", drafted.get("train", []))
     splits = {split: [d.example for d in drafted[split]] for split in ("validation", "test") if split in drafted}
@@ -126,7 +125,7 @@ def _lowest_places(pool: Sequence[Drafted], places: Mapping[str, float], size: i
 
 
 def prompt_key(example: Example) -> str:
-    """What makes two examples the same question: instruction, input and prompts, white space and case aside."""
+    """The text by which two examples count as the same question: instruction, input and prompts, without white space and case."""
     return " ".join("\n".join([example.instruction, example.input, *example.prompts]).casefold().split())
 
 
@@ -138,8 +137,8 @@ def clean_splits(
     The test split is settled first, then validation, then train: what is tested is never trained on.
 
     Args:
-        cleaning: limits on the number of tokens, and the similarity from which on questions count as the same.
-        nb_tokens: measures a text in tokens; needed where there are limits.
+        cleaning: limits on the number of tokens, and the similarity at which questions count as the same.
+        nb_tokens: measures a text in tokens; needed if there are limits.
 
     Returns:
         The kept examples by split, and the ids of the dropped ones by split and reason.
@@ -173,7 +172,7 @@ def clean_splits(
 
 
 def wrong_length(example: Example, cleaning: Cleaning, nb_tokens: Callable[[str], int]) -> str | None:
-    """`too short` or `too long`, or None where an example keeps to the limits."""
+    """`too short` or `too long`; None if an example keeps to the limits."""
     length = sum(map(nb_tokens, (example.instruction, example.input, *example.prompts, example.references[0])))
     if length < cleaning.min_tokens:
         return "too short"
@@ -181,7 +180,7 @@ def wrong_length(example: Example, cleaning: Cleaning, nb_tokens: Callable[[str]
 
 
 def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:
-    """A function that says whether an example is nearly the same as one that it was given before.
+    """A function that says whether an example is nearly the same as an earlier one.
 
     Questions are compared by the Jaccard similarity of their sets of three-word sequences, estimated with MinHash (Broder
     1997) in locality-sensitive hashing.
@@ -206,14 +205,14 @@ def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:
 
 
 def by_hash(examples: Iterable[Example]) -> list[Example]:
-    """The examples in the order of the hashes of their questions, which is the same for all sample types."""
+    """The examples, ordered by the hashes of their questions. The order is the same for all sample types."""
     return sorted(examples, key=lambda example: (content_hash(prompt_key(example)), example.id))
 
 
 def subset(examples: Iterable[Example], size: int | None) -> list[Example]:
     """The `size` examples with the smallest hash of their question, in the data's order; all of them if size is None.
 
-    The choice depends on the question alone: all models and sample types meet the same ones, and a larger subset
+    The choice depends on the question alone: all models and sample types meet the same questions, and a larger subset
     contains a smaller one.
     """
     examples = list(examples)

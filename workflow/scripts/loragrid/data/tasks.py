@@ -1,4 +1,4 @@
-"""What a task is: the sections of the configuration."""
+"""Tasks: their sections of the configuration."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Cleaning(Section):
     """Which examples of a data set are dropped, besides those with an empty output and repeated ones."""
 
     tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
-    min_tokens: int = Field(0, ge=0, description="Fewest tokens of instruction, input and output together.")
-    max_tokens: int | None = Field(None, ge=1, description="Most tokens of instruction, input and output together.")
+    min_tokens: int = Field(0, ge=0, description="Minimum number of tokens of instruction, input and output together.")
+    max_tokens: int | None = Field(None, ge=1, description="Maximum number of tokens of instruction, input and output together.")
     near_duplicates: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Drop an example whose question shares at least this part of its three-word sequences with one that is kept "
+        description="Drop an example if its question shares at least this part of its three-word sequences with a kept question "
         "(estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept before validation and train.",
     )
 
@@ -44,17 +44,17 @@ class Fields(Section):
 
 
 class DataSetFields(Fields):
-    """How the rows of one data set become examples: what the task and the sample type say together."""
+    """How the rows of one data set become examples, from the keys of the task and the sample type together."""
 
     answers: Literal["each", "joined"] = Field(description="How several prompts of an example are answered, as in `tasks`.")
 
 
 class SampleType(Fields):
-    """One provenance of reference outputs. Keys given here replace those of the task."""
+    """One provenance of reference outputs. Keys given here replace the task's keys."""
 
 
 class PromptVariant(Section):
-    """Another way to ask for the same. What is not given stays as it is by default."""
+    """Another way to ask for the same. Keys that are not given stay as they are by default."""
 
     instruction: str | None = Field(
         None, description="Template of another instruction, over the example's `instruction`, `input` and `metadata`."
@@ -80,7 +80,7 @@ class Task(Fields):
         min_length=1, description="The data sets of the task, one for each provenance of the reference outputs."
     )
     cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
-    scorers: list[Name] = Field(min_length=1, description="Scorers of this task, from `scorers`.")
+    scorers: list[Name] = Field(min_length=1, description="The scorers of this task, from `scorers`.")
     answers: Literal["each", "joined"] = Field(
         "each",
         description="For examples with several prompts: `each` answer has its own reference, the one at its place in "
@@ -97,20 +97,20 @@ class Task(Fields):
     )
     baselines: list[Baseline] | None = Field(
         None,
-        description="Trivial baselines that are scored like models: the answer that is most frequent in training "
-        "(`majority`; of a task with a scorer of labels: with the most frequent label), the `rule`, a `copy` of "
+        description="Trivial baselines that are scored like models: the most frequent answer of the training examples "
+        "(`majority`; if a scorer reads labels: an answer with the most frequent label), the `rule`, a `copy` of "
         "the input, its `first_sentence`, an `empty` answer, the answer of the `nearest` training example by the "
         "words of its question. By default all that apply.",
     )
     prompt_variants: dict[Name, PromptVariant] = Field(
-        default={}, description="Prompt variants by name or number. `default` is always there and changes nothing."
+        default={}, description="Prompt variants by name or number. `default` always exists and changes nothing."
     )
-    max_new_tokens: int = Field(64, ge=1, description="Longest answer, in tokens.")
+    max_new_tokens: int = Field(64, ge=1, description="Maximum length of an answer, in tokens.")
     subset: int | None = Field(
         None,
         ge=1,
         description="Predict only this many test examples: those with the smallest hash of instruction and input, so that "
-        "every model and sample type meets the same ones and a larger subset contains a smaller one. Default: all.",
+        "every model and sample type meets the same examples, and a larger subset contains a smaller one. Default: all.",
     )
 
     def data_set(self, sample_type: str) -> DataSetFields:

@@ -45,12 +45,12 @@ def schema() -> pa.Schema:
 
 
 def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.Table:
-    """The token ids of every prompt of every example, asked zero-shot, as a table with the columns of `schema()`."""
+    """The token ids of every prompt of every example in its zero-shot form, as a table with the columns of `schema()`."""
     import pyarrow as pa
 
     rows, columns = [], schema()
     for split, examples in splits.items():
-        # Answers that have one reference together leave nothing to learn for a prompt alone.
+        # Where several answers share one reference, a prompt alone has nothing to learn.
         for example in (part for e in examples if e.answers != "joined" for part in e.parts):
             rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
             assert rendered is not None

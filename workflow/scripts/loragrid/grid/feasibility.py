@@ -1,4 +1,4 @@
-"""What the grid asks for and cannot have: one sentence each."""
+"""What the grid asks for although it is impossible: one sentence each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from loragrid.layout import BASE, Dataset, Evaluation
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
-    """One sentence for each file of external predictions that is to be compared with a base model that the grid does not ask."""
+    """One sentence for each file of external predictions whose base model, for comparison, the grid does not ask."""
     evaluations = set(expand_evaluations(config)) if config.external_predictions else set()
     for name, external in config.external_predictions.items():
         where = f"external_predictions.{name}"
@@ -32,7 +32,7 @@ def misplaced_predictions(config: Config) -> Iterator[str]:
 
 
 def ratings_of_nobody(config: Config) -> Iterator[str]:
-    """One sentence for each name among the rated `runs` of a scorer whose answers nobody gives."""
+    """One sentence for each name among the rated `runs` of a scorer that stands for no predictions."""
     used = {name for task in config.tasks.values() for name in task.scorers}
     named = {name: scorer.rated_runs for name, scorer in config.scorers.items() if name in used}
     known = {BASE, *BASELINES, *config.external_predictions}
@@ -62,7 +62,7 @@ def oversized_mixes(config: Config, nb_train: Mapping[tuple[str, str], int]) -> 
 
 
 def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
-    """One sentence for each mix that draws from data without training examples, and each prompting that would show some.
+    """One sentence for each mix that draws from data without training examples, and each prompting that would show such data.
 
     Args:
         nb_train: training examples by (task, sample type), as far as they are known.
@@ -89,7 +89,7 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
 
 
 def problems(config: Config) -> list[str]:
-    """One sentence for each thing that is amiss beside the configuration itself: on this machine, or in the sizes of data."""
+    """One sentence for each problem outside of the configuration itself: on this machine, or in the sizes of data."""
     rows = known_rows(config)
     return [
         *missing_files(config),
@@ -101,7 +101,7 @@ def problems(config: Config) -> list[str]:
 
 
 def known_rows(config: Config) -> dict[tuple[str, str], int]:
-    """Training examples by (task, sample type): as prepared where that is done, else as far as the source tells."""
+    """Training examples by (task, sample type): as prepared if that is done, else as far as the source tells."""
     rows = stated_rows(config)
     for task_name, task in config.tasks.items():
         for sample_type in task.sample_types:

@@ -1,4 +1,4 @@
-"""The grid: blocks of axes become runs, and what these are evaluated on."""
+"""The grid: blocks of axes become runs and their evaluations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from loragrid.layout import BASE, BASELINE, EXTERNAL, Dataset, Evaluation, Run
 
 @dataclass(frozen=True)
 class Grid:
-    """What a configuration expands into. Each part is computed once, when it is first asked for."""
+    """What a configuration expands into. Each part is computed once, at its first use."""
 
     config: Config
     is_stored: bool = False
-    """Whether a storage keeps the results: a job then has copies of those files only that its rule names."""
+    """Whether a storage keeps the results. A job then has copies only of files that its rule names."""
 
     @cached_property
     def runs(self) -> dict[tuple[str, str], Run]:
@@ -27,7 +27,7 @@ class Grid:
 
     @cached_property
     def evaluations(self) -> dict[Evaluation, None]:
-        """What our models predict, in order."""
+        """The evaluations of our models, in order."""
         return dict.fromkeys(expand_evaluations(self.config))
 
     @cached_property
@@ -40,7 +40,7 @@ class Grid:
 
     @cached_property
     def first_asked(self) -> dict[Evaluation, str]:
-        """The sample type that each model is asked first, by the evaluation without its sample type."""
+        """The first sample type on which each model is asked, by the evaluation without its sample type."""
         return {evaluation._replace(sample_type=""): evaluation.sample_type for evaluation in reversed(self.evaluations)}
 
     @cached_property
@@ -50,7 +50,7 @@ class Grid:
 
     @cached_property
     def datasets(self) -> list[Dataset]:
-        """The data sets that something is evaluated on. Those that a run is trained on come first."""
+        """The data sets on which something is evaluated. Data sets that a run is trained on come first."""
         return list(dict.fromkeys(evaluation.dataset for evaluation in (*self.evaluations, *self.external)))
 
     @cached_property
@@ -87,7 +87,7 @@ def evaluated_tasks(config: Config, block: Block, task: str, sample_type: str, p
 
 
 def grid_tasks(config: Config) -> list[str]:
-    """The tasks that occur in the grid, to train for or to evaluate on."""
+    """The tasks of the grid, for training or evaluation."""
     trained = [task for block in config.grid for task in block.tasks]
     return trained + [task for block in config.grid if isinstance(block.evaluate_on, list) for task in block.evaluate_on]
 
@@ -95,7 +95,7 @@ def grid_tasks(config: Config) -> list[str]:
 def expand_evaluations(config: Config) -> list[Evaluation]:
     """What is predicted: each block's base models and runs, in each of its ways of asking.
 
-    Base models come before runs, and what a run is trained for before what it is evaluated on besides.
+    Base models come before runs. A run's own task comes before its other tasks.
     """
     found: dict[tuple[bool, bool], list[Evaluation]] = {}
     for block in config.grid:

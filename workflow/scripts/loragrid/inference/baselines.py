@@ -22,7 +22,7 @@ class BaselineSettings(StageSettings):
     rule: str | None
     """Template of the answers, for the baseline `rule`."""
     label_scorers: list[dict[str, Any]]
-    """Settings of the scorer that tells what of an output is its label, for the baseline `majority`; empty for others."""
+    """Settings of the scorer that reads the label in an output, for the baseline `majority`; empty for other baselines."""
     subset: int | None
     """How many test examples are answered; None: all."""
 
@@ -35,10 +35,10 @@ def answer(
     Args:
         name: as in `tasks.*.baselines` of the configuration.
         rule: template over a test example's `instruction`, `input` and `metadata`.
-        label_of: what of an output counts for `majority`.
+        label_of: gives the label of an output, for `majority`.
 
     Raises:
-        UserError: where there are no training examples to learn from, or the rule does not fit an example.
+        UserError: if there are no training examples to learn from, or the rule does not fit an example.
     """
     shown = [part for example in train for part in example.parts]
     if name in ("majority", "nearest") and not shown:
@@ -76,7 +76,7 @@ def _by_rule(rule: str, part: Example) -> str:
 
 
 def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str:
-    """An output with the most frequent label: the most frequent such output, of several the first. No label is none of them."""
+    """The most frequent output with the most frequent label; the first of several. "No label" does not count as a label."""
     labels = [label_of(output) for output in outputs]
     [(label, _)] = Counter(filter(None, labels) if any(labels) else labels).most_common(1)
     [(output, _)] = Counter(o for o, of_output in zip(outputs, labels, strict=True) if of_output == label).most_common(1)
@@ -84,16 +84,16 @@ def most_frequent(outputs: Sequence[str], label_of: Callable[[str], str]) -> str
 
 
 def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
-    """For each text the index of the nearest of others.
+    """For each text, the index of the nearest among other texts.
 
     Nearness is the cosine similarity of their words, weighted by TF-IDF (Salton & Buckley 1988).
 
     Args:
-        among: the others.
+        among: the other texts.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # Words of a single character count as well.
+    # Words of a single character count too.
     vectorizer = TfidfVectorizer(token_pattern=r"\w+")
     try:
         known = vectorizer.fit_transform(among)
@@ -101,7 +101,7 @@ def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
         # There is not a single word.
         return [0] * len(texts)
     asked = vectorizer.transform(texts)
-    # All similarities at once would be nearly as many numbers as there are pairs of texts.
+    # All similarities at once would be nearly one number for each pair of texts.
     blocks = (asked[i : i + NEAREST_BLOCK] @ known.T for i in range(0, len(texts), NEAREST_BLOCK))
     return [int(row.argmax()) for block in blocks for row in block]
 

@@ -1,4 +1,4 @@
-"""Answers of a model that is loaded in this process, a batch of questions at a time."""
+"""Answers of a model in this process, a batch of questions at a time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from loragrid.models.device import free_cached_memory
 from loragrid.runtime.job import log
 
 BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
-"""Tokens that are worked on together, by the kind of device, where the configuration does not say."""
+"""Tokens of a batch, by the type of device, if the configuration does not say."""
 
 
 def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_tokens: int) -> AnswerFunction:
     """The function that answers with a loaded model.
 
-    Prompts of similar length share a batch, the longest first: what does not fit in memory fails at the start. Where memory
-    runs out, half as many tokens are worked on together from then on.
+    Prompts of similar length share a batch, the longest first: a prompt that does not fit in memory fails at the start. If
+    memory runs out, batches have half as many tokens from then on.
     """
     pad, of_one_length = pad_token(renderer), learns_prompt(model)
-    # Not all recurrent models know padding when they see it.
+    # Not all recurrent models heed padding.
     is_recurrent = bool(getattr(model, "_is_stateful", False))
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
@@ -39,7 +39,7 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
             planned = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
             return [[indices[i] for i in batch] for batch in planned]
 
-        # Batches are those of an uninterrupted job, since the shape of a batch changes the rounding.
+        # The batches are the same as in an uninterrupted job: the shape of a batch changes the rounding.
         waiting = plan(range(len(questions)), batch_tokens)
         while waiting:
             batch = [i for i in waiting.pop(0) if i not in answered]
@@ -78,7 +78,7 @@ def _answer_batch(
 
     def text_of(ids: list[int]) -> tuple[str, bool]:
         text = tokenizer.decode(ids, skip_special_tokens=True)
-        # No end is looked for in what has to be there.
+        # The tokens of a minimum length are not searched for an end.
         least = len(tokenizer.decode(ids[: decoding.min_new_tokens], skip_special_tokens=True))
         stops = [place for stop in decoding.stop if (place := text.find(stop, least)) >= 0]
         return (text[: min(stops)] if stops else text).strip(), bool(stops)
@@ -109,7 +109,7 @@ def _answer_batch(
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    # CPUs and Apple's GPUs say so in words only.
+    # CPUs and Apple's GPUs tell it only by the message.
     said = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
@@ -119,9 +119,9 @@ def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alon
 
     Args:
         lengths: tokens of each prompt with its longest answer.
-        batch_tokens: most tokens of a batch, each prompt counted as long as the longest; one prompt alone may have more.
-        of_one_length: put only prompts of equal length together. peft places a learnt prompt before the padding, where the
-            distance to the words behind it would depend on the other prompts of a batch.
+        batch_tokens: maximum number of tokens of a batch, where each prompt counts as the longest; a single prompt may have more.
+        of_one_length: put only prompts of equal length together. peft places a learnt prompt before the padding: its distance to
+            the words behind it would depend on the other prompts of a batch.
         alone: answer each by itself.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])

@@ -17,7 +17,7 @@ from loragrid.records import Example, read_records
 from loragrid.runtime.files import write_json
 
 Check = dict[str, Any]
-"""Whether it `passed` (None: it does not apply) and the `evidence`."""
+"""Whether the model `passed` (None: the check does not apply), and the `evidence`."""
 
 
 class CheckFiles(NamedTuple):
@@ -36,13 +36,13 @@ class CheckJob(NamedTuple):
     """Its name in the configuration."""
     settings: CheckSettings
     engine: EngineSettings
-    """That of the settings, with those keys that change only speed."""
+    """The engine of the settings, with the keys that change only speed."""
     files: CheckFiles
     threads: int
 
     @property
     def loads_reference(self) -> bool:
-        """Whether the job loads the model with the engine that the others are compared with."""
+        """Whether the job also loads the model with the engine with which other engines are compared."""
         return bool(self.files.model.model) and (self.engine.is_reference or self.settings.checks.compare_engines)
 
     @property
@@ -52,10 +52,10 @@ class CheckJob(NamedTuple):
 
 
 def check_model(job: CheckJob, open_engine: OpenEngine = open_engine) -> None:
-    """Check a model and write what was found.
+    """Check a model and write the outcome.
 
     Raises:
-        UserError: where the model fails a check. What was found is then in a file beside the result.
+        UserError: if the model fails a check. The evidence is then in a file beside the result.
     """
     settings, files = job.settings, job.files
     decoding = Decoding(max_new_tokens=settings.checks.max_new_tokens)
@@ -100,7 +100,7 @@ def _checks(
 def check_with_reference(
     model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding
 ) -> tuple[dict[str, Check], list[Answer]]:
-    """Check a model as the engine `hf` loads it, and give back what it takes on the device.
+    """Check a model that the engine `hf` loads, then free its memory on the device.
 
     Returns:
         The checks by name, and the answers.
@@ -137,10 +137,10 @@ def check_generation(
     """Have an engine answer the same prompts in several ways and compare.
 
     Args:
-        decoding: a greedy one.
+        decoding: a greedy decoding.
         ends: ids that end an answer.
-        exact: whether the number type is wide enough for the answers to be the same in a batch. In a narrower one a batch's shape
-            changes the rounding, and with it now and then a token.
+        exact: whether the number type is wide enough for the answers to be the same in a batch. In a narrower type, the shape of
+            a batch changes the rounding, and now and then a token.
         repeatable: whether the engine promises the same answer twice.
 
     Returns:
@@ -148,7 +148,7 @@ def check_generation(
     """
 
     def one_by_one(seed: int) -> list[Answer]:
-        # Sampling would show in different texts under different seeds.
+        # If the model sampled, different seeds would give different texts.
         alone = decoding._replace(seed=seed, latency=True)
         return [answers[0] for answers in generate(answer, prompts, alone)]
 
@@ -168,7 +168,7 @@ def check_generation(
 
 
 def same_texts(first: Sequence[Answer], second: Sequence[Answer], strict: bool) -> Check:
-    """Whether answers are the same; different ones are a failure only where `strict`."""
+    """Whether answers are the same. Different answers are a failure only if `strict`."""
     same = all(a.text == b.text for a, b in zip(first, second, strict=True))
     return {
         "passed": same if same or strict else None,
@@ -177,7 +177,7 @@ def same_texts(first: Sequence[Answer], second: Sequence[Answer], strict: bool) 
 
 
 def differs_from_base(model: Any, base_logits: Sequence[Any], prompts: Sequence[Rendered]) -> Check:
-    """Whether a trained model's logits after each prompt differ from those of its base model."""
+    """Whether a trained model's logits after each prompt differ from its base model's logits."""
     differences = [
         float((last_logits(model, p.prompt_ids) - base).abs().max()) for p, base in zip(prompts, base_logits, strict=True)
     ]

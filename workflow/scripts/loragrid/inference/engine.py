@@ -1,4 +1,4 @@
-"""What an engine is: the settings that a configuration chooses it by, and all that others need to know of it."""
+"""Engines: the settings by which a configuration chooses one, and all that other modules need to know about it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class ModelToAsk(NamedTuple):
     """A model for an engine to open, and the job that wants to ask it."""
 
     name: str = ""
-    """Of the base model in the configuration."""
+    """The base model's name in the configuration."""
     folder: Path | None = None
-    """The imported base model; None where only a server has it, which then has no renderer either."""
+    """The imported base model. None if only a server has the model; then there is no renderer either."""
     trained: Path | None = None
-    """Weights of an adapter on the base model, or of a whole model that was made of it; None: the base model itself is asked."""
+    """Weights of an adapter on the base model, or of a fully fine-tuned model; None: the base model itself is asked."""
     renderer: Renderer | None = None
     dtype: str = "auto"
     """Number type, as configured."""
     quantization: str = "none"
     context_length: int = 0
-    """Longest prompt and answer together, in tokens; 0 where there is no folder."""
+    """Maximum length of prompt and answer together, in tokens; 0 if there is no folder."""
     threads: int = 1
     job: str = ""
-    """The file that the job makes: it tells the job from others that ask the same model."""
+    """The file that the job makes. It tells the job from other jobs that ask the same model."""
 
 
 class EngineSettings(Section, ABC):
     """An engine as a configuration describes it.
 
-    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to
-    know. All but `open` is asked while the workflow is planned: what takes a while to import is imported in `open`.
+    The field `type` of each subclass is a `Literal` by which a configuration chooses it. Class attributes and methods say what
+    other modules need to know. All methods but `open` are called while the workflow is planned: slow imports belong in `open`.
     """
 
     type: str
@@ -47,15 +47,15 @@ class EngineSettings(Section, ABC):
     is_server: ClassVar[bool] = False
     """Whether a server computes: a job that asks it needs no GPU."""
     repeats_itself: ClassVar[bool] = True
-    """Whether it promises the same answer to the same question, alone or in a batch, where the number type is wide enough."""
+    """Whether it promises the same answer to the same question, alone or in a batch, if the number type is wide enough."""
     knows_number_type: ClassVar[bool] = True
-    """Whether an opened engine tells the number type that it computes in; else only the configuration can say."""
+    """Whether an opened engine tells the number type of its computing; else only the configuration can say."""
     is_reference: ClassVar[bool] = False
-    """Whether the answers of other engines are compared with those of this one."""
+    """Whether the answers of other engines are compared with the answers of this engine."""
     loads_whole_models: ClassVar[bool] = True
-    """Whether it can ask a model all of whose weights were trained."""
+    """Whether it can ask a fully fine-tuned model."""
     loads_any_adapter: ClassVar[bool] = False
-    """Whether it can use adapters of all methods; else of plain LoRA alone."""
+    """Whether it can use adapters of all methods; else only plain LoRA adapters."""
 
     @property
     def loads_adapters(self) -> bool:
@@ -69,7 +69,7 @@ class EngineSettings(Section, ABC):
 
     @property
     def batch_limit(self) -> int | None:
-        """What decides how prompts are put together, and so how results are rounded; None where that is not for us to decide."""
+        """The setting that decides how prompts are batched, and so how results are rounded; None if we cannot decide that."""
         return None
 
     def files(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ class EngineSettings(Section, ABC):
         return {}
 
     def problems(self, quantization: str) -> Iterator[str]:
-        """One sentence for each setting of a base model that does not go with the engine, beginning with the setting's key.
+        """One sentence for each setting of a base model that does not suit the engine. It begins with the setting's key.
 
         Args:
             quantization: of the base model.
@@ -90,7 +90,7 @@ class EngineSettings(Section, ABC):
 
 
 OpenEngine = Callable[[EngineSettings, ModelToAsk], "AbstractContextManager[Engine]"]
-"""How a model is made ready to be asked. A process that has loaded it already gives a function of its own."""
+"""How a model is made ready to be asked. A process that has loaded the model already gives a function of its own."""
 
 
 def open_engine(engine: EngineSettings, model: ModelToAsk) -> AbstractContextManager[Engine]:

@@ -1,7 +1,7 @@
-"""Generation with a torch model: a batch of prompts, each token chosen as a decoding says.
+"""Generation with a torch model: a batch of prompts, where a decoding says how each token is chosen.
 
-Where a model attends through transformers' attention interface, the prompts stand in one row without padding, and what all of
-them begin with is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through
+If a model attends through transformers' attention interface, the prompts stand in one row without padding, and their common
+beginning is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through
 `generate()`.
 """
 
@@ -26,7 +26,7 @@ FROM_CACHE = "loragrid_from_cache"
 
 
 _ROW_TOKENS = 2048
-"""Most tokens of a row of prompts, unless one alone has more."""
+"""Maximum number of tokens of a row of prompts, unless a single prompt has more."""
 
 
 class Sequenced(NamedTuple):
@@ -44,11 +44,11 @@ class _KeyValues:
         self.rows, self.capacity = rows, capacity
         self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.arriving: list[tuple[int, int, int]] = []
-        """Of each prompt in the next forward pass: its row, its first position there, and the one behind its last."""
+        """For each prompt in the next forward pass: its row, its first position there, and the position behind its last."""
         self.lengths: torch.Tensor | None = None
-        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one to each. None: prompts are read."""
+        """Shape (rows,): tokens of each sequence before the next forward pass, which adds one each. None: prompts are read."""
         self.allowed: dict[int | None, torch.Tensor] = {}
-        """By sliding window, what the added tokens may see: shape (rows, 1, 1, longest)."""
+        """By sliding window, the positions that the added tokens may see: shape (rows, 1, 1, longest)."""
 
     def of_layer(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if layer not in self.layers:
@@ -80,13 +80,13 @@ def attend_from_cache(
     batch_cache: _KeyValues,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Put keys and values where they belong in the cache and attend to what is there.
+    """Put keys and values where they belong in the cache, and attend to all that the cache then holds.
 
     Args:
         query: shape (1, heads, tokens, size) for prompts in a row, or (rows, heads, 1, size) for one more token of each sequence.
-            Key and value may have fewer heads, each for a group of the query's.
-        sliding_window: how many tokens back a token sees, itself counted.
-        batch_cache: keys and values of the batch that is being worked on.
+            Key and value may have fewer heads, each for a group of the query's heads.
+        sliding_window: how many tokens a token sees, from itself backwards.
+        batch_cache: keys and values of the current batch.
 
     Returns:
         Shape (1, tokens, heads, size) or (rows, 1, heads, size).
@@ -97,7 +97,7 @@ def attend_from_cache(
     rows = torch.arange(batch_cache.rows, device=query.device)
     keys[rows, :, batch_cache.lengths], values[rows, :, batch_cache.lengths] = key[:, :, 0], value[:, :, 0]
     allowed = _seen_by_added(batch_cache, batch_cache.lengths, sliding_window)
-    # The heads of a group stand under one another, as if they were queries of one head.
+    # The heads of a group are consecutive rows, as if they were queries of one head.
     grouped = query.reshape(batch_cache.rows, key.shape[1], -1, query.shape[3])
     longest = allowed.shape[3]
     attend = torch.nn.functional.scaled_dot_product_attention
@@ -116,7 +116,7 @@ def _attend_prompts(
     """Attention of prompts that stand in a row, each for itself.
 
     Args:
-        keys: what the cache holds in this layer, as do `values`.
+        keys: the keys that the cache holds in this layer; `values` likewise.
         arriving: query, key and value of the row.
     """
     query, key, value = arriving
@@ -133,7 +133,7 @@ def _attend_prompts(
 
 
 def _seen_by_added(cache: _KeyValues, lengths: torch.Tensor, window: int | None) -> torch.Tensor:
-    """What one more token of each sequence sees: shape (rows, 1, 1, longest). All layers with the same window share it."""
+    """What one more token of each sequence sees: shape (rows, 1, 1, longest). Layers with the same window share the mask."""
     allowed = cache.allowed.get(window)
     if allowed is None:
         positions, last = torch.arange(int(lengths.max()) + 1, device=lengths.device), lengths[:, None]
@@ -143,7 +143,7 @@ def _seen_by_added(cache: _KeyValues, lengths: torch.Tensor, window: int | None)
 
 
 def _visible(first: int, end: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """What the tokens from `first` on see of those before `end`; None where each sees all before it, and all are there."""
+    """Which tokens before `end` the tokens from `first` on see; None if each sees all tokens before it, and all are there."""
     if first == 0 and (window is None or end <= window):
         return None
     seen = torch.ones(end - first, end, dtype=torch.bool, device=device).tril(first)
@@ -161,16 +161,16 @@ def _attention(model: Any) -> Iterator[None]:
 
 
 Choice = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""Gives scores, of which the largest is taken. They are made of the tokens so far, shape (rows, longest), of logits, shape
-(rows, vocabulary), and of the number of tokens that were chosen already. A row that is shorter than others repeats tokens of its
-own."""
+"""Gives scores; the token with the largest score is taken. The arguments are the tokens so far, shape (rows, longest), logits,
+shape (rows, vocabulary), and the number of tokens that were chosen already. A row that is shorter than others repeats tokens
+of its own."""
 
 
 def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.Generator]) -> Choice:
     """How the next token of each row is chosen.
 
-    Drawing from the probabilities is taking the largest score after Gumbel noise is added (Gumbel 1954; Maddison et al. 2014,
-    arXiv:1411.0030). Each row has noise of its own, so that a draw does not depend on the other rows.
+    To draw from the probabilities, Gumbel noise is added to the scores and the largest is taken (Gumbel 1954; Maddison et al.
+    2014, arXiv:1411.0030). Each row has noise of its own, so that a draw does not depend on the other rows.
 
     Args:
         draws: one for each row.
@@ -221,7 +221,7 @@ def generate_together(
 
     Args:
         seeds: of the random draws of each prompt.
-        is_stopped: whether the tokens so far end an answer, by what they say.
+        is_stopped: whether the text of the tokens so far ends an answer.
     """
     started = time.perf_counter()
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -264,7 +264,7 @@ def _from_cache(
                     seconds[i] = time.perf_counter() - started
         if not running:
             break
-        # To drop finished rows copies the others, so it waits until it is worth it.
+        # Dropping finished rows copies the others, so it waits until it is worth it.
         if len(running) <= 0.75 * len(rows):
             kept = torch.tensor([j for j, i in enumerate(rows) if i in running], device=device)
             cache.keep(kept)
@@ -278,8 +278,8 @@ def _from_cache(
 
 
 def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValues) -> torch.Tensor:
-    """Put prompts into the cache; the logits behind each, of shape (prompts, vocabulary)."""
-    # The logits behind each prompt are those of its own last token.
+    """Put prompts into the cache. Returns the logits behind each prompt, of shape (prompts, vocabulary)."""
+    # The logits behind each prompt are the logits of its own last token.
     shared = common_length([prompt[:-1] for prompt in prompts]) if len(prompts) > 1 else 0
     if shared:
         cache.arriving = [(0, 0, shared)]
@@ -305,7 +305,7 @@ def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: S
 
 
 def _in_rows(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of the prompts that stand in one row, in their order."""
+    """Indices of the prompts that stand in one row, in order."""
     rows: list[list[int]] = []
     total = 0
     for i, length in enumerate(lengths):
@@ -339,7 +339,7 @@ def _through_transformers(
         pad_token_id=pad,
         use_cache=True,
     )
-    # Whatever the model's own generation settings say, generate() would fill into ours.
+    # generate() would add what the model's own generation settings say to ours.
     model.generation_config = config
     width = max(map(len, prompts))
     device = model.device

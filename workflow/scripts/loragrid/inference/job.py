@@ -1,4 +1,4 @@
-"""What a prediction job does: it answers the test examples of one data set with one model."""
+"""The prediction job: it answers the test examples of one data set with one model."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ class PredictFiles(NamedTuple):
     """What a prediction job reads and writes."""
 
     predictions: str
-    """Is written, as is the next."""
+    """Written by the job, as is the next."""
     manifest: str
     test: str
     model: ModelFiles
     train: str | None = None
-    """The examples that prompts show, where they show any."""
+    """The examples that prompts show, if they show any."""
     demonstrations: str | None = None
-    """Which of them each prompt shows."""
+    """Which of these examples each prompt shows."""
     known: str | None = None
-    """Predictions of the same model on another sample type: answers to the same prompts are taken over."""
+    """Predictions of the same model on another sample type. Answers to the same prompts are taken over."""
 
 
 class PredictJob(NamedTuple):
-    """A prediction job: whom it asks what, and how."""
+    """A prediction job: which model it asks, which questions, and how."""
 
     base_model: str
     """Its name in the configuration."""
     settings: PredictSettings
     engine: EngineSettings
-    """That of the settings, with those keys that change only speed."""
+    """The engine of the settings, with the keys that change only speed."""
     files: PredictFiles
     threads: int
 
 
 def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engine) -> None:
-    """Answer test examples and write the predictions with their manifest. What an interrupted job had answered stays answered.
+    """Answer test examples and write the predictions with their manifest. Answers of an interrupted job are kept.
 
     Args:
         started: `time.perf_counter()` when the job started.
@@ -103,7 +103,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
 
 
 def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[str, str | None]:
-    """Hashes of all that a prediction is made of, for its manifest; None for what there is not."""
+    """Hashes of all that a prediction depends on, for its manifest; None for what is absent."""
     template = fingerprint(renderer.template or renderer.tokenizer.chat_template) if renderer else None
     paths = {"model": files.model.model, "tokenizer": files.model.tokenizer, "adapter": files.model.adapter, "test": files.test}
     return {name: _sha256(path) for name, path in paths.items()} | {"prompt_template": template}
@@ -114,7 +114,7 @@ def _sha256(path: str | None) -> str | None:
 
 
 def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, str | None], engine: Engine) -> Path:
-    """Where a job keeps its answers until it is done: a name for each combination of all that they depend on."""
+    """Where a job keeps its answers until it is done. The name is a function of all that the answers depend on."""
     settings, files = job.settings, job.files
     of_files = {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")} | {
         "configs": [_sha256(path) for path in (files.model.model_config, files.model.adapter_config)],

@@ -18,19 +18,19 @@ from loragrid.runtime.model_folders import whole_folder
 
 
 class ModelFiles(NamedTuple):
-    """The files of a model that a job asks. None of them is there if only a server has the model."""
+    """The files of a model that a job asks. All are None if only a server has the model."""
 
     model: str | None = None
     """Weights of the base model."""
     model_config: str | None = None
     tokenizer: str | None = None
     adapter: str | None = None
-    """Weights of an adapter on the base model, or of a whole model that was made of it."""
+    """Weights of an adapter on the base model, or of a fully fine-tuned model."""
     adapter_config: str | None = None
 
 
 def model_to_ask(name: str, settings: AskedModel, quantization: str, files: ModelFiles, threads: int, job: str) -> ModelToAsk:
-    """What an engine is told of a model: its folders, its renderer, its longest prompt."""
+    """What an engine is told about a model: its folders, its renderer, its longest prompt."""
     folder = whole_folder(files.model) if files.model else None
     trained = whole_folder(files.adapter) / Path(files.adapter).name if files.adapter else None
     return ModelToAsk(
@@ -47,7 +47,7 @@ def model_to_ask(name: str, settings: AskedModel, quantization: str, files: Mode
 
 
 def context_length(folder: Path, configured: int | None) -> int:
-    """Longest prompt and answer together, in tokens: as configured, else what the model was made for."""
+    """Maximum length of prompt and answer together, in tokens: as configured, else what the model was made for."""
     from transformers import AutoConfig
 
     own = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
@@ -57,7 +57,7 @@ def context_length(folder: Path, configured: int | None) -> int:
 def render_all(
     model: ModelToAsk, system_prompt: str | None, requests: Iterable[Request], max_new_tokens: int
 ) -> list[Rendered | None]:
-    """The prompts of requests, which leave room for an answer; None for one that does not fit even without any input.
+    """The prompts of requests, with room left for an answer; None for a request that does not fit even without any input.
 
     Args:
         system_prompt: for a model that has no renderer here.
@@ -75,7 +75,7 @@ class AskedExample(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether a prompt lacks demonstrations, or a part of the input, because all of it would not fit."""
+        """Whether a prompt lacks demonstrations, or a part of the input, because the whole would not fit."""
         return any(prompt.truncated for prompt in self.prompts)
 
 
@@ -90,7 +90,7 @@ def asked_examples(
         demonstrations: file with the ids of the examples that prompts show, by the test example's id.
 
     Raises:
-        UserError: where a prompt does not fit into the model's context, or has no tokens.
+        UserError: if a prompt does not fit into the model's context, or has no tokens.
     """
     shown = read_demonstrations(train, demonstrations) if train and demonstrations else {}
     asked = []

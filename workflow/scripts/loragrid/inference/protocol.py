@@ -1,4 +1,4 @@
-"""Answers to prompts: what every engine is given and gives back, and how finished answers are kept."""
+"""Prompts and answers: what every engine is given, what it gives back, and how finished answers are kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loragrid.runtime.journal import append_to_journal, read_journal
 
 
 class Decoding(NamedTuple):
-    """How the tokens of an answer are chosen; `decodings` of the configuration describes each."""
+    """How the tokens of an answer are chosen. `decodings` in the configuration describes each field."""
 
     max_new_tokens: int
     min_new_tokens: int = 0
@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
     prompt: Rendered
     seed: int
-    """Of the random draws that choose its tokens."""
+    """The seed of the random draws that choose the answer's tokens."""
 
 
 class Answer(NamedTuple):
@@ -41,22 +41,22 @@ class Answer(NamedTuple):
 
     text: str
     token_ids: list[int]
-    """With the end-of-turn token, if the model gave one; empty where the engine gives text alone."""
+    """With the end-of-turn token, if the model gave it; empty if the engine gives only text."""
     prompt_tokens: int
     new_tokens: int
     finish_reason: Literal["stop", "length"]
     queue_s: float
     """Seconds that the question waited for its turn."""
     compute_s: float
-    """Seconds from then until the answer was there."""
+    """Seconds from its turn until the answer was there."""
     runtime_s: float
-    """Its share of the computing: seconds of all that was answered together, divided by their number."""
+    """Its share of the computing: seconds for all questions that were answered together, divided by their number."""
     batch_size: int
 
 
 AnswerFunction = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Answer]]]
-"""What an engine does with questions. It answers those whose index is not among the ones answered already. It gives answers by
-index, as soon as they are there. Those that come together are kept together."""
+"""What an engine does with questions. It answers the questions whose index is not among the indices answered already. It gives
+answers by index, as soon as they are there. Answers that come together are kept together."""
 
 
 class Engine(NamedTuple):
@@ -70,9 +70,9 @@ class Engine(NamedTuple):
 
 
 def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
-    """The questions of a job: each prompt as often as answers to it are wanted, one after the other.
+    """The questions of a job, prompt by prompt: each prompt as often as answers to it are wanted.
 
-    The seed of a question is made of its own prompt, so that its draws do not depend on the other questions.
+    The seed of a question is made from its own prompt, so that its draws do not depend on the other questions.
     """
     seeds = [[[p.prompt_ids, p.prompt], decoding.seed, sample] for p in prompts for sample in range(decoding.samples)]
     repeated = [prompt for prompt in prompts for _ in range(decoding.samples)]
@@ -82,11 +82,11 @@ def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
 def generate(
     answer: AnswerFunction, prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None = None
 ) -> list[list[Answer]]:
-    """For each prompt its answers, as many as the decoding wants.
+    """The answers to each prompt, as many as the decoding wants.
 
     Args:
-        journal: holds the answers that are finished; those that it holds already are not computed again. Its name has to tell
-            all that makes answers differ beside the prompt.
+        journal: holds finished answers. Answers that it holds already are not computed again. Its name must depend on everything
+            that makes answers differ, besides the prompt.
     """
     # The Snakefile imports this module, but needs no progress bar.
     from tqdm import tqdm
@@ -114,7 +114,7 @@ def prediction_identity(
     engine: Engine,
     versions: Mapping[str, Any],
 ) -> str:
-    """Name of the journal of a job: a hash of all that an answer depends on beside its prompt.
+    """The name of a job's journal: a hash of all that an answer depends on, besides its prompt.
 
     Args:
         file: the prediction file.
@@ -135,20 +135,20 @@ class MadeBy(NamedTuple):
 
 
 class PromptAnswers(NamedTuple):
-    """The answers to one prompt, as many as the decoding wants, and the engine that they come from."""
+    """The answers to one prompt, as many as the decoding wants, and the engine that gave them."""
 
     made_by: MadeBy
     answers: list[Answer]
 
 
 def known_answers(predictions: Sequence[Prediction]) -> dict[str, PromptAnswers]:
-    """Answers that are in a prediction file already, by prompt."""
+    """The answers in an existing prediction file, by prompt."""
     known: dict[str, PromptAnswers] = {}
     for prediction in sorted(predictions, key=lambda one: one.sample):
         for part in prediction.parts:
             made_by = MadeBy(prediction.engine, prediction.engine_version)
             answers = known.setdefault(part["prompt"], PromptAnswers(made_by, [])).answers
-            # Two examples may have the same prompt; their answers are the same as well.
+            # Two examples may have the same prompt. Their answers are then the same too.
             if len(answers) == prediction.sample:
                 answers.append(Answer(text=part["prediction"], token_ids=[], **{name: part[name] for name in ACCOUNT}))
     return known

@@ -1,4 +1,4 @@
-"""All engines: the classes in the files of `inference/engines`, and what a configuration may say of one."""
+"""All engines: the classes in the files of `inference/engines`, and the type of a configured engine."""
 
 from __future__ import annotations
 

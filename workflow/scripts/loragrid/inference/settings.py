@@ -1,4 +1,4 @@
-"""How models are asked and checked: sections of the configuration, and what jobs are told."""
+"""How models are asked and checked: sections of the configuration, and the settings of jobs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from loragrid.sections import Section, StageSettings
 
 
 class Generation(Section):
-    """Settings of generation that are a matter of the model."""
+    """Settings of generation that a model may have of its own."""
 
-    max_new_tokens: int | None = Field(None, ge=1, description="Longest answer, in tokens; by default the task's.")
-    min_new_tokens: int | None = Field(None, ge=1, description="Shortest answer, in tokens.")
+    max_new_tokens: int | None = Field(None, ge=1, description="Maximum length of an answer, in tokens; by default the task's.")
+    min_new_tokens: int | None = Field(None, ge=1, description="Minimum length of an answer, in tokens.")
     repetition_penalty: float | None = Field(
         None,
         gt=0,
@@ -33,7 +33,7 @@ class Generation(Section):
         le=1,
         description="Sample from the likeliest tokens that together have this probability (Holtzman et al. 2020).",
     )
-    top_k: int | None = Field(None, ge=1, description="Sample from so many of the likeliest tokens.")
+    top_k: int | None = Field(None, ge=1, description="Sample from this many of the likeliest tokens.")
 
     @model_validator(mode="after")
     def _shortest_is_not_longer_than_longest(self) -> Self:
@@ -43,17 +43,15 @@ class Generation(Section):
 
 
 class DecodingEntry(Generation):
-    """A way to choose the tokens of an answer. By default always the likeliest (greedy)."""
+    """A way to choose the tokens of an answer. By default it is always the likeliest token (greedy)."""
 
-    temperature: float = Field(
-        0, ge=0, description="0: greedy; else tokens are drawn, from probabilities that 1 leaves as they are."
-    )
+    temperature: float = Field(0, ge=0, description="0: greedy; else tokens are drawn. 1 leaves the probabilities as they are.")
     samples: int = Field(
         1, ge=1, description="Answers to each prompt; each is scored, and an example's score is the mean over them."
     )
     seed: int = Field(0, ge=0, description="Another seed draws other answers.")
     latency: bool = Field(
-        False, description="Answer one prompt at a time, so that the run times are those that one user would see. Slow."
+        False, description="Answer one prompt at a time, so that run times are as a single user would see them. Slow."
     )
 
     @model_validator(mode="after")
@@ -70,17 +68,17 @@ class Checks(Section):
     max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
     compare_engines: bool = Field(
         True,
-        description="Compare the answers of another engine than `hf` with those of `hf`, for which the check loads the model. "
-        "In float32 they must be the same; for servers only if the model's `dtype` says float32.",
+        description="For other engines than `hf`: compare their answers with the answers of `hf`. The check then loads the "
+        "model. In float32 the answers must be the same; for servers only if the model's `dtype` says float32.",
     )
 
 
 class AskedModel(ModelSettings):
-    """Those settings of a base model that decide what it answers."""
+    """The settings of a base model that decide what it answers."""
 
     engine: AnyEngine = Field(description="What answers prompts.")
     context_length: int | None = Field(
-        None, description="Longest prompt and answer together, in tokens; None: as the model says."
+        None, description="Maximum length of prompt and answer together, in tokens; None: as the model says."
     )
 
 
@@ -94,7 +92,7 @@ class PredictSettings(StageSettings):
     quantization: Quantization = Field(description="Number type of the weights.")
     prompting: AnyPrompting = Field(description="What prompts show before the question.")
     instruction: str | None = Field(description="Template of an instruction in place of the examples' own.")
-    # Whole numbers stay whole where a fraction is possible, as the names of journals and manifests depend on it.
+    # Whole numbers stay whole even where a fraction is possible: the names of journals and manifests depend on it.
     decoding: dict[str, Any] = Field(description="How the tokens of an answer are chosen: arguments of `Decoding`.")
     subset: int | None = Field(description="How many test examples are asked; None: all.")
 

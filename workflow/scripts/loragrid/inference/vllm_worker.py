@@ -1,6 +1,7 @@
 """The other end of the engine `vllm`: it runs in an environment that has vLLM, reads questions from stdin and writes answers.
 
-It imports nothing of loragrid, whose other packages need not be there. One JSON object a line, see `engines/vllm.py`.
+It imports nothing of loragrid, since the packages that loragrid needs may be missing. One JSON object per line, see
+`engines/vllm.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 
 def main() -> None:
     """Answer all questions of one job."""
-    # Only answers go to stdout; whatever else is printed, by any library or its C code, goes to stderr.
+    # Only answers go to stdout. Everything else that a library or its C code prints goes to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
@@ -42,9 +43,9 @@ def main() -> None:
 
 
 def answer_added(engine, answers, started) -> None:  # type: ignore[no-untyped-def]
-    """Run the engine until nothing is left, and write each answer when it is there.
+    """Run the engine until nothing is left, and write each answer as soon as it is there.
 
-    Time in the queue is that until an answer's first token was computed.
+    Time in the queue is the time until the first token of an answer was computed.
     """
     first_seen: dict[str, float] = {}
     last_step = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Trained models on disk: adapters in peft's standard layout, whole models in that of transformers."""
+"""Trained models on disk: adapters in peft's standard layout, whole models in the layout of transformers."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def save_adapter(model: Any, folder: Path, start: SavedStart | None = None, stat
     """Write `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same adapter.
 
     Args:
-        start: the adapter before training, if its initialisation changed the base model's weights: what is saved is then the
-            difference, an adapter of twice the rank for the unchanged base model.
-        state: the weights, where the model does not hold them all itself.
+        start: the adapter before training, if its initialisation changed the base model's weights. The difference is saved
+            then: an adapter of twice the rank for the unchanged base model.
+        state: the weights, if the model does not hold all of them itself.
     """
     more: dict[str, Any] = {"path_initial_model_for_weight_conversion": start.path} if start else {}
     model.save_pretrained(str(folder), state_dict=state, **more)
-    # peft's model card is a form to fill in.
+    # The model card that peft writes is an empty form.
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     write_json(path, _sorted(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def name_base_model(adapter_config: Path, folder: Path, name: str) -> None:
-    """Let an adapter name its base model otherwise than by the folder that it was loaded from."""
+    """Let an adapter name its base model in another way than by the folder from which it was loaded."""
     settings = json.loads(adapter_config.read_text(encoding="utf-8"))
     write_json(adapter_config, {key: name if value == str(folder) else value for key, value in settings.items()})
 
@@ -72,11 +72,11 @@ def save_model(
 def write_merged(
     base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
 ) -> None:
-    """Write the whole model that a run's result makes of its base model, with its card, whole or not at all.
+    """Write the whole model that results from a run and its base model, with its card, completely or not at all.
 
     Args:
         trained: weights of the adapter, or of the model that full fine-tuning made.
-        named_files: the files that rules name, where all others of the folder are wanted in one archive.
+        named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
     with folder_written_whole(folder) as temporary:
@@ -87,10 +87,10 @@ def write_merged(
 
 
 def merge(base_folder: Path, trained: Path, folder: Path) -> None:
-    """Write the base model with its adapter merged into it, or what full fine-tuning made of it, in the base's number type.
+    """Write the base model with its adapter merged into it, or the result of full fine-tuning, in the base model's number type.
 
     Raises:
-        UserError: where an adapter is no change of weights and cannot be merged.
+        UserError: if an adapter is no change of weights and cannot be merged.
     """
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -110,7 +110,7 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
 
 
 def _sorted(value: Any) -> Any:
-    # peft holds names of modules in sets, whose order changes from process to process.
+    # peft holds names of modules in sets. Their order changes from process to process.
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, list) and all(isinstance(item, str) for item in value):

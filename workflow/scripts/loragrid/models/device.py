@@ -21,7 +21,7 @@ def pick_device() -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed tensors for the next ones.
+    """Make the C library keep the memory of freed tensors for new tensors.
 
     Otherwise it gives large tensors back to the system, which then clears their memory anew, page by page, for every pass.
     """
@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
 
 
 def free_cached_memory() -> None:
-    """Give the memory of freed tensors on a GPU back to it."""
+    """Give the memory of freed tensors back to the GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -43,7 +43,7 @@ def free_cached_memory() -> None:
 
 
 def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
-    """The configured type; for `auto` bfloat16 on a device with matrix instructions for it, else float32.
+    """The configured type. For `auto`: bfloat16 on a device with matrix instructions for it, else float32.
 
     Other GPUs only emulate bfloat16, and other CPUs are several times slower in it than in float32.
     """
@@ -66,7 +66,7 @@ def type_name(dtype: torch.dtype) -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The device's product name where it has one."""
+    """The device's product name, if it has one."""
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

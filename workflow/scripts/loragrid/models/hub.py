@@ -21,7 +21,7 @@ from loragrid.runtime.job import log
 from loragrid.sections import Section, StageSettings
 
 LEFT_OUT = ("loss.csv", "manifest.json")
-"""Files of a result that describe this machine rather than the model."""
+"""Files of a result that describe this machine, not the model."""
 
 
 class HubUpload(Section):
@@ -46,7 +46,7 @@ class HubUpload(Section):
         return repository
 
     private: bool = Field(True, description="Make new repositories private.")
-    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where.")
+    dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where to.")
 
 
 class PushSettings(StageSettings):
@@ -95,7 +95,7 @@ def stage(result: Path, staged: Path, base_model: str | None) -> dict[str, str]:
 
 
 def check_repository(repository: str) -> None:
-    """Find fault with a repository's name before anything is uploaded.
+    """Check a repository's name before anything is uploaded.
 
     Raises:
         UserError: naming the repository and the rule that it breaks.
@@ -110,9 +110,9 @@ def check_repository(repository: str) -> None:
 
 
 def push(folder: Path, repository: str, private: bool) -> str:
-    """Upload a folder as a model repository, which is made if need be.
+    """Upload a folder as a model repository. The repository is made if need be.
 
-    The token comes from the environment variable `HF_TOKEN`, the hub's address from `HF_ENDPOINT` if it is not the usual one.
+    The token comes from the environment variable `HF_TOKEN`. `HF_ENDPOINT` may hold another address of the hub than usual.
 
     Returns:
         The commit's id.

@@ -39,15 +39,15 @@ def import_model(
     is_reward_model: bool = False,
     named_files: Iterable[str] | None = None,
 ) -> None:
-    """Bring a model from its source into the layout, with a manifest, whole or not at all.
+    """Bring a model from its source into the layout, with a manifest, completely or not at all.
 
     Args:
         package: the downloaded package, for a source that names one.
         folder: where the model is written.
-        named_files: the files that rules name, where the folder's other files are wanted in one archive.
+        named_files: the files that rules name, if the folder's other files are wanted in one archive.
 
     Raises:
-        UserError: where the source is not there, has another hash than expected, or holds no such model.
+        UserError: if the source is missing, has another hash than expected, or holds no such model.
     """
     started = time.perf_counter()
     convert = import_encoder if settings.is_encoder else import_reward_model if is_reward_model else import_base_model
@@ -91,7 +91,7 @@ def import_base_model(source: Path, destination: Path) -> None:
     else:
         model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(source)
-    # Where a file came from is recorded in the manifest; a path of this machine has no place in the model.
+    # The manifest records where a file came from. A path on this machine has no place in the model.
     tokenizer.name_or_path = ""
     if model is not None:
         model.config.name_or_path = ""
@@ -100,7 +100,7 @@ def import_base_model(source: Path, destination: Path) -> None:
 
 
 def _copy_quantized(source: Path, destination: Path) -> None:
-    """Bring quantized weights into one file without loading them, which can take a device or package of its own."""
+    """Bring quantized weights into one file without loading them. Loading could need a special device or package."""
     from safetensors.torch import load_file, save_file
 
     weights: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def import_encoder(source: Path, destination: Path) -> None:
     """Copy a sentence encoder, a folder in the layout of sentence-transformers.
 
     Raises:
-        UserError: naming the folder, where it is not such a folder with safetensors weights.
+        UserError: naming the folder, if it is not such a folder with safetensors weights.
     """
     for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
         if not (source / name).is_file():
@@ -130,7 +130,7 @@ def import_encoder(source: Path, destination: Path) -> None:
 
 
 def import_reward_model(source: Path, destination: Path) -> None:
-    """Bring a sequence classifier, a folder in the layout of transformers, into the layout; its weights keep their type."""
+    """Bring a sequence classifier, a folder in the layout of transformers, into our layout. Its weights keep their type."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(source, dtype="auto", use_safetensors=True)
@@ -144,7 +144,7 @@ def download_from_hub(repository: str, revision: str) -> Path:
     """Fetch a model repository of the Hugging Face hub into the hub's cache, safetensors weights only.
 
     Raises:
-        UserError: naming repository and revision, where it cannot be fetched.
+        UserError: naming repository and revision, if it cannot be fetched.
     """
     os.environ["HF_HUB_OFFLINE"] = "0"
     from huggingface_hub import snapshot_download

@@ -1,4 +1,4 @@
-"""Models from disk onto a device, with what was trained on them."""
+"""Models from disk onto a device, with their adapters."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def load_base_model(
     """Load a model folder onto a device, in the configured number type.
 
     Args:
-        quantization: `4bit` or `8bit` for the weights of linear layers, else `none`; weights that are stored quantized stay so.
-        device: by default the one that computes here.
+        quantization: `4bit` or `8bit` for the weights of linear layers, else `none`. Weights that are stored quantized stay so.
+        device: by default the device that computes here.
 
     Raises:
-        UserError: where the weights cannot be quantized here, or a package that they need is missing.
+        UserError: if the weights cannot be quantized here, or a package that they need is missing.
     """
     from transformers import AutoModelForCausalLM
 
@@ -73,12 +73,12 @@ def _quantization_config(quantization: str, dtype: torch.dtype) -> Any:
 
 
 def load_trained(base: PreTrainedModel, trained: Path | None, dtype: str) -> torch.nn.Module:
-    """The model to ask: the base model itself, with an adapter on it, or what full fine-tuning made of it.
+    """The model to ask: the base model itself, the base model with an adapter, or the result of full fine-tuning.
 
-    An adapter is not merged: that would change results a little.
+    An adapter is not merged: merging would change results a little.
 
     Args:
-        trained: weights of an adapter in peft's layout, or of a whole model in that of transformers.
+        trained: weights of an adapter in peft's layout, or of a whole model in the layout of transformers.
     """
     if trained is None:
         plain: torch.nn.Module = base

@@ -1,4 +1,4 @@
-"""Attention among examples that stand in one row, each for itself: no padding, no mask, nothing computed between examples."""
+"""Attention within each of several examples in one row: no padding, no mask, nothing computed between examples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPARED = frozenset({
     "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3",
     "starcoder2",
 })  # fmt: skip
-"""Model types that leave all of their attention to transformers' interface, as a comparison of answers token by token showed."""
+"""Model types that leave all of their attention to transformers' interface. A comparison token by token showed this."""
 
 
 _QUERIES = 128
@@ -29,9 +29,9 @@ _QUERIES = 128
 
 
 def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
-    """Arguments of a model's forward pass that say what stands in its row.
+    """Arguments of a model's forward pass that describe its row.
 
-    FlashAttention is told nothing: it sees by the positions where an example starts.
+    FlashAttention is told nothing: it sees from the positions where an example starts.
 
     Args:
         sections: tokens of the beginning that all examples share (it may be empty), then of what follows in each.
@@ -40,21 +40,21 @@ def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
 
 
 def attends_by_example(model: Any) -> bool:
-    """Whether a model's attention is that of this module."""
+    """Whether a model uses the attention of this module."""
     return bool(model.config._attn_implementation == BY_EXAMPLE)
 
 
 def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     """Give a model an implementation of attention with which training examples can stand in one row, each for itself.
 
-    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone, which is fastest on
-    a CPU, and keeps a GPU waiting.
+    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone. That is fastest on
+    a CPU, but keeps a GPU waiting.
 
     Args:
-        packing: `on`, `off` or `auto`, where it is fastest.
+        packing: `on`, `off`, or `auto`: on where it is fastest.
 
     Returns:
-        Whether examples can stand in one row now. They cannot where the model has an attention of its own.
+        Whether examples can stand in one row now. They cannot if the model has an attention of its own.
     """
     from transformers.utils import is_flash_attn_2_available
 
@@ -71,13 +71,13 @@ def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
 
 
 def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
-    """Have a model compute its attention by a function, without masks.
+    """Make a model compute its attention by a function, without masks.
 
-    The function gets those keyword arguments of the model's forward pass that the model does not know itself, also where a layer
-    is computed again for the backward pass.
+    The function gets the keyword arguments of the model's forward pass that the model does not know itself. It gets them too when
+    a layer is computed again for the backward pass.
 
     Args:
-        name: by which transformers knows the function.
+        name: the name by which transformers knows the function.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -88,18 +88,18 @@ def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tenso
 
 
 def attends_plainly(model: Any) -> bool:
-    """Whether a model's attention is nothing but that which is computed in its place here.
+    """Whether a model's attention is exactly the attention that this module computes in its place.
 
-    It is not where positions are encoded by the length of a sequence, as sequences of different lengths stand in one row.
+    It is not if the encoding of positions depends on the length of a sequence: sequences of different lengths stand in one row.
     """
     rope = str(getattr(model.config, "rope_parameters", None))
     return model.config.model_type in COMPARED and not any(f"'{type_}'" in rope for type_ in ("dynamic", "longrope"))
 
 
 def can_share_beginnings(model: Any) -> bool:
-    """Whether examples in a row may share the computation of what they all begin with.
+    """Whether examples in a row may share the computation of their common beginning.
 
-    They may if attention is computed by example, and if a token's computation is the same in all of them: no dropout.
+    They may if attention is computed example by example, and if a token's computation is the same in all examples: no dropout.
     """
     config = model.config.get_text_config().to_dict()
     drops = any("drop" in key and isinstance(value, int | float) and value > 0 for key, value in config.items())
@@ -123,8 +123,8 @@ def attend_by_example(
     """Causal attention within each example of a row. The first section of the row is a part of every example.
 
     Args:
-        query: shape (1, heads, tokens, size); key and value may have fewer heads, each for a group of the query's.
-        sliding_window: how many tokens back a token sees, itself counted.
+        query: shape (1, heads, tokens, size). Key and value may have fewer heads, each for a group of the query's heads.
+        sliding_window: how many tokens a token sees, from itself backwards.
         row_sections: tokens of each section of the row, as `of_row` says.
 
     Returns:
@@ -154,9 +154,9 @@ def _attend(
 
 
 class _CausalAttention(torch.autograd.Function):
-    """Attention of one example, whose gradients are products of matrices, a block of queries at a time.
+    """Attention of one example. Its gradients are products of matrices, a block of queries at a time.
 
-    In bfloat16 on a CPU that takes 20 to 60 % less time than PyTorch's own backward pass. Source of the gradients and of the
+    In bfloat16 on a CPU this takes 20 to 60 % less time than PyTorch's own backward pass. Source of the gradients and of the
     blocks: Dao et al. (2022, arXiv:2205.14135).
     """
 
@@ -164,7 +164,7 @@ class _CausalAttention(torch.autograd.Function):
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
         attend = torch.nn.functional.scaled_dot_product_attention
         attended = attend(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
-        # Under autocast they come in several types.
+        # Under autocast, query, key and value come in several types.
         ctx.save_for_backward(*(tensor.to(attended.dtype) for tensor in (query, key, value)), attended)
         ctx.scaling = scaling if scaling is not None else query.shape[-1] ** -0.5
         return attended
@@ -174,7 +174,7 @@ class _CausalAttention(torch.autograd.Function):
         query, key, value, attended, of_attended = (tensor[0] for tensor in (*ctx.saved_tensors, *gradients))
         (heads, length, size), groups = query.shape, len(key)
         in_group = heads // groups
-        # The heads of a group stand under one another: row t * in_group + i is head i of token t.
+        # The heads of a group are consecutive rows: row t * in_group + i is head i of token t.
         query, of_attended, attended = (
             rows.reshape(groups, in_group, length, size).transpose(1, 2).reshape(groups, length * in_group, size)
             for rows in (query * ctx.scaling, of_attended, attended)
@@ -198,5 +198,5 @@ class _CausalAttention(torch.autograd.Function):
 
 @cache
 def _future(length: int, repeats: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """What keeps each query, so many times in a row, from the keys behind it."""
+    """The mask that hides from each query, repeated `repeats` times, the keys behind it."""
     return torch.full((length, length), -torch.inf, dtype=dtype, device=device).triu(1).repeat_interleave(repeats, 0)

@@ -7,28 +7,28 @@ from collections.abc import Iterator, Sequence
 import torch
 
 FORWARD_COST = {"cpu": 64, "cuda": 2048}
-"""How many tokens' time one more forward and backward pass costs, by the type of device.
+"""The cost of one more forward and backward pass, as the number of tokens that take the same time, by the type of device.
 
-Measured with 135M parameters on 2 cores; a GPU is kept waiting by small batches.
+Measured with 135M parameters on 2 cores. Small batches keep a GPU waiting.
 """
 
 
 ENCODER_FORWARD_COST = 64
-"""What a forward pass without gradients costs by itself, in tokens."""
+"""The cost of a forward pass without gradients by itself, in tokens."""
 
 
 def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cost: int) -> list[list[int]]:
     """Divide examples among forward passes so that padding and passes together cost least.
 
-    Among examples in order of length the cheapest division is found by dynamic programming: a pass costs its tokens with
-    padding, and `forward_cost` tokens for itself.
+    Dynamic programming finds the cheapest division of the examples in order of length. A pass costs its tokens with padding, and
+    `forward_cost` tokens for itself.
 
     Args:
         lengths: tokens of each example.
-        max_tokens: most tokens of a pass, with padding; a longer example is a pass of its own.
+        max_tokens: maximum number of tokens of a pass, with padding. A longer example is a pass of its own.
 
     Returns:
-        The indices of each pass's examples, the longest pass first: what does not fit in memory fails at once.
+        The indices of each pass's examples, the longest pass first: a pass that does not fit in memory fails at once.
     """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     cheapest: list[tuple[int, int]] = [(0, 0)]  # for the first n examples: cost, and where the last pass starts
@@ -48,7 +48,7 @@ def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cos
 
 
 def common_length(sequences: Sequence[Sequence[int]]) -> int:
-    """How many token ids all begin with."""
+    """The length of the common beginning of all sequences of token ids."""
     shortest = min(sequences, key=len)
     differing = (i for i, token in enumerate(shortest) if any(sequence[i] != token for sequence in sequences))
     return next(differing, len(shortest))

@@ -24,11 +24,11 @@ class ModelSource(Section):
 
     @property
     def hub_id(self) -> str | None:
-        """The model's id on the Hugging Face hub, for a source that is there."""
+        """The model's id on the Hugging Face hub, for a source on the hub."""
         return None
 
     def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
-        """The model's file or folder, which is on this machine from now on.
+        """The model's file or folder, brought to this machine if need be.
 
         Args:
             name: of the model, for messages.
@@ -36,7 +36,7 @@ class ModelSource(Section):
             unpacked: a folder for what is unpacked.
 
         Raises:
-            UserError: where the model is not there, or has another hash than expected.
+            UserError: if the model is missing, or has another hash than expected.
         """
         raise NotImplementedError
 

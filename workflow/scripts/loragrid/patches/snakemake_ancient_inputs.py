@@ -1,6 +1,6 @@
 """Snakemake 9, mended where it decides what runs again: https://github.com/snakemake/snakemake/issues/4166.
 
-This can go when that issue is closed and tests/workflow pass without it.
+The patch can go when that issue is closed and tests/workflow pass without it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _traverse = DAG.bfs
 
 
 class _Firm:
-    """The jobs behind a job that surely run again after it: not those that only read ancient files of it."""
+    """The jobs behind a job that surely run again after it. Jobs that only read ancient files of it are not among them."""
 
     def __init__(self, depending: Any) -> None:
         self.depending = depending
@@ -40,10 +40,10 @@ async def _update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:
 
 
 def look_behind_ancient_inputs() -> None:
-    """Have Snakemake look for changed settings and inputs also behind jobs that run again and whose files are ancient to others.
+    """Have Snakemake look for changed settings and inputs also behind a job that runs again, if its files are ancient to others.
 
-    As it is, it takes everything behind a job that runs again as decided. What only ancient files lead to then does not run, even
-    if it has reasons of its own: the next run of Snakemake sees them.
+    Unpatched, Snakemake takes everything behind a job that runs again as decided. A job that only ancient files lead to does not
+    run then, even if it has reasons of its own. Only the next run of Snakemake sees these reasons.
     """
     if is_snakemake_9():
         DAG.update_needrun = _update_needrun

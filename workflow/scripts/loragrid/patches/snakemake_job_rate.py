@@ -1,8 +1,9 @@
-"""Snakemake 9 without its default limit on how many jobs start a second.
+"""Snakemake 9 without its default limit on how many jobs start per second.
 
-With a limit, each look for jobs to start asks for another one a second later. Each job that ends makes Snakemake look too, so
-that more and more such requests go round: after some hundred jobs they alone keep a core busy. An open pull request is about the
-same loop: https://github.com/snakemake/snakemake/pull/3744. This can go when a limit costs nothing, or none is the default.
+With a limit, each look for jobs to start asks for another look a second later. Each job that ends makes Snakemake look too. So
+more and more such requests go round: after some hundred jobs they alone keep a core busy. An open pull request is about the
+same loop: https://github.com/snakemake/snakemake/pull/3744. The patch can go when a limit costs nothing, or when no limit is
+the default.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Layers of Nemotron models in transformers 5.23, mended: they drop keyword arguments that are meant for their attention.
 
-The layers of all other model types in `COMPARED` (models/packed_attention.py) hand them on. No issue of transformers is known.
-A test fails when its own layers hand them on: then this can go. Until it does, it changes nothing there.
+The layers of all other model types in `COMPARED` (models/packed_attention.py) hand them on. We know of no issue in transformers.
+A test fails as soon as the layers of transformers hand them on by themselves. The patch then changes nothing, and can go.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def hand_on_arguments(model: Any) -> None:
-    """Have the layers of a model hand on to their attention what they do not know themselves. Only those of Nemotron need it."""
+    """Have the layers of a model hand keyword arguments that they do not know on to their attention. Only Nemotron needs it."""
     if model.config.model_type == "nemotron":
         mended = _mended_layer()
         for module in model.modules():

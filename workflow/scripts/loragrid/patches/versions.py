@@ -1,4 +1,4 @@
-"""For which versions of a library a patch is meant."""
+"""The versions of a library that a patch is meant for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a job will take and what it will cost: by what earlier jobs of its rule took, else by a first guess."""
+"""How long a job will take and what it will cost, from earlier jobs of its rule, or else from a first guess."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from loragrid.planning.jobs import Job
 from loragrid.planning.workload import Work
 
 FLOPS = 4e10
-"""First guess of a processor's speed: floating-point operations a second in each thread, in large float32 products with AVX2."""
+"""First guess of a processor's speed: floating-point operations per second and thread, in large float32 products with AVX2."""
 
 
 GPU_FLOPS = 4e13
-"""The same for a GPU: some tenths of what its matrix units can do in bfloat16, as small batches leave them."""
+"""The same for a GPU: some tenths of the speed of its matrix units in bfloat16, since small batches do not fill them."""
 
 
 OPERATIONS = {"train": 4, "train_full": 6, "predict": 2}
-"""Floating-point operations for each parameter and token: 2 in the forward pass, 2 for the gradients of activations, 2 for
-those of weights (Kaplan et al. 2020, arXiv:2001.08361, section 2.1); adapters leave the last out."""
+"""Floating-point operations per parameter and token: 2 in the forward pass, 2 for the gradients of activations, 2 for the
+gradients of weights (Kaplan et al. 2020, arXiv:2001.08361, section 2.1). Adapters leave out the last."""
 
 
 SERVER_RATE = 1000.0
-"""First guess of the tokens a second, of prompts and answers, that a server takes from one job."""
+"""First guess of the tokens per second, of prompts and answers, that a server processes for one job."""
 
 
 START_UP = 15.0
@@ -44,7 +44,7 @@ JUDGE_SECONDS = 3.0
 
 
 BASES = ("recorded", "other model", "first guess")
-"""What an estimate may rest on, the best first."""
+"""What an estimate may rest on, the best basis first."""
 
 
 class Estimate(NamedTuple):
@@ -83,8 +83,8 @@ def estimate_job(
 def _by_recorded_mean(
     config: Config, rule: str, base_model: str, speed_group: str, work: Work, recorded: Sequence[Recorded]
 ) -> Estimate:
-    """The mean of recorded jobs of the same speed group, those of the same base model first."""
-    # A scorer may score many files in one job and find the others' scores already there:
+    """The mean of recorded jobs of the same speed group, if possible also of the same base model."""
+    # A scorer may score many files in one job, so that other jobs find their scores already there:
     # the mean gives the right sum, the median would not.
     same_group = [record for record in recorded if record.speed_group == speed_group]
     if chosen := [record for record in same_group if record.base_model == base_model] or same_group:
@@ -107,9 +107,9 @@ def _by_tokens(
 ) -> Estimate:
     """Start-up + effort / rate.
 
-    The rate is the median over recorded jobs of their tokens a second, the start-up the median of the seconds in which
-    they did not work. The jobs are those of the same base model and speed group, else of the same base model, else of
-    another base model, whose rate is taken as inversely proportional to its parameters.
+    The rate is the median of tokens per second over recorded jobs. The start-up is the median of the seconds in which they did
+    not work. The jobs are of the same base model and speed group, else of the same base model, else of another base model. The
+    rate of another base model is taken as inversely proportional to its parameters.
     """
     timed = [record for record in recorded if record.work_s and record.effort]
     same_model = [record for record in timed if record.base_model == base_model]
@@ -126,7 +126,7 @@ def _by_tokens(
 def _by_rate(recorded: Iterable[Recorded], effort: float, size: float) -> float:
     """Start-up + effort x size / rate."""
     timed = [(record.seconds, record.work_s, record.effort) for record in recorded if record.work_s]
-    # What was interrupted and went on is recorded with more work than seconds.
+    # A job that was interrupted and went on is recorded with its whole work, but not with all its seconds.
     start_up = median(max(seconds - work_s, 0.0) for seconds, work_s, _ in timed)
     rate = median(done / work_s for _, work_s, done in timed)
     return start_up + effort * size / rate
@@ -135,7 +135,7 @@ def _by_rate(recorded: Iterable[Recorded], effort: float, size: float) -> float:
 def cost_of(config: Config, job: Job, work: Work, seconds: float) -> float:
     """What a job costs by the configured prices.
 
-    A judge costs by its tokens, a base model by time and tokens of its trainings and predictions.
+    The price of a judge goes by its tokens, the price of a base model by time and tokens of its trainings and predictions.
     """
     price = None
     if job.rule == "score":

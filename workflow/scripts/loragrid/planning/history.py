@@ -1,4 +1,4 @@
-"""What earlier jobs took: read from their benchmarks, and from the manifests beside what they made."""
+"""What earlier jobs took, from their benchmarks and from the manifests beside their results."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from loragrid.layout import BENCHMARKS, PREDICT, TRAIN, TRAIN_FULL, Run
 
 LOOKED_INTO = 20
-"""Of how many jobs that go equally fast, the latest, the results are read. A median needs no more."""
+"""How many of the latest jobs with the same speed are read. A median needs no more."""
 
 
 FORWARD_SHARE = 0.5
-"""What a token costs that is only validated, as a share of one that is trained on: with adapters the backward pass, which
-needs no gradients of the frozen weights, costs about as much as the forward pass."""
+"""The cost of a token in validation, as a share of its cost in training. With adapters, the backward pass needs no gradients of
+the frozen weights, and costs about as much as the forward pass."""
 
 
 MB_PER_MIB = 1.048576
@@ -24,7 +24,7 @@ MB_PER_MIB = 1.048576
 
 
 DESCRIBED = {"train": TRAIN, "train_full": TRAIN_FULL, "predict": PREDICT}
-"""The rules whose jobs leave a manifest that tells how they computed."""
+"""The rules with jobs that leave a manifest about their computing."""
 
 
 class Recorded(NamedTuple):
@@ -32,24 +32,24 @@ class Recorded(NamedTuple):
 
     rule: str
     base_model: str
-    """Empty for rules that know none."""
+    """The base model; empty for rules without one."""
     speed_group: str
     """As `speed_group` gives it."""
     seconds: float
     peak_mb: float
     asked_mb: float | None
     work_s: float | None = None
-    """Seconds of it in which it trained or predicted, if a manifest says so; the others are for starting up."""
+    """Seconds of training or predicting, if a manifest says so; the other seconds are for starting up."""
     effort: float = 0
-    """Tokens that were worked on in that time, as `effort` in `loragrid.planning.workload.Work`."""
+    """Tokens processed in that time, as `effort` in `loragrid.planning.workload.Work`."""
     new_per_answer: float | None = None
-    """Of predictions: mean tokens of an answer."""
+    """Mean tokens of an answer, for predictions."""
     hardware: str | None = None
     """Processor or GPU, number type and threads, if a manifest says so."""
 
 
 def speed_group(rule: str, wildcards: Mapping[str, str]) -> str:
-    """What besides rule and base model decides on the speed of a job: training configuration, predicted task, or scorer."""
+    """What decides on the speed of a job besides rule and base model: training configuration, predicted task, or scorer."""
     if rule in ("train", "train_full"):
         run = Run.parse(wildcards["run"])
         return run.config if run else ""
@@ -57,9 +57,9 @@ def speed_group(rule: str, wildcards: Mapping[str, str]) -> str:
 
 
 def read_history() -> list[Recorded]:
-    """What the jobs whose benchmarks are there took, latest last.
+    """What the jobs with existing benchmarks took, latest last.
 
-    Jobs are left out whose hardware later jobs of the same rule and base model do not use any more.
+    Jobs are left out if later jobs of the same rule and base model use other hardware.
     """
     benchmarks = []
     for file in sorted(Path(BENCHMARKS).rglob("*.jsonl"), key=lambda path: path.stat().st_mtime):
@@ -67,7 +67,7 @@ def read_history() -> list[Recorded]:
             benchmark = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
             benchmarks.append((_read_benchmark(benchmark), benchmark["wildcards"]))
         except (ValueError, KeyError, IndexError, TypeError):
-            # Of a job that was killed, or not ours.
+            # From a job that was killed, or from something else.
             continue
     seen: Counter[tuple[str, str, str]] = Counter()
     history = []
@@ -91,7 +91,7 @@ def _read_benchmark(benchmark: Mapping[str, Any]) -> Recorded:
 
 
 def _with_details(record: Recorded, wildcards: Mapping[str, str]) -> Recorded:
-    """With what the manifest says that lies beside what the job made, if it is still there."""
+    """The record, completed from the manifest beside the job's result, if it is still there."""
     if record.rule not in DESCRIBED:
         return record
     files, job = DESCRIBED[record.rule], {"variant": ""} | dict(wildcards)
@@ -112,7 +112,7 @@ def _hardware(stated: Mapping[str, Any]) -> str:
 
 
 def training_effort(manifest: Mapping[str, Any]) -> float:
-    """Tokens that a training worked on, by its manifest: those trained on, and those validated at their share."""
+    """Tokens that a training processed, by its manifest: all trained tokens, and validated tokens at their share."""
     config, examples = manifest["config"], manifest["examples"]
     seen = config["epochs"] * examples["train"]
     if config.get("max_steps"):
@@ -125,7 +125,7 @@ def training_effort(manifest: Mapping[str, Any]) -> float:
 
 
 def _with_answers(record: Recorded, manifest: Mapping[str, Any], predictions: Path) -> Recorded:
-    """With the tokens of a job's prompts and answers."""
+    """The record, completed with the tokens of the job's prompts and answers."""
     with open(predictions, encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     new, prompt = (total([row[name] for row in rows]) for name in ("new_tokens", "prompt_tokens"))
@@ -137,14 +137,14 @@ def _with_answers(record: Recorded, manifest: Mapping[str, Any], predictions: Pa
 
 
 def total(counts: Iterable[int | list[int] | None]) -> int:
-    """The sum of counts, of which an example with several prompts has a list."""
+    """The sum of counts. An example with several prompts has a list of them."""
     return sum(sum(count) if isinstance(count, list) else count or 0 for count in counts)
 
 
 def on_latest_hardware(history: Iterable[Recorded]) -> list[Recorded]:
-    """The records, latest last, of jobs on the same hardware and in the same number type as the latest alike.
+    """The records, latest last, of jobs on the same hardware and in the same number type as the latest similar job.
 
-    Alike are jobs of the same rule and base model. Records that name no hardware stay.
+    Jobs of the same rule and base model are similar. Records that name no hardware stay.
     """
     history = list(history)
     latest = {(record.rule, record.base_model): record.hardware for record in history if record.hardware}

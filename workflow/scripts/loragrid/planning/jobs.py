@@ -1,4 +1,4 @@
-"""Which jobs a grid has, and which of them are to do, by Snakemake's own word."""
+"""Which jobs a grid has, and which of them Snakemake would run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def planned_jobs(config: Mapping[str, Any], settings: PlanSettings) -> list[Job]
     """All jobs of the whole grid, and whether Snakemake would run them now. Nothing is computed.
 
     Args:
-        config: as all configuration files and arguments together give it.
+        config: the configuration from all files and arguments together.
 
     Raises:
-        UserError: with what Snakemake says, where it cannot plan.
+        UserError: with Snakemake's message, if Snakemake cannot plan.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(_plain(config), file, sort_keys=False)
@@ -44,7 +44,7 @@ def planned_jobs(config: Mapping[str, Any], settings: PlanSettings) -> list[Job]
 
 
 def _plain(value: Any) -> Any:
-    """The same value in the types that YAML knows."""
+    """The same value in YAML's types."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 def read_summary(lines: Iterable[str], patterns: Mapping[str, str]) -> list[Job]:
     """The jobs in what `snakemake --summary` prints.
 
-    It prints a row for each output file, with the rule in the third column and the plan in the last.
+    Snakemake prints a row for each output file, with the rule in the third column and the plan in the last.
 
     Args:
         patterns: regular expressions of the first output of each rule, by which each job counts once.

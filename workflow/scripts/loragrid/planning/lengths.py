@@ -14,23 +14,23 @@ from loragrid.data.sources import DataFile, FileSource
 from loragrid.layout import PREPARE_DATASET, TOKENISE, Dataset
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, about."""
+"""Characters per token, about, in English text."""
 
 
 LOOKED_AT = 1000
-"""Examples of a split that are measured where only their texts are there."""
+"""How many examples of a split are measured if only their texts are there."""
 
 
 FIRST_PROMPT = 200
-"""Tokens of a prompt about which nothing is known."""
+"""Tokens of a prompt if nothing is known about it."""
 
 
 FIRST_ANSWER = 40
-"""Tokens of an answer about which nothing is known."""
+"""Tokens of an answer if nothing is known about it."""
 
 
 FIRST_ROWS = 100
-"""Examples of a split about which nothing is known."""
+"""Examples of a split if nothing is known about it."""
 
 
 class Lengths(NamedTuple):
@@ -38,9 +38,9 @@ class Lengths(NamedTuple):
 
     prompts: list[int]
     answers: list[int]
-    """Of the prompts in the same order."""
+    """Tokens of the answers, in the same order."""
     examples: int
-    """There may be more prompts than examples, and fewer that are measured."""
+    """Number of examples. There may be more prompts, and fewer measured ones."""
     prompts_per_example: float
     basis: str
     """`tokens`: counted; `characters`: a fourth of the characters; `guess`."""
@@ -51,11 +51,11 @@ class Lengths(NamedTuple):
 
 
 LengthsOf = Callable[[str, str, str, str], Lengths]
-"""Of base model, task, sample type and split."""
+"""The lengths of a split, by base model, task, sample type and split."""
 
 
 def split_lengths(config: Config, base_model: str, task: str, sample_type: str, split: str) -> Lengths:
-    """Tokens of the examples of a split: counted where it is tokenised, else from its texts, else guessed."""
+    """Tokens of the examples of a split: counted if it is tokenised, else estimated from its texts, else guessed."""
     dataset = Dataset(task, sample_type)
     tokens = Path(TOKENISE.path("tokens", dataset.wildcards | {"base_model": base_model}))
     examples = Path(PREPARE_DATASET.path(split, dataset.wildcards))
@@ -95,7 +95,7 @@ def _from_texts(path: Path) -> Lengths:
 
 
 def _stated_rows(config: Config, dataset: Dataset, split: str) -> int | None:
-    """Rows of a split as far as the configuration or a file on this machine says; None where neither does."""
+    """Rows of a split, if the configuration or a file on this machine tells; None if neither does."""
     source = config.source_of(dataset.task, dataset.sample_type)
     file: DataFile | None = getattr(source.splits, split) if isinstance(source, FileSource) else None
     if not isinstance(source, FileSource) or file is None:

@@ -15,11 +15,11 @@ from loragrid.layout import IMPORT_MODEL
 from loragrid.models.sources import PathSource
 
 FIRST_PARAMETERS = 1e9
-"""Parameters of a model about which nothing is known."""
+"""Parameters of a model if nothing is known about it."""
 
 
 def parameters_of(name: str, model: BaseModelEntry) -> tuple[float, str]:
-    """Parameters of a model and what they are known from: its weights, its name, or a guess."""
+    """Parameters of a model, and their source: its weights, its name, or a guess."""
     for folder in _folders_of_weights(name, model):
         if files := sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
             return float(sum(map(stored_parameters, files))), "weights"
@@ -37,7 +37,9 @@ def _folders_of_weights(name: str, model: BaseModelEntry) -> Iterator[Path]:
 
 
 def stored_parameters(file: Path) -> int:
-    """Numbers in a safetensors file, by its header: eight bytes of its length, then JSON with the shape of each tensor."""
+    """How many numbers a safetensors file holds. Its header has eight bytes with the length of the JSON that follows; the JSON
+    holds the shape of each tensor.
+    """
     with open(file, "rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
@@ -45,6 +47,6 @@ def stored_parameters(file: Path) -> int:
 
 
 def parameters_in_name(name: str) -> float | None:
-    """Parameters that a model's name states, as in `SmolLM2-135M` or `Llama-3.1-8B`; None where it states none."""
+    """Parameters that a model's name states, as in `SmolLM2-135M` or `Llama-3.1-8B`; None if it states none."""
     sizes = re.findall(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([MB])(?![A-Za-z0-9])", name.upper().replace("_", "-"))
     return float(sizes[-1][0]) * {"M": 1e6, "B": 1e9}[sizes[-1][1]] if sizes else None

@@ -23,9 +23,9 @@ class Machine(NamedTuple):
     at_once: int
     """Cores, or jobs on a cluster."""
     gpus: int
-    """GPUs that they share; 0 where there are none, and on a cluster, which has its own."""
+    """GPUs that jobs share; 0 if there are none, and on a cluster, where jobs have their own."""
     cluster: bool = False
-    """Each job there has its cores to itself, however many."""
+    """Each job on a cluster has its cores to itself, however many."""
 
 
 def machine_of(cores: int | None, jobs: int | None, gpus: int | None) -> Machine:
@@ -44,33 +44,33 @@ def machine_of(cores: int | None, jobs: int | None, gpus: int | None) -> Machine
 class Row(NamedTuple):
     """The jobs of one rule and one base model, or sums of such rows.
 
-    Counts and costs, but for `jobs` and `done`, are of what is to do.
+    Counts and costs, except `jobs` and `done`, are about jobs that are to do.
     """
 
     rule: str
     base_model: str
     jobs: int
     done: int
-    """Already there and up to date."""
+    """Jobs with results that are there and up to date."""
     to_do: int
     tokens: float
     new_tokens: float
     requests: float
     hours: float
-    """Sum over the jobs, whatever they run on."""
+    """Sum over the jobs, wherever they run."""
     hours_recorded: float
-    """Those of them that rest on recorded jobs."""
+    """The hours that rest on recorded jobs."""
     longest_s: float
-    """Seconds of the longest of them."""
+    """Seconds of the longest job."""
     cost: float
-    """In the currency of the configured prices; 0 where none is configured."""
+    """In the currency of the configured prices; 0 if no price is configured."""
     peak_mb: float
-    """Highest memory that such a job is recorded with; 0 where none is."""
+    """Highest recorded memory of such a job; 0 if none is recorded."""
     mem_mb: float
-    """Memory that a job asks for; 0 where that is not one number and not recorded either."""
+    """Memory that a job asks for; 0 if it is not a single number and not recorded either."""
     threads: int
     basis: str
-    """What `hours` rests on, one of `BASES`: the worst of its jobs; empty where there is nothing to do."""
+    """What `hours` rests on, one of `BASES`: the worst basis among its jobs; empty if there is nothing to do."""
     records: int
 
 
@@ -96,7 +96,7 @@ def make_plan(
 
     Args:
         works: what each job has to do.
-        parameters: of each base model, with what they are known from.
+        parameters: of each base model, with their source.
     """
     recorded: dict[str, list[Recorded]] = {}
     for record in history:
@@ -171,7 +171,7 @@ def estimate_jobs(
     sizes: Mapping[str, float],
     flops: float,
 ) -> list[Estimate]:
-    """The estimate of each job; jobs that have the same to do are estimated once."""
+    """The estimate of each job. Jobs with the same work are estimated once."""
     estimates: dict[tuple[str, Work], Estimate] = {}
     keys = [(speed_group(rule, job.wildcards), work) for job, work in to_do]
     for key in dict.fromkeys(keys):
@@ -182,9 +182,9 @@ def estimate_jobs(
 def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
     """A guess of the time until everything is there.
 
-    It is the time of the jobs shared out evenly, but no less than that of the longest job of each rule, one after another.
-    Both bound a list schedule from below, the sum of them from above (Graham 1969): the larger is right where jobs are many
-    or depend on each other little. Waiting in the queue of a cluster comes on top.
+    The guess is the larger of two times: all jobs, shared out evenly; and the longest job of each rule, one after another.
+    Both are lower bounds of a list schedule, and their sum is an upper bound (Graham 1969). The larger time is right if there are
+    many jobs, or if they depend little on each other. Waiting in the queue of a cluster comes on top.
     """
     shares = 0.0
     longest: dict[str, float] = {}

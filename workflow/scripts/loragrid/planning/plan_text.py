@@ -16,8 +16,8 @@ def describe(
     """The plan as text, at most 100 characters wide.
 
     Args:
-        basis: data sets by what their tokens were counted from.
-        parameters: of each base model, with what they are known from.
+        basis: names of data sets, by the basis of their tokens.
+        parameters: of each base model, with their source.
     """
     whole = summed(plan.rows, "total")
     by_rule = [

@@ -11,15 +11,15 @@ class AskedResources(Section):
     """What a job asks for."""
 
     cores: int
-    mem_mb: int | float | None = Field(description="Null where that is not one number.")
+    mem_mb: int | float | None = Field(description="Null if it is not a single number.")
     gpu: int
 
 
 class PlannedRule(Section):
-    """How the jobs of a rule are told, and what they ask for."""
+    """How the jobs of a rule are recognised, and what they ask for."""
 
     pattern: str = Field(description="Regular expression of the first output.")
-    decider: str = Field(description="The wildcard whose value decides on what a job asks for; may be empty.")
+    decider: str = Field(description="The wildcard that decides on what a job asks for; may be empty.")
     asked: dict[str, AskedResources] = Field(description="By the value of that wildcard, and under '' for all other values.")
 
     def asked_by(self, value: str | None) -> AskedResources:
@@ -32,7 +32,7 @@ class PlanSettings(StageSettings):
 
     snakefile: str
     rerun_triggers: list[str]
-    jobs: int | None = Field(description="How many jobs run at a time on a cluster; null where they run on this machine.")
+    jobs: int | None = Field(description="How many jobs run at a time on a cluster; null if they run on this machine.")
     cores: int | None = Field(description="Cores of this machine; null on a cluster.")
     gpus: int | None = Field(description="How many jobs can have a GPU at a time, if that is limited.")
     rules: dict[str, PlannedRule]

@@ -20,18 +20,19 @@ from loragrid.scoring.scorer import Requests
 from loragrid.training.methods import Training
 
 FIRST_JUDGEMENT = 150
-"""Tokens of a judge's answer: scores with a few words on each."""
+"""Tokens of a judge's answer: scores, with a few words about each."""
 
 
 class Work(NamedTuple):
     """What a job has to do, in tokens."""
 
     tokens: float = 0
-    """All tokens: trained on in all epochs; of prompts and answers; of requests to a judge and what it says."""
+    """All tokens: of a training, in all epochs; of prompts and answers; or of requests to a judge and its answers."""
     new: float = 0
-    """Those of them that are learnt (targets of the loss) or generated."""
+    """The tokens that are learnt (targets of the loss) or generated."""
     effort: float = 0
-    """What decides how long it takes: all tokens, and validated ones at their share. 0 where time does not go by tokens."""
+    """The tokens that decide how long a job takes: all tokens, and validated tokens at their share. 0 if time does not depend on
+    tokens."""
     requests: float = 0
     """Requests to a judge."""
 
@@ -40,7 +41,7 @@ def workload(config: Config, jobs: Iterable[Job], history: Iterable[Recorded]) -
     """What each job has to do.
 
     Returns:
-        The work, in the order of the jobs; and what its tokens were counted from: the names of data sets by `Lengths.basis`.
+        The work, in the order of the jobs; and the basis of its tokens: the names of data sets by `Lengths.basis`.
     """
     basis: dict[str, set[str]] = {}
 
@@ -69,7 +70,7 @@ def workload(config: Config, jobs: Iterable[Job], history: Iterable[Recorded]) -
 
 
 def takes_over(grid: Grid, asked: Evaluation) -> bool:
-    """Whether an evaluation takes over the answers to another sample type of its task, which asks the same questions."""
+    """Whether an evaluation takes over the answers to another sample type of its task: both ask the same questions."""
     first = grid.first_asked.get(asked._replace(sample_type=""), asked.sample_type)
     return grid.config.prompting(asked.prompting).type == "zero_shot" and first != asked.sample_type
 
@@ -100,7 +101,7 @@ def validation_prompts(recipe: Mix, run: Run, examples: Mapping[str, int], lengt
     """How many prompts the validation part of a run's mix holds.
 
     Args:
-        examples: of the training part, by task.
+        examples: the examples of the training part, by task.
     """
     prompts = 0.0
     for task, wanted in share_out(recipe.nb_validation, examples).items():
@@ -113,7 +114,7 @@ def nb_validations(training: Training, seen: float, tokens: float) -> float:
     """How often a training is validated.
 
     Args:
-        seen: examples that it meets.
+        seen: how many examples it meets.
         tokens: mean tokens of an example.
     """
     if training.validate_every:
@@ -122,7 +123,7 @@ def nb_validations(training: Training, seen: float, tokens: float) -> float:
 
 
 def seen_examples(training: Training, in_mix: float, tokens: float) -> float:
-    """How many examples a training meets, each as often as it does.
+    """How many examples a training meets. An example counts each time that the training meets it.
 
     Args:
         tokens: mean tokens of an example.
@@ -144,7 +145,7 @@ def step_examples(training: Training, tokens: float) -> float:
 def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recorded: Mapping[tuple[str, str], float]) -> Work:
     """Tokens of the prompts and answers.
 
-    Answers are as long as recorded ones, else as references, but have at most `max_new_tokens`.
+    Answers are taken to be as long as recorded answers, else as references, but to have at most `max_new_tokens`.
     """
     test = lengths(asked.base_model, asked.task, asked.sample_type, "test")
     prompting, decoding = config.prompting(asked.prompting), config.decoding(asked.decoding, asked.task, asked.base_model)
@@ -162,10 +163,10 @@ def asked_examples(config: Config, task: str, test: Lengths) -> int:
 
 
 def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None) -> Work:
-    """Requests to a judge for the answers in one file, and their tokens, at most: it is asked nothing twice.
+    """Upper bounds of the requests to a judge for the answers in one file, and of their tokens. It is asked nothing twice.
 
     Args:
-        judge: what is asked of it for an answer.
+        judge: what the judge is asked for an answer.
         used: mean tokens of a recorded request and of its answer.
     """
     test = lengths(scored.base_model, scored.task, scored.sample_type, "test")
@@ -183,7 +184,7 @@ def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: Len
 
 
 def judge_usage(scorer: str) -> tuple[float, float] | None:
-    """Mean tokens of a request to a judge and of its answer, in its latest scores; None where it has been asked nothing."""
+    """Mean tokens of a request to a judge and of its answer, in its latest scores; None if it has not been asked yet."""
     files = sorted(SCORE.find("scores", scorer=scorer), key=lambda path: path.stat().st_mtime)
     calls = prompt = new = 0
     for file in files[-LOOKED_INTO:]:

@@ -71,5 +71,5 @@ def fingerprint(value: Any) -> str:
 
 
 def storable(text: str) -> str:
-    """A text as a file can hold it: with `?` for halves of characters, which a server may leave where it cuts an answer off."""
+    """A text that a file can hold. A half character, which a server may leave where it cuts an answer off, becomes `?`."""
     return text.encode(errors="replace").decode()

@@ -17,11 +17,11 @@ from loragrid.runtime.job import log
 
 # These are no locks of `locks.py`: some leases are shared between jobs, and children hold them too, by the open files.
 _leases: list[int] = []
-"""Open lock files: a lease ends with the last process that has them open, however it ends."""
+"""Open lock files. A lease ends when the last process that has them open ends, in whatever way."""
 
 
 def local_gpus() -> list[str]:
-    """Ids of this machine's NVIDIA GPUs, without waking any of them; of a partitioned one (MIG) those of its parts."""
+    """Ids of this machine's NVIDIA GPUs, without waking any GPU. A partitioned GPU (MIG) has the ids of its parts."""
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -36,18 +36,18 @@ def local_gpus() -> list[str]:
 
 
 def lease_gpus(resources: Mapping[str, Any], poll_s: float = 0.5) -> list[str]:
-    """Wait until as many GPUs are free and keep them until this process ends; other jobs keep away from them.
+    """Wait until enough GPUs are free, and keep them until this process ends. Other jobs keep away from them.
 
-    Jobs that wait stand in line, and only the first of them takes GPUs. So a job that wants several gets them although others
-    want one, and no two jobs wait for each other.
+    Jobs that wait stand in line, and only the first in line takes GPUs. So a job that wants several GPUs gets them although
+    others want one each, and no two jobs wait for each other.
 
-    Where `CUDA_VISIBLE_DEVICES` is set, as Slurm does it, these GPUs are the job's own, unless it states that it wants fewer:
-    then it leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for temporary
+    If `CUDA_VISIBLE_DEVICES` is set, as by Slurm, these GPUs are the job's own. If the job states that it wants fewer, it
+    leases among them. Where there are no GPUs, nothing is leased. Locks are files in the system's folder for temporary
     files, so that all workflows of a user respect them.
 
     Args:
-        resources: of the job: `gpu`, how many it wants (0: it sees none), and `jobs_per_gpu`, how many jobs may share one;
-            by default 1, also where the value is None.
+        resources: of the job: `gpu`, how many GPUs it wants (0: it sees none), and `jobs_per_gpu`, how many jobs may share a
+            GPU. Both are 1 by default, also if the value is None.
 
     Returns:
         The ids of the leased GPUs.
@@ -77,10 +77,10 @@ def lease_gpus(resources: Mapping[str, Any], poll_s: float = 0.5) -> list[str]:
 
 
 def lease_files() -> list[int]:
-    """Open files that a child must keep (`pass_fds`) if it uses this job's GPUs: the lease then lasts as long as the child.
+    """Open files that a child must keep (`pass_fds`) if it uses this job's GPUs. The lease then lasts as long as the child.
 
-    Python closes them in every other child. A child that outlives a killed job still fills the GPU, so nobody else may have it;
-    that it ends soon is what `leash` is for.
+    Python closes them in every other child. A child that outlives a killed job still fills the GPU, so nobody else may have
+    it. `leash` sees to it that such a child ends soon.
     """
     return list(_leases)
 
@@ -99,10 +99,10 @@ def _wait_in_line(gpus: Sequence[str], wanted: int, jobs_per_gpu: int, poll_s: f
     line = _open(folder / "line.lock")
     if not _locks(line, fcntl.LOCK_EX):
         say_so()
-        # Whoever waits is woken as soon as the one before it has its GPUs, or dies.
+        # A waiting job is woken as soon as the job before it has its GPUs, or dies.
         fcntl.flock(line, fcntl.LOCK_EX)
     while True:
-        # Turn by turn, so that a second job on a GPU comes only when each has one.
+        # Turn by turn, so that a GPU gets a second job only when each GPU has one.
         for turn in range(jobs_per_gpu):
             for gpu in gpus:
                 if len(leased) < wanted and gpu not in leased and _lease(folder, gpu, turn, jobs_per_gpu > 1):
@@ -131,7 +131,7 @@ def _lease_folder() -> Path:
 
 
 def _lease(folder: Path, gpu: str, turn: int, shared: bool) -> bool:
-    """Lock a GPU, or one of its turns: a job that shares never meets one that does not."""
+    """Lock a GPU, or one of its turns. A job that shares never meets a job that does not share."""
     name = gpu.replace("/", "_")
     wanted = [(name, fcntl.LOCK_SH), (f"{name}-{turn}", fcntl.LOCK_EX)] if shared else [(name, fcntl.LOCK_EX)]
     taken: list[int] = []
@@ -158,7 +158,7 @@ def _locks(file: int, kind: int) -> bool:
 
 
 def _ids_of(visible: str, gpus: Sequence[str]) -> list[str]:
-    """The GPUs that a value of `CUDA_VISIBLE_DEVICES` names by number or by the start of an id; none if one is not clear."""
+    """The GPUs that a value of `CUDA_VISIBLE_DEVICES` names, by number or by the start of an id; none if any name is unclear."""
     found: list[str] = []
     for name in filter(None, map(str.strip, visible.split(","))):
         named = gpus[int(name) :][:1] if name.isdecimal() else [gpu for gpu in gpus if gpu.startswith(name)]

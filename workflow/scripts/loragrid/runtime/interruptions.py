@@ -1,4 +1,4 @@
-"""Signals that ask a job to end: SIGTERM, as a cluster sends it some seconds before it kills, and SIGINT, which is Ctrl-C.
+"""Signals that ask a job to end: SIGTERM, which a cluster sends some seconds before it kills, and SIGINT, which is Ctrl-C.
 
 One request may come as several signals: a terminal and a cluster signal all processes of a job, and some of these pass them on.
 A job cannot tell that from a second request, so it takes all signals for one. SIGQUIT and SIGKILL end it at once.
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def ignore_signals() -> None:
-    """Have this process and those that it starts go on when a signal asks them to end."""
+    """Make this process, and the processes that it starts, ignore signals that ask them to end."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -24,11 +24,11 @@ def ignore_signals() -> None:
 def postponed_signals() -> Iterator[Callable[[], str]]:
     """Let SIGTERM and SIGINT wait: the block asks whether one has come, and ends when it suits.
 
-    Once one has come, the process ignores further ones until it has ended, also after the block: none may kill it before it has
-    said why it ends. Where none has come, the block gives the former handlers back. Only for the main thread.
+    Once a signal has come, the process ignores further ones until it has ended, also after the block: none may kill it before it
+    has said why it ends. If none has come, the former handlers are back after the block. Only for the main thread.
 
     Yields:
-        A function that gives the name of the first signal; an empty one as long as there is none.
+        A function that gives the name of the first signal, or an empty text as long as none has come.
     """
     came: list[str] = []
 
@@ -42,6 +42,6 @@ def postponed_signals() -> Iterator[Callable[[], str]]:
         if not came:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        # One may have come just now. `note` cannot stay: Python takes its handlers away before the process has ended.
+        # A signal may have come in the meantime. `note` cannot stay: Python removes its handlers before the process has ended.
         if came:
             ignore_signals()

@@ -1,4 +1,4 @@
-"""What every job does at its edges: one log file, one clear sentence when it fails, the facts for its manifest."""
+"""What every job needs around its work: one log file, one clear sentence when it fails, the facts for its manifest."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger("loragrid")
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Send everything the job prints to its log file; end it on failure with one sentence, also on the screen.
+    """Send everything that the job prints to its log file. On failure, end the job with one sentence, also on the screen.
 
     An unexpected error leaves its traceback in the log.
     """
-    # A hub is asked only by the jobs whose configuration names one.
+    # Only jobs whose configuration names a hub ask one.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()

@@ -26,10 +26,10 @@ def read_journal(path: Path) -> dict[str, Any]:
 
 
 def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
-    """Add entries that belong together: all of them survive whatever happens next, or none."""
+    """Add entries that belong together. Whatever happens next, either all of them survive or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
-        # A line that another job left unfinished when it died would make one broken line with this one.
+        # Another job may have died and left an unfinished line, which would make one broken line with this one.
         _cut_torn_end(file)
         file.write(json.dumps(entries, ensure_ascii=False).encode() + b"\n")
         file.flush()
@@ -38,7 +38,7 @@ def append_to_journal(path: Path, entries: Mapping[str, Any]) -> None:
 
 def _cut_torn_end(file: IO[bytes]) -> None:
     """Lock a journal until it is closed, and cut off a torn last line."""
-    # Several jobs may share a journal: a line that one of them is writing just now only looks torn.
+    # Several jobs may share a journal. A line that another job is still writing only looks torn.
     lock_open_file(file)
     if size := file.seek(0, os.SEEK_END):
         file.seek(size - 1)

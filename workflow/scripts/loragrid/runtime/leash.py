@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them: `python -m loragrid.runtime.leash MODULE ARGUMENT…` runs a module so."""
+"""Processes that end with their parent. `python -m loragrid.runtime.leash MODULE ARGUMENT…` runs a module in this way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 
 def end_with_parent() -> None:
-    """Have the system kill this process when its parent ends, however that ends. Only Linux can do so; elsewhere nothing happens.
+    """Have the system kill this process when its parent ends, in whatever way. Only Linux can do so; elsewhere nothing happens.
 
     A job that is killed cannot stop its children. They would go on to fill GPUs and write results that nobody expects.
     """

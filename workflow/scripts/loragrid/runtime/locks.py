@@ -1,4 +1,4 @@
-"""Exclusive locks between jobs. Each is a file, and ends with the process that holds it, however that ends."""
+"""Exclusive locks between jobs. A lock is a file. It ends with the process that holds it, however the process ends."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 def _lock(path: Path) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # On a file system without locks, filelock would take the file itself for the lock, which does not end with its process.
+    # On a file system without locks, filelock would use the existence of the file as the lock. That would outlast the process.
     return FileLock(path, fallback_to_soft=False, preserve_lock_file=True)
 
 
 @contextmanager
 def held_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock until the block ends, unless another job holds it; the block gets whether it is ours."""
+    """Hold a lock until the block ends, unless another job holds it. The block is told whether the lock is ours."""
     lock = _lock(path)
     try:
         lock.acquire(blocking=False)
@@ -33,10 +33,10 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def held(path: Path, say_waiting: Callable[[], None], poll_s: float = 0.2) -> Iterator[None]:
-    """Hold a lock until the block ends; wait for it where another job holds it.
+    """Hold a lock until the block ends; wait for it if another job holds it.
 
     Args:
-        say_waiting: called before the wait, if there is one.
+        say_waiting: called before the wait, if it has to wait.
     """
     lock = _lock(path)
     try:
@@ -51,7 +51,7 @@ def held(path: Path, say_waiting: Callable[[], None], poll_s: float = 0.2) -> It
 
 
 def is_held(path: Path) -> bool:
-    """Whether a job holds this lock just now."""
+    """Whether a job holds this lock at the moment."""
     if not path.exists():
         return False
     with held_if_free(path) as free:

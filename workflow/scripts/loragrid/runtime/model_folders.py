@@ -15,7 +15,7 @@ _assembled: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def archive_others(folder: Path, named: Iterable[str | Path]) -> None:
-    """Put all files of a model's folder that no rule names into an archive beside them; the same files give the same bytes.
+    """Put those files of a model's folder that no rule names into an archive beside them. The same files give the same bytes.
 
     Args:
         named: the files that are left out; only their names count.
@@ -33,7 +33,7 @@ def archive_others(folder: Path, named: Iterable[str | Path]) -> None:
 def whole_folder(file: str | Path) -> Path:
     """The folder of a model's file. Where other files are in an archive: a temporary folder of the same name with all files.
 
-    The archive is not unpacked in its place, where jobs share the copies: files of another version of the model would stay.
+    The archive is not unpacked where it lies: jobs share that folder, and files of another version of the model would stay there.
     """
     folder = Path(file).parent
     if not (folder / OTHER_FILES).exists():

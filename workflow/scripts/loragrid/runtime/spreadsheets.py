@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORMULA = re.compile(r"[\t\r\n]|[\s\"'‘’“”]*[=+\-@＝＋－＠]")
 
 
-# What XML cannot hold.
+# Characters that XML cannot hold.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -36,16 +36,16 @@ CUT = " […]"
 
 
 MADE = (1980, 1, 1, 0, 0, 0)
-"""When all files are said to be made, so that the same content has the same bytes; the first moment that ZIP knows."""
+"""The date that all files are given, so that the same content has the same bytes: the first moment that ZIP knows."""
 
 
 def like_formula(text: str) -> bool:
-    """Whether a spreadsheet could take a text for a formula."""
+    """Whether a spreadsheet could read a text as a formula."""
     return FORMULA.match(text) is not None
 
 
 def guarded(text: str) -> str:
-    """A text for a CSV cell: what could be taken for a formula gets an apostrophe in front."""
+    """A text for a CSV cell. If it could be read as a formula, it gets an apostrophe in front."""
     return f"'{text}" if like_formula(text) else text
 
 
@@ -61,7 +61,7 @@ def fitted(text: str) -> str:
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]], encoding: str = "utf-8") -> None:
     """Write rows of texts as CSV without formulas, whole or not at all."""
     with written_whole(path) as temporary, open(temporary, "w", encoding=encoding, newline="") as file:
-        # Left to itself, it does not quote a carriage return, behind which a reader would begin a row.
+        # By default the writer does not quote a carriage return, and a reader would begin a new row after it.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(header)
         writer.writerows([guarded(text) for text in row] for row in rows)
@@ -94,14 +94,14 @@ def write_workbook(path: str | Path, workbook: Workbook) -> None:
 def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Mapping[str, Any]]]:
     """The rows of a table, with their numbers as a spreadsheet shows them. Cells are texts, numbers or None.
 
-    Of an XLSX file, the sheet that has the columns is read. A CSV file may be as any spreadsheet saves it: with `,`, `;` or tab
-    between cells, in UTF-8, UTF-16 or an older encoding.
+    In an XLSX file, the sheet that has the columns is read. A CSV file may be in any form that spreadsheets save: with `,`, `;`
+    or tab between cells, in UTF-8, UTF-16 or an older encoding.
 
     Args:
-        columns: which must be there.
+        columns: the columns that must be there.
 
     Raises:
-        UserError: naming the file, where it is neither CSV nor XLSX or lacks a column.
+        UserError: naming the file, if it is neither CSV nor XLSX, or lacks a column.
     """
     path = Path(path)
     match path.suffix.lower():
@@ -122,21 +122,21 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
 
 
 def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
-    """The file as it reads with each separator."""
+    """The file, read with each separator in turn."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        # What is lost are at most a few letters of the texts, which nobody reads.
+        # At most a few letters of the texts are lost, and nobody reads these.
         text = content.decode("cp1252", errors="replace")
     for separator in ",;\t":
-        # With the wrong one, half the file may be one endless cell.
+        # With the wrong separator, half the file may be one endless cell.
         with suppress(csv.Error):
             yield list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
-    """The sheets of the file; of formulas what they gave when it was saved."""
+    """The sheets of the file. A formula counts as the value that it had when the file was saved."""
     from openpyxl import load_workbook
 
     try:
@@ -148,7 +148,7 @@ def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
 
 
 def to_number(cell: Any) -> float | None:
-    """The number in a cell, which may be written as text, with a point or a comma before its decimals; None if there is none."""
+    """The number in a cell; None if there is none. It may be text, with a point or a comma before the decimals."""
     if isinstance(cell, str):
         try:
             return float(cell.strip().replace(",", "."))
@@ -158,5 +158,5 @@ def to_number(cell: Any) -> float | None:
 
 
 def is_blank(cell: Any) -> bool:
-    """Whether nothing stands in a cell."""
+    """Whether a cell is empty."""
     return cell is None or not str(cell).strip()

@@ -1,4 +1,4 @@
-"""Work under `results/.state` that is unfinished or costly, and whose it is."""
+"""Unfinished or costly work under `results/.state`, and what it belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
-    """Say in a file beside a state whose it is; its name is a hash, which does not tell.
+    """Write a file beside a state that says what the state belongs to. The state's name is a hash and does not tell.
 
     Args:
         state: a journal, or a folder.
@@ -19,14 +19,14 @@ def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
     path = state.with_suffix(".json")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Several jobs may say the same at the same time.
+        # Several jobs may write the same at the same time.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(temporary, path)
 
 
 def whose_state(state: Path) -> dict[str, Any]:
-    """What `describe_state` said; empty where it said nothing, or nothing that can be read."""
+    """What `describe_state` wrote; empty if there is nothing, or nothing readable."""
     try:
         whose = json.loads(state.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Jinja templates over the fields of a row. They run sandboxed: neither they nor the data can reach the program."""
+"""Jinja templates over the fields of a row. They run in a sandbox: neither templates nor data can reach the program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_tra
 
 
 def marked(items: Any, marks: Any) -> list[Any]:
-    """Template filter: the items with a true mark, of a list or of a mapping of lists (in the mapping's order)."""
+    """Template filter: the items of a list that have a true mark. A mapping of lists is read list by list, in its order."""
     if isinstance(items, Mapping):
         return [item for key in items for item in marked(items[key], marks[key])]
     return list(compress(items, marks))

@@ -1,4 +1,4 @@
-"""Code of the user's, named in the configuration: it is loaded from its file, and its exceptions become one sentence."""
+"""The user's own code, named in the configuration. It is loaded from its file, and its exceptions become one sentence."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from loragrid.runtime.job import log
 def load_function(function: str) -> Callable[..., Any]:
     """The function that `path.py:name` names. Raises whatever the file raises."""
     path, _, name = function.rpartition(":")
-    # A name of its own, so that no package is replaced whose name the file happens to have.
+    # The module gets a name of its own: the file may have the name of a package, which must not be replaced.
     module_name = f"user_code_{Path(path).stem}"
     specification = importlib.util.spec_from_file_location(module_name, path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
-    # Data classes look their module up.
+    # Data classes look up their module.
     sys.modules[module_name] = module
     specification.loader.exec_module(module)
     loaded: Callable[..., Any] = getattr(module, name)
@@ -37,7 +37,7 @@ def told(what: str) -> Iterator[None]:
         what: names the code.
 
     Raises:
-        UserError: where the block raises anything.
+        UserError: if the block raises anything.
     """
     try:
         yield

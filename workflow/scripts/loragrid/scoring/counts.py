@@ -10,7 +10,7 @@ from typing import NamedTuple
 def precision_recall_f1(tp: float, fp: float, fn: float) -> dict[str, float]:
     """Precision, recall and F1, 0 to 1, from the counts of right, superfluous and missing.
 
-    All are 1 where there was nothing to find and nothing to mistake.
+    All three are 1 if all counts are 0.
     """
     if not tp + fp + fn:
         return {"precision": 1.0, "recall": 1.0, "f1": 1.0}
@@ -20,7 +20,7 @@ def precision_recall_f1(tp: float, fp: float, fn: float) -> dict[str, float]:
 
 
 def f1(tp: float, fp: float, fn: float) -> float:
-    """F1, 0 to 1, from counts of which at least one is positive."""
+    """F1, 0 to 1, from counts. At least one count must be positive."""
     return 2 * tp / (2 * tp + fp + fn)
 
 

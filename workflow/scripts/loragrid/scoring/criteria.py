@@ -1,4 +1,4 @@
-"""What scorers share that have a metric for each criterion by which people rate answers."""
+"""Functions shared by scorers with a metric for each criterion by which people rate answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def metrics_of_criteria(criteria: Iterable[str]) -> tuple[str, ...]:
 
 
 def means(given: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The mean rating of each criterion that has any, and `mean`, over all criteria, if each of them has."""
+    """The mean rating of each criterion that has ratings; and `mean`, over all criteria, if all have ratings."""
     of_criteria = {name: sum(values) / len(values) for name, values in given.items() if values}
     complete = len(of_criteria) == len(given)
     return of_criteria | ({"mean": sum(of_criteria.values()) / len(of_criteria)} if complete else {})

@@ -1,4 +1,4 @@
-"""What scorers share that have a model read texts."""
+"""Functions shared by scorers that let a model read texts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def longest_input(tokenizer: Any, config: Any) -> int:
     """The most tokens that a model can read at once."""
     of_positions = getattr(config, "max_position_embeddings", None)
     limits = [limit for limit in (tokenizer.model_max_length, of_positions) if limit is not None and 0 < limit < 10**6]
-    # Positions of RoBERTa and its kin begin behind that of the padding.
+    # In RoBERTa and similar models, positions begin behind the position of the padding.
     offset = (config.pad_token_id or 0) + 1 if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert") else 0
     return min(limits, default=512) - (offset if limits and min(limits) == of_positions else 0)

@@ -1,4 +1,4 @@
-"""What scorers share that run somebody else's code: one answer at a time, what counts as a number, which way is better."""
+"""Functions shared by scorers that run somebody else's code: one answer at a time, what is a number, which way is better."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from loragrid.scoring.protocol import Failed, Item, Outcome
 
 
 def score_each(what: str, items: Sequence[Item], score_one: Callable[[Item], Outcome]) -> list[Outcome]:
-    """The outcome of each answer by itself; one on which the code raises has failed.
+    """The outcome of each answer by itself. An answer on which the code raises has failed.
 
     Args:
         what: names the code.
 
     Raises:
-        UserError: where it raises on every answer, and where `score_one` says that something else is wrong.
+        UserError: if the code raises on every answer, or if `score_one` says that something else is wrong.
     """
     outcomes: list[Outcome] = []
     for item in items:
@@ -37,7 +37,7 @@ def score_each(what: str, items: Sequence[Item], score_one: Callable[[Item], Out
 
 
 def unknown_lower_metrics(lower_is_better: Iterable[str], metrics: Sequence[str]) -> Iterator[str]:
-    """One sentence for each metric of which less is said to be better and that the code is not said to give."""
+    """One sentence for each metric that `lower_is_better` names but the list of metrics does not."""
     for metric in lower_is_better:
         if metric not in metrics:
             yield unknown_name("lower_is_better", "metric", metric, metrics)

@@ -1,4 +1,4 @@
-"""Blind sheets for people who rate answers: whose answers, who rates which, and how the sheets look."""
+"""Blind sheets for people who rate answers: which answers, who rates which, and how the sheets look."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ID, COMMENT = "id", "comment"
 
 
 WIDTHS = {ID: 12, "question": 50, "reference": 50, "answer": 70, COMMENT: 40}
-"""Of the columns, in characters."""
+"""Widths of the columns, in characters."""
 
 
 WIDTH = 14
-"""Of a criterion's column."""
+"""Width of a criterion's column."""
 
 
 SHEET, INSTRUCTIONS = "answers", "instructions"
@@ -51,12 +51,12 @@ class SheetRow(NamedTuple):
 
 
 def seal(evaluation: str, seed: int) -> str:
-    """What the ids of all rows of an evaluation begin with."""
+    """The text that the ids of all rows of an evaluation begin with."""
     return content_hash(evaluation, str(seed))[:6]
 
 
 def row_id(evaluation: str, seed: int, item: Item) -> str:
-    """The id of an answer in the sheets, from which nobody sees whose it is. Equal answers to an example have the same row.
+    """The id of an answer in the sheets. It does not show whose answer it is. Equal answers to an example share a row.
 
     The underscore keeps spreadsheets from reading a number.
     """
@@ -68,10 +68,10 @@ def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluatio
 
     Args:
         name: of the human evaluation.
-        predictions: those of the grid and those made elsewhere.
+        predictions: the predictions of the grid and those made elsewhere.
 
     Raises:
-        UserError: naming the key that chooses none, and what is known.
+        UserError: naming the key that chooses nothing, and the known values.
     """
     chosen = list(predictions)
     keys: tuple[tuple[str, list[str] | None, Callable[[Evaluation], str]], ...] = (
@@ -95,8 +95,8 @@ def choose(name: str, settings: HumanEvaluation, predictions: Iterable[Evaluatio
 def share_out(name: str, settings: HumanEvaluation, data: Iterable[Iterable[Example]]) -> dict[str, set[str]]:
     """The ids of the examples that each annotator rates.
 
-    Of each data set the first ones by the hash of their question are rated, and the first of these by everybody. The others are
-    dealt out, as equally as their number allows, over all data sets together.
+    In each data set, the first examples by the hash of their question are rated, and everybody rates the first of these. The
+    others are dealt out over all data sets together, as equally as their number allows.
 
     Args:
         name: of the human evaluation.
@@ -112,7 +112,7 @@ def share_out(name: str, settings: HumanEvaluation, data: Iterable[Iterable[Exam
 
 
 def sheet_rows(name: str, settings: HumanEvaluation, annotator: str, items: Iterable[Item], chosen: set[str]) -> list[SheetRow]:
-    """The rows of an annotator's sheet, shuffled; the same answer to an example comes once.
+    """The rows of an annotator's sheet, shuffled. Equal answers to an example come once.
 
     Args:
         name: of the human evaluation.
@@ -165,7 +165,7 @@ def write_sheet_csv(path: str | Path, settings: HumanEvaluation, rows: Iterable[
 
 
 def write_sheet_workbook(path: str | Path, settings: HumanEvaluation, rows: Sequence[SheetRow]) -> None:
-    """Write a sheet as XLSX: ratings are chosen from lists; a second sheet says what is asked."""
+    """Write a sheet as XLSX. Ratings are chosen from lists; a second sheet explains what is asked."""
     from openpyxl import Workbook
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
@@ -188,7 +188,7 @@ def write_sheet_workbook(path: str | Path, settings: HumanEvaluation, rows: Sequ
 
     ranges = _write_instructions(workbook.create_sheet(INSTRUCTIONS), settings)
     for name, criterion in settings.criteria.items():
-        # A list that stands in cells holds numbers in every language; one that is spelled out would hold texts.
+        # A list in cells holds numbers in every language. A list that is spelled out would hold texts.
         choice = DataValidation("list", formula1=ranges[name], allow_blank=True, showErrorMessage=True, showInputMessage=True)
         # Longer ones make a file that spreadsheets refuse.
         choice.promptTitle, choice.prompt = name[:32], criterion.question[:255]
@@ -199,7 +199,7 @@ def write_sheet_workbook(path: str | Path, settings: HumanEvaluation, rows: Sequ
 
 
 def _write_instructions(sheet: Worksheet, settings: HumanEvaluation) -> Mapping[str, str]:
-    """Write the second sheet; gives the cells with the values of each criterion."""
+    """Write the second sheet. Returns the cells with the values of each criterion."""
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
 
@@ -230,17 +230,17 @@ class Criterion(Section):
         default=[0, 1], min_length=2, validate_default=True, description="The ratings that can be chosen."
     )
     level: Literal["nominal", "ordinal", "interval"] = Field(
-        "ordinal", description="What the distance between ratings means, for the agreement of annotators."
+        "ordinal", description="What the distance between two ratings means, for the agreement of annotators."
     )
 
 
 class HumanEvaluation(Section):
     """Sheets for people who rate answers without knowing whose they are, written by `snakemake human_sheets`."""
 
-    tasks: list[Name] = Field(min_length=1, description="Tasks of the grid whose answers are rated.")
+    tasks: list[Name] = Field(min_length=1, description="The tasks of the grid whose answers are rated.")
     sample_types: list[Name] | None = Field(None, min_length=1, description="Their sample types; by default all in the grid.")
     base_models: list[Name] | None = Field(
-        None, min_length=1, description="Whose answers, and whose runs' answers; by default those of all base models."
+        None, min_length=1, description="Base models whose answers, and whose runs' answers, are rated; by default all."
     )
     runs: list[str] | None = Field(
         None,
@@ -248,12 +248,12 @@ class HumanEvaluation(Section):
         description="Names of runs, of external predictions, or `base`, as the files under `results/predictions/` have them; by "
         "default all.",
     )
-    examples: int = Field(20, ge=1, description="Test examples of each data set; every chosen run's answers to them are rated.")
+    examples: int = Field(20, ge=1, description="Test examples per data set; every chosen run's answers to them are rated.")
     criteria: dict[Name, Criterion] = Field(min_length=1, description="What is asked about each answer.")
     annotators: list[Name] = Field(min_length=1, description="Who fills a sheet.")
-    overlap: int = Field(0, ge=0, description="Examples of each data set that every annotator rates; the others are shared out.")
+    overlap: int = Field(0, ge=0, description="Examples per data set that every annotator rates; the others are shared out.")
     show_reference: bool = Field(False, description="Show the reference output as well.")
-    seed: int = Field(0, ge=0, description="Another seed shuffles and shares out in another way.")
+    seed: int = Field(0, ge=0, description="Another seed shuffles rows and shares out examples in another way.")
 
     @model_validator(mode="after")
     def _overlap_is_part_of_the_examples(self) -> Self:

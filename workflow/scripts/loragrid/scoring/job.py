@@ -1,4 +1,4 @@
-"""What a score job does: the rows of scores of one prediction file."""
+"""The score job: the rows of scores of one prediction file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from loragrid.scoring.store import scored_once
 
 
 class ScoredFiles(NamedTuple):
-    """The files that a score job reads; those that its scorer does not read are None."""
+    """The files that a score job reads. Files that its scorer does not read are None."""
 
     place: str
-    """Of the predictions, below `results/predictions` and without an ending."""
+    """The place of the predictions, below `results/predictions` and without an ending."""
     predictions: str
     test: str | None = None
     model: str | None = None
@@ -78,7 +78,7 @@ def score_items(
     version: int,
     machine: Machine,
 ) -> Sequence[Outcome]:
-    """The outcomes of all items; those of a scorer that starts slowly are kept.
+    """The outcomes of all items. The outcomes of a scorer that starts slowly are kept.
 
     Args:
         waiting: answers in other files that wait for the same scorer.
@@ -92,13 +92,13 @@ def score_items(
 
 
 def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: Machine) -> ScorerFunction:
-    """The function of a scorer that is built when it is first called."""
+    """The function of a scorer. The scorer is built at the first call."""
 
     @cache
     def built() -> ScorerFunction:
         if inputs.model_folder is None:
             return scorer.build(inputs)
-        # To import torch takes seconds.
+        # Importing torch takes seconds.
         import torch
 
         from loragrid.runtime.gpu_leases import lease_gpus
@@ -112,14 +112,14 @@ def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: M
 
 
 def rounded(outcome: Outcome) -> Outcome:
-    """Metrics with six significant digits: what is behind them depends on the batch that an answer is scored in."""
+    """Metrics with six significant digits. Further digits depend on the batch in which an answer is scored."""
     if not isinstance(outcome, Scored):
         return outcome
     return outcome._replace(metrics={name: float(f"{value:.6g}") for name, value in outcome.metrics.items()})
 
 
 def store_of(scorer: ScorerSettings, model_folder: Path | None, version: int) -> Path:
-    """Where the values of a scorer are kept that starts slowly."""
+    """Where the values of a slowly starting scorer are kept."""
     model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
     files = {key: file_sha256(path) for key, path in scorer.files().items()}
     identity = [scorer.decisive_settings(), model, files, versions(*scorer.packages), version]

@@ -1,4 +1,4 @@
-"""Asking a judge: several requests at a time, paced, each entered in the ledger before it is sent."""
+"""Asking a judge: several requests at a time, evenly paced. Each is entered in the ledger before it is sent."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from loragrid.scoring.judge_conversations import Message
 from loragrid.scoring.judge_ledger import NO_TOKENS, Judgement, Ledger, OverBudgetError, Tokens, upper_bound
 
 MAY_HAVE_COST = (408, 504, 524)
-"""Status codes with which something before the model gives up, while the model may go on."""
+"""Status codes with which a gateway in front of the model gives up, while the model may go on."""
 
 
 CONCERNS_ONE_REQUEST = (400, 413, 422)
-"""Status of replies that refuse a request for what it is: too long, filtered, malformed."""
+"""Status codes that refuse a request for its content: too long, filtered, malformed."""
 
 
 Form = Mapping[str, Any]
-"""The field of a request that has a server enforce the form of the answer."""
+"""The field of a request that makes a server enforce the form of the answer."""
 
 
 class Manner(NamedTuple):
     """How a judge is asked."""
 
     request: Callable[[Sequence[Message], Form | None], dict[str, Any]]
-    """The fields of a request, from its messages and the form that the server is to enforce."""
+    """The fields of a request, from its messages and the form that the server should enforce."""
     form: Form | None
     form_is_required: bool
     """Whether no request is sent without the form, even if the server refuses to enforce it."""
@@ -44,7 +44,7 @@ class Manner(NamedTuple):
 
 
 class Declined(NamedTuple):
-    """A request that the server does not take, while it takes others."""
+    """A request that the server refuses, while it takes others."""
 
     sentence: str
     blames_format: bool
@@ -56,16 +56,16 @@ class Asking:
     def __init__(self, server: Connection, ledger: Ledger, manner: Manner) -> None:
         self.server, self.ledger, self.manner = server, ledger, manner
         self.form = manner.form
-        """None as soon as the server has refused to enforce one."""
+        """The form to enforce; None as soon as the server has refused to enforce it."""
         self.declined: dict[str, str] = {}
-        """What the server says of requests that it does not take, by their keys."""
+        """What the server says about requests that it refuses, by their keys."""
         self.stopping = threading.Event()
         self._turns = threading.Lock()
         # Other jobs may have asked just now.
         self._last_start = time.monotonic()
 
     def ask(self, conversations: Mapping[str, list[Message]]) -> Exception | None:
-        """Ask for all judgements, which go into the ledger; gives what ended the asking early, if anything.
+        """Ask for all judgements, which go into the ledger. Returns the problem that ended the asking early, if any.
 
         Args:
             conversations: the messages of each request, by its key.
@@ -81,7 +81,7 @@ class Asking:
                 self.stopping.set()
 
     def _ask_one(self, key: str, messages: Sequence[Message]) -> None:
-        """Ask for a judgement; again without a form where the server refuses to enforce one. A problem stops all threads."""
+        """Ask for a judgement, and again without a form if the server refuses to enforce one. A problem stops all threads."""
         if self.stopping.is_set():
             return
         try:
@@ -104,11 +104,11 @@ class Asking:
         return send(self.server, self.stopping, lambda: self._attempt(key, messages, form))
 
     def _attempt(self, key: str, messages: Sequence[Message], form: Form | None) -> Declined | None:
-        """Send a request once, with an entry in the ledger that is open meanwhile."""
+        """Send a request once. Its entry in the ledger is open meanwhile."""
         fields = self.manner.request(messages, form)
         bound = upper_bound(fields, self.manner.max_new_tokens)
         entry = self.ledger.enter(bound, self.stopping)
-        # A request whose reply is missing or unreadable may have been answered, and be charged.
+        # Even if a reply is missing or unreadable, the request may have been answered, and be charged.
         spent, new = bound, {}
         try:
             self._wait_for_turn()
@@ -137,12 +137,12 @@ class Asking:
 
 
 def _problem_among(asked: Iterable[Future[None]], done: Callable[[], object]) -> Exception | None:
-    """What ended one of the requests, after all have ended, so that their answers are kept.
+    """The problem that ended a request, if any. All requests have ended then, so that their answers are kept.
 
-    A spent budget is only told if nothing else is wrong.
+    A spent budget is reported only if nothing else is wrong.
 
     Args:
-        done: called after each that ended well.
+        done: called after each request that ended well.
     """
     problem: Exception | None = None
     for future in as_completed(asked):
@@ -156,7 +156,7 @@ def _problem_among(asked: Iterable[Future[None]], done: Callable[[], object]) ->
 
 
 def next_start(last: float, now: float, per_minute: float | None) -> float:
-    """When a request may start, in seconds on the clock of `now`, so that starts are evenly spaced.
+    """When a request may start so that starts are evenly spaced, in seconds on the clock of `now`.
 
     Args:
         last: start of the request before.
@@ -165,10 +165,10 @@ def next_start(last: float, now: float, per_minute: float | None) -> float:
 
 
 def read_reply(reply: Any, bound: Tokens) -> Judgement:
-    """The judgement in a reply of the server; where it does not count its tokens, with the most that they can be.
+    """The judgement in a reply of the server. If the server does not count its tokens, the highest possible number counts.
 
     Raises:
-        ValueError: where the reply is not as the API describes it.
+        ValueError: if the reply is not as the API describes it.
     """
     try:
         choice = reply["choices"][0]
@@ -194,12 +194,12 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
 
 
 def cost_nothing(error: openai.APIError) -> bool:
-    """Whether a request that failed in this way has surely cost nothing: no connection was made, or the server says so."""
+    """Whether a request that failed in this way surely cost nothing: there was no connection, or the server says so."""
     if isinstance(error, openai.APIStatusError):
         return error.status_code not in MAY_HAVE_COST
     return isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
 
 
 def blames_format(reply: str) -> bool:
-    """Whether a server refuses a request because it was to enforce a form."""
+    """Whether a server refuses a request because it cannot enforce a form."""
     return bool(re.search(r"(?i)response.?format|json.?schema|structured|guided|grammar", reply))

@@ -1,4 +1,4 @@
-"""What a judge is asked about an answer, and what is made of its judgements."""
+"""The questions to a judge about an answer, and the outcome of its judgements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QuestionKey = tuple[str, int, int]
 
 
 def question_key(item: Item) -> QuestionKey:
-    """What an answer answers, whoever gave it."""
+    """The question that an answer belongs to, whoever gave the answer."""
     return item.id, item.sample, item.part
 
 
@@ -31,7 +31,7 @@ def conversations_about(
     """The conversations that decide on an answer, or the outcome where there is nothing to ask.
 
     Args:
-        base: what the base model answers; without it, comparisons with it say nothing.
+        base: the base model's answers. Without them, comparisons with the base model say nothing.
     """
     row = {"instruction": item.instruction, "input": item.input, "metadata": item.metadata}
     if not rubric.pairwise:
@@ -53,7 +53,7 @@ def conversations_about(
 
 def conversation(rubric: Rubric, rubric_name: str, row: Mapping[str, Any]) -> list[Message]:
     """The messages of a request."""
-    # A text would have to contain the hash of itself.
+    # To contain the mark, a text would have to contain the hash of itself.
     mark = fingerprint(row)[:12]
     try:
         prompt = fill_template(rubric.prompt, {**row, "mark": mark})
@@ -64,12 +64,12 @@ def conversation(rubric: Rubric, rubric_name: str, row: Mapping[str, Any]) -> li
 
 
 def key_of(messages: Sequence[Message]) -> str:
-    """A hash of what is asked; all else that decides on the answer is in the store's name."""
+    """A hash of the messages. The store's name depends on all else that decides on the answer."""
     return fingerprint(messages)[:32]
 
 
 def outcome_of(rubric: Rubric, judgements: Sequence[Judgement]) -> Scored | Failed:
-    """The metrics in a judge's answer; of a pairwise rubric, in its answers to both orders."""
+    """The metrics in a judge's answer; for a pairwise rubric, in its answers to both orders."""
     if not rubric.pairwise:
         [judgement] = judgements
         try:

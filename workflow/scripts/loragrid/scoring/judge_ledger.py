@@ -13,7 +13,7 @@ from loragrid.runtime.journal import append_to_journal, read_journal
 from loragrid.sections import Price
 
 ADDED_TOKENS = 256
-"""What a server's own prompt format may add to a conversation."""
+"""The number of tokens that a server's own prompt format may add to a conversation."""
 
 
 class Tokens(NamedTuple):
@@ -27,7 +27,7 @@ NO_TOKENS = Tokens(0, 0)
 
 
 class Judgement(NamedTuple):
-    """What a judge said, as it is kept."""
+    """A judge's answer, as it is kept."""
 
     text: str
     refused: bool
@@ -57,7 +57,7 @@ def upper_bound(fields: Mapping[str, Any], max_new_tokens: int) -> Tokens:
 
 
 class Ledger:
-    """A judge's store, and what it adds up to.
+    """A judge's store, and the sum of its costs.
 
     Each request is entered before it is sent, so that no death can hide what it cost.
     """
@@ -92,7 +92,7 @@ class Ledger:
             return entry
 
     def close(self, entry: str, bound: Tokens, spent: Tokens, new: Mapping[str, Judgement]) -> None:
-        """Close an entry with what the request did cost, and what came of it, if anything."""
+        """Close an entry with the actual cost of the request, and with its judgement, if any."""
         with self.changed:
             try:
                 if spent != bound or new:
@@ -101,7 +101,7 @@ class Ledger:
                 self.judgements |= new
                 self.total = self._with(Tokens(spent.prompt - bound.prompt, spent.new - bound.new))
             finally:
-                # Others wait for this, also where the disk is full.
+                # Others wait for this, even if the disk is full.
                 self.in_flight -= 1
                 self.changed.notify_all()
 

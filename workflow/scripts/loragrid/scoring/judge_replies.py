@@ -1,4 +1,4 @@
-"""What a judge is told about the form of its answer, and how its answer is read, whatever form that has."""
+"""What a judge is told about the form of its answer, and how its answer is read, whatever form it has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBER = r"(?<![\w.,])[-+]?(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)(?!\w|[.,]\d)"
 
 
 SCORE = re.compile(rf"({NUMBER})(?:\s*(?:/|\bout\s+of\b)\s*({NUMBER}))?")
-"""A number, perhaps with the best one behind a slash or `out of`."""
+"""A number, perhaps with the best number behind a slash or `out of`."""
 
 
 VERDICTS: dict[str, Verdict] = {
@@ -48,7 +48,7 @@ AMONG_WORDS = (
 
 
 class UnreadableError(Exception):
-    """A judge's answer that does not say what it was asked for; the message says what is missing."""
+    """A judge's answer lacks what the judge was asked for; the message says what is missing."""
 
 
 def form_in_words(rubric: Rubric) -> str:
@@ -68,7 +68,7 @@ def _range_in_words(range_: Range) -> str:
 
 
 def response_format(rubric: Rubric) -> dict[str, Any]:
-    """The field of a request that has a server enforce the form of the answer."""
+    """The field of a request that makes a server enforce the form of the answer."""
     # Ranges are told in words: some servers refuse them in a schema.
     fields: dict[str, Any] = {name: {"type": "number", "description": _range_in_words(r)} for name, r in rubric.scores.items()}
     if rubric.pairwise:
@@ -80,14 +80,14 @@ def response_format(rubric: Rubric) -> dict[str, Any]:
 def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -> dict[str, float]:
     """The numbers in a judge's answer: of the JSON object that has them, else after their names. A single one may stand alone.
 
-    Judges quote what they judge, and that may hold a judgement of itself. An answer that says several things is therefore not
-    read at all.
+    Judges quote the text that they judge, and that text may hold a judgement of itself. An answer that says several things is
+    therefore not read at all.
 
     Args:
-        cut_off: the answer ended because it was too long; a number at its very end may lack digits.
+        cut_off: whether the answer ended because it was too long; a number at its very end may lack digits.
 
     Raises:
-        UnreadableError: where a number is missing, is said to be this and that, or is outside its range.
+        UnreadableError: if a number is missing, has several values, or is outside its range.
     """
     answer = without_thoughts(text)
     whole = list(json_objects(answer, lambda entries: all(_plain(name) in entries for name in ranges)))
@@ -114,7 +114,7 @@ def read_verdict(text: str) -> Verdict:
     """Which of two answers a judge prefers.
 
     Raises:
-        UnreadableError: where it does not say so, or not clearly.
+        UnreadableError: if it does not say so, or not clearly.
     """
     answer = without_thoughts(text)
     objects = {_verdict_of(entries) for entries in json_objects(answer, lambda entries: _verdict_of(entries) is not None)}
@@ -139,15 +139,15 @@ def _verdict_of(entries: Mapping[str, Any]) -> Verdict | None:
 
 
 def without_thoughts(text: str) -> str:
-    """A judge's answer without what it thought aloud between `<think>` and `</think>` before; a minus is a minus."""
+    """A judge's answer without its thoughts between `<think>` and `</think>`; every minus sign becomes the plain one."""
     return re.sub(r"(?s)<think>.*", "", text.rpartition("</think>")[2]).strip().replace("\N{MINUS SIGN}", "-")
 
 
 def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """The wanted JSON objects of a text in their order, with plain names as keys; none that stands inside another of them.
+    """The wanted JSON objects of a text, in order, with plain names as keys. An object inside another wanted object is left out.
 
     Args:
-        wanted: whether an object is.
+        wanted: whether an object is wanted.
     """
     decoder = json.JSONDecoder()
     end = 0

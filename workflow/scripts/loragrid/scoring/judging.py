@@ -1,4 +1,4 @@
-"""From answers to what a judge says of them: which judgements are there already, which it is asked for, what they have cost."""
+"""From answers to a judge's judgements: which are there already, which the judge is asked for, what they have cost."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ WAITING = "another job is asking the judge of scorers.%s; waiting until it is do
 
 
 def answers_by_question(predictions: Iterable[Prediction]) -> dict[QuestionKey, str]:
-    """Each answer in predictions, by what it answers."""
+    """The answers in predictions, by the question that they belong to."""
     return {question_key(item): item.prediction for items in items_of(predictions) for item in items}
 
 
 def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | None, store: Path) -> ScorerFunction:
-    """The scorer that asks a judge, and asks it nothing twice.
+    """The scorer that asks a judge, and never asks it the same twice.
 
-    The usage of an outcome says what its judgement cost when it was made, also if it comes from the store. Of several answers
-    with the same judgement, the first has it, so that the rows of a file add up to what its judgements cost.
+    The usage of an outcome says what its judgement cost when it was made, also if it comes from the store. If several answers
+    share a judgement, only the first has the usage, so that the rows of a file add up to what its judgements cost.
 
     Args:
         name: of the scorer in the configuration.
-        base: what the base model answers, for pairwise rubrics that compare with it; without it such rubrics say nothing.
+        base: the base model's answers, for pairwise rubrics that compare with them. Without them, such rubrics say nothing.
         store: journal of all that this judge has said.
     """
     rubric = read_rubric(settings.rubric)
@@ -71,7 +71,7 @@ def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | No
 
 
 def usage_of(judgements: Collection[Judgement]) -> dict[str, int]:
-    """What judgements cost, as a row of scores has it."""
+    """The cost of judgements, in the form of a row of scores."""
     return {
         "calls": len(judgements),
         "prompt_tokens": sum(judgement.prompt_tokens for judgement in judgements),
@@ -80,18 +80,18 @@ def usage_of(judgements: Collection[Judgement]) -> dict[str, int]:
 
 
 class Judged(NamedTuple):
-    """What came of all requests, by their keys."""
+    """The results of all requests, by their keys."""
 
     judgements: Mapping[str, Judgement]
     declined: Mapping[str, str]
-    """What the server says of requests that it does not take."""
+    """What the server says about requests that it refuses."""
 
 
 def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Mapping[str, list[Message]], store: Path) -> Judged:
-    """All judgements that are wanted: those that the store has, and the others from the judge.
+    """All wanted judgements: from the store if it has them, else from the judge.
 
     Raises:
-        UserError: where not all can be had. What has been answered is kept.
+        UserError: if some are still missing in the end. The answers so far are kept.
     """
     kept = Ledger(store, settings.price, settings.budget).judgements
     if not wanted.keys() - kept.keys():
@@ -122,8 +122,8 @@ def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Map
 def _ask(
     name: str, settings: JudgeScorer, rubric: Rubric, missing: Mapping[str, list[Message]], ledger: Ledger
 ) -> tuple[dict[str, str], Exception | None]:
-    """Ask for judgements, which go into the ledger: what the server declines, and what ended the asking early."""
-    # To import openai takes a second.
+    """Ask for judgements, which go into the ledger. Returns the refused requests, and the problem that ended the asking early."""
+    # Importing openai takes a second.
     from loragrid.runtime.server import connect
     from loragrid.scoring.judge_asking import Asking, Manner
 
@@ -144,7 +144,7 @@ def request(settings: JudgeScorer, messages: Sequence[Message], form: Mapping[st
     """The fields of a request.
 
     Args:
-        form: what the server is to enforce of the answer's form.
+        form: the form of the answer that the server should enforce.
     """
     fields: dict[str, Any] = {
         "model": settings.model,

@@ -1,4 +1,4 @@
-"""From predictions to rows of scores: what every scorer is given and gives back, and how costly values are kept."""
+"""From predictions to rows of scores: what every scorer is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Item(NamedTuple):
     """One answer, with all that a scorer may read. An example with several prompts gives several items."""
 
     id: str
-    """Of the test example."""
+    """The id of the test example."""
     prediction: str
     references: tuple[str, ...]
     prompt: str = ""
@@ -23,10 +23,10 @@ class Item(NamedTuple):
     input: str = ""
     metadata: Mapping[str, str] = {}
     place: str = ""
-    """Of the prediction file, below `results/predictions` and without its ending."""
+    """The place of the prediction file, below `results/predictions` and without an ending."""
     sample: int = 0
     part: int = 0
-    """Which of an example's several prompts."""
+    """Which of the example's prompts, if it has several."""
 
 
 class Scored(NamedTuple):
@@ -36,9 +36,9 @@ class Scored(NamedTuple):
     detail: str | None = None
     """What it has read in the answer, for the reader: a label, a verdict, a judge's words."""
     parts: Mapping[str, float] = {}
-    """Counts that a metric over all examples is made of, or annotators' ratings, as `criterion/annotator/row of the sheet`."""
+    """Counts for a metric over all examples, or annotators' ratings by `criterion/annotator/row of the sheet`."""
     usage: Mapping[str, int] = {}
-    """What it cost: `calls`, `prompt_tokens` and `new_tokens` of a judge."""
+    """The cost of a judge: `calls`, `prompt_tokens` and `new_tokens`."""
     left_out: Collection[str] = ()
     """Metrics that nobody was asked for. Any other metric that is missing is a failure."""
 
@@ -60,7 +60,7 @@ ScorerFunction = Callable[[Sequence[Item]], Sequence[Outcome]]
 
 
 def each(score_one: Callable[[str, str], Mapping[str, float]]) -> ScorerFunction:
-    """The scorer that compares a prediction with one reference at a time; of several, the best counts for each metric."""
+    """The scorer that compares a prediction with one reference at a time. Of several, the best counts for each metric."""
     return lambda items: [Scored(best_of(score_one(item.prediction, r) for r in item.references)) for item in items]
 
 
@@ -75,10 +75,10 @@ def best_of(metrics: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def items_of(
     predictions: Iterable[Prediction], place: str = "", examples: Mapping[str, Example] | None = None
 ) -> list[list[Item]]:
-    """For each prediction the answers to score: one for each prompt that has a reference of its own. Joined answers count as one.
+    """The answers to score, for each prediction: one for each prompt with a reference of its own. Joined answers count as one.
 
     Args:
-        place: of the prediction file, as in `Item`.
+        place: the place of the prediction file, as in `Item`.
         examples: the test examples by id, for scorers that read them.
     """
     answers = []
@@ -118,13 +118,12 @@ def items_of(
 def score_rows(
     name: str, metrics: Sequence[str], items: Sequence[Sequence[Item]], outcomes: Iterable[Outcome]
 ) -> Iterator[Score]:
-    """Rows for every prediction and metric; a value that is missing or not finite becomes a row with a status.
+    """Rows for every prediction and metric. A value that is missing or not finite becomes a row with a status.
 
-    Where each of several answers has a reference of its own, the row is their mean. A metric that is left out of all of them gets
-    no row.
+    If each of several answers has a reference of its own, the row is their mean. A metric that all of them leave out gets no row.
 
     Args:
-        metrics: those that the scorer gives.
+        metrics: the metrics that the scorer gives.
         items: as `items_of` gives them.
         outcomes: of all items, one after the other.
     """
@@ -147,7 +146,7 @@ def score_rows(
                 metric=metric,
                 value=value if math.isfinite(value) else None,
                 status="ok" if math.isfinite(value) else f"failed: {reason}",
-                # Once for all metrics is enough.
+                # Once, for all metrics, is enough.
                 detail=None if i else "\n".join(outcome.detail for outcome in own if outcome.detail is not None) or None,
                 parts={} if i else add_up(outcome.parts for outcome in scored),
                 usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in own).items()},

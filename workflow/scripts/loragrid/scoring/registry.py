@@ -1,4 +1,4 @@
-"""All scorers: the classes in the files of `scoring/scorers`, and what a configuration may say of one."""
+"""All scorers: the classes in the files of `scoring/scorers`, and the type of a configured scorer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _find_scorers() -> dict[str, type[ScorerSettings]]:
         for value in vars(importlib.import_module(file.name)).values():
             if not isinstance(value, type) or not issubclass(value, ScorerSettings):
                 continue
-            # A file may import what the scorers of another one are made of.
+            # A file may import classes from the file of another scorer.
             if value.__module__ == file.name and not isabstract(value):
                 [type_] = get_args(value.model_fields["type"].annotation)
                 assert type_ not in by_type, f"two scorers have the type '{type_}'"
@@ -49,7 +49,7 @@ def parse_scorer(values: Mapping[str, Any]) -> ScorerSettings:
 
 
 def scorer_of(raw: Mapping[str, Any], name: str) -> ScorerSettings:
-    """All settings of a scorer, from the configuration as YAML gave it: those too that are no parameters of its rule."""
+    """All settings of a scorer, from the configuration as YAML gave it; also settings that are no parameters of its rule."""
     return parse_scorer(entry_of(raw, "scorers", name))
 
 
@@ -62,11 +62,11 @@ def corpus_metrics(scorer_type: str, sums: Mapping[str, float]) -> dict[str, flo
     """The metrics over all examples together that a type of scorer gives.
 
     Args:
-        sums: of the `parts` of all examples; without any, each metric is NaN.
+        sums: the sums of the `parts` of all examples; without any, each metric is NaN.
     """
     return SCORERS[scorer_type].over_all(sums)
 
 
 def label_of_task(scorers: Iterable[ScorerSettings]) -> Callable[[str], str]:
-    """What of an output counts as its label, by the first scorer that reads labels; without one, all of it."""
+    """The label of an output, by the first scorer that reads labels; without such a scorer, the whole output."""
     return next((scorer.label_reader() for scorer in scorers if scorer.reads_labels), str)

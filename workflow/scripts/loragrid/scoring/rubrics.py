@@ -23,11 +23,11 @@ Against = Literal["reference", "base"]
 
 
 class Range(Section):
-    """A number that a judge is to give."""
+    """A number that a judge should give."""
 
     minimum: float = Field(description="The worst.")
     maximum: float = Field(description="The best.")
-    description: str = Field("", description="What it says, for the judge.")
+    description: str = Field("", description="What the number means, for the judge.")
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Range:
@@ -39,9 +39,9 @@ class Range(Section):
 class Rubric(Section):
     """What a judge is asked.
 
-    Templates are given `instruction`, `input`, `metadata`, `reference` (of several, one a line), `references` (the list of them)
-    and `prediction`; pairwise ones `first` and `second` instead of the latter three. `mark` is a word that none of these texts
-    can contain: what stands between two marks is text to judge, whatever it says.
+    Templates are given `instruction`, `input`, `metadata`, `reference` (several are joined, one per line), `references` (as a
+    list) and `prediction`. Pairwise templates get `first` and `second` instead of the last three. `mark` is a word that none of
+    these texts can contain: the text between two marks is text to judge, whatever it says.
     """
 
     system: str | None = Field(None, description="System message.")
@@ -84,10 +84,10 @@ class Rubric(Section):
 
 
 def derive(expression: str, scores: Mapping[str, float]) -> float:
-    """The value of an expression over scores; NaN where it has none, as in a division by zero.
+    """The value of an expression over scores; NaN if it has none, as in a division by zero.
 
     Raises:
-        UserError: where it names what is no score, or gives no number.
+        UserError: if it names something that is no score, or gives no number.
     """
     try:
         value = evaluate_expression(expression, scores)
@@ -103,7 +103,7 @@ def read_rubric(name: str) -> Rubric:
     """A rubric by its name.
 
     Raises:
-        UserError: naming the file, where it is not there or not a rubric.
+        UserError: naming the file, if it is missing or not a rubric.
     """
     path = FOLDER / f"{name}.yaml"
     try:

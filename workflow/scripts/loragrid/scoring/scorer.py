@@ -1,4 +1,4 @@
-"""What a scorer is: the settings that a configuration chooses it by, and all that others need to know of it."""
+"""Scorers: the settings by which a configuration chooses one, and all that other modules need to know about it."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
 class RatedCriteria(Section):
-    """What of a human evaluation decides on the scores from its sheets."""
+    """The settings of a human evaluation that decide on the scores from its sheets."""
 
     seed: int
     criteria: dict[str, list[float]]
-    """The values of each that can be chosen."""
+    """The values of each criterion that can be chosen."""
 
 
 class ScorerInputs(NamedTuple):
-    """What a score job has for its scorer, beside the answers."""
+    """What a score job has for its scorer, besides the answers."""
 
     name: str = ""
-    """Of the scorer in the configuration."""
+    """The scorer's name in the configuration."""
     model_folder: Path | None = None
-    """Where the model is that the scorer loads."""
+    """Folder of the model that the scorer loads."""
     base: Sequence[Prediction] | None = None
-    """What the base model answers, for scorers that compare with it."""
+    """The base model's answers, for scorers that compare with them."""
     human_evaluation: RatedCriteria | None = None
-    """For scorers that read its sheets."""
+    """The human evaluation, for scorers that read its sheets."""
 
 
 class ScorerFacts(Section):
-    """What tables and report need to know of a scorer."""
+    """What tables and report need to know about a scorer."""
 
     type: str
     lower_is_better: list[str]
-    """Metrics of which that is true."""
+    """The metrics for which less is better."""
     worst: dict[str, float | None]
-    """What a failed score counts as, by metric, where that is not 0. None: there is no worst value; means leave it out."""
+    """The value as which a failed score counts, by metric, if not 0. None: there is no worst value; means leave the score out."""
 
 
 class Requests(NamedTuple):
-    """What a scorer asks of a server, for those who plan it."""
+    """What a scorer asks of a server, as the plan needs it."""
 
     per_answer: int
     own_characters: int
-    """Of a prompt, beside the texts of the example."""
+    """Characters of a prompt, besides the texts of the example."""
     max_new_tokens: int
     at_once: int
 
@@ -77,24 +77,24 @@ class Named(Protocol):
 class ScorerSettings(Section, ABC):
     """A scorer as a configuration describes it.
 
-    Each subclass says by a `Literal` as its `type` what chooses it, and in its class attributes and methods what others need to
-    know. All but `build` is asked while the workflow is planned: what takes a while to import is imported in `build`.
+    The field `type` of each subclass is a `Literal` by which a configuration chooses it. Class attributes and methods say what
+    other modules need to know. All methods but `build` are called while the workflow is planned: slow imports belong in `build`.
     """
 
     type: str
 
     example_metrics: ClassVar[tuple[str, ...]] = ()
-    """The metrics that it gives for an example, where that does not depend on its settings."""
+    """The metrics that it gives for an example, if they do not depend on its settings."""
     corpus_metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that `over_all` gives."""
     low_is_good: ClassVar[tuple[str, ...]] = ()
-    """Of which metrics less is better; of all others more is better, or says nothing."""
+    """The metrics for which less is better. For all others more is better, or says nothing."""
     reads_examples: ClassVar[bool] = False
-    """Whether it reads the test examples beside the predictions."""
+    """Whether it reads the test examples besides the predictions."""
     reads_labels: ClassVar[bool] = False
     """Whether it looks for a label in a text, with `label_reader`."""
     is_light: ClassVar[bool] = True
-    """Whether it takes seconds: it loads no model, asks nobody and runs nobody else's code."""
+    """Whether it takes only seconds: it loads no model, asks no server and runs nobody else's code."""
     starts_slowly: ClassVar[bool] = False
     """Whether it takes longer to start than to score a file, so that its values are kept."""
     packages: ClassVar[tuple[str, ...]] = ()
@@ -109,7 +109,7 @@ class ScorerSettings(Section, ABC):
         """The metrics over all examples together.
 
         Args:
-            sums: of the `parts` of all examples; without any, each metric is NaN.
+            sums: the sums of the `parts` of all examples; without any, each metric is NaN.
         """
         return {}
 
@@ -117,25 +117,25 @@ class ScorerSettings(Section, ABC):
         """The metrics that it gives for an example.
 
         Args:
-            criteria: those of each human evaluation.
+            criteria: the criteria of each human evaluation.
         """
         return self.example_metrics
 
     def metrics_with_low_good(self) -> Sequence[str]:
-        """The metrics of which less is better."""
+        """The metrics for which less is better."""
         return self.low_is_good
 
     def worst_values(self) -> Mapping[str, float | None]:
-        """What a failed score counts as, by metric, as in `ScorerFacts`; None for metrics of which less is better."""
+        """The value as which a failed score counts, by metric, as in `ScorerFacts`; None for metrics for which less is better."""
         return {}
 
     def facts(self) -> ScorerFacts:
-        """What tables and report need to know of it."""
+        """What tables and report need to know about it."""
         low = list(self.metrics_with_low_good())
         return ScorerFacts(type=self.type, lower_is_better=low, worst=dict.fromkeys(low) | dict(self.worst_values()))
 
     def decisive_settings(self) -> dict[str, Any]:
-        """Those settings that decide what it says; those that decide how fast and how long are left out."""
+        """The settings that decide on its scores, without those that only say how fast it works or how long it waits."""
         return decisive(self)
 
     def files(self) -> dict[str, str]:
@@ -143,11 +143,11 @@ class ScorerSettings(Section, ABC):
         return {}
 
     def problems(self, config: Named) -> Iterator[str]:
-        """One sentence for each setting that does not fit the configuration, beginning with the setting's key."""
+        """One sentence for each setting that does not fit the configuration. It begins with the setting's key."""
         yield from ()
 
     def label_reader(self) -> Callable[[str], str]:
-        """A function that gives what of a text counts as its label."""
+        """A function that gives the label of a text."""
         return str
 
     @property
@@ -162,7 +162,7 @@ class ScorerSettings(Section, ABC):
 
     @property
     def rated_runs(self) -> Sequence[str]:
-        """The names of runs whose answers were rated, where only those of some were."""
+        """The names of runs whose answers were rated, if only the answers of some runs were."""
         return ()
 
     @property
@@ -172,7 +172,7 @@ class ScorerSettings(Section, ABC):
 
     @property
     def compares_with_base(self) -> bool:
-        """Whether it compares answers with those of the base model."""
+        """Whether it compares answers with the base model's answers."""
         return False
 
     @property
@@ -182,12 +182,12 @@ class ScorerSettings(Section, ABC):
 
     @property
     def token_price(self) -> Price | None:
-        """What a server is paid for its tokens."""
+        """The price of a server's tokens."""
         return None
 
     @property
     def judgements(self) -> Path | None:
-        """The journal of what it was told by a server."""
+        """The journal of what a server told it."""
         return None
 
 
@@ -203,7 +203,7 @@ class ModelScorer(ScorerSettings):
     model_key: ClassVar[str]
     """The setting that names the model."""
     model_section: ClassVar[ModelSection]
-    """The section of the configuration that the model is from."""
+    """The section of the configuration that lists the model."""
 
     @property
     def model_name(self) -> str:
@@ -219,6 +219,6 @@ class ModelScorer(ScorerSettings):
 
 
 def required_model(inputs: ScorerInputs) -> Path:
-    """The folder of the model that a job has for its scorer."""
+    """The folder of the model that a job gives its scorer."""
     assert inputs.model_folder is not None
     return inputs.model_folder

@@ -11,16 +11,16 @@ from loragrid.sections import StageSettings
 
 
 class ScoreSettings(StageSettings):
-    """The parameters of the rule `score`: all that decides on its rows beside the files that it reads.
+    """The parameters of the rule `score`: all that decides on its rows, besides the files that it reads.
 
-    A job takes what does not decide, such as how many requests are sent at a time, from the configuration, by
+    A job takes settings that decide nothing, such as how many requests are sent at a time, from the configuration, by
     `registry.scorer_of`.
     """
 
     scorer: dict[str, Any]
-    """The scorer's `decisive_settings`, and for one that reads filled sheets their `human_evaluation`."""
+    """The scorer's `decisive_settings`; for a scorer that reads filled sheets, also their `human_evaluation`."""
     metrics: tuple[str, ...]
-    """Those that the scorer gives for an example."""
+    """The metrics that the scorer gives for an example."""
 
     @classmethod
     def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation], version: int) -> Self:
@@ -35,6 +35,6 @@ class ScoreSettings(StageSettings):
 
     @property
     def human_evaluation(self) -> RatedCriteria | None:
-        """What decides on the scores from filled sheets."""
+        """The settings that decide on the scores from filled sheets."""
         values = self.scorer.get("human_evaluation")
         return None if values is None else RatedCriteria.model_validate(values)

@@ -15,24 +15,24 @@ from loragrid.runtime.locks import held_if_free
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
 
 CHUNK = 1024
-"""Answers after which costly values are kept."""
+"""Number of answers after which costly values are kept."""
 
 
 def content(item: Item) -> str:
-    """A hash of what decides on an answer's score, whoever gave the answer."""
+    """A hash of all that decides on an answer's score, whoever gave the answer."""
     return fingerprint([item.prediction, item.references, item.instruction, item.input])
 
 
 def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], score: ScorerFunction, store: Path) -> list[Outcome]:
     """The outcomes of all items from a costly scorer, each distinct answer scored once and kept in a store.
 
-    A job that has to start the scorer anyway also scores what others will ask for, unless another job is doing that already: to
-    load a model takes longer than to score a file. Answers that share their references are scored together, so that the scorer
-    looks at these once.
+    Loading a model takes longer than scoring a file. So a job that has to start the scorer anyway also scores the answers of
+    other jobs, unless another job is doing that already. Answers that share their references are scored together, so that the
+    scorer looks at the references once.
 
     Args:
         others: answers that wait for the same scorer; only called if something is to be scored.
-        store: journal of the scorer. Its name tells all that outcomes depend on, beside the answers.
+        store: journal of the scorer. Its name depends on everything that decides on outcomes, besides the answers.
     """
     kept = read_journal(store)
     wanted = {content(item): item for item in items}
@@ -55,7 +55,7 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
 def _as_json(outcome: Outcome) -> Any:
     if outcome is None:
         return None
-    # What is empty comes back by itself.
+    # Empty fields come back as defaults.
     return {key: value for key, value in outcome._asdict().items() if value or key in ("metrics", "reason")}
 
 

@@ -20,9 +20,9 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
     """A function that gives the label of a text, or None where it has none.
 
     Args:
-        labels: a list, or for each label its synonyms. Case is ignored.
-        read: `first` takes the label or synonym that comes first as a whole word, and of several at one place the longest. For
-            `whole` the text must be one, but for white space and punctuation around it.
+        labels: a list, or the synonyms of each label. Case is ignored.
+        read: `first` takes the label or synonym that comes first as a whole word; if several begin at one place, the longest.
+            With `whole` the text must be a label or synonym; white space and punctuation around it are ignored.
     """
     label_of = mentions_of(labels)
     pattern = compiled("|".join(_as_whole_word(mention) for mention in sorted(label_of, key=len, reverse=True)))
@@ -61,7 +61,7 @@ def _plain(text: str) -> str:
 
 
 def _as_whole_word(mention: str) -> str:
-    """A pattern for it as a whole word. Hyphens and apostrophes between letters end no word, nor do points within numbers."""
+    """A pattern for a mention as a whole word. Hyphens and apostrophes between letters, and points in numbers, end no word."""
     before = rf"(?<!{WORD_CHARACTER}[-‐'’_]?)" + (r"(?<!\d[.,])" if mention[0].isdecimal() else "")
     after = rf"(?![-‐'’_]?{WORD_CHARACTER})" + (r"(?![.,]\d)" if mention[-1].isdecimal() else "")
     unspaced = compiled(UNSPACED)

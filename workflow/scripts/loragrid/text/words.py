@@ -34,9 +34,9 @@ def compiled(pattern: str) -> regex.Pattern[str]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded; of scripts that are written without spaces, its single characters.
+    """The words of a text, folded. Scripts that are written without spaces give single characters instead.
 
-    Marks stay with their letter. Of plain ASCII they are those of the `rouge-score` package: runs of letters and digits.
+    Marks stay with their letter. In plain ASCII, words are runs of letters and digits, as in the `rouge-score` package.
     """
     folded: list[str] = compiled(rf"{UNSPACED}\p{{M}}*|[[\p{{L}}\p{{N}}]--{UNSPACED}]{WORD_CHARACTER}*").findall(fold(text))
     return folded
@@ -114,7 +114,7 @@ BEFORE_NUMBERS = frozenset(
 """Words that end no sentence where a number or bracket follows."""
 
 
-# Libraries (sentencex, blingfire, syntok) cut fewer texts of our own tests rightly (12, 8 and 9 of 14), and papers no better.
+# Libraries (sentencex, blingfire, syntok) cut only 12, 8 and 9 of our 14 test texts rightly, and they cut papers no better.
 # Stops that need no space behind them, others with their closing quotes, and line breaks.
 _END = re.compile(r"[。！？｡]+[」』”’）)\"']*|(?<![.!?…])[.!?…؟۔।॥።။។]+[\"'”’»)\]]*(?=\s|$)|\n")
 
@@ -125,8 +125,8 @@ _LONGEST_ABBREVIATION = 30
 def sentences(text: str) -> list[str]:
     """The sentences of a text, without white space around them. A line break ends one too.
 
-    A full stop ends none after a usual English abbreviation, an initial or the number of an item, nor where small letters go on,
-    unless the whole text is in small letters.
+    A full stop ends no sentence after a usual English abbreviation, an initial or the number of an item. Nor does it before a
+    small letter, unless the whole text is in small letters.
     """
     has_capitals = text != text.lower()
     parts, start = [], 0

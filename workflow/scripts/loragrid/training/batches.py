@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loragrid.records import Example
 
 LEAST_IN_COMMON = 16
-"""Tokens: to share fewer among the examples of a row would cost about as much as to compute them for each."""
+"""Minimum number of tokens that a row shares. To share fewer would cost about as much as to compute them for each example."""
 
 
 class Encoded(NamedTuple):
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
     input_ids: torch.Tensor
     """Shape (rows, longest)."""
     position_ids: torch.Tensor | None
-    """Shape (rows, longest); None where every row is one example, from position 0 on."""
+    """Shape (rows, longest); None if every row is one example, from position 0 on."""
     predicting: torch.Tensor
     """Shape (rows, longest): True where the next token is a target."""
     targets: torch.Tensor
@@ -59,7 +59,7 @@ class Batch(NamedTuple):
     lengths: torch.Tensor
     """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
     sections: list[int]
-    """Of a packed row: tokens of the beginning that its examples share, then of what follows in each."""
+    """For a packed row: the number of tokens that its examples share, then the number that follows in each example."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -90,11 +90,12 @@ def encode(
     """Make training examples; the first reference is the answer to learn.
 
     Args:
-        tokenised: token ids of each prompt, by the example's id. What is too long is rendered anew, with its input cut. An
-            example without any (its answers have one reference together) is dropped.
+        tokenised: token ids of each prompt, by the example's id. A prompt that is too long is rendered anew, with its input cut.
+            An example without prompts (its answers share one reference) is dropped.
 
     Returns:
-        The encoded examples, the ids of those whose input was cut, and the ids of those dropped because they do not fit.
+        The encoded examples, the ids of examples whose input was cut, and the ids of examples that were dropped because they do
+        not fit.
     """
     encoded, truncated, dropped = [], [], []
     for example in examples:
@@ -118,7 +119,7 @@ def encode(
 class _Row(NamedTuple):
     examples: list[int]
     beginning: list[int]
-    """What all examples begin with; the row holds it once."""
+    """The common beginning of all examples; the row holds it once."""
     total: int
     """Tokens of all examples."""
 
@@ -128,14 +129,14 @@ class _Row(NamedTuple):
 
 
 def pack(lengths: Sequence[int], beginnings: Sequence[list[int]], max_tokens: int) -> list[list[int]]:
-    """Divide examples among rows of at most `max_tokens` tokens: each, the longest first, where it adds least and fits best.
+    """Divide examples among rows of at most `max_tokens` tokens, the longest first. Each goes where it adds least and fits best.
 
-    An example adds its tokens without the beginning that it has in common with the row. Where nothing is in common this is
-    best-fit decreasing, Johnson (1973); for language models Ding et al. (2024, arXiv:2404.10830).
+    An example adds its tokens without the beginning that it shares with the row. If nothing is shared, the method is best-fit
+    decreasing (Johnson 1973; for language models Ding et al. 2024, arXiv:2404.10830).
 
     Args:
         lengths: tokens of each example.
-        beginnings: token ids at the start of each example that a row may hold once for several.
+        beginnings: token ids at the start of each example; a row may hold a common beginning once for several examples.
 
     Returns:
         The indices of each row's examples.
@@ -154,13 +155,13 @@ def pack(lengths: Sequence[int], beginnings: Sequence[list[int]], max_tokens: in
 
 
 def common_beginning(beginnings: Sequence[list[int]]) -> list[int]:
-    """The token ids that all begin with; none where they are too few to be worth it."""
+    """The token ids that all examples begin with; none if they are too few to be worth sharing."""
     number = common_length(beginnings)
     return beginnings[0][:number] if number >= LEAST_IN_COMMON else []
 
 
 def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb_ranks: int) -> list[list[int]]:
-    """The forward passes of one process. Every process has as many; an empty one stands where there are too few.
+    """The forward passes of one process. Every process has equally many; empty passes fill up if there are too few.
 
     Large passes are halved until they can be shared out evenly, and passes of similar size run at the same time.
     """
@@ -179,7 +180,7 @@ def share(passes: Sequence[Sequence[int]], lengths: Sequence[int], rank: int, nb
 
 
 def collate(examples: Sequence[Encoded], pad: int) -> Batch:
-    """One example a row, padded on the right.
+    """One example per row, padded on the right.
 
     Attention is causal, so that no token sees the padding behind it; no mask is needed, and positions count from 0.
     """
@@ -191,10 +192,10 @@ def collate(examples: Sequence[Encoded], pad: int) -> Batch:
 
 
 def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
-    """All examples in one row, without padding; positions start again with each. Attention has to keep them apart.
+    """All examples in one row, without padding; positions start again with each example. Attention has to keep them apart.
 
     Args:
-        share_beginning: whether what all examples begin with stands in the row only once, before what follows in each.
+        share_beginning: whether the row holds the common beginning of all examples only once, before the rest of each.
     """
     shared = len(common_beginning([e.shareable for e in examples])) if share_beginning and len(examples) > 1 else 0
     first, lengths = examples[0].ids[:shared], [len(e.ids) for e in examples]

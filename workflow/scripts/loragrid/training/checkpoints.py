@@ -1,4 +1,4 @@
-"""State of a training that is not finished: with it the training goes on as if it had never stopped."""
+"""The state of an unfinished training. With it, the training goes on as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_sharded(accelerator: Accelerator) -> bool:
 def save_checkpoint(
     folder: Path, accelerator: Accelerator, model: torch.nn.Module, optimizer: Any, progress: dict[str, Any], best: Weights
 ) -> None:
-    """Write trained weights, optimiser state and progress, whole or not at all.
+    """Write trained weights, optimiser state and progress, completely or not at all.
 
     Random states and the learning rate follow from the step, which `progress` holds. All processes must call it.
 

@@ -27,7 +27,7 @@ class Layout(NamedTuple):
     pad: int
     """Id that fills up rows."""
     shared: bool = False
-    """Whether a packed row holds only once what its examples all begin with."""
+    """Whether a packed row holds the common beginning of its examples only once."""
 
 
 def choose_layout(model: Any, config: Training, device: torch.device, pad: int) -> Layout:
@@ -40,7 +40,7 @@ def choose_layout(model: Any, config: Training, device: torch.device, pad: int) 
 
 
 class Forward(NamedTuple):
-    """The examples of one forward pass, and their weight: 0 where a process has none left and only keeps in step."""
+    """The examples of one forward pass, and their weight: 0 if a process has no examples left and only keeps in step."""
 
     examples: list[Encoded]
     weight: float

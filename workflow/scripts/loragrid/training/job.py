@@ -1,4 +1,4 @@
-"""One training from its input files to its output folder, in this process or in each of those that accelerate starts.
+"""One training from its input files to its output folder: in this process, or in each process that accelerate starts.
 
 `python -m loragrid.training.job FILE` runs the job that a JSON file describes.
 """
@@ -43,27 +43,27 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 STOP = "stop"
-"""File in the folder of a training's state: holds the signal on which its processes are to stop."""
+"""File in the folder of a training's state. It holds the signal on which the training's processes should stop."""
 
 
 class TrainingJob(Section):
-    """What is trained, with which files and means."""
+    """A training, with its files and means."""
 
-    settings: TrainSettings = Field(description="What decides on the result, beside the files.")
-    folder: str = Field(description="Where the result goes.")
+    settings: TrainSettings = Field(description="The settings that decide on the result, besides the files.")
+    folder: str = Field(description="Where the result is written.")
     state: str = Field(description="Folder of the states of unfinished trainings.")
-    model: str = Field(description="Weights of the base model; its folder holds the rest of it.")
+    model: str = Field(description="Weights of the base model; their folder holds its other files.")
     tokenizer: str = Field(description="The base model's tokenizer.")
     train: str = Field(description="The mix's training examples.")
     validation: str = Field(description="The mix's validation examples.")
     tokens: list[str] = Field(description="The tokenised data sets that the mix draws from.")
-    adapter: list[str] = Field([], description="Files of the adapter that is continued, if any.")
+    adapter: list[str] = Field([], description="Files of the adapter that is trained further, if any.")
     other_files: str | None = Field(
-        None, description="Where the archive of those files goes that no rule names, if it is needed."
+        None, description="Where the archive of files that no rule names is written, if it is needed."
     )
     threads: int = Field(description="Threads of a process.")
     checkpoint_minutes: float = Field(description="How often the state is saved; 0: after every step.")
-    trackers: list[str] = Field([], description="Where the training is followed.")
+    trackers: list[str] = Field([], description="The trackers that follow the training.")
 
     @property
     def model_folder(self) -> Path:
@@ -72,7 +72,7 @@ class TrainingJob(Section):
 
 
 def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
-    """Train, in this process or, with a configuration file of accelerate, in those that it asks for."""
+    """Train: in this process or, with a configuration file of accelerate, in the processes that the file asks for."""
     state = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32]
     state.mkdir(parents=True, exist_ok=True)
     describe_state(state, {"result": f"{job.folder}/manifest.json"})
@@ -85,7 +85,7 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
 
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
-    """All that decides what a training arrives at: a state is taken up by the same training only."""
+    """All that decides on the result of a training. Only the same training takes up a state."""
     told = decisive(job.settings)
     files = [job.model, job.tokenizer, job.train, job.validation, *job.adapter]
     return {
@@ -104,14 +104,14 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     described, problem, stop = state / "job.json", state / "error.txt", state / STOP
     for left in (problem, stop):
         left.unlink(missing_ok=True)
-    # `model_dump_json` would write 1 as 1.0 where floats are meant.
+    # `model_dump_json` would write 1 as 1.0 in fields for floats.
     write_json(described, job.model_dump())
     command = [sys.executable, "-m", "loragrid.runtime.leash", "accelerate.commands.launch", "--config_file", accelerate_config]
-    # From their start: they import for seconds before they run anything of ours.
+    # From their start on: they import for seconds before they run our code.
     command += ["-m", "loragrid.runtime.leash", "loragrid.training.job", str(described)]
     library = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # A signal reaches some of the processes or all of them, once or more often, and the launcher would kill the others. So they
-    # leave signals to this process, which tells them by a file.
+    # A signal may reach some of the processes or all of them, once or several times, and the launcher would kill the others. So
+    # the processes leave signals to this process, which tells them by a file.
     environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
     with postponed_signals() as signalled:
         launcher = subprocess.Popen(
@@ -162,7 +162,7 @@ def train_here(job: TrainingJob, state: Path) -> None:
 def _make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
     from accelerate import Accelerator
 
-    # Told that there is only a CPU, accelerate would not start DeepSpeed.
+    # If accelerate were told that there is only a CPU, it would not start DeepSpeed.
     plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
     return Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
 
@@ -175,7 +175,7 @@ def _read_mix(job: TrainingJob, renderer: Renderer) -> EncodedMix:
 
 
 def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple[Learner, SavedStart | None]:
-    """The base model with what is trained on it; and its adapter before training, where that has moved base weights."""
+    """The model to train; and its adapter before training, if its initialisation changed the base model's weights."""
     config = job.settings.config
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
@@ -187,7 +187,7 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
 
 
 def told_to_stop(state: Path) -> str:
-    """The signal on which this process is to stop, by a file of the process that started it; an empty text if there is none."""
+    """The signal on which this process should stop, from a file of the process that started it; an empty text if none came."""
     try:
         return (state / STOP).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -195,7 +195,7 @@ def told_to_stop(state: Path) -> str:
 
 
 def main(described: Path) -> None:
-    """Run the job of a JSON file as one of several processes. A mistake of the user's is told in a file beside it."""
+    """Run the job of a JSON file as one of several processes. A mistake of the user is written to a file beside it."""
     if os.environ.get("RANK", "0") == "0":
         show_log(sys.stderr)
     try:

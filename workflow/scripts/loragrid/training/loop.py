@@ -1,8 +1,8 @@
 """Training on one mix: an explicit loop, so that every token, seed and normalisation can be read off it.
 
-Hugging Face's Trainer and TRL normalise, batch and resume in ways that depend on many settings; what is promised here (each
-target weighs the same in a step, however it is cut up; an interrupted training ends with the same bytes) takes fewer lines
-than it takes to make them keep it. Devices are left to accelerate.
+Hugging Face's Trainer and TRL normalise, batch and resume in ways that depend on many settings. We promise two things: each
+target weighs the same in a step, however the step is cut up; and an interrupted training ends with the same bytes. A loop of
+our own keeps these promises in fewer lines than the settings of Trainer or TRL would need. Devices are left to accelerate.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Progress(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """A model with all that its steps need."""
+    """A model with all that its training steps need."""
 
     model: torch.nn.Module
-    """Trained are its parameters that require gradients, in place."""
+    """Its parameters that require gradients are trained in place."""
     loss: torch.nn.Module
     """The model's loss, wrapped for the devices."""
     optimizer: Any
@@ -80,7 +80,7 @@ def make_learner(
 
 
 def gather_weights(learner: Learner) -> Weights | None:
-    """The model's weights where no process holds all of them, else None. All processes must call it."""
+    """The model's weights if no process holds all of them, else None. All processes must call it."""
     if not is_sharded(learner.accelerator):
         return None
     gathered = learner.accelerator.get_state_dict(learner.loss)
@@ -94,24 +94,24 @@ class Checkpoints(NamedTuple):
     minutes: float
     """0: after every step."""
     stop: Callable[[], str] = str
-    """Why the training is to stop after this step; an empty text if it is not."""
+    """Why the training should stop after this step; an empty text if it should go on."""
 
 
 class StoppedError(UserError):
-    """A training was asked to stop; the next one goes on from there."""
+    """A training was asked to stop. The next training of the same kind goes on from there."""
 
 
 class Best(NamedTuple):
-    """What validation has shown so far."""
+    """The results of validation so far."""
 
     loss: float = math.inf
     without_gain: int = 0
     """Validations in a row without a lower loss."""
     weights: Weights = {}  # noqa: RUF012 - never changed
-    """Those with the lowest loss, if they are to be kept."""
+    """The weights with the lowest loss, if they are to be kept."""
 
     def after(self, loss: float, model: torch.nn.Module, keep: str) -> Best:
-        """The best there is after one more validation of `model`."""
+        """The best result after one more validation of `model`."""
         if loss >= self.loss:
             return self._replace(without_gain=self.without_gain + 1)
         weights = {name: p.detach().cpu().clone() for name, p in trained_weights(model).items()} if keep == "best" else {}
@@ -119,7 +119,7 @@ class Best(NamedTuple):
 
 
 def seed_step(seed: int, step: int, process: int) -> None:
-    """Make dropout and noise of a step a function of seed, step and process, so that no random state need be kept."""
+    """Make dropout and noise of a step a function of seed, step and process, so that no random state needs to be kept."""
     torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{step}/{process}".encode()).digest()[:7], "big"))
 
 
@@ -134,14 +134,14 @@ def train(
     """Train a model in place; go on from a checkpoint if there is one.
 
     Args:
-        follow: is called with each row of the course as it comes.
+        follow: called with each row of the loss curve as soon as it is there.
 
     Returns:
-        The course of the loss, a row per step, before a row 0 with the validation loss before training.
+        The loss curve: a row 0 with the validation loss before training, then a row per step.
 
     Raises:
-        UserError: where there is nothing to learn from, or the loss or a parameter is no longer finite.
-        StoppedError: as `checkpoints.stop` wants it, when the state is saved.
+        UserError: if there is nothing to learn from, or the loss or a parameter is no longer finite.
+        StoppedError: if `checkpoints.stop` gives a reason, after the state is saved.
     """
     _check_sets(learner, train_set, validation_set)
     config, process = learner.config, learner.accelerator.process_index
@@ -194,14 +194,14 @@ def _check_sets(learner: Learner, train_set: Sequence[Encoded], validation_set: 
 
 
 def _begin(learner: Learner, validation_set: Sequence[Encoded]) -> tuple[list[Progress], Best]:
-    """The course and the best there is before the first step."""
+    """The loss curve and the best result before the first step."""
     loss = _validate(learner, validation_set) if validation_set else None
     best = Best() if loss is None else Best().after(loss, learner.model, learner.config.keep)
     return [Progress(0, 0.0, None, loss, 0.0, 0, 0.0)], best
 
 
 def _load(learner: Learner, checkpoints: Checkpoints | None) -> tuple[list[Progress], Best] | None:
-    """The course so far and the best there is; None where there is no checkpoint."""
+    """The loss curve so far and the best result; None if there is no checkpoint."""
     if checkpoints is None:
         return None
     saved = load_checkpoint(checkpoints.folder, learner.accelerator, learner.model, learner.optimizer)
@@ -221,7 +221,7 @@ def _take_step(learner: Learner, examples: Sequence[Encoded], learning_rate: flo
     """Take one optimiser step.
 
     Returns:
-        The mean loss per target token before it.
+        The mean loss per target token before the step.
     """
     for group in learner.optimizer.param_groups:
         group["lr"] = learning_rate
@@ -242,13 +242,13 @@ def _validate(learner: Learner, validation_set: Sequence[Encoded]) -> float:
 def _save_or_stop(
     learner: Learner, checkpoints: Checkpoints, last_saved: float, course: Sequence[Progress], best: Best, nb_steps: int
 ) -> float:
-    """Save the state of a training if it is time to or if the training is to stop.
+    """Save the state of a training if it is time to do so, or if the training should stop.
 
     Args:
-        last_saved: when that was done last.
+        last_saved: the time of the last save.
 
     Returns:
-        When it was done last.
+        The time of the last save.
     """
     accelerator, reason = learner.accelerator, checkpoints.stop()
     is_due = time.monotonic() - last_saved >= 60 * checkpoints.minutes
@@ -259,7 +259,7 @@ def _save_or_stop(
         last_saved = time.monotonic()
     if stopping:
         reason = _first_reason(reason)
-        # The first process that ends takes the others with it.
+        # The first process that ends makes the others end too.
         accelerator.wait_for_everyone()
         raise StoppedError(f"stopped by {reason} after step {course[-1].step} of {nb_steps}; its state is saved.")
     return last_saved
@@ -276,13 +276,13 @@ def _finish(model: torch.nn.Module, best: Best) -> None:
 
 
 def _any(values: Sequence[bool], accelerator: Accelerator) -> list[bool]:
-    """Which of the values are true in some process, the same in all processes."""
+    """Which of the values are true in at least one process. All processes get the same answer."""
     counts = accelerator.reduce(torch.tensor(values, dtype=torch.int32, device=accelerator.device), "sum")
     return [bool(count) for count in counts.tolist()]
 
 
 def _first_reason(own: str) -> str:
-    """Why the training stops, the same in all processes: not each was told, and any may have the last word."""
+    """Why the training stops, the same in all processes: not every process was told, and any may be the one that reports it."""
     from accelerate.utils import gather_object
 
     reasons: list[str] = gather_object([own])

@@ -19,8 +19,8 @@ _CHUNK = 2**19
 class SummedLoss(torch.nn.Module):
     """A language model whose output is its cross-entropy, summed over the targets of a batch.
 
-    Logits are computed for the positions that predict a target and for no others. Being one module with one forward, it can be
-    wrapped for several devices.
+    Logits are computed for the positions that predict a target and for no others. The model is one module with one forward pass,
+    so that it can be wrapped for several devices.
     """
 
     def __init__(self, model: torch.nn.Module, dtype: torch.dtype = torch.float32, neftune_alpha: float | None = None):
@@ -36,7 +36,7 @@ class SummedLoss(torch.nn.Module):
         self.neftune_alpha = neftune_alpha
         self._batch: Batch | None = None
         language_model: Any = getattr(model, "get_base_model", lambda: model)()
-        # Wrapped by layer where a model is spread over devices.
+        # If a model is spread over devices, it is wrapped layer by layer.
         self._no_split_modules = getattr(language_model, "_no_split_modules", None)
         language_model.get_output_embeddings().register_forward_pre_hook(self._keep_predicting)
         if neftune_alpha is not None:
@@ -77,7 +77,7 @@ class SummedLoss(torch.nn.Module):
 
 
 def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy summed over the targets, computed in float32 a few rows at a time, which stay in the processor's cache.
+    """Cross-entropy summed over the targets, computed in float32, a few rows at a time. These stay in the processor's cache.
 
     Args:
         logits: shape (targets, vocabulary), of any floating type. They are overwritten: their gradient takes their place.
@@ -91,7 +91,7 @@ def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.T
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
-    # The gradient is softmax - one-hot, which the forward pass has at hand.
+    # The gradient is softmax - one-hot; the forward pass has it at hand.
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         gradient = logits.detach()

@@ -1,7 +1,7 @@
-"""What is trained, and how: an adapter of any of peft's methods on a frozen base model, or the whole model.
+"""Training methods: an adapter of any of peft's methods on a frozen base model, or the whole model.
 
-A method is a class. It holds the method's keys in the configuration, how the method makes a model trainable, and all else that is
-to be known of it. To add a method is to add a class.
+A method is a class. The class holds the method's keys in the configuration, how the method makes a model trainable, and all
+other facts about the method. To add a method is to add a class.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Training(Section):
-    """What every training configuration sets, whatever its method."""
+    """The keys of every training configuration, whatever its method."""
 
     makes_whole_model: ClassVar[bool] = False
     """Whether the result is a whole model instead of an adapter."""
@@ -33,13 +33,13 @@ class Training(Section):
     batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="Instead of `batch_size`: as many examples per optimiser step as have together at most this many tokens.",
+        description="Instead of `batch_size`: each optimiser step takes as many examples as fit into this many tokens.",
     )
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="Most tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend on it, since "
-        "the loss is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
+        description="Maximum number of tokens, with padding, per forward pass: lower needs less memory. Gradients do not depend "
+        "on it, since the loss is normalised over the whole optimiser step. Default: 1024 on a CPU, 8192 on a GPU.",
     )
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -67,11 +67,11 @@ class Training(Section):
     max_length: int = Field(
         1024,
         ge=8,
-        description="Longest prompt and answer together, in tokens. A longer example has the end of its input cut, never its "
-        "answer; one that still does not fit is dropped and counted.",
+        description="Maximum length of prompt and answer together, in tokens. In a longer example the end of the input is cut, "
+        "never the answer. An example that still does not fit is dropped and counted.",
     )
     evaluations: int = Field(
-        4, ge=0, description="How often the validation loss is computed, spread evenly; the last is at the end."
+        4, ge=0, description="How often the validation loss is computed, spread evenly; the last time is at the end."
     )
     validate_every: int | None = Field(
         None, ge=1, description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end."
@@ -80,7 +80,7 @@ class Training(Section):
         None, ge=1, description="Early stopping: end after this many validations in a row without a lower validation loss."
     )
     keep: Literal["last", "best"] = Field(
-        "last", description="Keep the weights of the `last` step, or those with the lowest validation loss."
+        "last", description="Keep the weights of the `last` step, or (`best`) the weights with the lowest validation loss."
     )
 
     @model_validator(mode="after")
@@ -90,12 +90,12 @@ class Training(Section):
         return self
 
     def make_trainable(self, base: PreTrainedModel, seed: int) -> torch.nn.Module:
-        """The model to train: `base` with what is trained on it. `base` itself is changed.
+        """The model to train: `base` with its adapter, if any. `base` itself is changed.
 
-        Trained weights are float32 whatever the type of the others, so that small updates are not rounded away.
+        Trained weights are float32, whatever the type of the other weights, so that small updates are not rounded away.
 
         Args:
-            seed: of what is initialised at random.
+            seed: the seed of the random initialisation.
 
         Raises:
             UserError: naming the key that does not fit the model or peft.
@@ -104,16 +104,16 @@ class Training(Section):
 
     @property
     def base_quantization(self) -> Quantization:
-        """How the base model's weights are quantized, as far as the method says."""
+        """How the base model's weights are quantized, if the method says so."""
         return "none"
 
     def on_base(self, quantization: Quantization) -> Self:
-        """The same training, of a base model whose weights are quantized like this. What the method itself says goes before."""
+        """The same training, of a base model with weights quantized in this way. What the method itself says takes precedence."""
         return self
 
     @property
     def start_files(self) -> list[str]:
-        """The files of the adapter that is trained further; none for a training that starts anew."""
+        """The files of the adapter that is trained further; none for a training that starts from nothing."""
         return []
 
     @property
@@ -123,15 +123,15 @@ class Training(Section):
 
     @property
     def needs_hf(self) -> bool:
-        """Whether the engine `hf` alone can use the result: other engines know whole models and plain LoRA adapters."""
+        """Whether only the engine `hf` can use the result. Other engines can use whole models and plain LoRA adapters."""
         return False
 
 
 class AdapterTraining(Training):
-    """What every method that trains an adapter sets."""
+    """The keys of every method that trains an adapter."""
 
     blamed: ClassVar[str] = "method"
-    """The key that is at fault where peft cannot make the adapter."""
+    """The key to blame if peft cannot make the adapter."""
 
     quantization: Quantization = Field(
         "none",
@@ -160,7 +160,7 @@ class AdapterTraining(Training):
         return adapted
 
     def peft_config(self, base_folder: str) -> PeftConfig:
-        """The configuration of a new adapter, as peft wants it.
+        """The configuration of a new adapter, in peft's form.
 
         Args:
             base_folder: folder of the base model, with its tokenizer.
@@ -200,7 +200,7 @@ class LoraTraining(AdapterTraining):
             "default",
             description="`default` or `gaussian` (the adapter starts without effect), `orthogonal`, or `olora` (Büyükakyüz 2024, "
             "arXiv:2406.01775), `pissa` or `pissa_niter_<iterations>` (Meng et al. 2024, arXiv:2404.02948), which start from "
-            "the base model's own weights. The adapter of the latter three is saved as a usual one of twice the rank, which any "
+            "the base model's own weights. The adapter of the last three is saved as a plain one of twice the rank, which any "
             "program can load.",
         )
     )
@@ -217,7 +217,7 @@ class LoraTraining(AdapterTraining):
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
-            # The default is no float, and peft writes what it is given.
+            # The default is no float, and peft writes the value as it is given.
             lora_alpha=float(self.alpha),
             lora_dropout=self.dropout,
             target_modules=self.target_modules,
@@ -241,7 +241,7 @@ class PromptTuning(AdapterTraining):
     method: Literal["prompt_tuning"] = Field(description="Chooses this method.")
     virtual_tokens: int = Field(16, ge=1, description="How many embeddings are learnt.")
     init_text: str | None = Field(
-        None, description="They start as the embeddings of this text, repeated or cut; by default as those of random tokens."
+        None, description="The embeddings start as those of this text, repeated or cut; by default as those of random tokens."
     )
 
     def peft_config(self, base_folder: str) -> PeftConfig:
@@ -277,7 +277,7 @@ class PeftTraining(AdapterTraining):
 
 
 class ContinuedTraining(AdapterTraining):
-    """An existing adapter is trained further; it says itself what it adapts and how."""
+    """An existing adapter is trained further. The adapter itself says what it adapts and how."""
 
     blamed: ClassVar[str] = "adapter"
 
@@ -296,7 +296,7 @@ class ContinuedTraining(AdapterTraining):
 
     @property
     def needs_hf(self) -> bool:
-        # What it continues is not known before it is there.
+        # The adapter is not known before its files are there.
         return False
 
 

@@ -1,4 +1,4 @@
-"""What a training leaves: weights, `loss.csv` and a manifest, in one folder that is written whole."""
+"""The results of a training: weights, `loss.csv` and a manifest, in one folder that is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from loragrid.training.loop import Learner, Progress
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
-"""Whose versions decide what a training arrives at."""
+"""Packages whose versions decide on the result of a training."""
 
 
 def write_result(
@@ -42,7 +42,7 @@ def write_result(
 
     Args:
         start: the adapter before training, if its initialisation changed the base model's weights.
-        weights: where the model does not hold them all itself.
+        weights: the weights, if the model does not hold all of them itself.
         started: `time.perf_counter()` at the start of the work.
     """
     with folder_written_whole(job.folder) as folder:
@@ -64,14 +64,14 @@ def write_result(
 
 
 def recorded_folder(job: TrainingJob) -> str:
-    """Folder of the base model as results name it, wherever it was loaded from."""
+    """The folder by which results name the base model, wherever it was loaded from."""
     return str(Path(IMPORT_MODEL.path("model", {"base_model": job.settings.run.base_model})).parent)
 
 
 def describe(
     job: TrainingJob, learner: Learner, renderer: Renderer, mix: EncodedMix, course: Sequence[Progress]
 ) -> dict[str, Any]:
-    """The part of a training's manifest that says what was trained, on what, and how long."""
+    """The part of a training's manifest that says what was trained, on which data, and how long."""
     told = job.settings.model_dump()
     fingerprints = {
         "model": file_sha256(job.model),

@@ -1,4 +1,4 @@
-"""What each step of a training does: which examples it learns from, how fast, and whether it is validated."""
+"""The steps of a training: which examples each step learns from, how fast, and whether a validation follows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Schedule(NamedTuple):
-    """All steps of a training. They are counted from 1."""
+    """All steps of a training, counted from 1."""
 
     steps: list[list[int]]
     """The indices of each step's examples."""
@@ -74,7 +74,7 @@ def _cut_into_steps(order: Sequence[int], lengths: Sequence[int], config: Traini
 
 
 def learning_rate_factor(schedule: str, warmup_steps: int, total_steps: int) -> Callable[[int], float]:
-    """Factor on the highest learning rate as a function of the step, counted from 0."""
+    """The factor on the highest learning rate, as a function of the step, counted from 0."""
 
     def factor(step: int) -> float:
         if step < warmup_steps:

@@ -27,12 +27,12 @@ class TrainSettings(StageSettings):
     run: Run = Field(description="The run that is trained.")
     model: ModelSettings = Field(description="The number type of the base model, and how prompts are written for it.")
     config: TrainingConfig = Field(description="How it is trained.")
-    seeds: Seeds = Field(description="What chance depends on.")
+    seeds: Seeds = Field(description="The random seeds.")
 
     @field_validator("config", mode="wrap")
     @classmethod
     def _as_told(cls, told: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        """Keep values as they are told, `1` for `1.0` too: states and manifests name a training by them."""
+        """Keep values as they are given, also `1` where `1.0` is meant: states and manifests name a training by these values."""
         config = validate(told)
         if not isinstance(told, Mapping):
             return config

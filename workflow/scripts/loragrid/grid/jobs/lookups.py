@@ -1,4 +1,4 @@
-"""What the wildcards of a job stand for."""
+"""What the wildcards of a job refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Wildcards = Mapping[str, str]
 
 
 def run_of(grid: Grid, wildcards: Wildcards) -> Run | None:
-    """The run that wildcards name; None for a base model.
+    """The run that wildcards name; None if they name a base model.
 
     Raises:
         UserError: if the grid has no such run.

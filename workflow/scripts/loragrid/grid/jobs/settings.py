@@ -1,7 +1,7 @@
-"""What each job is told: one function a rule.
+"""What each job is told: one function per rule.
 
-From the grid, the job's wildcards and the stage's version it makes the settings of that stage. Their fields are the rule's
-params. A param that changes makes a job run again. So those keys are left out that only say how fast a result comes
+From the grid, the job's wildcards and the stage's version, a function makes the settings of that stage. Their fields are the
+rule's params. A param that changes makes a job run again. So the settings leave out keys that only say how fast a result comes
 (`ONLY_SPEED`).
 """
 
@@ -35,7 +35,7 @@ from loragrid.training.settings import TrainSettings
 
 
 def import_model(grid: Grid, wildcards: Wildcards, version: int) -> ImportSettings:
-    """Where a model comes from, and what it is."""
+    """Where a model comes from, and whether it is a sentence encoder."""
     name = wildcards["base_model"]
     return ImportSettings(version=version, source=_source(grid.config, name), is_encoder=name in grid.config.encoders)
 
@@ -63,7 +63,7 @@ def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings
 
 
 def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
-    """The run, how its base model is prompted, its training configuration on weights as the base model has them, its seeds."""
+    """The run, how its base model is prompted, its training configuration with the base model's quantization, its seeds."""
     config, run = grid.config, trained_run(grid, wildcards)
     return TrainSettings(
         version=version,
@@ -80,7 +80,7 @@ def select_demonstrations(grid: Grid, wildcards: Wildcards, version: int) -> Dem
 
 
 def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
-    """Who is asked what, and how."""
+    """Which model is asked, about which data, and how."""
     config, evaluation = grid.config, Evaluation.from_wildcards(wildcards)
     run, variant = run_of(grid, wildcards), prompt_variant(config, evaluation)
     model = asked_model(config, evaluation.base_model)
@@ -92,7 +92,7 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
         model=model.model_copy(update={**changes, "template": template}),
         quantization=quantization(config, evaluation.base_model, run),
         prompting=config.prompting(evaluation.prompting),
-        # None: that of the task.
+        # None: the limit of the task.
         instruction=variant.instruction,
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
         subset=config.tasks[evaluation.task].subset,
@@ -158,7 +158,7 @@ def score(grid: Grid, wildcards: Wildcards, version: int) -> ScoreSettings:
 
 
 def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettings:
-    """Where the base model of a run comes from, and what is to be known of the run's scorers."""
+    """Where the base model of a run comes from, and the facts about the run's scorers."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
     facts = {name: grid.config.scorers[name].facts() for name in scorers}
     return CardSettings(version=version, source=_source(grid.config, wildcards["base_model"]), kinds=facts)
@@ -184,7 +184,7 @@ def push(grid: Grid, wildcards: Wildcards, version: int) -> PushSettings:
 
 
 def analyse(grid: Grid) -> AnalysisSettings:
-    """What the tables need to know of the configuration beside the results."""
+    """What the tables need to know about the configuration, besides the results."""
     config = grid.config
     scorers = {name: config.scorers[name] for task, _ in grid.datasets for name in config.tasks[task].scorers}
     rated = {name: scorer.human_evaluation for name, scorer in scorers.items() if scorer.human_evaluation}
@@ -207,13 +207,13 @@ def report(grid: Grid) -> ReportContents:
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:
-    """Number type of the weights: that of a run's training, else that of its base model."""
+    """Number type of the weights: from a run's training if it says so, else from its base model."""
     of_run: Quantization = "none" if run is None else config.configs[run.config].base_quantization
     return config.models[base_model].quantization if of_run == "none" else of_run
 
 
 def model_settings(config: Config, base_model: str) -> ModelSettings:
-    """Those settings of a base model that decide what it learns and says."""
+    """The settings of a base model that decide what it learns and answers."""
     model = config.models[base_model]
     return ModelSettings(
         dtype=model.dtype,
@@ -225,7 +225,7 @@ def model_settings(config: Config, base_model: str) -> ModelSettings:
 
 
 def asked_model(config: Config, base_model: str) -> AskedModel:
-    """Those settings of a base model that decide what it answers."""
+    """The settings of a base model that decide what it answers."""
     model = config.models[base_model]
     learnt = dict(model_settings(config, base_model))
     return AskedModel(**learnt, engine=model.engine, context_length=model.context_length)
@@ -245,5 +245,5 @@ def _template(prompt_format: str) -> str | None:
 
 @cache
 def _text_of(path: Path) -> str:
-    """What is in a template's file, read once for all jobs."""
+    """The text of a template's file, read once for all jobs."""
     return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which jobs the grid wants: what it asks for, by tier, and all whose results it can use."""
+"""Which jobs the grid wants: the jobs that it asks for, by tier, and all jobs with results that it can use."""
 
 from __future__ import annotations
 
@@ -85,20 +85,20 @@ def files_of(grid: Grid, files: Files, jobs: Iterable[Wildcards]) -> list[tuple[
 
 
 WRITE_MODELS = (layout.IMPORT_MODEL, layout.TRAIN_FULL, layout.MERGE)
-"""Rules whose results are folders that hold more than a model's named files."""
+"""Rules with folders as results that hold more than a model's named files."""
 
 
 def model_outputs(grid: Grid, files: Files) -> Mapping[str, str]:
-    """The outputs of a rule; under a storage, those that write a model have one for all of its folder that no other output is."""
+    """The outputs of a rule. Under a storage, rules that write a model have one more, for all other files of its folder."""
     if not grid.is_stored or files not in WRITE_MODELS:
         return files.outputs
     return {"other_files": f"{layout.folder_of(next(iter(files.outputs.values())))}/{OTHER_FILES}", **files.outputs}
 
 
 def usable_jobs(grid: Grid) -> dict[str, Jobs]:
-    """The jobs whose results the grid can use, by rule.
+    """The jobs with results that the grid can use, by rule.
 
-    These are the jobs that it asks for, those that these need, and those that are run on demand.
+    These are the jobs that it asks for, the jobs that these need, and the jobs that run on demand.
     """
     config = grid.config
     jobs = {rule: jobs for by_rule in tiers(grid).values() for rule, jobs in by_rule.items()}
@@ -155,12 +155,12 @@ def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:
 
 
 def is_scored(grid: Grid, scorer: ScorerSettings, evaluation: Evaluation) -> bool:
-    """Whether a scorer scores predictions: a judge may leave out baselines, or need answers of the base model to compare with."""
+    """Whether a scorer scores predictions. A judge may leave out baselines, or need the base model's answers to compare with."""
     left_out = evaluation.base_model == BASELINE and not scorer.scores_baselines
     return not left_out and (not scorer.compares_with_base or base_evaluation(grid, evaluation) is not None)
 
 
 def base_evaluation(grid: Grid, evaluation: Evaluation) -> Evaluation | None:
-    """The base model's own answers, asked alike, to compare those of a run or from elsewhere with; None where there are none."""
+    """The base model's own answers, asked alike, to compare the given predictions with; None if there are none."""
     base = evaluation._replace(run=BASE)
     return None if evaluation.run == BASE or base not in grid.evaluations else base

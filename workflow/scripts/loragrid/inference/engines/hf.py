@@ -22,8 +22,8 @@ class HfEngine(EngineSettings):
     batch_tokens: Annotated[int | None, ONLY_SPEED] = Field(
         None,
         ge=1,
-        description="Most tokens, of prompts and longest answers, that are worked on together: higher is faster and needs more "
-        "memory. Where memory runs out, the job goes on with half as many. Default: 16384 on a CPU, 65536 on a GPU.",
+        description="Maximum number of tokens in a batch, of prompts and longest answers: higher is faster and needs more "
+        "memory. If memory runs out, the job goes on with half as many. Default: 16384 on a CPU, 65536 on a GPU.",
     )
 
     is_reference: ClassVar[bool] = True

@@ -34,8 +34,8 @@ class OpenAiEngine(EngineSettings, Server):
     model: str | None = Field(None, description="The model's name on the server; by default its name here.")
     api: Literal["completions", "chat"] = Field(
         "completions",
-        description="`completions`: the server gets the prompt as it was rendered here, so that it is asked as it was trained; "
-        "`chat`: it gets messages and writes the prompt by itself, as hosted models demand.",
+        description="`completions`: the server gets the prompt as it was rendered here, so that models are asked as trained; "
+        "`chat`: the server gets messages and writes the prompt by itself, as hosted models demand.",
     )
     send: Literal["text", "token_ids"] = Field(
         "text",
@@ -65,7 +65,7 @@ class OpenAiEngine(EngineSettings, Server):
     def open(self, model: ModelToAsk) -> Iterator[Engine]:
         """Connect to the server that has a base model.
 
-        It loads an adapter for as long as that is asked, and has to find it under the same path as this machine.
+        The server loads an adapter for as long as the adapter is asked, and has to find it under the same path as this machine.
         """
         from loragrid.runtime.server import connect
 
@@ -77,7 +77,7 @@ class OpenAiEngine(EngineSettings, Server):
 
 @contextmanager
 def _loaded_adapter(server: Connection, model: ModelToAsk) -> Iterator[str | None]:
-    """Have the server load the adapter of a model, if it has one; its name there."""
+    """Have the server load the adapter of a model, if it has one. Yields the model's name on the server."""
     if model.trained is None:
         yield None
         return
@@ -104,7 +104,7 @@ def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
     try:
         client.post("/load_lora_adapter", body={"lora_name": name, "lora_path": str(folder)}, cast_to=str)
     except openai.BadRequestError as error:
-        # A job that was killed has left it there.
+        # A job that was killed has left the adapter there.
         if "already been loaded" not in str(error):
             raise
 
@@ -120,7 +120,7 @@ class _Served(NamedTuple):
 
 
 class _Turns:
-    """Lets a limited number of requests be under way at a time, and counts them."""
+    """Allows a limited number of requests at a time, and counts them."""
 
     def __init__(self, most: int) -> None:
         self._free, self._lock = threading.Semaphore(most), threading.Lock()
@@ -128,7 +128,7 @@ class _Turns:
 
     @contextmanager
     def take(self) -> Iterator[int]:
-        """Wait for a turn; how many requests are under way then, this one counted."""
+        """Wait for a turn. Yields how many requests are under way then, including this one."""
         with self._free:
             with self._lock:
                 self._under_way += 1
@@ -171,7 +171,7 @@ def _answer(
                 if answer := future.result():
                     yield {asked[future]: answer}
             except Exception as error:
-                # What others have finished in the meantime is kept before the job ends.
+                # Answers that others have finished in the meantime are kept before the job ends.
                 problem = problem or error
     finally:
         stopping.set()
@@ -180,7 +180,7 @@ def _answer(
 
 
 def _compare_lengths(served: _Served, question: Question, answer: Answer) -> None:
-    """Say so in the log if the server makes other tokens of a prompt than the renderer."""
+    """Say so in the log if the server makes other tokens from a prompt than the renderer."""
     here = len(question.prompt.prompt_ids)
     if served.renderer is not None and served.engine.api == "completions" and answer.prompt_tokens != here:
         said = "the server counts %d tokens in a prompt that has %d here: does it add some? Try send: token_ids"
@@ -190,7 +190,7 @@ def _compare_lengths(served: _Served, question: Question, answer: Answer) -> Non
 def request(
     question: Question, decoding: Decoding, model: str, engine: OpenAiEngine, renderer: Renderer | None
 ) -> dict[str, Any]:
-    """The fields of a request; those beyond the API's own only where they are needed."""
+    """The fields of a request. Fields that the API does not have itself are given only if they are needed."""
     fields: dict[str, Any] = {
         "model": model,
         engine.length_field: decoding.max_new_tokens,
@@ -214,7 +214,7 @@ def request(
         fields["prompt"] = text_to_send(question.prompt, renderer)
     else:
         assert renderer is not None
-        # What takes token ids takes the ids of end tokens as well.
+        # A server that takes token ids takes the ids of end tokens too.
         fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": [renderer.end_of_turn]}
     return {key: value for key, value in (fields | engine.settings).items() if value is not None}
 
@@ -233,7 +233,7 @@ def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
 
 
 def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
-    """The server's reply, with the times at which it was asked and at which it had answered."""
+    """The server's reply, with the times of the request and of the reply."""
     path = "/chat/completions" if api == "chat" else "/completions"
     began = time.perf_counter()
     reply = client.post(path, body=fields, cast_to=object)
@@ -247,10 +247,10 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     """The answer in a reply of the server.
 
     Args:
-        in_flight: requests that were under way when it was sent, itself counted; they share the computing.
+        in_flight: requests that were under way when the request was sent, including itself; they share the computing.
 
     Raises:
-        ValueError: where the reply is not as the API describes it.
+        ValueError: if the reply is not as the API describes it.
     """
     try:
         choice, usage = reply["choices"][0], reply["usage"]

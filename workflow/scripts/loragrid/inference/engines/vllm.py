@@ -1,8 +1,8 @@
 """The engine `vllm`: vLLM in a process of its own, which may belong to another environment.
 
-The process gets one JSON object a line. The first is the model: `arguments` of `vllm.LLM`, and `adapters` by name. Each of the
-following is an order: `questions` with `ids`, `seed` and `adapter`; `sampling`, the arguments of `SamplingParams`; whether each
-question is to be answered `alone`. The process writes its version, then an answer a line.
+The process gets one JSON object per line. The first is the model: `arguments` of `vllm.LLM`, and `adapters` by name. Each
+following object is an order: `questions` with `ids`, `seed` and `adapter`; `sampling`, the arguments of `SamplingParams`; and
+`alone`, whether each question is answered by itself. The process writes its version, then one answer per line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORKER = Path(__file__).parents[1] / "vllm_worker.py"
 
 
 class VllmEngine(EngineSettings):
-    """vLLM, in a process that the job starts; adapters are LoRA requests beside the one base model."""
+    """vLLM, in a process that the job starts. Adapters are LoRA requests to the same base model."""
 
     type: Literal["vllm"] = Field(description="Chooses this engine.")
     python: Annotated[str | None, ONLY_SPEED] = Field(
@@ -70,21 +70,21 @@ class Vllm(NamedTuple):
     version: str
     device: str
     ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
-    """Gives answers as soon as they are there. Beside a question stands the name of the adapter to ask; None: the base model."""
+    """Gives answers as soon as they are there. Each question comes with the name of the adapter to ask; None: the base model."""
 
 
 @contextmanager
 def open_vllm(
     engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], renderer: Renderer, context_length: int
 ) -> Iterator[Vllm]:
-    """Start vLLM with a base model, loaded once, and adapters beside it.
+    """Start vLLM with a base model, loaded once, and with adapters.
 
     Args:
-        folder: the base model, or one that was fine-tuned as a whole.
+        folder: the base model, or a model that was fine-tuned as a whole.
         adapters: folders in peft's layout, by name.
 
     Raises:
-        UserError: where vLLM ends by itself.
+        UserError: if vLLM ends by itself.
     """
     arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
     if adapters:
@@ -125,7 +125,7 @@ def _start(python: str) -> subprocess.Popen[str]:
     if not os.access(python, os.X_OK):
         raise UserError(f"engine.python: '{python}' is no program.")
     return subprocess.Popen(
-        # -P: what stands beside the worker is none of the packages of its environment.
+        # -P: the files beside the worker must not be taken for packages of its environment.
         [python, "-P", str(WORKER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -133,7 +133,7 @@ def _start(python: str) -> subprocess.Popen[str]:
         stderr=sys.stderr.fileno(),
         encoding="utf-8",
         env=environment(),
-        # It ends by itself when nobody reads its answers any more.
+        # The process ends by itself when nobody reads its answers any more.
         pass_fds=lease_files(),
     )
 
@@ -150,17 +150,17 @@ def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
 
 
 def environment() -> dict[str, str]:
-    """Environment of the process: what suits one job on one machine, where the user has not said otherwise."""
+    """Environment of the process: values that suit one job on one machine, unless the user has set others."""
     usual = {"VLLM_NO_USAGE_STATS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
     foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
     return usual | {key: value for key, value in os.environ.items() if key not in foreign}
 
 
 def lora_rank(rank: int) -> int:
-    """The least `max_lora_rank` of those vLLM has that is enough for a rank.
+    """The smallest `max_lora_rank` of vLLM that is enough for a rank.
 
     Raises:
-        UserError: where none is.
+        UserError: if none is enough.
     """
     for supported in (8, 16, 32, 64, 128, 256, 320, 512):
         if rank <= supported:

@@ -1,4 +1,4 @@
-"""What must stay: all that a configuration asks for, can use or names."""
+"""Files that must stay: all that a configuration asks for, can use or names."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from loragrid.layout import PARTIAL, PLAN, PLAN_TABLE, PRUNABLE, PRUNABLE_PATHS,
 from loragrid.runtime.files import fingerprint
 
 UNDECLARED_FILES, UNDECLARED_FOLDERS = (PRUNABLE, PRUNABLE_PATHS, PLAN_TABLE, PLAN), (PARTIAL,)
-"""What target rules write without declaring it."""
+"""Files that target rules write without declaring them."""
 
 
 class Made(NamedTuple):
-    """What a rule makes: patterns with `{wildcards}`, and regular expressions that tell the same paths."""
+    """The files that a rule makes: patterns with `{wildcards}`, and regular expressions that match the same paths."""
 
     stage: str
     """Name of the rule."""
     files: Sequence[tuple[str, str]]
     folders: Sequence[tuple[str, str]]
-    """Folders that its jobs fill with more than their outputs."""
+    """Folders that its jobs fill with more files than their outputs."""
     logs: Sequence[tuple[str, str]]
     """Logs and benchmarks, which every one of its jobs leaves."""
     jobs: Sequence[Mapping[str, Any]] | None
-    """Wildcards of the jobs whose results are of use; None: all that the rule makes is."""
+    """Wildcards of the jobs with results that are of use; None: all results of the rule are."""
 
 
 class InUse(NamedTuple):
@@ -34,7 +34,7 @@ class InUse(NamedTuple):
 
     files: frozenset[str]
     folders: frozenset[str]
-    """With everything inside them."""
+    """Folders that stay with everything inside them."""
     judges: frozenset[str]
     """Names of the journals of judgements."""
     scorers: frozenset[str]
@@ -43,7 +43,7 @@ class InUse(NamedTuple):
 
 
 def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
-    """What a configuration asks for or can use, with the files that it names itself."""
+    """All that a configuration asks for or can use, with the files that it names itself."""
     files, folders = set(UNDECLARED_FILES), set(UNDECLARED_FOLDERS)
     for rule in made:
         for pattern, _ in (*rule.files, *rule.logs):
@@ -63,7 +63,7 @@ def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
 def named_results(value: Any) -> Iterator[str]:
     """The files and folders under `results/` that a configuration names.
 
-    Such as an adapter that is trained on, or a data source that is made of other results.
+    Examples are an adapter that is trained further, or a data source that is made from other results.
     """
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
@@ -79,7 +79,7 @@ def _result_named_by(text: str) -> Iterator[str]:
         return
     # A function is named as `file.py:name`.
     for path in {text, text.rpartition(":")[0]}:
-        # Through a link, such as that of a home, it may look like a place elsewhere.
+        # Through a link, such as a linked home folder, the path may look like a place elsewhere.
         real = os.path.relpath(os.path.realpath(path), os.path.realpath(RESULTS))
         for place in {os.path.relpath(path or "."), os.path.normpath(f"{RESULTS}/{real}")}:
             if place.startswith(f"{RESULTS}{os.sep}"):
@@ -87,5 +87,5 @@ def _result_named_by(text: str) -> Iterator[str]:
 
 
 def configuration_of(in_use: InUse) -> str:
-    """A short hash of all that is of use: a list was made for the same configuration if this is the same."""
+    """A short hash of all that is of use. If it is the same, a list was made for the same configuration."""
     return fingerprint([sorted(part) for part in in_use])[:12]

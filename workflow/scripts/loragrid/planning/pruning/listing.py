@@ -1,4 +1,4 @@
-"""The list of what can go: its rows, how it is written and read, and its summary."""
+"""The list of files that can go: its rows, how it is written and read, and its summary."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from loragrid.layout import PRUNABLE, PRUNABLE_PATHS
 from loragrid.runtime.files import written_whole
 
 LIST, ARCHIVE_LIST = Path(PRUNABLE), Path(PRUNABLE_PATHS)
-"""The second has the same paths, one a line, for `tar --files-from`."""
+"""The second file has the same paths, one per line, for `tar --files-from`."""
 
 
 ODD = "surrogateescape"
-"""How names that are no text are written and read."""
+"""How file names that are no valid text are written and read."""
 
 
 UNKNOWN = "unknown"
@@ -25,11 +25,11 @@ UNKNOWN = "unknown"
 
 
 REASONS = 12
-"""How many the summary names, those with the largest files first."""
+"""How many reasons the summary names, the reasons with the largest files first."""
 
 
 class Verdict(NamedTuple):
-    """Which stage a file or state belongs to, and why it can go. If the stage is `UNKNOWN`: why it is kept."""
+    """The stage that a file or state belongs to, and why it can go. If the stage is `UNKNOWN`: why it is kept."""
 
     stage: str
     why: str
@@ -59,7 +59,7 @@ def read_list(configuration: str) -> set[tuple[str, int]]:
     """Path and size of every file in the list.
 
     Raises:
-        UserError: where there is none, or one for another configuration, or one that cannot be read.
+        UserError: if there is no list, or the list is for another configuration, or unreadable.
     """
     again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
     try:

@@ -1,4 +1,4 @@
-"""Which rule has made a file that is of no use any more, and what the configuration lacks that it would need."""
+"""Which rule made a file that is no longer of use, and which value the configuration lacks for it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Values = Mapping[str, Collection[str]]
 
 
 class Origins:
-    """Tells which rule has made a file.
+    """Tells which rule made a file.
 
-    A file is of a rule only if a job of the rule has left traces: people have files of their own, and call them as they like.
+    A file is the result of a rule only if a job of the rule has left traces: people have files of their own, with any names.
     """
 
     def __init__(self, made: Iterable[Made], traces: Collection[str]) -> None:
-        """Origins in what rules make.
+        """Prepare to find origins among the files that rules make.
 
         Args:
             traces: logs, benchmarks, and the results that Snakemake has records of.
@@ -46,7 +46,7 @@ class Origins:
         self._logged: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = {}
 
     def explain(self, path: str) -> Verdict | None:
-        """Stage and reason of a file that is not of use; None if no rule makes it."""
+        """Stage and reason of a file that is not of use; None if no rule made it."""
         for rule, wildcards in _matching(self._logs, path):
             return self._verdict(rule, wildcards)
         for rule, wildcards in _matching(self._files, path):
@@ -59,7 +59,7 @@ class Origins:
         return None
 
     def _verdict(self, rule: Made, wildcards: Mapping[str, str]) -> Verdict:
-        # A value that nothing in the grid has says more than one that this stage lacks.
+        # A value that nothing in the grid has says more than a value that only this stage lacks.
         missing = missing_value(wildcards, self._of_grid) or missing_value(wildcards, self._of_stage[rule.stage])
         return Verdict(rule.stage, missing or "the grid has no such combination")
 
@@ -70,7 +70,7 @@ class Origins:
     def _is_left(self, pattern: str, regex: str, wildcards: Mapping[str, str]) -> bool:
         if set(re.findall(r"\{(\w+)\}", pattern)) <= wildcards.keys():
             return pattern.format(**wildcards) in self._traces
-        # The name of a folder may lack wildcards that those of logs have.
+        # The name of a folder may lack wildcards that the names of logs have.
         return tuple(wildcards.values()) in self._logged_values(regex, tuple(wildcards))
 
     def _logged_values(self, regex: str, names: tuple[str, ...]) -> set[tuple[str, ...]]:
@@ -82,14 +82,14 @@ class Origins:
 
 
 def _matching(patterns: Iterable[tuple[re.Pattern[str], Made]], path: str) -> Iterator[tuple[Made, dict[str, str]]]:
-    """The rules of which a path may be, with its wildcards."""
+    """The rules that may have made a path, with its wildcards."""
     for pattern, rule in patterns:
         if match := pattern.match(path):
             yield rule, match.groupdict()
 
 
 def is_in_folder(folder: str, path: str) -> bool:
-    """Whether a job, and not a person, has put a file into a folder that it fills."""
+    """Whether a job, and not a person, put a file into a folder that the job fills."""
     name = path.removeprefix(f"{folder}/")
     if folder.startswith(f"{ALL_TRACKERS}/") or BY_LIBRARIES.fullmatch(name):
         return True
@@ -113,13 +113,13 @@ def values_of(jobs: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
 
 
 def axes_of(name: str) -> dict[str, str]:
-    """The axes in a run's name; none for names of something else."""
+    """The axes in a run's name; none for the name of something else."""
     run = Run.parse(name)
     return {} if run is None else {axis: str(value) for axis, value in run._asdict().items() if axis != "base_model"}
 
 
 def missing_value(wildcards: Mapping[str, str], in_use: Values) -> str | None:
-    """Which value in a path the jobs that are of use do not have, if any."""
+    """The value in a path that no job of use has, if any."""
     for name, value in wildcards.items():
         axes = axes_of(value) if name == "run" else {}
         for axis, part in axes.items():

@@ -1,4 +1,4 @@
-"""Files that can go are removed, with the folders that are empty then."""
+"""Removal of files that can go, and of folders that are empty then."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from loragrid.runtime.locks import is_held
 
 
 def check_alone() -> None:
-    """Make sure that no Snakemake computes in this folder.
+    """Make sure that no Snakemake works in this folder.
 
     Raises:
-        UserError: where one does, or was killed.
+        UserError: if one works there, or was killed there.
     """
     if any(Path(".snakemake/locks").glob("*.lock")):
         raise UserError(
@@ -29,10 +29,10 @@ def remove(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
     """Remove files, and the folders that are empty then.
 
     Returns:
-        What is gone, and a sentence for each file that could not be removed.
+        The files that are gone, and a sentence for each file that could not be removed.
     """
     gone, problems, folders = [], [], set()
-    # By its log a result is told from a file of somebody's, also by the next call if this one is interrupted.
+    # The log shows that a file is a result and not somebody's own. If this call is interrupted, the next call needs the log too.
     for row in sorted(rows, key=lambda row: row.path.startswith(TRACES)):
         path = Path(row.path)
         if row.path.startswith(f"{STATE}/") and is_held(path.with_suffix(".lock")):
@@ -53,8 +53,8 @@ def remove(rows: Iterable[Row]) -> tuple[list[Row], list[str]]:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder if it is empty, and those above it that are empty then."""
-    # Snakemake takes a folder without some of its own folders for one of an old version.
+    """Remove a folder if it is empty, and the folders above it that are empty then."""
+    # If some of its own folders are missing, Snakemake takes the folder for a folder of an old version.
     while len(folder.parts) > (2 if folder.parts[0] == ".snakemake" else 1):
         try:
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""What Snakemake has noted about results, which it keeps when they are gone."""
+"""Snakemake's records about results. Snakemake keeps them when the results are gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loragrid.planning.pruning.tree import walk
 
 
 def records() -> dict[str, list[Path]]:
-    """Snakemake's records by the result that they are about.
+    """Snakemake's records, by result.
 
     A record is a file whose path, `@` before each folder, is the result's path in the URL-safe form of Base64.
     """
@@ -28,7 +28,7 @@ def records() -> dict[str, list[Path]]:
 
 
 def forget(in_use: Collection[str]) -> int:
-    """Remove Snakemake's records of results that are gone and are not asked for, and say of how many."""
+    """Remove Snakemake's records of results that are gone and not asked for. Returns the number of removed records."""
     gone = {
         result: paths
         for result, paths in records().items()

@@ -1,4 +1,4 @@
-"""All files, sorted into those that stay, those that can go, and those of unknown origin."""
+"""All files, sorted: files that stay, files that can go, and files of unknown origin."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from loragrid.scoring.human_sheets import ID, SheetRow
 
 SLURM_LOGS = f"{LOGS}/slurm"
 LOG_FOLDERS = (".snakemake/log", ".snakemake/scripts", ".snakemake/slurm_logs", SLURM_LOGS)
-"""What grows with every run of Snakemake, and every job that is killed."""
+"""Folders that grow with every run of Snakemake, and with every killed job."""
 
 
 LOG_DAYS, LEFTOVER_DAYS = 30, 1
-"""After how many days without a change logs of Snakemake and half-written files count as useless."""
+"""Logs of Snakemake and half-written files count as useless after this many days without a change."""
 
 
 LEFTOVER = re.compile(r"(?:^|/)\.[^/]+\.partial(?:/|$)")
@@ -31,7 +31,7 @@ LEFTOVER = re.compile(r"(?:^|/)\.[^/]+\.partial(?:/|$)")
 
 
 def sort_out(made: Sequence[Made], in_use: InUse, now: float) -> list[Row]:
-    """All files that can go, and those that are of unknown origin, by path.
+    """All files that can go, and all files of unknown origin, by path.
 
     Args:
         now: seconds since the epoch.
@@ -49,7 +49,7 @@ def sort_out(made: Sequence[Made], in_use: InUse, now: float) -> list[Row]:
 
 
 def file_row(file: File, in_use: InUse, origins: Origins, now: float) -> Row | None:
-    """The line of a file, None if it has to stay."""
+    """The line of a file; None if the file has to stay."""
     path = file.path
     if LEFTOVER.search(path):
         return leftover_row(file, now)
@@ -58,7 +58,7 @@ def file_row(file: File, in_use: InUse, origins: Origins, now: float) -> Row | N
         return None
     if file.is_link:
         return Row(path, file.bytes, UNKNOWN, "a link, which no rule makes: kept, as is what it points to")
-    # Neither the list for an archive nor a log can name all that a system can.
+    # Neither the list for an archive nor a log can hold every file name that a system allows.
     origin = None if re.search(r"[\n\\\ud800-\udfff]", path) else origins.explain(path)
     if origin is None:
         return Row(path, file.bytes, UNKNOWN, "not made by the workflow: kept")
@@ -68,21 +68,21 @@ def file_row(file: File, in_use: InUse, origins: Origins, now: float) -> Row | N
 
 
 def leftover_row(file: File, now: float) -> Row | None:
-    """The line of a half-written file, if no job can be writing it any more."""
+    """The line of a half-written file, if no job can still be writing it."""
     if now - file.changed < LEFTOVER_DAYS * DAY_S or file.is_link:
         return None
     return Row(file.path, file.bytes, "leftover", "half-written by a job that was killed")
 
 
 def is_sheet(path: str) -> bool:
-    """Whether a file is a sheet of an annotator."""
+    """Whether a file is an annotator's sheet."""
     return bool(HUMAN_SHEET.named([path]))
 
 
 def is_unfilled(sheet: File) -> bool:
-    """Whether a sheet is as its job wrote it: whoever fills it in changes it after the end of the job's log.
+    """Whether a sheet is as its job wrote it. A sheet that was filled in is newer than the end of the job's log.
 
-    Copies may have lost that order, so that there must be nothing in the columns to fill in either.
+    Copies may have lost that order. So the columns to fill in must be empty too.
     """
     [output] = HUMAN_SHEET.named([sheet.path])
     log = Path(HUMAN_SHEET.log.format_map(HUMAN_SHEET.wildcards(output, sheet.path) or {}))

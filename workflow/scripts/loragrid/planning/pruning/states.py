@@ -1,4 +1,4 @@
-"""Which unfinished and costly work is of no use any more."""
+"""Which unfinished and costly work is no longer of use."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DAY_S = 86400.0
 
 
 STATE_DAYS = 30
-"""After how many days without a change a state counts as useless that does not say whose it is."""
+"""A state that does not say what it belongs to counts as useless after this many days without a change."""
 
 
 def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: float) -> Iterator[Row]:
-    """The lines of states that are of no use any more, and of states whose use is unknown."""
+    """The lines of states that are no longer of use, and of states of unknown use."""
     states: dict[Path, list[File]] = {}
     for file in files:
         family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
@@ -36,11 +36,11 @@ def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: floa
 
 
 def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, now: float) -> Verdict | None:
-    """Stage and reason of a state that can go, or whose use is unknown; None if it has to stay.
+    """Stage and reason of a state that can go, or that is of unknown use; None if it has to stay.
 
     Args:
         state: its place, without an ending.
-        changed: when something of it was changed last.
+        changed: the time of the last change to any of its files.
     """
     family, stage = state.parent.as_posix(), f"state of {state.parent.name}"
     if family == JUDGEMENT_STATES:
@@ -61,14 +61,14 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
 
 
 def _has_scorer(state: Path, in_use: InUse) -> bool:
-    """Whether the configuration has the scorer whose values are kept, or one of its type if they do not say which."""
+    """Whether the configuration has the scorer of the kept values, or a scorer of its type if they do not name one."""
     if settings := whose_state(state).get("settings"):
         return fingerprint(settings) in in_use.scorers
     return state.name.rpartition("-")[0] in in_use.scorer_types
 
 
 def _why_not_continued(result: str, changed: float, in_use: InUse, origins: Origins) -> str | None:
-    """Why no job will go on with unfinished work, given the result that it is for; None if one may."""
+    """Why no job will go on with unfinished work, given the result that the work is for; None if a job may."""
     if result not in in_use.files:
         origin = origins.explain(result)
         return origin.why if origin else "the workflow has no such result"

@@ -1,4 +1,4 @@
-"""The files that are there."""
+"""The existing files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from loragrid.layout import BENCHMARKS, LOGS
 
 TRACES = (f"{LOGS}/", f"{BENCHMARKS}/")
-"""Where jobs leave traces of what they made."""
+"""Where jobs leave traces of their results."""
 
 
 class File(NamedTuple):
-    """A file that is there."""
+    """An existing file."""
 
     path: str
     bytes: int
@@ -24,7 +24,7 @@ class File(NamedTuple):
 
 
 def walk(folder: str) -> Iterator[File]:
-    """All files in a folder. Links are given as such, and never followed."""
+    """All files in a folder. Links are listed as links, and never followed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):

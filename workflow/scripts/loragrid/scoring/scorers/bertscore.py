@@ -50,11 +50,11 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
     """BERTScore without weights (Zhang et al. 2020, arXiv:1904.09675): precision, recall and F1, each at most 1.
 
     Each token of a prediction is matched with the token of the reference whose embedding has the highest cosine similarity. The
-    precision is the mean over the prediction's tokens, the recall that over the reference's. Special tokens can be matched, but
+    precision is the mean over the prediction's tokens, the recall the mean over the reference's. Special tokens can match, but
     do not count in the means. A text without tokens scores 0. Each distinct text is embedded once.
 
     Args:
-        layer: whose embeddings count; 0 is the input, None the last.
+        layer: the layer whose embeddings count; 0 is the input, None the last layer.
         baseline: precision, recall and F1 of unrelated texts; values are rescaled so that these become 0.
     """
     import torch
@@ -71,7 +71,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         raise UserError(f"scorer bertscore: layer {layer} is asked for, but {encoder_folder.name} has {layers}.")
 
     def embed(texts: Sequence[str]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """For each text the unit vectors of its tokens, shape (tokens, size), and which of them count, shape (tokens,)."""
+        """For each text, the unit vectors of its tokens, shape (tokens, size), and which of these count, shape (tokens,)."""
         longest = longest_input(tokenizer, encoder.config)
         tokens = tokenizer(list(texts), truncation=True, max_length=longest, return_special_tokens_mask=True)
         ids, special = tokens["input_ids"], tokens["special_tokens_mask"]
@@ -109,7 +109,7 @@ def match(
 
 
 def rescale(metrics: dict[str, float], baseline: Sequence[float] | None) -> dict[str, float]:
-    """Values in which those of the baseline are 0, and 1 stays 1."""
+    """Rescaled values: the baseline's values become 0, and 1 stays 1."""
     if baseline is None:
         return metrics
     return {name: (value - low) / (1 - low) for (name, value), low in zip(metrics.items(), baseline, strict=True)}
@@ -119,10 +119,10 @@ def read_baseline(path: str | Path, layer: int | None) -> list[float]:
     """Precision, recall and F1 of a layer from a file of baselines of `bert-score`: CSV with the columns LAYER, P, R and F.
 
     Args:
-        layer: by default the last that is listed.
+        layer: by default the last layer in the file.
 
     Raises:
-        UserError: naming file and column, where the file is not such a file or lacks the layer.
+        UserError: naming file and column, if the file is not such a file or lacks the layer.
     """
     with open(path, encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))

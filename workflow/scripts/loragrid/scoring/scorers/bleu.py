@@ -13,7 +13,7 @@ from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
 
 
 class BleuScorer(ScorerSettings):
-    """BLEU (Papineni et al. 2002), 0 to 100, by `sacrebleu`: of each example, and over all of them together (`corpus_bleu`)."""
+    """BLEU (Papineni et al. 2002), 0 to 100, by `sacrebleu`: for each example, and over all examples together (`corpus_bleu`)."""
 
     type: Literal["bleu"] = Field(description="Chooses this scorer.")
     tokenize: Literal["13a", "intl", "char", "zh"] = Field("13a", description="Tokenizer of `sacrebleu`.")
@@ -27,7 +27,7 @@ class BleuScorer(ScorerSettings):
 
     @classmethod
     def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
-        """BLEU, 0 to 100, as `sacrebleu.corpus_bleu` has it: smoothed exponentially where an order has no match."""
+        """BLEU, 0 to 100, as `sacrebleu.corpus_bleu` computes it: smoothed exponentially if an order has no match."""
         if not sums:
             return {"corpus_bleu": math.nan}
         from sacrebleu.metrics.bleu import BLEU
@@ -38,9 +38,9 @@ class BleuScorer(ScorerSettings):
 
 
 def bleu(tokenize: str, lowercase: bool) -> ScorerFunction:
-    """BLEU (Papineni et al. 2002), 0 to 100, by `sacrebleu`: of each sentence, up to the order of n-grams that it has.
+    """BLEU (Papineni et al. 2002), 0 to 100, by `sacrebleu`: for each sentence, up to the highest order of n-grams that it has.
 
-    The counts for BLEU over all examples are `sacrebleu`'s too; all references of an example count together.
+    `sacrebleu` gives the counts for BLEU over all examples too. All references of an example count together.
     """
     from sacrebleu.metrics.bleu import BLEU
 

@@ -16,11 +16,11 @@ CHARACTERS = 6
 
 
 COUNTS = ("predicted", "reference", "common")
-"""What is counted of each order of n-grams, as `sacrebleu` lists it."""
+"""The counts for each order of n-grams, in `sacrebleu`'s order."""
 
 
 class ChrfScorer(ScorerSettings):
-    """chrF (Popović 2015), 0 to 100, by `sacrebleu`: of each example, and over all of them together (`corpus_chrf`)."""
+    """chrF (Popović 2015), 0 to 100, by `sacrebleu`: for each example, and over all examples together (`corpus_chrf`)."""
 
     type: Literal["chrf"] = Field(description="Chooses this scorer.")
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams; 2 is chrF++.")
@@ -33,7 +33,7 @@ class ChrfScorer(ScorerSettings):
 
     @classmethod
     def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
-        """The score chrF, 0 to 100, as `sacrebleu.corpus_chrf` has it."""
+        """The score chrF, 0 to 100, as `sacrebleu.corpus_chrf` computes it."""
         if not sums:
             return {"corpus_chrf": math.nan}
         from sacrebleu.metrics.chrf import CHRF
@@ -44,10 +44,10 @@ class ChrfScorer(ScorerSettings):
 
 
 def chrf(word_order: int) -> ScorerFunction:
-    """The score chrF (Popović 2015), 0 to 100, as `sacrebleu` has it: F2 over n-grams of 1 to 6 characters.
+    """The score chrF (Popović 2015), 0 to 100, as `sacrebleu` computes it: F2 over n-grams of 1 to 6 characters.
 
-    With `word_order` the n-grams of 1 to as many words count too (chrF++, Popović 2017). Of several references the best counts,
-    also for chrF over all examples.
+    With `word_order`, n-grams of 1 to `word_order` words count too (chrF++, Popović 2017). If there are several references, the
+    best counts, also for chrF over all examples.
     """
     from sacrebleu.metrics.chrf import CHRF
 
@@ -56,7 +56,7 @@ def chrf(word_order: int) -> ScorerFunction:
     names = [f"{count}/{order}" for order in orders for count in COUNTS]
 
     def score_one(item: Item) -> Scored:
-        # A result of BLEU holds its counts, one of chrF does not: they come from what `corpus_score` itself is made of.
+        # A result of BLEU holds its counts, a result of chrF does not. They come from functions that `corpus_score` calls.
         [counts] = scorer._extract_corpus_statistics([item.prediction], [[reference] for reference in item.references])
         return Scored({"chrf": scorer._compute_f_score(counts)}, parts=dict(zip(names, counts, strict=True)))
 

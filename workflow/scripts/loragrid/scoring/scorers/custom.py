@@ -1,4 +1,4 @@
-"""The scorer `custom`: a function of the user's."""
+"""The scorer `custom`: a function that the user wrote."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from loragrid.sections import Name, PythonFunction
 
 
 class CustomScorer(ScorerSettings):
-    """A function of yours.
+    """Your own function.
 
     It is called once, with the keywords `predictions` (texts), `references` (a list of texts for each), `prompts` (instruction
-    and input of each test example) and the `arguments`, and gives for each answer a number, a mapping of metric to number, or
-    None where there is nothing to say. Where it raises, it is called for one answer at a time; those on which it raises count as
+    and input of each test example) and the `arguments`. For each answer it gives a number, a mapping of metric to number, or
+    None if it has nothing to say. If it raises, it is called for one answer at a time; answers on which it raises count as
     failed.
     """
 
@@ -32,7 +32,7 @@ class CustomScorer(ScorerSettings):
     metrics: list[Name] = Field(default=["value"], min_length=1, description="The names of the metrics that it gives.")
     lower_is_better: list[Name] = Field(
         default=[],
-        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+        description="The metrics for which less is better. In means, a failed score counts as 0, except for these metrics.",
     )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
 
@@ -49,7 +49,7 @@ class CustomScorer(ScorerSettings):
         return self.lower_is_better
 
     def decisive_settings(self) -> dict[str, Any]:
-        # Which way is better changes no score, only what tables make of it.
+        # The direction that is better changes no score, only the tables.
         return {key: value for key, value in super().decisive_settings().items() if key != "lower_is_better"}
 
     def files(self) -> dict[str, str]:
@@ -60,19 +60,19 @@ class CustomScorer(ScorerSettings):
 
 
 def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) -> ScorerFunction:
-    """The scorer that calls a function of the user's, once with all answers.
+    """The scorer that calls the user's function, once with all answers.
 
-    Where it raises, it is called for one answer at a time: those on which it raises have failed, the others are scored.
+    If the function raises, it is called for one answer at a time: answers on which it raises have failed, the others are scored.
 
     Args:
         function: as `path.py:function`. It is given the keywords `predictions` (texts), `references` (a list of texts for each),
-            `prompts` (the question of each test example) and the `arguments`, and gives for each answer a number, a mapping of
+            `prompts` (the question of each test example) and the `arguments`. For each answer it gives a number, a mapping of
             metric to number, or None.
-        metrics: those that it gives; a number alone stands for the only one.
+        metrics: the metrics that it gives. If there is only one, the function may give just a number.
 
     Raises:
-        UserError: naming the function, where it cannot be loaded, raises on every answer, or gives something else; then the
-            example too.
+        UserError: naming the function, if it cannot be loaded, raises on every answer, or gives something else. In the last case
+            the error names the example too.
     """
     what = f"scorer function '{function}'"
     with told(what):
@@ -108,7 +108,7 @@ def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) 
 
 
 def _listed(values: Any) -> Any:
-    """The items of a list, an array or a generator; what has none in an order, as it is."""
+    """The items of a list, an array or a generator. A value without items in an order is returned as it is."""
     has_order = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping | Set)
     return list(values) if has_order and getattr(values, "ndim", 1) != 0 else values
 

@@ -25,6 +25,6 @@ class ExactMatchScorer(ScorerSettings):
 
 
 def exact_match(normalise: bool) -> ScorerFunction:
-    """1 where the prediction equals a reference, else 0."""
+    """1 if the prediction equals a reference, else 0."""
     prepare: Callable[[str], str] = normalise_answer if normalise else str
     return each(lambda prediction, reference: {"exact_match": float(prepare(prediction) == prepare(reference))})

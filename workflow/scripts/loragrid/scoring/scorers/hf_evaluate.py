@@ -21,14 +21,14 @@ from loragrid.sections import Name
 
 
 class EvaluateScorer(ScorerSettings):
-    """A metric of Hugging Face `evaluate`, computed for each answer by itself; one on which it raises counts as failed."""
+    """A metric of Hugging Face `evaluate`, computed for each answer by itself. If it raises, the answer counts as failed."""
 
     type: Literal["evaluate"] = Field(description="Chooses this scorer.")
     metric: str = Field(description="Folder on this machine with the metric's module (`path/to/name`), or its name on the hub.")
     metrics: list[Name] = Field(min_length=1, description="Which numbers of its result are kept.")
     lower_is_better: list[Name] = Field(
         default=[],
-        description="Those of them of which less is better. A score that fails counts as 0 in means, but not for these.",
+        description="The metrics for which less is better. In means, a failed score counts as 0, except for these metrics.",
     )
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of its `compute`.")
     revision: str | None = Field(None, description="Of a metric on the hub: tag or commit of its repository.")
@@ -49,7 +49,7 @@ class EvaluateScorer(ScorerSettings):
         return self.lower_is_better
 
     def decisive_settings(self) -> dict[str, Any]:
-        # Which way is better changes no score, only what tables make of it.
+        # The direction that is better changes no score, only the tables.
         return {key: value for key, value in super().decisive_settings().items() if key != "lower_is_better"}
 
     def files(self) -> dict[str, str]:
@@ -70,7 +70,7 @@ def evaluate_metric(settings: EvaluateScorer) -> ScorerFunction:
     """The scorer that computes a metric of `evaluate` for each answer by itself.
 
     Raises:
-        UserError: naming the metric, where it cannot be loaded, takes something else than texts, raises on every answer, or does
+        UserError: naming the metric, if it cannot be loaded, takes something else than texts, raises on every answer, or does
             not give the numbers that are asked for.
     """
     what = f"metric '{settings.metric}'"
@@ -99,10 +99,10 @@ def evaluate_metric(settings: EvaluateScorer) -> ScorerFunction:
 
 
 def local_script(metric: str) -> Path:
-    """The module of a metric on this machine: a file, or the one in a folder that has the folder's name.
+    """The module of a metric on this machine: a file, or the file in a folder that has the folder's name.
 
     Raises:
-        UserError: where it is not there. (`evaluate` would look for it on the hub.)
+        UserError: if it is missing. (`evaluate` would look for it on the hub.)
     """
     path = Path(metric).absolute()
     script = path if path.suffix == ".py" else path / f"{path.name}.py"
@@ -114,7 +114,7 @@ def local_script(metric: str) -> Path:
 
 
 def refuse_shadow(metric: str) -> None:
-    """Refuse a metric of the hub in whose place `evaluate` would take a file of this machine."""
+    """Refuse a metric of the hub if `evaluate` would take a file on this machine instead."""
     for script in (Path(metric), Path(metric, f"{Path(metric).name}.py")):
         if script.is_file():
             raise UserError(
@@ -125,7 +125,7 @@ def refuse_shadow(metric: str) -> None:
 
 def _load(where: str, revision: str | None, folder: str) -> Any:
     """The metric's module. What `evaluate` writes stays in the folder."""
-    # It copies the code that it runs; the place is read when it is imported.
+    # `evaluate` copies the code that it runs. It reads the place for copies when it is imported.
     os.environ["HF_MODULES_CACHE"] = folder
     import evaluate
 
@@ -145,7 +145,7 @@ def _inputs(what: str, features: Any) -> tuple[list[str], bool]:
 
 
 def _kept(what: str, item: Item, metrics: Sequence[str], result: Any) -> dict[str, float]:
-    """Those numbers of a result that are asked for; a list of one number is that number."""
+    """The numbers of a result that are asked for. A list of one number counts as that number."""
     if not isinstance(result, Mapping):
         raise UserError(f"{what}, example {item.id}: gives {short(result)}; expected a mapping of names to numbers.")
     kept = {}

@@ -20,11 +20,11 @@ from loragrid.sections import Name
 
 
 class HumanScorer(ScorerSettings):
-    """What people say: filled sheets of a human evaluation. A metric for each criterion, and their `mean`."""
+    """Ratings by people: filled sheets of a human evaluation. Each criterion is a metric, and so is their `mean`."""
 
     type: Literal["human"] = Field(description="Chooses this scorer.")
     evaluation: Name = Field(description="Which, from `human_evaluations`.")
-    sheets: list[str] = Field(min_length=1, description="Filled sheets, CSV or XLSX; the file's name is that of the annotator.")
+    sheets: list[str] = Field(min_length=1, description="Filled sheets, CSV or XLSX; each file has the name of its annotator.")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         assert inputs.human_evaluation is not None
@@ -53,27 +53,27 @@ class HumanScorer(ScorerSettings):
 
 
 class RatedRow(NamedTuple):
-    """What an annotator says about one answer."""
+    """One annotator's ratings of one answer."""
 
     ratings: Mapping[str, float]
-    """By criterion; those that were left empty are not in it."""
+    """The ratings by criterion, without criteria that were left empty."""
     comment: str
 
 
 def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], sheets: Sequence[str]) -> ScorerFunction:
-    """For each criterion the mean of what the annotators of an answer say, and the `mean` over all criteria.
+    """The mean of an answer's ratings by its annotators, for each criterion, and the `mean` over all criteria.
 
-    An answer that nobody rates has no score; nor has a criterion that nobody rates. Where one of them is missing, there is no
-    `mean` either, because it would be about something else than the others.
+    An answer that nobody rates has no score, and neither has a criterion that nobody rates. If a criterion is missing, there is
+    no `mean` either, because it would mean something else than for other answers.
 
     Args:
         evaluation: name of the human evaluation.
         seed: of the human evaluation.
-        criteria: the values of each that can be chosen.
+        criteria: the values of each criterion that can be chosen.
         sheets: the filled sheets, each named after its annotator.
 
     Raises:
-        UserError: naming file, row and column of a rating that cannot be chosen, or of a row that is not of this evaluation.
+        UserError: naming file, row and column of a rating that cannot be chosen, or of a row from another evaluation.
     """
     by_annotator: dict[str, dict[str, RatedRow]] = {}
     for path in sheets:
@@ -97,8 +97,8 @@ def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginn
     """The rows of a sheet that hold a rating, by their ids.
 
     Args:
-        criteria: the values of each that can be chosen.
-        beginning: what the ids of the evaluation begin with.
+        criteria: the values of each criterion that can be chosen.
+        beginning: the text that all ids of the evaluation begin with.
     """
     rated: dict[str, RatedRow] = {}
     for number, row in read_sheet(path, [ID, *criteria]):
@@ -130,7 +130,7 @@ def _outcome(id_: str, rows: Mapping[str, RatedRow], criteria: Sequence[str]) ->
     """The score of an answer.
 
     Args:
-        rows: what each of its annotators says.
+        rows: the ratings by each of its annotators.
     """
     if not rows:
         return None

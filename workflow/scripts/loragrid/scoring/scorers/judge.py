@@ -30,7 +30,7 @@ class JudgeScorer(ScorerSettings, Server):
     rubric: Name = Field(description="Name of a file under `data/prompts/judges/`, without `.yaml`.")
     model: str = Field(description="The judge's name on the server.")
     concurrency: Annotated[int, ONLY_SPEED] = Field(
-        8, ge=1, description="Most requests at a time, of all jobs together: only one job at a time asks a judge."
+        8, ge=1, description="Maximum number of requests at a time, for all jobs together: only one job at a time asks a judge."
     )
     against: Against = Field(
         "reference",
@@ -38,17 +38,17 @@ class JudgeScorer(ScorerSettings, Server):
         "alike.",
     )
     baselines: bool = Field(True, description="Judge the trivial baselines as well.")
-    temperature: float | None = Field(0, ge=0, description="Null leaves it out of the request, for models that refuse it.")
-    max_new_tokens: int = Field(512, ge=1, description="Longest judgement, in tokens.")
+    temperature: float | None = Field(0, ge=0, description="Null leaves the field out of the request, for models that refuse it.")
+    max_new_tokens: int = Field(512, ge=1, description="Maximum length of a judgement, in tokens.")
     structured: Literal["auto", "json_schema", "off"] = Field(
         "auto",
         description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes "
         "is read tolerantly.",
     )
     requests_per_minute: Annotated[float | None, ONLY_SPEED] = Field(
-        None, gt=0, description="Most requests a minute, evenly spaced; by default as fast as it goes."
+        None, gt=0, description="Maximum number of requests per minute, evenly spaced; by default no limit."
     )
-    price: Annotated[Price | None, ONLY_SPEED] = Field(None, description="What the judge costs, by its tokens.")
+    price: Annotated[Price | None, ONLY_SPEED] = Field(None, description="Price of the judge, by tokens.")
     budget: Annotated[float | None, ONLY_SPEED] = Field(
         None,
         gt=0,
@@ -90,7 +90,7 @@ class JudgeScorer(ScorerSettings, Server):
         return {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
 
     def decisive_settings(self) -> dict[str, Any]:
-        # What is judged is no matter of how, and a rubric is what it says, not its name.
+        # What is judged does not decide how. A rubric counts by its content, not by its name.
         own = {key: value for key, value in super().decisive_settings().items() if key not in ("baselines", "rubric")}
         return own | {"rubric": read_rubric(self.rubric).model_dump()}
 
@@ -127,8 +127,8 @@ class JudgeScorer(ScorerSettings, Server):
 
 
 def judge_store(settings: JudgeScorer) -> Path:
-    """Where a judge's answers are kept: one journal for all scorers that ask the same in the same way."""
+    """Where a judge's answers are kept: one journal for all scorers that ask the same judge in the same way."""
     asked = settings.decisive_settings()
-    # What is made of its scores changes nothing in what it is asked.
+    # The expressions over its scores change nothing in the questions.
     asked["rubric"] = {key: value for key, value in asked["rubric"].items() if key != "derived"}
     return Path(JUDGEMENT_STATES) / f"{fingerprint(asked)[:32]}.jsonl"

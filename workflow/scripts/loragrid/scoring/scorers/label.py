@@ -67,9 +67,9 @@ class LabelScorer(ScorerSettings):
 
 
 def label(labels: Labels, read: Literal["first", "whole"]) -> ScorerFunction:
-    """1 where prediction and reference have the same label (`accuracy`), and where the prediction has none (`undecided`).
+    """`accuracy`: 1 if prediction and reference have the same label. `undecided`: 1 if the prediction has no label.
 
-    Of several references, one with the same label is enough.
+    If there are several references, one with the same label is enough.
     """
     label_of = label_reader(labels, read)
 

@@ -27,7 +27,7 @@ class LengthScorer(ScorerSettings):
 def length(items: Sequence[Item]) -> list[Scored]:
     """Length of the answer in `words` and `characters`, and its words as a share of the first reference's (`length_ratio`).
 
-    The share is NaN where the reference has no words.
+    The share is NaN if the reference has no words.
     """
 
     def score_one(item: Item) -> Scored:

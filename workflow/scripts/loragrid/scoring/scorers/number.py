@@ -28,7 +28,7 @@ class NumberScorer(ScorerSettings):
 _SEPARATOR = r"[,٬'’\u00a0\u2009\u202f]"
 
 
-# Written so that no text takes longer than its length: what is repeated is bounded, or never given back.
+# Reading a text takes time in proportion to its length: every repetition is bounded, or never backtracks.
 NUMBER = rf"""(?x:
     # After a letter or digit it is a hyphen, as in "2020-21".
     (?:(?P<sign>(?<![\w)\]}}%])[-−–+])\p{{Sc}}?)?
@@ -51,7 +51,7 @@ NUMBER = rf"""(?x:
 )"""
 
 
-# One more word, such as a unit, may follow; more than that is a heading.
+# One more word, such as a unit, may follow. A line with more words is a heading.
 MARKED = rf"(?m)####[ \t]*\p{{Sc}}?{NUMBER}[ \t]*\S{{0,20}}[ \t]*$"
 
 
@@ -78,7 +78,7 @@ def number(read: Literal["first", "last"], tolerance: float) -> ScorerFunction:
 
 
 def read_number(text: str, read: Literal["first", "last"]) -> Decimal | None:
-    """The first or last number of a text; None without a number.
+    """The first or last number of a text; None if it has no number.
 
     A number that is marked as the answer, as in "#### 42", goes before all others.
     A comma before exactly three digits separates thousands, as other usual signs do; before other digits it is a decimal comma.

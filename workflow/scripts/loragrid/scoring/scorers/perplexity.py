@@ -22,7 +22,7 @@ class PerplexityScorer(ModelScorer):
     type: Literal["perplexity"] = Field(description="Chooses this scorer.")
     model: Name = Field(description="Name of the base model, from `models`.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number type; the same everywhere, so that values can be compared."
+        "float32", description="Number type; it is the same everywhere, so that values can be compared."
     )
 
     example_metrics = ("perplexity", "reference_perplexity")
@@ -37,9 +37,9 @@ class PerplexityScorer(ModelScorer):
 def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     """Perplexity of prediction and reference under a base model: e to the mean negative log-likelihood of a token, at least 1.
 
-    A text stands by itself behind the token that begins texts (or, where a model has none, the one that ends them). Its
-    end-of-text token does not count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. Of several
-    references the most usual counts.
+    A text stands by itself, behind the token that begins texts (or, if a model has no such token, the token that ends them). Its
+    end-of-text token does not count, as in Hugging Face `evaluate`. A text without tokens has no perplexity. If there are several
+    references, the one with the lowest perplexity counts.
     """
     import torch
     from transformers import AutoTokenizer

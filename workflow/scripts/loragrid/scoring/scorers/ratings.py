@@ -1,4 +1,4 @@
-"""The scorer `ratings`: plain files of what people said about answers."""
+"""The scorer `ratings`: plain files with people's ratings of answers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from loragrid.text.words import normalise_space
 
 
 class RatingsScorer(ScorerSettings):
-    """Ratings in a plain file without header: index, query, answer and one column for each criterion; a metric for each, and
-    their `mean`.
+    """Ratings in a plain file without header: index, query, answer and one column for each criterion. Each criterion is a metric,
+    and so is their `mean`.
 
-    A rating holds for the prediction that answers the same query (the input of the test example) with the same text, as far as it
-    was shown: whole, or up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
+    A rating holds for a prediction that answers the same query (the input of the test example) with the same text. The file may
+    hold the text whole, or up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
     """
 
     type: Literal["ratings"] = Field(description="Chooses this scorer.")
     file: str = Field(description="The file, CSV.")
-    criteria: list[Name] = Field(min_length=1, description="What the columns at the right are, in their order.")
+    criteria: list[Name] = Field(min_length=1, description="The criteria of the columns at the right, in order.")
     runs: list[str] | None = Field(
         None,
         min_length=1,
@@ -67,19 +67,19 @@ class Rating(NamedTuple):
 
     where: str
     texts: Sequence[tuple[str, str]]
-    """Query and answer, white space normalised; in each way that the row can be read."""
+    """Query and answer, with normalised white space, in each way that the row can be read."""
     values: Sequence[float | None]
 
 
 def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = None) -> ScorerFunction:
-    """For each criterion the mean of an answer's ratings in a plain file, and the `mean` over all criteria.
+    """The mean of an answer's ratings in a plain file, for each criterion, and the `mean` over all criteria.
 
-    A rating holds for an answer to the same input (without one: instruction) if the text in the file is the whole answer, or the
-    answer up to its first `.`, that included; white space is normalised, case counts. Such a file does not say whose answer it
-    is: two models that say the same have the same rating, unless the rated `runs` are named.
+    A rating holds for an answer to the same input (or, without input, the same instruction) if the text in the file is the whole
+    answer, or the answer up to and including its first `.`. White space is normalised, case counts. Such a file does not say
+    whose answer it is: two models that say the same have the same rating, unless the rated `runs` are named.
 
     Raises:
-        UserError: naming file and line of a row that cannot be read, or not in a single way.
+        UserError: naming file and line of a row that cannot be read, or that can be read in several ways.
     """
     rows = read_ratings(path, len(criteria))
 
@@ -108,7 +108,7 @@ def _query(item: Item) -> str:
 
 
 def _shown(answer: str) -> set[str]:
-    """What raters may have seen of an answer."""
+    """The forms of an answer that raters may have seen."""
     first, point, _ = answer.partition(".")
     return {normalise_space(answer), normalise_space(first + point)}
 
@@ -122,11 +122,11 @@ def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str]) -> Outcome
 def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
     """The rows of a file without header: index, query, answer, a column for each criterion, and perhaps empty ones.
 
-    A file in which every row has just these fields is CSV as it should be. Otherwise query and answer are taken to hold commas
-    without quotes: each line is read from its right end, and where the query ends remains to be seen.
+    If every row has exactly these fields, the file is proper CSV. Otherwise query and answer are taken to hold commas without
+    quotes: each line is read from its right end, and it remains open where the query ends.
 
     Raises:
-        UserError: naming file and line of a row that lacks fields, or whose ratings are no numbers.
+        UserError: naming file and line of a row that lacks fields, or has ratings that are no numbers.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         text = file.read()
@@ -160,6 +160,6 @@ def _rating(path: str, where: str, row: Sequence[str], nb_criteria: int) -> Rati
 
 
 def _readings(fields: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """The ways in which fields that were parted at commas are a query and an answer."""
+    """The ways to join fields, which were split at commas, into a query and an answer."""
     for i in range(1, len(fields)):
         yield normalise_space(",".join(fields[:i])), normalise_space(",".join(fields[i:]))

@@ -18,7 +18,7 @@ from loragrid.sections import Name
 
 
 class RewardScorer(ModelScorer):
-    """Scores of a reward model: of the prediction (`reward`), of the reference, and the share of preference for the prediction.
+    """Scores by a reward model: for the prediction (`reward`) and for the reference, and the preference for the prediction.
 
     The `preference` is the softmax over both scores (Bradley & Terry 1952).
     """
@@ -42,9 +42,9 @@ class RewardScorer(ModelScorer):
 def reward(model_folder: Path, label: int) -> ScorerFunction:
     """Scores of a reward model, in its own unit, for the prediction and the reference, and the preference between them, 0 to 1.
 
-    The preference is that of Bradley & Terry (1952): the softmax over both scores. Of several references the one with the highest
-    score counts. A model with a chat template reads question and answer as a conversation, any other as a pair of texts. The end
-    of what is too long is cut.
+    The preference follows Bradley & Terry (1952): the softmax over both scores. If there are several references, the one with the
+    highest score counts. A model with a chat template reads question and answer as a conversation, any other model as a pair of
+    texts. The end of a text that is too long is cut.
 
     Args:
         label: which output of the classifier is the score.
@@ -83,7 +83,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         pairs = list(dict.fromkeys(asked))
         ids = [encode(*pair) for pair in pairs]
         scores: dict[tuple[str, str], float] = {}
-        # Without a token for padding a model takes one text at a time.
+        # A model without a token for padding takes one text at a time.
         most = BATCH_TOKENS[device.type] if tokenizer.pad_token_id is not None else 1
         for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, most):
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device)).logits[:, label].tolist()
@@ -99,6 +99,6 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
 
 
 def preference(own: float, other: float) -> float:
-    """The share of the first in the softmax over two scores."""
+    """The share of the first score in the softmax over both."""
     difference = own - other
     return 1 / (1 + math.exp(-difference)) if difference >= 0 else math.exp(difference) / (1 + math.exp(difference))

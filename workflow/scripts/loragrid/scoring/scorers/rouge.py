@@ -42,7 +42,7 @@ def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool
 
     Args:
         stemmer: compare Porter stems, of words in ASCII.
-        tokenizer: `default` finds words of Latin letters and digits only, `unicode` those of any script.
+        tokenizer: `default` finds words of Latin letters and digits only, `unicode` words of any script.
         split_sentences: for ROUGE-Lsum, compare sentence by sentence instead of line by line.
     """
     from rouge_score.rouge_scorer import RougeScorer as Rouge
@@ -58,7 +58,7 @@ def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool
 
 
 class UnicodeTokenizer:
-    """The words of any script, in the form that the `rouge-score` package asks for."""
+    """A tokenizer for the words of any script, in the form that the `rouge-score` package asks for."""
 
     def __init__(self, stemmer: bool):
         from rouge_score.tokenizers import DefaultTokenizer

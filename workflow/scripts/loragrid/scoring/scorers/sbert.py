@@ -45,7 +45,7 @@ def sbert(encoder_folder: Path) -> ScorerFunction:
         mask = encoder.preprocess(texts).get("attention_mask")
         lengths = [len(text) for text in texts] if mask is None else mask.sum(1).tolist()
         vector: dict[str, Any] = {}
-        # Texts of the same length need no padding; the library only sorts them by their characters.
+        # Texts of the same length in tokens need no padding; the library itself sorts texts by characters only.
         for indices in cut_into_forward_passes(lengths, BATCH_TOKENS[pick_device().type], ENCODER_FORWARD_COST):
             batch = [texts[i] for i in indices]
             embeddings = encoder.encode(batch, batch_size=len(batch), normalize_embeddings=True, show_progress_bar=False)

@@ -19,10 +19,10 @@ Format = Literal["lines", "json", "bio"]
 
 
 class SpansScorer(ScorerSettings):
-    """Precision, recall and F1 over typed spans, such as named entities: of each example, and over all of them (`micro_…`).
+    """Precision, recall and F1 over typed spans, such as named entities: for each example, and over all examples (`micro_…`).
 
-    A text lists its spans as `TYPE: text`, one a line or separated by `;` or `|`; or as JSON, a list of objects with `type` and
-    `text`.
+    A text lists its spans as `TYPE: text`, one per line or separated by `;` or `|`; or as JSON, a list of objects with `type`
+    and `text`.
     """
 
     type: Literal["spans"] = Field(description="Chooses this scorer.")
@@ -40,17 +40,17 @@ class SpansScorer(ScorerSettings):
 
     @classmethod
     def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
-        """Precision, recall and F1, 0 to 1, over the spans of all examples; all are 1 where there are none at all."""
+        """Precision, recall and F1, 0 to 1, over the spans of all examples; all three are 1 if there are no spans at all."""
         if not sums:
             return dict.fromkeys(cls.corpus_metrics, math.nan)
         return {f"micro_{name}": value for name, value in precision_recall_f1(sums["tp"], sums["fp"], sums["fn"]).items()}
 
 
 def spans(format: Format, case: bool) -> ScorerFunction:
-    """Precision, recall and F1, 0 to 1, of an answer's spans; all are 1 where neither it nor the reference has any.
+    """Precision, recall and F1, 0 to 1, of an answer's spans; all three are 1 if neither answer nor reference has spans.
 
-    Two spans are the same if type and text are, or type and place in `bio`. Of several references, the one with the best F1
-    counts.
+    Two spans are the same if type and text are the same; in `bio`, if type and place are. If there are several references, the
+    one with the best F1 counts.
     """
     if format == "bio":
         return lambda items: [_best(item, *_tagged(item)) for item in items]
@@ -76,8 +76,8 @@ def _plain(text: str, case: bool = False) -> str:
 
 
 def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each `TYPE: text`, one a line or separated by `;` or `|`. What has no `:` is skipped; so are list markers
-    and emphasis.
+    """Type and text of each `TYPE: text`, one per line or separated by `;` or `|`. Parts without `:` are skipped, and so are list
+    markers and emphasis.
     """
     for entry in re.split(r"[\n;|]", text):
         type_, colon, span = entry.partition(":")
@@ -86,8 +86,8 @@ def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
 
 
 def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
-    """Type and text of each object in the first JSON list of a text, if it holds objects or nothing. A list that was cut off
-    counts as far as it goes.
+    """Type and text of each object in the first JSON list of a text that holds objects or nothing. A list that was cut off counts
+    as far as it goes.
     """
     lists = (values for values in _json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
     whole = next(lists, None)
@@ -97,14 +97,14 @@ def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _json_values(text: str, opening: str) -> Iterator[Any]:
-    """The JSON values in a text that begin with a character, those within others left out."""
+    """The JSON values in a text that begin with a character. Values within other values are left out."""
     decoder = json.JSONDecoder()
     start = text.find(opening)
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
         except RecursionError:
-            # Nobody nests spans that deep, and each of the levels would be tried anew.
+            # Nobody nests spans that deep, and each level would be tried anew.
             return
         except ValueError:
             end = start + 1
@@ -117,7 +117,7 @@ def _tagged(item: Item) -> tuple[Counter[Hashable], list[Counter[Hashable]], str
     """The spans of prediction and references by their places, and what is wrong with the numbers of tags."""
     words = len(item.input.split())
     references = [tags_of(reference, words) for reference in item.references]
-    # References are right where they disagree with the input, which may hold more than the words.
+    # If references disagree with the input, the references are right: the input may hold more than the words.
     expected = max(words, *map(len, references))
     given = tags_of(item.prediction, expected)
     problems = [f"the reference has {len(tags)} tags for {words} words" for tags in references if words and len(tags) != words]
@@ -130,8 +130,8 @@ def tags_of(text: str, expected: int) -> list[str]:
     """The BIO tags in a text, without commas, quotes and brackets around them.
 
     Args:
-        expected: how many there should be. If there are as many words, each stands for a tag, and one that is no tag for `O`;
-            else only tags count.
+        expected: the number of tags that there should be. If the text has as many words, each word stands for a tag, and a word
+            that is no tag stands for `O`; else only tags count.
     """
     tokens = [bare for token in text.split() if (bare := token.strip("[](),;\"'`"))]
     is_tag = [re.fullmatch(r"[OBI]|[BI]-.+", token, re.IGNORECASE) is not None for token in tokens]
@@ -141,7 +141,7 @@ def tags_of(text: str, expected: int) -> list[str]:
 
 
 def spans_of_tags(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` begins a span where there is none of its
+    """Type, first and last place of each span, as CoNLL's evaluation reads them: an `I-` begins a span if there is no span of its
     type to continue.
     """
     start, current = 0, ""

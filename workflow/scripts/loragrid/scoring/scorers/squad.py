@@ -27,7 +27,7 @@ class SquadScorer(ScorerSettings):
 def squad(items: Sequence[Item]) -> list[Scored]:
     """Exact match and F1 over words, 0 to 1, of normalised answers, as in the evaluation of SQuAD 1.1 and 2.0.
 
-    The best reference counts for each. Where all references are empty, so must be the answer (Rajpurkar et al. 2018).
+    The best reference counts for each metric. If all references are empty, the answer must be empty too (Rajpurkar et al. 2018).
     """
 
     def compare(prediction: str, reference: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from loragrid.text.words import words
 
 
 class TokenF1Scorer(ScorerSettings):
-    """Precision, recall and F1 over the words of any script, case aside, 0 to 1."""
+    """Precision, recall and F1 over the words of any script, 0 to 1. Case is ignored."""
 
     type: Literal["token_f1"] = Field(description="Chooses this scorer.")
 

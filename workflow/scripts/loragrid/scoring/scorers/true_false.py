@@ -13,10 +13,10 @@ from loragrid.text.labels import verdict
 
 
 class TrueFalseScorer(ScorerSettings):
-    """1 if a text's verdict, true or false, is that of the reference, else 0; `tie` is 1 where the prediction has none.
+    """1 if a text's verdict, true or false, is the reference's verdict, else 0; `tie` is 1 if the prediction has no verdict.
 
-    The verdict is what occurs more often in the lower-cased text, `true` or `false`. A tie is wrong unless the reference ties
-    too.
+    The verdict is the word, `true` or `false`, that occurs more often in the lower-cased text. A tie is wrong unless the
+    reference ties too.
     """
 
     type: Literal["true_false"] = Field(description="Chooses this scorer.")
@@ -34,10 +34,10 @@ class TrueFalseScorer(ScorerSettings):
 
 
 def true_false(cut: bool) -> ScorerFunction:
-    """1 where prediction and reference have the same verdict (`accuracy`), and where the prediction has none (`tie`).
+    """`accuracy`: 1 if prediction and reference have the same verdict. `tie`: 1 if the prediction has no verdict.
 
     Args:
-        cut: read each up to its first full stop only.
+        cut: read each text up to its first full stop only.
     """
 
     def score_one(item: Item) -> Scored:
