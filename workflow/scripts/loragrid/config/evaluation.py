@@ -26,8 +26,8 @@ class Block(Section):
     seeds: list[NonNegative] = Field(
         default=[1],
         min_length=1,
-        description="One run for each. A number is the seed of adapter initialisation, of data order and of the mix, unless it is "
-        "spelled out under `seeds`.",
+        description="One run for each. A number is the seed of adapter initialisation, of data order and of the mix, unless it "
+        "is spelled out under `seeds`.",
     )
     promptings: list[Name] = Field(
         default=["zero_shot"], min_length=1, description="How the runs and their base models are asked, from `promptings`."
