@@ -16,7 +16,7 @@ from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import problems
 from loragrid.grid.jobs import inputs, settings
-from loragrid.grid.jobs.inputs import Means, UserFile
+from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
@@ -101,7 +101,7 @@ def ask(function, wildcards):
 
 def flagged(path):
     """An input file with what Snakemake is to know of it."""
-    if isinstance(path, Means):
+    if isinstance(path, AncientFile):
         return ancient(str(path))
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
-    tests = {"/".join(Dataset.of(path)): read_records(path, Example) for path in snakemake.input.tests}
+    tests = {Dataset.of(path).name: read_records(path, Example) for path in snakemake.input.tests}
     leaks = {split: find_leaks(read_records(snakemake.input[split], Example), tests) for split in ("train", "validation")}
     for split, found in leaks.items():
         for id_, names in found.items():

@@ -124,7 +124,7 @@ class OneOf:
 
     With `by`, the field of that name tells the members apart: each member declares it as a `Literal` of one value. If the field
     is not given, the value is the member that has a default for it. Without `by`, a member is recognised by the key that its
-    class names in `told_by`. If no such key is given, the value is the member whose class names none.
+    class names in `told_by`. If no such key is given, the member is meant whose `told_by` is None.
     """
 
     def __init__(self, by: str | None = None) -> None:

@@ -3,7 +3,7 @@ import pytest
 from loragrid import layout
 from loragrid.errors import UserError
 from loragrid.grid.jobs import inputs
-from loragrid.grid.jobs.inputs import Means, UserFile
+from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
 from loragrid.layout import Evaluation
 
@@ -110,10 +110,10 @@ def test_users_function_is_read_as_the_user_s_file(grid):
 
 
 def test_packages_and_leaks_are_only_means(grid):
-    assert isinstance(inputs.prepare_dataset(grid, {"task": "u", "sample_type": "gold"})["source"], Means)
+    assert isinstance(inputs.prepare_dataset(grid, {"task": "u", "sample_type": "gold"})["source"], AncientFile)
     assert inputs.prepare_dataset(grid, {"task": "u", "sample_type": "gold"})["source"] == "results/packages/d==2.tar.gz"
     mix = {"task": "t", "sample_type": "gold", "mix": "both", "nb_samples": "4", "mix_seed": "1"}
-    assert all(isinstance(path, Means) for path in inputs.make_mix(grid, mix)["leaks"])
+    assert all(isinstance(path, AncientFile) for path in inputs.make_mix(grid, mix)["leaks"])
 
 
 def test_card_reads_the_scores_of_the_run_and_of_its_base_model(grid):

@@ -41,7 +41,7 @@ def jackknife_error(without_one: np.ndarray) -> float:
 
 
 def corpora(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) -> Iterator[tuple[tuple[Any, ...], pd.Series]]:
-    """For each group of scores with metrics over all examples: its key, and the counts of each example by id."""
+    """The counts that metrics over all examples are made of: for each group of scores its key, and counts by example id."""
     of_corpus = [name for name, of_scorer in facts.items() if has_corpus_metrics(of_scorer.type)]
     counts = scores[scores["parts"].map(bool).astype(bool) & scores["scorer"].isin(of_corpus)]
     for key, group in counts.groupby(list(by), sort=False):

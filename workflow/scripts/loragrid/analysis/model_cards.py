@@ -131,7 +131,7 @@ def _eval_result(row: dict[str, Any]) -> EvalResult:
 def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
     if not evaluations:
         return ["None."]
-    lines = ["Means over test examples ± standard error.", ""]
+    lines = ["AncientFile over test examples ± standard error.", ""]
     lines += ["| data set | asked | metric | base model | this model | examples |", "|---|---|---|---|---|---|"]
     for row in evaluations:
         base = "–" if row["base"] is None else f"{row['base']:.3f}"

@@ -1,4 +1,4 @@
-"""Means of scores, by model and data set, or by group of examples."""
+"""AncientFile of scores, by model and data set, or by group of examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks of the grid, predictions from elsewhere, uploads, checks and the report."""
+"""Blocks of the grid, predictions from elsewhere, and what the report shows."""
 
 from __future__ import annotations
 

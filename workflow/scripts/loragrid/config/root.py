@@ -1,4 +1,4 @@
-"""The configuration: every key, its type, default and meaning, in this one place.
+"""The configuration as a whole: every section, under its key.
 
 The JSON schema under `workflow/schemas/` and the reference in `docs/configuration.md` are generated from here.
 """

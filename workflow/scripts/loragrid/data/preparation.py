@@ -12,6 +12,7 @@ from loragrid.data.sources import AnyDataSource
 from loragrid.data.splitting import SPLITS, Drafted, clean_splits, divide, draft
 from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.errors import UserError
+from loragrid.layout import Dataset
 from loragrid.records import write_records
 from loragrid.runtime.files import fingerprint, write_json
 from loragrid.runtime.job import log
@@ -44,7 +45,7 @@ def prepare_dataset(
     Raises:
         UserError: if a row, a split or a number of rows is not as the configuration says, or no test example is left.
     """
-    name = f"{task}/{sample_type}"
+    name = Dataset(task, sample_type).name
     with TemporaryDirectory() as unpacked:
         rows = settings.source.rows(package, Path(unpacked))
         drafted = {split: list(draft(rows[split], settings.fields, settings.source, task, sample_type)) for split in rows}

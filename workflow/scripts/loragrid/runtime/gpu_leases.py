@@ -1,4 +1,4 @@
-"""Which device computes, in which number type, and whose turn it is on a GPU."""
+"""Whose turn it is on a GPU."""
 
 from __future__ import annotations
 

