@@ -63,14 +63,15 @@ class Project:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Undo what happens in the block: the project comes back as it was, with its time stamps."""
-        backup = self.folder.parent / "backup"
+        """Undo what happens in the block: the project comes back as it was, with its time stamps, and is run as before."""
+        backup, arguments, environment = self.folder.parent / "backup", self.arguments, self.environment
         shutil.copytree(self.folder, backup, symlinks=True)
         try:
             yield
         finally:
             shutil.rmtree(self.folder)
             backup.rename(self.folder)
+            self.arguments, self.environment = arguments, environment
 
     def files(self, pattern: str) -> list[Path]:
         return sorted(self.folder.glob(f"results/{pattern}"))

@@ -7,7 +7,7 @@ from loragrid.analysis.comparisons import compare_with_base, summarise_transfer
 from loragrid.analysis.reading import read_predictions, read_scores
 from loragrid.analysis.summaries import summarise
 from loragrid.scoring.scorer import ScorerFacts
-from score_tables import LABEL, ROUGE, labelled, only_axes, scored
+from unit.analysis.score_tables import LABEL, ROUGE, labelled, only_axes, scored
 
 
 def test_comparison_is_paired_by_example(predictions, scores):

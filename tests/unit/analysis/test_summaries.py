@@ -11,7 +11,7 @@ from loragrid.analysis.reading import read_groups, read_predictions, read_scores
 from loragrid.analysis.summaries import mean_and_error, summarise, summarise_groups
 from loragrid.records import Example, Score, write_records
 from loragrid.scoring.scorer import ScorerFacts
-from score_tables import LABEL, PERPLEXITY, ROUGE, labelled, only_axes, scored
+from unit.analysis.score_tables import LABEL, PERPLEXITY, ROUGE, labelled, only_axes, scored
 
 
 def test_standard_error_is_that_of_the_mean():

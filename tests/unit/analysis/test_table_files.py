@@ -3,7 +3,7 @@ import pandas as pd
 from loragrid.analysis.reading import read_predictions, read_scores
 from loragrid.analysis.summaries import summarise
 from loragrid.analysis.table_files import write_table
-from score_tables import ROUGE
+from unit.analysis.score_tables import ROUGE
 
 
 def test_tables_survive_both_formats(tmp_path, predictions, scores):

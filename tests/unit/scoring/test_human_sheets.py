@@ -4,7 +4,6 @@ import zipfile
 import pytest
 from pydantic import ValidationError
 
-from answers import item
 from loragrid.errors import UserError
 from loragrid.layout import Evaluation
 from loragrid.scoring.human_sheets import (
@@ -16,6 +15,7 @@ from loragrid.scoring.human_sheets import (
     write_sheet_csv,
     write_sheet_workbook,
 )
+from unit.scoring.answers import item
 
 RUN = "task__gold__mix__n4__lora__completion__seed0"
 KNOWN = [

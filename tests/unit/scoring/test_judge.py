@@ -6,7 +6,6 @@ import threading
 import pytest
 from pydantic import ValidationError
 
-from answers import item
 from loragrid.scoring import rubrics
 from loragrid.scoring.judge_asking import blames_format, next_start, read_reply
 from loragrid.scoring.judge_conversations import conversations_about, outcome_of
@@ -17,6 +16,7 @@ from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.rubrics import Range, Rubric, read_rubric
 from loragrid.scoring.scorers.judge import judge_store
+from unit.scoring.answers import item
 
 TEN = Range(minimum=0, maximum=10)
 ONE = {"score": TEN}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from answers import item
 from loragrid.errors import UserError
 from loragrid.runtime.journal import read_journal
 from loragrid.scoring.judge_ledger import Ledger, cost
@@ -18,6 +17,7 @@ from loragrid.scoring.judging import judge
 from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.registry import parse_scorer
 from servers import KEY, PATIENCE_S, refusing, saying
+from unit.scoring.answers import item
 
 ITEMS = [
     item("Paris", "Paris", instruction="Name the capital of France."),

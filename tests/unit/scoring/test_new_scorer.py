@@ -60,7 +60,7 @@ USE = """
 import json
 import sys
 
-from answers import prediction
+from unit.scoring.answers import prediction
 from loragrid.analysis.columns import MODEL
 from loragrid.analysis.reading import read_scores
 from loragrid.analysis.summaries import summarise_by

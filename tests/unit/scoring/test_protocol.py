@@ -2,12 +2,12 @@ import math
 
 import pytest
 
-from answers import item, prediction, prediction_to_prompts
 from loragrid.records import Example
 from loragrid.runtime.locks import held_if_free
 from loragrid.scoring.protocol import Failed, Item, Scored, each, items_of, score_rows
 from loragrid.scoring.scorers.rouge import rouge
 from loragrid.scoring.store import CHUNK, scored_once
+from unit.scoring.answers import item, prediction, prediction_to_prompts
 
 
 def rows_of(scorer, metrics, *predictions):

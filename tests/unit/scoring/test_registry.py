@@ -2,10 +2,10 @@
 
 import pytest
 
-from answers import item
 from loragrid.scoring.protocol import add_up
 from loragrid.scoring.registry import SCORERS, corpus_metrics, parse_scorer
 from loragrid.scoring.scorer import ScorerInputs
+from unit.scoring.answers import item
 
 REFERENCE = {"label": "a", "number": "the answer is 42", "spans": "PER: Ada Lovelace"}
 SETTINGS = [

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from answers import item
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
 from loragrid.scoring.human_sheets import HumanEvaluation, row_id, sheet_rows, write_sheet_csv, write_sheet_workbook
@@ -13,6 +12,7 @@ from loragrid.scoring.scorers.human import human
 from loragrid.scoring.scorers.ratings import ratings
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.text.words import normalise_space
+from unit.scoring.answers import item
 
 GENERICS = Path(__file__).parents[5] / "shared" / "data" / "generics"
 needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")

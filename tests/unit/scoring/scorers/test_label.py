@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from answers import item, metrics
 from loragrid.scoring.protocol import Failed, add_up
 from loragrid.scoring.registry import corpus_metrics, parse_scorer
 from loragrid.scoring.scorers.label import label
 from loragrid.scoring.scorers.true_false import true_false
 from loragrid.text.labels import label_reader, mentions_of, verdict
+from unit.scoring.answers import item, metrics
 
 GENERICS = Path(__file__).parents[5] / "shared" / "data" / "generics"
 needs_generics = pytest.mark.skipif(not GENERICS.is_dir(), reason="needs the generics files under ../shared/data/generics")

@@ -3,10 +3,10 @@ from decimal import Decimal
 
 import pytest
 
-from answers import item, metrics
 from loragrid.scoring.protocol import Failed
 from loragrid.scoring.scorers.length import length
 from loragrid.scoring.scorers.number import number, read_number
+from unit.scoring.answers import item, metrics
 
 
 @pytest.mark.parametrize(

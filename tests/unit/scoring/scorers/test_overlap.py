@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from answers import item, metrics
 from loragrid.scoring.protocol import add_up
 from loragrid.scoring.registry import corpus_metrics
 from loragrid.scoring.scorers.bleu import bleu
@@ -13,6 +12,7 @@ from loragrid.scoring.scorers.squad import squad
 from loragrid.scoring.scorers.token_f1 import token_f1
 from loragrid.text.words import normalise_answer
 from packaged import unpacked
+from unit.scoring.answers import item, metrics
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from answers import item, metrics
 from loragrid.scoring.scorers.refusal import refusal
 from packaged import unpacked
+from unit.scoring.answers import item, metrics
 
 REFUSALS = [
     "I'm sorry, but I can't assist with that.",

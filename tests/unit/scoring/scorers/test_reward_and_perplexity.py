@@ -2,12 +2,12 @@ import math
 
 import pytest
 
-from answers import item, metrics
 from loragrid.errors import UserError
 from loragrid.models.importing import import_reward_model
 from loragrid.scoring.protocol import Failed
 from loragrid.scoring.scorers.perplexity import perplexity
 from loragrid.scoring.scorers.reward import preference, reward
+from unit.scoring.answers import item, metrics
 
 ITEMS = [
     item("Yes, it does.", "No.", "It does.", instruction="Answer.", input="Does it fly?"),

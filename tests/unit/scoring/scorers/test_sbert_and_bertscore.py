@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from answers import item, metrics
 from loragrid.errors import UserError
 from loragrid.scoring.scorers.bertscore import bertscore, read_baseline, rescale
 from loragrid.scoring.scorers.sbert import sbert
 from packaged import unpacked
+from unit.scoring.answers import item, metrics
 
 
 def aclsum_items(number):

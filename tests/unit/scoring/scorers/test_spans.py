@@ -2,10 +2,10 @@ import random
 
 import pytest
 
-from answers import item, metrics
 from loragrid.scoring.protocol import add_up
 from loragrid.scoring.registry import corpus_metrics
 from loragrid.scoring.scorers.spans import spans, spans_of_json, spans_of_lines, tags_of
+from unit.scoring.answers import item, metrics
 
 
 @pytest.mark.parametrize(
