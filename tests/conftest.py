@@ -139,8 +139,7 @@ def new_project(tmp_path, tiny_model) -> Project:
 def changeable(finished) -> Iterator[Project]:
     """The tiny experiment, run to its report, as it was before each test."""
     with finished.restored():
-        # What a test changes of how it is run is its own too.
-        yield Project(finished.folder)
+        yield finished
 
 
 @pytest.fixture(scope="session")
