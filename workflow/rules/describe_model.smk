@@ -13,7 +13,7 @@ rule describe_model:
     resources:
         mem_mb=growing(1000),
     params:
-        # What follows from the scores among the inputs is no reason of its own to run again.
+        # Facts that follow from the scores among the inputs are no reason of their own to run again.
         **told(settings.describe_model, version=2, derived=["kinds"]),
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"

@@ -49,16 +49,16 @@ EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 
 
 def signed(function):
-    """The function with its signature.
+    """The function, with its signature stored.
 
-    Snakemake asks for it three times a job. To find it out takes longer than most of these functions.
+    Snakemake asks for the signature three times per job. Finding it out takes longer than most of these functions.
     """
     function.__signature__ = inspect.signature(function)
     return function
 
 
 def reads(inputs_of):
-    """Input function: the files that a job reads, by name, as a function of `grid/jobs/inputs.py` tells them."""
+    """Input function: the files that a job reads, by name, from a function of `grid/jobs/inputs.py`."""
 
     @signed
     def files(wildcards):
@@ -72,9 +72,9 @@ def reads(inputs_of):
 
 
 def told(settings_of, version, derived=()):
-    """Params: what a job is told, field by field, as a function of `grid/jobs/settings.py` tells it; and the stage's version.
+    """Params: what a job is told, field by field, from a function of `grid/jobs/settings.py`; and the stage's version.
 
-    Of params that take the job's inputs, `derived`, Snakemake knows that they follow from these, and compares them with nothing.
+    Params in `derived` take the job's inputs. Snakemake knows that they follow from the inputs, and compares them with nothing.
     """
 
     # Snakemake asks for all params of a job one after the other.
@@ -92,7 +92,7 @@ def told(settings_of, version, derived=()):
 
 
 def ask(function, wildcards):
-    """What a function of `grid/jobs/` says of a job."""
+    """What a function of `grid/jobs/` says about a job."""
     try:
         return function(GRID, dict(wildcards))
     except UserError as error:
@@ -100,7 +100,7 @@ def ask(function, wildcards):
 
 
 def flagged(path):
-    """An input file with what Snakemake is to know of it."""
+    """An input file, with the flags that Snakemake needs."""
     if isinstance(path, AncientFile):
         return ancient(str(path))
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
@@ -112,7 +112,7 @@ def makes(files):
 
 
 def local_results(rule):
-    """Refuse a rule that looks which files are on this machine where a storage has them."""
+    """Refuse a rule that looks for files on this machine if a storage has them."""
     if GRID.is_stored:
         raise WorkflowError(
             f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "

@@ -2,7 +2,7 @@
 rule prune:
     log:
         layout.log_file("prune"),
-    # What is refused once is refused again.
+    # A refused list is refused again.
     retries: 0
     localrule: True
     conda:

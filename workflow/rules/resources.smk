@@ -4,23 +4,23 @@ from loragrid.grid.jobs.lookups import all_pretrained
 from loragrid.grid.jobs.resources import computes_here, is_light_score, loaded_model, stated_resource
 from loragrid.runtime.files import fingerprint
 
-# Whether jobs wait in a queue, of a cluster for example (`--jobs`), which asks for their memory and time. On this machine, cores are
-# what counts.
+# Whether jobs wait in a queue, for example of a cluster (`--jobs`). A queue asks for their memory and time. On this machine, only
+# cores count.
 QUEUED = workflow.global_resources.get("_nodes").value is not None
-# A scorer that is slow to start scores all predictions that are there: the later it runs, the more of them.
+# A scorer that is slow to start scores all existing predictions: the later it runs, the more there are.
 BEFORE_SCORES = 1
 
 
 def growing(amount):
     """Resource: so much for the first attempt, twice as much for the second, and so on.
 
-    Where nothing is queued, it is a number, which is planned sooner.
+    Without a queue it is a plain number: Snakemake plans that faster.
     """
     return signed(lambda wildcards, attempt: amount * attempt) if QUEUED else amount
 
 
 def sized(stage, resource, default=None):
-    """Resource: what the entry of the model that a job loads says for its stage, else the default; memory and time grow."""
+    """Resource: the value for the stage in the entry of the job's model, else the default. Memory and time grow."""
     grows = resource in ("mem_mb", "runtime")
     if not any(getattr(getattr(entry.resources, stage, None), resource, None) for entry in all_pretrained(CONFIG)):
         return growing(default) if grows else default
@@ -34,10 +34,10 @@ def sized(stage, resource, default=None):
 
 
 def gpus(stage):
-    """Resources: GPUs, and their kind, of jobs that compute with a model.
+    """Resources: GPUs, and their model, of jobs that compute with a model.
 
-    There are none where neither the configuration nor `--resources gpu=N` says any. With that limit, a job whose model's entry
-    is silent takes one.
+    There are none if neither the configuration nor `--resources gpu=N` asks for any. With that limit, a job takes one GPU if its
+    model's entry says nothing.
     """
     limited = workflow.global_resources.get("gpu").value is not None
     stated = any(of_stage.gpu is not None for entry in all_pretrained(CONFIG) for _, of_stage in entry.resources)
@@ -59,10 +59,10 @@ def gpus(stage):
 
 
 def light_scores(wildcards):
-    """The group of those scores of a prediction file that take seconds.
+    """The group of a prediction file's scores that take only seconds.
 
-    Where `--group-components scores=N` says so, N of them are one submission. A submission waits for the inputs of all its jobs,
-    so that one that failed would keep the others waiting. So scores of other predictions are not in the group.
+    With `--group-components scores=N`, N of them are one submission. A submission waits for the inputs of all its jobs, so that a
+    failed prediction would keep other scores waiting. So the scores of other predictions are not in the group.
     """
     if not is_light_score(CONFIG, wildcards):
         return None
@@ -72,7 +72,7 @@ def light_scores(wildcards):
 
 
 def scoring_minutes():
-    """Resource: the time limit of a score job; short, since those of jobs that are grouped in one submission add up."""
+    """Resource: the time limit of a score job. It is short, since the limits of jobs in the same submission add up."""
     light, others = growing(5), sized("score", "runtime", 30)
     if not QUEUED:
         return others
@@ -80,7 +80,7 @@ def scoring_minutes():
 
 
 def planned_rules():
-    """How the first output of each rule is told, and what its jobs ask for, by the value of the wildcard that decides it."""
+    """How the first output of each rule is recognised, and what its jobs ask for, by the value of the deciding wildcard."""
     local_results("plan")
     planned = {}
     for declared in workflow.rules:
@@ -93,7 +93,7 @@ def planned_rules():
 
 
 def asked_resources(declared, wildcards):
-    """Threads, memory and GPUs of a first attempt, as far as they are known from nothing but these wildcards."""
+    """Threads, memory and GPUs of a first attempt, as far as these wildcards alone tell."""
     asked = {}
     for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0)):
         try:

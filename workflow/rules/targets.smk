@@ -13,7 +13,7 @@ def tiers():
 
 
 def tier(name, ending=""):
-    """Input function: every file of a tier that the grid asks for, or those with a certain ending."""
+    """Input function: every file of a tier that the grid asks for, or only files with a certain ending."""
     return lambda wildcards: [file for file, _ in tiers()[name] if file.endswith(ending)]
 
 
@@ -23,18 +23,18 @@ def computed_manifests(wildcards):
 
 
 def local_tiers(wildcards):
-    """Every file of the grid, with its log, by tier, for a rule that looks which of them are on this machine."""
+    """Every file of the grid, with its log, by tier, for a rule that looks for them on this machine."""
     local_results("partial_report")
     return tiers()
 
 
 def of_runs(files, output):
-    """Input function: what a rule makes of every run."""
+    """Input function: the results of a rule for every run."""
     return lambda wildcards: [files.path(output, run.wildcards) for run in GRID.runs.values()]
 
 
 def exported_predictions(wildcards):
-    """Input function: the exports of all predictions, those made elsewhere included."""
+    """Input function: the exports of all predictions, including predictions made elsewhere."""
     exported = (*GRID.evaluations, *GRID.external)
     return [layout.EXPORT.path(output, one.wildcards) for one in exported for output in layout.EXPORT.outputs]
 
@@ -54,7 +54,7 @@ def pushed_models(wildcards):
 
 
 def made_by_rules(wildcards):
-    """What the library needs to know to tell which files under results/ are of use, and which rule has made the others.
+    """What the library needs to know to tell which files under results/ are of use, and which rule made the others.
 
     All that a rule makes is of use unless `usable_jobs` knows the rule.
     """
@@ -65,17 +65,17 @@ def made_by_rules(wildcards):
     made.append(made_by(named["check"], [FAILED_CHECK], [], jobs["check"]))
     made.append(made_by(named["train"], [], [TRACKERS], jobs["merge"]))
     for name in ("import_model", "train", "train_full", "merge"):
-        # What their libraries write beside the outputs.
+        # Files that their libraries write beside the outputs.
         made.append(made_by(named[name], [], [folder_of(named[name].output[0])], jobs[name]))
     return made
 
 
 def made_by(rule, files, folders, jobs):
-    """What a rule makes, as patterns and as regular expressions, and the wildcards of the jobs whose results are of use."""
+    """The files of a rule, as patterns and as regular expressions, and the wildcards of the jobs with results that are of use."""
 
     def patterns(paths):
         plain = [strip_wildcard_constraints(str(path)) for path in paths]
-        # Names that one rule leaves to another are names of results all the same.
+        # Names that one rule leaves to another are names of results too.
         return [
             (path, regex_from_filepattern(update_wildcard_constraints(path, {}, workflow.wildcard_constraints))) for path in plain
         ]
