@@ -36,10 +36,10 @@ def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:
         ("promptings", "prompting", block.promptings, ["zero_shot", *config.promptings]),
         ("decodings", "decoding", block.decodings, ["greedy", *config.decodings]),
     ]
-    for axis, kind, names, known in axes:
+    for axis, what, names, known in axes:
         for name in names:
             if name not in known:
-                yield unknown_name(f"{where}.{axis}", kind, name, known)
+                yield unknown_name(f"{where}.{axis}", what, name, known)
 
 
 def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:

@@ -82,14 +82,14 @@ class ExternalPredictions(Section):
 
     base_model: Name | None = Field(
         None,
-        description="Base model that they are compared with, from `models`; by default they stand by themselves, under the "
+        description="Base model that they are compared with, from `models`; by default with none: they stand under the "
         "name `external`.",
     )
     files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
     match: Literal["id", "prompt"] = Field(
         "id",
         description="How a row finds its test example: by the example's `id`; or by the `prompt`, which is the example's "
-        "input, or its instruction and input one after the other, white space aside.",
+        "input, or its instruction and input one after the other. White space is ignored.",
     )
     id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
     prompt: str = Field("{{ prompt }}", description="Template of the prompt.")

@@ -68,18 +68,18 @@ def sentence_of(error: ErrorDetails) -> str:
     """One validation error as a sentence that names the key and what was expected."""
     *above, last = error["loc"] or ("",)
     key, _ = key_at(above if last == "[key]" else error["loc"])
-    kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    if kind == "extra_forbidden":
+    type_, value, context = error["type"], error["input"], error.get("ctx", {})
+    if type_ == "extra_forbidden":
         return f"{key}: unknown key; {nearest(str(last), key_at(above)[1])}"
-    if kind == "missing":
+    if type_ == "missing":
         return f"{key}: this key is required but missing."
-    if kind == "string_pattern_mismatch" and str(context["pattern"]).startswith("^[A-Za-z0-9]+("):
+    if type_ == "string_pattern_mismatch" and str(context["pattern"]).startswith("^[A-Za-z0-9]+("):
         return f"{key}: '{value}' is not a valid name; expected {NAME_RULE}."
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
+    if type_ in ("model_type", "model_attributes_type", "dict_type"):
         return f"{key}: expected a mapping of keys to values, not {value!r}."
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
+    if type_ in ("union_tag_not_found", "union_tag_invalid"):
         named = f"{key}.{str(context['discriminator']).strip(chr(39))}"
-        if kind == "union_tag_not_found":
+        if type_ == "union_tag_not_found":
             return f"{named}: this key is required but missing."
         return f"{named}: '{context['tag']}' is unknown; expected one of {str(context['expected_tags']).replace(chr(39), '')}."
     message = error["msg"].removeprefix("Value error, ")
@@ -100,13 +100,13 @@ def located(sentence: str, files: Iterable[str | Path]) -> str:
     def depth(file: str | Path) -> int:
         with open(file, encoding="utf-8") as stream:
             value = yaml.safe_load(stream)
-        for found, part in enumerate(path[:in_list]):
+        for steps, part in enumerate(path[:in_list]):
             try:
                 value = value[part]
             except (KeyError, TypeError):
-                return found
+                return steps
         return in_list
 
     depths = {str(file): depth(file) for file in files}
     deepest = max(depths.values(), default=0)
-    return f"{[file for file, found in depths.items() if found == deepest][-1]}: {sentence}" if deepest else sentence
+    return f"{[file for file, steps in depths.items() if steps == deepest][-1]}: {sentence}" if deepest else sentence

@@ -87,7 +87,7 @@ def match_answers(
         for key in keys_of(example, match):
             ids.setdefault(key, set()).add(example.id)
     wanted = {example.id for example in evaluated}
-    found: dict[str, Answer] = {}
+    answer_of: dict[str, Answer] = {}
     ignored, repeated, surplus, ambiguous = [], [], [], []
     for answer in answers:
         fitting = ids.get(normalise_space(answer.key), set())
@@ -97,11 +97,11 @@ def match_answers(
             surplus.append(answer)
         elif not fitting <= wanted:
             ignored.append(answer)
-        elif fitting <= found.keys():
+        elif fitting <= answer_of.keys():
             repeated.append(answer)
         else:
-            found[min(fitting)] = answer
-    missing = [example.id for example in evaluated if example.id not in found]
+            answer_of[min(fitting)] = answer
+    missing = [example.id for example in evaluated if example.id not in answer_of]
     problems = []
     if missing:
         problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {_some(missing)}")
@@ -114,7 +114,7 @@ def match_answers(
             problems.append(f"rows {what} ({len(rows)}): {_some(row.where.removeprefix(f'{path}, ') for row in rows)}")
     if problems:
         raise UserError("\n".join(f"{path}: {problem}." for problem in problems))
-    return [found[example.id] for example in evaluated], ignored
+    return [answer_of[example.id] for example in evaluated], ignored
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:

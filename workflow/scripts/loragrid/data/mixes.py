@@ -205,7 +205,7 @@ def write_mix(
     for i, task in enumerate(settings.tasks):
         in_tests = json.loads(Path(leaks[i]).read_text(encoding="utf-8"))
         for part in leaked:
-            clean[part][task] = [one for one in read_records(data[part][i], Example) if one.id not in in_tests[part]]
+            clean[part][task] = [example for example in read_records(data[part][i], Example) if example.id not in in_tests[part]]
             leaked[part][task] = sorted(in_tests[part])
             if in_tests[part]:
                 log.info("%s, %s: left out %d examples that are in a test set", task, part, len(in_tests[part]))

@@ -77,11 +77,11 @@ def prepare_dataset(
 
 def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, list[Drafted]]) -> None:
     """Raise a UserError if a split has no rows, or another number of rows than the configuration says."""
-    for split, found in drafted.items():
-        if not found:
+    for split, rows in drafted.items():
+        if not rows:
             raise UserError(f"{name}: split '{split}' of the source has no rows.")
-        if (stated := settings.source.stated_rows(split)) not in (None, len(found)):
-            raise UserError(f"{name}: split '{split}' has {len(found)} rows, but the configuration says {stated}.")
+        if (stated := settings.source.stated_rows(split)) not in (None, len(rows)):
+            raise UserError(f"{name}: split '{split}' has {len(rows)} rows, but the configuration says {stated}.")
 
 
 def token_counter(folder: Path) -> Callable[[str], int]:

@@ -59,7 +59,7 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
         fields = {"instruction": one.instruction, "input": one.input, "metadata": one.metadata}
         return one.model_copy(update={"instruction": fill_template(instruction, fields)})
 
-    shown = tuple(reworded(one.parts[0]) for one in demonstrations)
+    shown = tuple(reworded(demonstration.parts[0]) for demonstration in demonstrations)
     return zero_shot(reworded(example))._replace(demonstrations=shown)
 
 

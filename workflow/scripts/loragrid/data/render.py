@@ -124,16 +124,16 @@ def prompt_text(renderer: Renderer, request: Request) -> str:
 def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str, str], ...]:
     """A request as messages, demonstrations as earlier turns."""
     messages = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
-    for one in request.demonstrations:
-        messages.append({"role": "user", "content": _message(one.instruction, one.input)})
-        messages.append({"role": "assistant", "content": one.references[0]})
+    for demonstration in request.demonstrations:
+        messages.append({"role": "user", "content": _message(demonstration.instruction, demonstration.input)})
+        messages.append({"role": "assistant", "content": demonstration.references[0]})
     return (*messages, {"role": "user", "content": _message(request.instruction, request.input)})
 
 
 def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
     """A request for a model without a tokenizer here: only messages, whose length is unknown."""
     messages = conversation(system_prompt, request)
-    return Rendered("\n\n".join(f"[{one['role']}]\n{one['content']}" for one in messages), [], [], False, messages)
+    return Rendered("\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages), [], [], False, messages)
 
 
 def _message(instruction: str, input_: str) -> str:

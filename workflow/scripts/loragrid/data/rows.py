@@ -127,15 +127,15 @@ def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[s
     # Lines end at a line feed and nowhere else: models write form feeds and Unicode's other line ends too.
     for number, line in enumerate(_text_lines(path, file), start=1):
         text = line.rstrip("\r\n")
-        if found := TAG.match(text):
-            tag = found[1]
+        if match := TAG.match(text):
+            tag = match[1]
             if block and tag == next(iter(block)):
                 yield start, block
                 block = {}
             if tag in block:
                 raise UserError(f"{path}, line {number}: <{tag}> stands twice in the block that starts in line {start}.")
             start = start if block else number
-            block[tag] = [text[found.end() :]]
+            block[tag] = [text[match.end() :]]
         elif block:
             block[tag].append(text)
         elif text.strip():

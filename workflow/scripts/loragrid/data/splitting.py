@@ -119,8 +119,8 @@ def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict
 def _lowest_places(pool: Sequence[Drafted], places: Mapping[str, float], size: int) -> set[str]:
     """The `size` groups with the lowest places of each category."""
     by_category: defaultdict[str, set[str]] = defaultdict(set)
-    for one in pool:
-        by_category[one.category].add(one.group)
+    for drafted in pool:
+        by_category[drafted.category].add(drafted.group)
     return {group for groups in by_category.values() for group in sorted(groups, key=lambda g: (places[g], g))[:size]}
 
 

@@ -83,12 +83,11 @@ class Task(Fields):
     scorers: list[Name] = Field(min_length=1, description="The scorers of this task, from `scorers`.")
     answers: Literal["each", "joined"] = Field(
         "each",
-        description="For examples with several prompts: `each` answer has its own reference, the one at its place in "
-        "`outputs`, and a score is the mean over them; or the answers are `joined`, line by line, and scored as "
-        "one.",
+        description="For examples with several prompts. `each`: every answer has its own reference, at its place in `outputs`, "
+        "and a score is the mean over the answers. `joined`: the answers are joined line by line and scored as one.",
     )
     group_by: list[str] = Field(
-        default=[], description="Keys of the metadata by which results are shown in groups as well, for every scorer."
+        default=[], description="Keys of the metadata. Results are also shown for each of their values, for every scorer."
     )
     rule: str | None = Field(
         None,
@@ -98,7 +97,7 @@ class Task(Fields):
     baselines: list[Baseline] | None = Field(
         None,
         description="Trivial baselines that are scored like models: the most frequent answer of the training examples "
-        "(`majority`; if a scorer reads labels: an answer with the most frequent label), the `rule`, a `copy` of "
+        "(`majority`; if a scorer reads labels, an answer with the most frequent label), the `rule`, a `copy` of "
         "the input, its `first_sentence`, an `empty` answer, the answer of the `nearest` training example by the "
         "words of its question. By default all that apply.",
     )

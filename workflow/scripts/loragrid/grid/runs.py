@@ -97,16 +97,16 @@ def expand_evaluations(config: Config) -> list[Evaluation]:
 
     Base models come before runs. A run's own task comes before its other tasks.
     """
-    found: dict[tuple[bool, bool], list[Evaluation]] = {}
+    by_place: dict[tuple[bool, bool], list[Evaluation]] = {}
     for block in config.grid:
         for asked in product(block.promptings, block.prompt_variants, block.decodings):
             bases = [(*data, BASE) for data in product(block.base_models, block.tasks, block.sample_types)]
             runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(block)]
             for base_model, own_task, sample_type, name in bases + runs:
                 for task in evaluated_tasks(config, block, own_task, sample_type, asked[1]):
-                    one = Evaluation(base_model, task, sample_type, name, *asked)
-                    found.setdefault((name != BASE, task != own_task), []).append(one)
-    return list(dict.fromkeys(one for place in sorted(found) for one in found[place]))
+                    evaluation = Evaluation(base_model, task, sample_type, name, *asked)
+                    by_place.setdefault((name != BASE, task != own_task), []).append(evaluation)
+    return list(dict.fromkeys(evaluation for place in sorted(by_place) for evaluation in by_place[place]))
 
 
 def expand_external(config: Config) -> dict[Evaluation, str]:
@@ -125,8 +125,10 @@ def expand_baselines(config: Config, datasets: Iterable[tuple[str, str]]) -> lis
 
 def expand_predictions(config: Config) -> list[Evaluation]:
     """All that is predicted: by models, elsewhere, and by trivial baselines."""
-    found = [*expand_evaluations(config), *expand_external(config)]
-    return found + expand_baselines(config, dict.fromkeys((one.task, one.sample_type) for one in found))
+    predicted = [*expand_evaluations(config), *expand_external(config)]
+    return predicted + expand_baselines(
+        config, dict.fromkeys((evaluation.task, evaluation.sample_type) for evaluation in predicted)
+    )
 
 
 def expand_grid(config: Config) -> list[Run]:

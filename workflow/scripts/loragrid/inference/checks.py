@@ -154,14 +154,14 @@ def check_generation(
 
     first, second = one_by_one(0), one_by_one(1)
     together = [answers[0] for answers in generate(answer, prompts, decoding)]
-    with_tokens = [one for one in first if one.token_ids]
+    with_tokens = [alone for alone in first if alone.token_ids]
     checks = {
         "same text twice": same_texts(first, second, strict=repeatable),
         "same text in a batch": same_texts(first, together, strict=exact and repeatable),
         "end token or length": {
-            "passed": all((one.token_ids[-1] in ends) == (one.finish_reason == "stop") for one in with_tokens)
-            and all(one.new_tokens == decoding.max_new_tokens for one in first if one.finish_reason == "length"),
-            "evidence": [[one.finish_reason, one.new_tokens] for one in first],
+            "passed": all((alone.token_ids[-1] in ends) == (alone.finish_reason == "stop") for alone in with_tokens)
+            and all(alone.new_tokens == decoding.max_new_tokens for alone in first if alone.finish_reason == "length"),
+            "evidence": [[alone.finish_reason, alone.new_tokens] for alone in first],
         },
     }
     return checks, first

@@ -202,7 +202,7 @@ def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.G
         if not decoding.temperature:
             return scores
         scores = warpers(histories, scores)
-        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=one) for one in draws])
+        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in draws])
         return scores - noise.log().to(scores.device)
 
     return choose
@@ -274,7 +274,7 @@ def _from_cache(
         inputs = {"input_ids": chosen[:, None], "position_ids": lengths[:, None], "batch_cache": cache}
         logits = model(**inputs, use_cache=False).logits[:, -1]
         lengths = lengths + 1
-    return [Sequenced(*one) for one in zip(new, seconds, strict=True)]
+    return [Sequenced(*of_row) for of_row in zip(new, seconds, strict=True)]
 
 
 def _read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: _KeyValues) -> torch.Tensor:

@@ -93,7 +93,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         "examples": len(examples),
         "input_cut": cut,
         "taken_over": taken_over,
-        "generation_s": round(sum(answer.runtime_s for one in new.values() for answer in one.answers), 3),
+        "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
     write_json(files.manifest, _told(job) | {"fingerprints": fingerprints} | counts | computed)

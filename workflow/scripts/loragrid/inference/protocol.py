@@ -100,7 +100,7 @@ def generate(
     with tqdm(total=len(questions), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
         for new in answer(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
             if journal:
-                append_to_journal(journal, {keys[i]: one._asdict() for i, one in new.items()})
+                append_to_journal(journal, {keys[i]: finished._asdict() for i, finished in new.items()})
             answers |= new
             progress.update(len(new))
     return [[answers[i + j] for j in range(decoding.samples)] for i in range(0, len(questions), decoding.samples)]

@@ -135,9 +135,9 @@ def _lease(folder: Path, gpu: str, turn: int, shared: bool) -> bool:
     name = gpu.replace("/", "_")
     wanted = [(name, fcntl.LOCK_SH), (f"{name}-{turn}", fcntl.LOCK_EX)] if shared else [(name, fcntl.LOCK_EX)]
     taken: list[int] = []
-    for lock, kind in wanted:
+    for lock, mode in wanted:
         taken.append(_open(folder / f"{lock}.lock"))
-        if not _locks(taken[-1], kind):
+        if not _locks(taken[-1], mode):
             for file in taken:
                 os.close(file)
             return False

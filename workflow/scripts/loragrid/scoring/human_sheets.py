@@ -252,7 +252,7 @@ class HumanEvaluation(Section):
     criteria: dict[Name, Criterion] = Field(min_length=1, description="What is asked about each answer.")
     annotators: list[Name] = Field(min_length=1, description="Who fills a sheet.")
     overlap: int = Field(0, ge=0, description="Examples per data set that every annotator rates; the others are shared out.")
-    show_reference: bool = Field(False, description="Show the reference output as well.")
+    show_reference: bool = Field(False, description="Show the reference output too.")
     seed: int = Field(0, ge=0, description="Another seed shuffles rows and shares out examples in another way.")
 
     @model_validator(mode="after")

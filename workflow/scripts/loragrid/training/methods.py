@@ -43,9 +43,9 @@ class Training(Section):
     )
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; what "
-        "their prompts all begin with is computed once (without dropout, noise and FlashAttention); `off`: examples of similar "
-        "length are padded to the longest; `auto`: on for CPUs, and for GPUs where FlashAttention is installed.",
+        description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; the "
+        "common beginning of their prompts is computed once (without dropout, noise and FlashAttention). `off`: examples of "
+        "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

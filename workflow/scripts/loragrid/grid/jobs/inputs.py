@@ -82,7 +82,7 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
     inputs: Inputs = {
         "train": layout.MAKE_MIX.path("train", mix),
         "validation": layout.MAKE_MIX.path("validation", mix),
-        "tokens": [layout.TOKENISE.path("tokens", one) for one in of_data],
+        "tokens": [layout.TOKENISE.path("tokens", dataset) for dataset in of_data],
     }
     training = grid.config.configs[run.config]
     if training.start_files:
@@ -187,8 +187,8 @@ def human_sheet(grid: Grid, wildcards: Wildcards) -> Inputs:
         )
     rated = rated_predictions(grid, wildcards["evaluation"])
     return {
-        "predictions": [layout.PREDICT.path("predictions", one.wildcards) for one in rated],
-        "tests": _each_once(_test(one.dataset) for one in rated),
+        "predictions": [layout.PREDICT.path("predictions", prediction.wildcards) for prediction in rated],
+        "tests": _each_once(_test(prediction.dataset) for prediction in rated),
     }
 
 

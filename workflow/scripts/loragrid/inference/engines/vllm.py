@@ -144,7 +144,7 @@ def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         asked = [i for i in range(len(questions)) if i not in answered]
         for new in vllm.ask([(questions[i], adapter) for i in asked], decoding):
-            yield {asked[i]: one for i, one in new.items()}
+            yield {asked[i]: given for i, given in new.items()}
 
     return Engine("vllm", vllm.version, answer, vllm.device, dtype)
 

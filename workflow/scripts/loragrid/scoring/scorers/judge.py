@@ -37,12 +37,12 @@ class JudgeScorer(ScorerSettings, Server):
         description="What a pairwise rubric compares an answer with: the `reference`, or the answer of the `base` model, asked "
         "alike.",
     )
-    baselines: bool = Field(True, description="Judge the trivial baselines as well.")
+    baselines: bool = Field(True, description="Judge the trivial baselines too.")
     temperature: float | None = Field(0, ge=0, description="Null leaves the field out of the request, for models that refuse it.")
     max_new_tokens: int = Field(512, ge=1, description="Maximum length of a judgement, in tokens.")
     structured: Literal["auto", "json_schema", "off"] = Field(
         "auto",
-        description="Ask the server for JSON in the rubric's form: `auto` goes on without, if the server refuses. Whatever comes "
+        description="Ask the server for JSON in the rubric's form; `auto` goes on without it if the server refuses. Every answer "
         "is read tolerantly.",
     )
     requests_per_minute: Annotated[float | None, ONLY_SPEED] = Field(
@@ -52,11 +52,10 @@ class JudgeScorer(ScorerSettings, Server):
     budget: Annotated[float | None, ONLY_SPEED] = Field(
         None,
         gt=0,
-        description="Most that all answers of this judge may cost, by its `price`, those of earlier runs included; before it "
-        "could be exceeded, the job "
-        "ends. A request without an answer counts with the most that it can have cost: a token for each byte of it (and 256 for "
-        "what a server adds), "
-        "and `max_new_tokens`; so does an answer whose tokens the server does not count.",
+        description="Maximum cost of all answers of this judge, by its `price`, including earlier calls of the workflow. The job ends "
+        "before the budget could be exceeded. A request without an answer counts with its highest possible cost: a token for each "
+        "byte of the request, 256 tokens for what a server adds, and `max_new_tokens`. An answer counts in the same way if the "
+        "server does not count its tokens.",
     )
 
     reads_examples = True

@@ -36,8 +36,8 @@ class RatingsScorer(ScorerSettings):
     runs: list[str] | None = Field(
         None,
         min_length=1,
-        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default those of all that "
-        "say the same.",
+        description="Whose answers were rated: names of runs, of external predictions, or `base`. By default, the answers "
+        "of all that say the same.",
     )
 
     reads_examples = True
