@@ -25,8 +25,8 @@ class DataFile(Section):
     rows: int | None = Field(
         None,
         ge=1,
-        description="Number of rows, without rows that `where` leaves out. It is checked when the file is read. With this number, "
-        "a too large `nb_samples` is refused before anything is downloaded.",
+        description="Number of rows, without rows that `where` leaves out. It is checked when the file is read. With this "
+        "number, a too large `nb_samples` is refused before anything is downloaded.",
     )
 
 

@@ -46,14 +46,15 @@ class Rubric(Section):
 
     system: str | None = Field(None, description="System message.")
     prompt: str = Field(
-        description="Template of the message. At its end, the form of the judge's answer is added by itself, from the scores below."
+        description="Template of the message. The form of the judge's answer is added at its end by itself, from the scores "
+        "below."
     )
     scores: dict[Name, Range] = Field(default={}, description="The numbers that it gives.")
     derived: dict[Name, str] = Field(default={}, description="Further metrics: expressions over these numbers.")
     pairwise: bool = Field(
         False,
-        description="Instead of numbers, the judge says which of two answers is better. It is asked in both orders; a contradiction "
-        "is a tie.",
+        description="Instead of numbers, the judge says which of two answers is better. It is asked in both orders; a "
+        "contradiction is a tie.",
     )
 
     @model_validator(mode="after")

@@ -52,10 +52,10 @@ class JudgeScorer(ScorerSettings, Server):
     budget: Annotated[float | None, ONLY_SPEED] = Field(
         None,
         gt=0,
-        description="Maximum cost of all answers of this judge, by its `price`, including earlier calls of the workflow. The job ends "
-        "before the budget could be exceeded. A request without an answer counts with its highest possible cost: a token for each "
-        "byte of the request, 256 tokens for what a server adds, and `max_new_tokens`. An answer counts in the same way if the "
-        "server does not count its tokens.",
+        description="Maximum cost of all answers of this judge, by its `price`, including the answers in earlier runs of the "
+        "workflow. The job ends before the budget could be exceeded. A request without an answer counts with its highest possible "
+        "cost: a token for each byte of the request, 256 tokens for what a server adds, and `max_new_tokens`. An answer counts in "
+        "the same way if the server does not count its tokens.",
     )
 
     reads_examples = True
