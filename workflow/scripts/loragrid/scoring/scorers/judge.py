@@ -53,9 +53,9 @@ class JudgeScorer(ScorerSettings, Server):
         None,
         gt=0,
         description="Maximum cost of all answers of this judge, by its `price`, including the answers in earlier runs of the "
-        "workflow. The job ends before the budget could be exceeded. A request without an answer counts with its highest possible "
-        "cost: a token for each byte of the request, 256 tokens for what a server adds, and `max_new_tokens`. An answer counts in "
-        "the same way if the server does not count its tokens.",
+        "workflow. The job ends before the budget could be exceeded. A request without an answer counts with its highest "
+        "possible cost: a token for each byte of the request, 256 tokens for what a server adds, and `max_new_tokens`. An answer "
+        "counts in the same way if the server does not count its tokens.",
     )
 
     reads_examples = True
