@@ -58,7 +58,7 @@ def test_tensorboard_shows_the_course_of_the_loss(make_job, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     job = changed(make_job("followed"), trackers=["tensorboard"])
     run_training(job, None)
-    [events] = tmp_path.glob("results/trackers/tiny/followed/loragrid/events*")
+    [events] = tmp_path.glob(f"results/trackers/tiny/{job.settings.run.name}/loragrid/events*")
     shown = accumulator.EventAccumulator(str(events))
     shown.Reload()
     losses = [(event.step, event.value) for event in shown.Scalars("train_loss")]
