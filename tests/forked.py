@@ -5,6 +5,7 @@ process takes it from the project that it runs in.
 """
 
 import asyncio
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -99,6 +100,8 @@ def _become_snakemake(arguments: list[str], said: list[str], folder: str, enviro
 
 def _become_job(script: str, said: list[str], folder: str, environment: dict[str, str]) -> None:
     _be_in(folder, environment, said)
+    # What the first process saw of folders may have changed.
+    importlib.invalidate_caches()
     sys.path[0] = str(Path(script).parent)
     sys.argv = [script]
     runpy.run_path(script, run_name="__main__")

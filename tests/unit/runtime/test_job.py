@@ -20,6 +20,17 @@ def test_user_error_ends_the_job_with_its_sentence_on_the_screen_and_in_the_log(
     assert failure(str(path)) == "data.jsonl, line 3: not valid JSON."
 
 
+def test_jobs_in_one_process_have_logs_of_their_own(tmp_path):
+    paths = [tmp_path / "first.log", tmp_path / "second.log"]
+    for path in paths:
+        with logged(str(path)):
+            log.info("in %s", path.stem)
+    assert "in first" in paths[0].read_text()
+    assert "second" not in paths[0].read_text()
+    assert "Logging error" not in paths[1].read_text()
+    assert paths[1].read_text().count("in second") == 1
+
+
 def test_unexpected_error_leaves_its_traceback_in_the_log_only(tmp_path, capsys):
     path = tmp_path / "job.log"
     with pytest.raises(SystemExit), logged(str(path)):

@@ -31,7 +31,7 @@ def logged(path: str) -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()
     with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
-        show_log(file)
+        handler = show_log(file)
         try:
             yield
             log.info("done after %.1f s", time.perf_counter() - started)
@@ -43,14 +43,22 @@ def logged(path: str) -> Iterator[None]:
             print(f"error: {sentence}", file=file)
             print(f"{sentence}\n(log: {path})", file=screen)
             sys.exit(1)
+        finally:
+            # The file is closed after the block: a later job in the same process has a log of its own.
+            log.removeHandler(handler)
 
 
-def show_log(stream: TextIO) -> None:
-    """Print log lines with their time."""
+def show_log(stream: TextIO) -> logging.Handler:
+    """Print log lines with their time.
+
+    Returns:
+        What prints them, until it is removed from `log`.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    return handler
 
 
 def versions(*packages: str) -> dict[str, str]:
