@@ -122,7 +122,7 @@ def test_added_scorer_scores_every_file_and_nothing_else_runs(project):
     project.edit_config(one_more)
     assert project.planned() == {"score": FILES, **REPORTED}
     target = "results/scores/shout/gold/external/machine/same_length.jsonl"
-    # `evaluate` finds the modules that it copies only in a process that has not looked for others.
+    # In a process of its own, as `evaluate` imports modules that it has just copied.
     project.snakemake_in_new_processes(target)
     values = [json.loads(line)["value"] for line in (project.folder / target).open()]
     assert sorted(values) == [0.0] + [1.0] * (len(WORDS) - 1)
