@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Lock
 from unittest.mock import patch
@@ -81,10 +82,13 @@ def _become_snakemake(arguments: list[str], said: list[str], folder: str, enviro
 
     def execute_script(script: PythonScript, name: str, edit: bool = False) -> None:
         threads = {name: str(script.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        job = FORKS.Process(target=_become_job, args=(name, said, folder, dict(os.environ) | threads))
+        # The process of a job that has ended is gone at once, also for whoever wants to measure it.
+        measured = FORKS.Event()
+        job = FORKS.Process(target=_become_job, args=(name, said, folder, dict(os.environ) | threads, measured))
         with one_at_a_time:
             job.start()
         with benchmarked(job.pid, script.bench_record):
+            measured.set()
             while status(job) is None:
                 time.sleep(0.02)
         if job.exitcode:
@@ -98,7 +102,8 @@ def _become_snakemake(arguments: list[str], said: list[str], folder: str, enviro
     main(arguments)
 
 
-def _become_job(script: str, said: list[str], folder: str, environment: dict[str, str]) -> None:
+def _become_job(script: str, said: list[str], folder: str, environment: dict[str, str], measured: Event) -> None:
+    measured.wait()
     _be_in(folder, environment, said)
     # What the first process saw of folders may have changed.
     importlib.invalidate_caches()
