@@ -9,17 +9,8 @@ from loragrid.runtime.job import versions
 from loragrid.training.job import TrainingJob, _identity
 from loragrid.training.methods import parse_training
 from loragrid.training.settings import TrainSettings
+from trainings import RUN
 
-RUN = {
-    "base_model": "tiny",
-    "task": "t",
-    "sample_type": "s",
-    "mix": "m",
-    "nb_samples": 8,
-    "config": "c",
-    "loss_computation": "completion",
-    "seed": 1,
-}
 MODEL = {"dtype": "float32", "prompt_format": "auto", "system_prompt": None, "template": None}
 SEEDS = {"adapter_init": 1, "data_order": 2, "mix": 3}
 
