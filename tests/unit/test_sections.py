@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from loragrid.config.root import Config
-from loragrid.sections import ONLY_SPEED, OneOf, Section, Server, decisive, entry_of, with_speed
+from loragrid.sections import LATER, ONLY_SPEED, OneOf, Section, Server, decisive, entry_of, with_speed
 
 
 class Motor(Section):
@@ -26,6 +26,17 @@ RAW = {"wheels": 3, "motor": {"gear": 5, "horses": 7}, "spare": [{"horses": 2}],
 def test_what_decides_is_everything_in_its_order_but_the_marked_fields():
     told = {"motor": {"gear": 5}, "spare": [{"gear": 1}], "named": {"x": {"gear": 1}}, "colour": "red"}
     assert repr(decisive(Car.model_validate(RAW))) == repr(told)
+
+
+def test_field_that_came_later_decides_only_where_it_is_not_as_before():
+    class Bell(Section):
+        rings: Annotated[int, LATER] = 1
+
+    class Sleigh(Section):
+        bells: list[Bell]
+        colour: str = "red"
+
+    assert decisive(Sleigh(bells=[Bell(), Bell(rings=2)])) == {"bells": [{}, {"rings": 2}], "colour": "red"}
 
 
 def test_marked_fields_come_back_from_the_configuration_and_others_do_not():

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from loragrid.text.words import sentences, words
+from loragrid.text.words import one_form, sentences, words
 from packaged import unpacked
 
 
@@ -70,3 +70,8 @@ def test_most_sentences_of_real_papers_are_found_again():
     assert [" ".join(part) for part in found] == [" ".join(part) for part in given]
     same = sum(len(set(wanted) & set(got)) for wanted, got in zip(given, found, strict=True))
     assert same / sum(map(len, given)) > 0.9
+
+
+@pytest.mark.parametrize("other", ["cafe\u0301", "ca\u200bfé", "\ufeffcafé", "ca\u00adfé"])
+def test_texts_that_look_alike_have_one_form(other):
+    assert one_form(other) == one_form("café") == "café"

@@ -57,24 +57,44 @@ by `with_speed`.
 """
 
 
-def _is_marked(section: type[Section], field: str) -> bool:
-    return any(isinstance(mark, _OnlySpeed) for mark in section.model_fields[field].metadata)
+class _Later:
+    """The type of `LATER`."""
+
+
+LATER = _Later()
+"""Marks a field that came later than results whose params lack it. At its default it is no parameter: these results stay valid.
+
+Such a field has a default that means what was done before: `field: Annotated[bool, LATER] = Field(False, …)`. It stands in a
+section inside a stage's settings: a field of the stage's settings themselves is always a parameter.
+"""
+
+
+def _is_marked(section: type[Section], field: str, kind: type = _OnlySpeed) -> bool:
+    return any(isinstance(mark, kind) for mark in section.model_fields[field].metadata)
 
 
 def decisive(section: Section) -> dict[str, Any]:
-    """A section as plain data, without the fields that are marked with `ONLY_SPEED`. The sections inside lack them too."""
-    return section.model_dump(exclude=_marked_fields(section))
+    """A section as plain data, without what makes no result outdated. The sections inside lack that too.
+
+    Left out are the fields that are marked with `ONLY_SPEED`, and those marked with `LATER` that have their default.
+    """
+    return section.model_dump(exclude=_harmless_fields(section))
 
 
-def _marked_fields(value: Any) -> dict[Any, Any]:
-    """The marked fields in a value, in the form that `model_dump` takes as `exclude`."""
+def _harmless_fields(value: Any) -> dict[Any, Any]:
+    """The fields in a value that make no result outdated, in the form that `model_dump` takes as `exclude`."""
     if isinstance(value, Section):
-        marked = {field: True for field in type(value).model_fields if _is_marked(type(value), field)}
-        return {field: of_inner for field, inner in value if (of_inner := _marked_fields(inner))} | marked
+        harmless = {field: True for field, inner in value if _is_harmless(type(value), field, inner)}
+        return {field: of_inner for field, inner in value if (of_inner := _harmless_fields(inner))} | harmless
     if isinstance(value, Mapping | list):
         entries = value.items() if isinstance(value, Mapping) else enumerate(value)
-        return {key: of_inner for key, inner in entries if (of_inner := _marked_fields(inner))}
+        return {key: of_inner for key, inner in entries if (of_inner := _harmless_fields(inner))}
     return {}
+
+
+def _is_harmless(section: type[Section], field: str, value: Any) -> bool:
+    default = section.model_fields[field].get_default(call_default_factory=True)
+    return _is_marked(section, field) or (_is_marked(section, field, _Later) and value == default)
 
 
 def with_speed(section: S, raw: Mapping[str, Any] | None) -> S:

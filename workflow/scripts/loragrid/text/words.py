@@ -24,6 +24,14 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+
+
+def one_form(text: str) -> str:
+    """Text in Unicode's composed form (NFC), without soft hyphens and characters of no width: as texts are compared."""
+    return unicodedata.normalize("NFC", text.translate(_INVISIBLE))
+
+
 @cache
 def compiled(pattern: str) -> regex.Pattern[str]:
     """A pattern of the package `regex`, in its version 1, which knows sets of characters."""
