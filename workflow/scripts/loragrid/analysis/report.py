@@ -31,6 +31,7 @@ def write_report(
     checks: Sequence[str | Path],
     manifests: Sequence[str | Path],
     leaking: Sequence[Mapping[str, Any]],
+    showing: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Fill the report's template from the tables and figures on disk.
 
@@ -40,6 +41,7 @@ def write_report(
         checks: files of the generation checks.
         manifests: manifests of trainings and predictions.
         leaking: as `leaking_mixes` gives it.
+        showing: as `leaking_prompts` gives it.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -51,6 +53,7 @@ def write_report(
         state=state,
         checks=read_checks(checks),
         leaking=leaking,
+        showing=showing,
         circumstances=circumstances_of(manifests),
         **results_of_models(files, metric, contents.examples),
         **description_of_data(files),

@@ -43,8 +43,9 @@ def import_model(grid: Grid, wildcards: Wildcards, version: int) -> ImportSettin
 def prepare_dataset(grid: Grid, wildcards: Wildcards, version: int) -> PrepareSettings:
     """Where rows come from, and how they become examples."""
     task = grid.config.tasks[wildcards["task"]]
+    # 1 more: near duplicates are found by their inputs.
     return PrepareSettings(
-        version=version,
+        version=version + (task.cleaning.near_duplicates is not None),
         source=data_source(grid.config, wildcards),
         fields=task.data_set(wildcards["sample_type"]),
         cleaning=task.cleaning,
@@ -53,8 +54,9 @@ def prepare_dataset(grid: Grid, wildcards: Wildcards, version: int) -> PrepareSe
 
 def make_mix(grid: Grid, wildcards: Wildcards, version: int) -> MixSettings:
     """The recipe, and the tasks that it draws from."""
-    tasks = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"])
-    return MixSettings(version=version, tasks=tasks, recipe=grid.config.mixes[wildcards["mix"]])
+    tasks, recipe = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"]), grid.config.mixes[wildcards["mix"]]
+    # 1 more: examples are drawn by question.
+    return MixSettings(version=version + recipe.is_drawn(int(wildcards["nb_samples"])), tasks=tasks, recipe=recipe)
 
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:
@@ -76,7 +78,8 @@ def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
 
 def select_demonstrations(grid: Grid, wildcards: Wildcards, version: int) -> DemonstrationSettings:
     """Which examples a prompting shows."""
-    return DemonstrationSettings(version=version, prompting=grid.config.prompting(wildcards["prompting"]))
+    prompting = grid.config.prompting(wildcards["prompting"])
+    return DemonstrationSettings(version=version + prompting.times_changed, prompting=prompting)
 
 
 def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
