@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from loragrid.data.render import Rendered, Renderer, end_tokens
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
-from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, model_to_ask, tested_demonstrations
+from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
 from loragrid.inference.protocol import (
     Decoding,
     Engine,
@@ -92,7 +92,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
     counts = {
         "examples": len(examples),
         "input_cut": cut,
-        **tested_demonstrations(settings.prompting, files.test, files.train, files.demonstrations),
+        **leaking_demonstrations(settings.prompting, files.test, files.train, files.demonstrations),
         "taken_over": taken_over,
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }

@@ -120,7 +120,7 @@ def read_demonstrations(train: str, demonstrations: str) -> dict[str, Sequence[E
     return {test_id: [examples[id_] for id_ in ids] for test_id, ids in chosen.items()}
 
 
-def tested_demonstrations(
+def leaking_demonstrations(
     prompting: AnyPrompting, test: str, train: str | None, demonstrations: str | None
 ) -> dict[str, list[str]]:
     """The entries of a manifest about training examples that the test set holds too.
