@@ -161,6 +161,15 @@ def test_too_few_or_too_many_rows_for_what_asks_the_same_are_told(repeated):
     ]
 
 
+def test_row_that_repeats_prompt_and_answer_is_ignored_and_one_with_another_answer_is_not(repeated):
+    rows = said(("question b", "of b"), ("question b", "of b"), *[("same passage", "1")] * 4)
+    assert matched(rows, repeated, **BY_PROMPT) == (["1", "of b", "1", "1"], ["question b", "same passage"])
+    rows[1]["prediction"] = rows[3]["prediction"] = "another"
+    assert problems(rows, repeated, **BY_PROMPT) == [
+        "f.csv: rows of an evaluated test example that another row answers already (2): row 2, row 6."
+    ]
+
+
 def test_ids_tell_apart_what_asks_the_same(repeated):
     assert matched([row(id_) for id_ in "dcba"], repeated) == (["of a", "of b", "of c", "of d"], [])
 

@@ -90,7 +90,7 @@ class Matched(NamedTuple):
     answers: list[Answer]
     """The answer to each evaluated example, in order."""
     ignored: list[Answer]
-    """Answers to other test examples."""
+    """Answers to other test examples, and further rows with the same prompt and answer."""
     in_order: int
     """How many of the answers are told from others to the same question by their order alone."""
 
@@ -132,7 +132,9 @@ def match_answers(
         places = own if len(rows) == len(own) else free
         answer_of |= dict(zip(places, rows, strict=False))
         ignored += [row for id_, row in zip(places, rows, strict=False) if id_ not in wanted]
-        (repeated if wanted.intersection(fitting) else ignored).extend(rows[len(places) :])
+        # A test example that came twice in its source was kept once; its rows say the same.
+        is_harmless = match == "prompt" and len({row.text for row in rows}) == 1
+        (ignored if is_harmless or not wanted.intersection(fitting) else repeated).extend(rows[len(places) :])
         in_order += sum(id_ in wanted for id_ in places[: len(rows)]) if len(places) > 1 else 0
     missing = [example.id for example in evaluated if example.id not in answer_of]
     by_what = f"{match} and reference" if any(row.reference for row in surplus) else match
@@ -196,7 +198,8 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
     rows = read_answers(read_rows(file), settings.key, settings.prediction)
     answers, ignored, in_order = match_answers(file, rows, tests, evaluated, settings.match)
     if ignored:
-        log.info("%d rows ignored: they answer test examples outside the subset of %d", len(ignored), len(evaluated))
+        why = f"they answer test examples outside the subset of {len(evaluated)}, or repeat a row"
+        log.info("%d rows ignored: %s", len(ignored), why)
     if in_order:
         log.info("%d rows matched by their order: other test examples ask the same question", in_order)
     pairs = zip(evaluated, answers, strict=True)

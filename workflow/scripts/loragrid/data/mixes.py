@@ -40,8 +40,10 @@ def draw(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
         of_question.setdefault(asked(example), []).append(example)
     placed = []
     for question, equal in of_question.items():
-        equal.sort(key=lambda one: (content_hash(str(seed), prompt_key(one)), content_hash(str(seed), one.id)))
-        placed += [(turn, content_hash(str(seed), question), example) for turn, example in enumerate(equal)]
+        place = content_hash(str(seed), question)
+        if len(equal) > 1:
+            equal.sort(key=lambda one: (content_hash(str(seed), prompt_key(one)), content_hash(str(seed), one.id)))
+        placed += [(turn, place, example) for turn, example in enumerate(equal)]
     return [example for *_, example in sorted(placed, key=lambda one: one[:2])[:size]]
 
 
