@@ -31,6 +31,15 @@ def test_examples_without_input_are_told_by_their_instruction(make_example):
     assert list(find_leaks(train, {"t": test}).by_question) == ["1"]
 
 
+def test_short_input_that_many_questions_share_is_a_leak_only_with_the_same_instruction(make_example):
+    test = [make_example(f"t{i}", instruction=f"Who wrote book {i}?", input="None") for i in range(3)]
+    train = [make_example(str(i), instruction=f"Who wrote book {i}?", input="none") for i in range(1, 9)]
+    assert list(find_leaks(train, {"t/s": test}).by_question) == ["1", "2"]
+    passage = [make_example(f"t{i}", instruction=f"Question {i}?", input=PASSAGE) for i in range(3)]
+    reworded = [make_example("1", instruction="Another question?", input=PASSAGE)]
+    assert list(find_leaks(reworded, {"t/s": passage}).by_question) == ["1"]
+
+
 def test_examples_that_ask_nothing_are_no_leaks(make_example):
     empty = {"instruction": "", "input": " "}
     assert find_leaks([make_example("1", **empty)], {"t": [make_example("t", **empty)]}) == ({}, {})

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loragrid.data.questions import asked, normalise
-from loragrid.records import Example
+from loragrid.records import Example, question
 from loragrid.runtime.files import write_json
 from loragrid.text.words import words
 
-SHORTEST_TELLING_OUTPUT = 5
-"""Outputs of fewer words, such as labels and names, are often the same, and tell nothing about a leak."""
+SHORTEST_TELLING_TEXT = 5
+"""Outputs of fewer words, such as labels and names, are often the same, and tell nothing about a leak. So are some inputs."""
 
 
 CANNED = 3
-"""An output that so many different questions of the test sets have is a canned answer."""
+"""An output that so many different questions of the test sets have is a canned answer. A short input that so many questions of a
+test set have says nothing either."""
 
 
 PASSAGE = 13
@@ -55,15 +56,32 @@ class Leaks(NamedTuple):
         return sorted({name for names in held for name in names})
 
 
-def questions_of(example: Example) -> set[str]:
-    """The normalised questions of an example, one for each of its prompts."""
-    return {asked(part) for part in example.parts} - {""}
+def questions_of(example: Example) -> set[tuple[str, str]]:
+    """The normalised questions of an example, one for each of its prompts: without and with the instruction."""
+    return {(asked(part), normalise(question(part))) for part in example.parts if asked(part)}
+
+
+def questions_by_test(tests: Mapping[str, Iterable[Example]]) -> dict[str, set[str]]:
+    """The names of the test sets that ask a question, by the question.
+
+    Usually that is an input. A short input that several questions of a test set share stands together with each instruction.
+    """
+    names: dict[str, set[str]] = {}
+    for name, test_set in tests.items():
+        wholes: dict[str, set[str]] = {}
+        for text, whole in (pair for example in test_set for pair in questions_of(example)):
+            wholes.setdefault(text, set()).add(whole)
+        for text, of_text in wholes.items():
+            says_little = len(of_text) >= CANNED and len(words(text)) < SHORTEST_TELLING_TEXT
+            for told in of_text if says_little else {text}:
+                names.setdefault(told, set()).add(name)
+    return names
 
 
 def telling_outputs(example: Example) -> set[str]:
     """The normalised outputs of an example that are long enough to tell something."""
     outputs = {normalise(output) for part in example.parts for output in part.references}
-    return {output for output in outputs if len(words(output)) >= SHORTEST_TELLING_OUTPUT}
+    return {output for output in outputs if len(words(output)) >= SHORTEST_TELLING_TEXT}
 
 
 def passages(example: Example) -> set[tuple[str, ...]]:
@@ -81,12 +99,11 @@ def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example
     Args:
         tests: test sets by name.
     """
-    asking: dict[str, set[str]] = {}
+    tests = {name: list(test_set) for name, test_set in tests.items()}
+    asking = questions_by_test(tests)
     giving: dict[str, list[tuple[str, Example]]] = {}
     for name, test_set in tests.items():
         for example in test_set:
-            for text in questions_of(example):
-                asking.setdefault(text, set()).add(name)
             for text in telling_outputs(example):
                 giving.setdefault(text, []).append((name, example))
     names_of = {text: {name for name, _ in given} for text, given in giving.items()}
@@ -95,7 +112,7 @@ def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example
     by_output: dict[str, list[str]] = {}
     for example in examples:
         outputs = telling_outputs(example)
-        names = {name for text in questions_of(example) for name in asking.get(text, ())}
+        names = {name for texts in questions_of(example) for text in texts for name in asking.get(text, ())}
         alike = [given for text in outputs for given in rare.get(text, ())]
         if alike:
             own = passages(example)
