@@ -148,7 +148,7 @@ def _told(job: PredictJob) -> dict[str, Any]:
     return {
         "axes": settings.axes,
         "model": settings.model.model_dump() | {"engine": job.engine.model_dump()},
-        "prompting": settings.prompting.model_dump(),
+        "prompting": decisive(settings.prompting),
         "instruction": settings.instruction,
         "quantization": settings.quantization,
         "decoding": settings.decoding,
