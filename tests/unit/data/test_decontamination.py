@@ -79,6 +79,25 @@ def test_reworded_question_about_the_same_passage_with_the_same_answer_is_the_sa
     assert list(leaks.by_output) == ["other passage"]
 
 
+def test_reworded_question_is_found_by_a_short_answer_too_unless_many_have_it(make_example):
+    test = [make_example("t", input=f"{PASSAGE} When?", output="1932"), make_example("u", input="Yes?", output="yes")]
+    train = [
+        make_example("1", input=f"In which year? {PASSAGE}", output="1932."),
+        make_example("2", input=f"Year? {PASSAGE}", output="1932"),
+    ]
+    assert list(find_leaks(train, {"t/s": test}).by_question) == ["1", "2"]
+    often = [*test, *[make_example(f"v{i}", input=f"year {i}", output="1932") for i in range(2)]]
+    assert not find_leaks(train, {"t/s": often}).by_question
+
+
+def test_words_of_a_template_are_no_passage(make_example):
+    def asked(name, intent):
+        return make_example(name, input=f"Which of these does the customer want: {PASSAGE} Message {name}", output=intent)
+
+    test = [asked(f"t{i}", f"intent {i % 20}") for i in range(40)]
+    assert find_leaks([asked(str(i), f"intent {i}") for i in range(20)], {"t/s": test}) == ({}, {})
+
+
 def test_canned_answers_about_texts_with_a_common_beginning_are_no_leaks(make_example):
     test = [make_example(f"t{i}", input=f"{PASSAGE} {i}", output="the text says nothing about it") for i in range(5)]
     train = [make_example(f"{i}", input=f"{PASSAGE} {i + 9}", output="the text says nothing about it") for i in range(20)]

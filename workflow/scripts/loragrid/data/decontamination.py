@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ test set have says nothing either."""
 
 PASSAGE = 13
 """How many words in a row come from the same passage (Brown et al. 2020, arXiv:2005.14165)."""
+
+
+LOOKED_INTO = 200
+"""In how many examples of a test set, about, the words of its template are looked for."""
 
 
 SAME_QUESTION, SAME_OUTPUT = "same question", "same output"
@@ -78,10 +83,9 @@ def questions_by_test(tests: Mapping[str, Iterable[Example]]) -> dict[str, set[s
     return names
 
 
-def telling_outputs(example: Example) -> set[str]:
-    """The normalised outputs of an example that are long enough to tell something."""
-    outputs = {normalise(output) for part in example.parts for output in part.references}
-    return {output for output in outputs if len(words(output)) >= SHORTEST_TELLING_TEXT}
+def outputs_of(example: Example) -> set[str]:
+    """The normalised outputs of an example, without what ends a sentence."""
+    return {normalise(output).rstrip(".!?\u3002\uff01\uff1f ") for part in example.parts for output in part.references} - {""}
 
 
 def passages(example: Example) -> set[tuple[str, ...]]:
@@ -90,33 +94,42 @@ def passages(example: Example) -> set[tuple[str, ...]]:
     return {tuple(text[i : i + PASSAGE]) for text in texts for i in range(len(text) - PASSAGE + 1)}
 
 
+def boilerplate(test_set: Sequence[Example]) -> set[tuple[str, ...]]:
+    """The passages of most examples of a test set, as a template puts them there. They are looked for in some examples only."""
+    looked_into = test_set[:: -(-len(test_set) // LOOKED_INTO)] if len(test_set) >= LOOKED_INTO // 10 else []
+    counts = Counter(passage for example in looked_into for passage in passages(example))
+    return {passage for passage, count in counts.items() if 2 * count > len(looked_into)}
+
+
 def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example]]) -> Leaks:
     """The examples that share a question, or a longer output, with a test example.
 
-    A question that is worded in another way is the same if passage and output are: if `PASSAGE` words in a row are the same, and
-    a longer output that only few test examples have.
+    A question that is worded in another way is the same if passage and output are: if `PASSAGE` words in a row are the same that
+    are no template's, and an output that only few test examples have.
 
     Args:
         tests: test sets by name.
     """
-    tests = {name: list(test_set) for name, test_set in tests.items()}
-    asking = questions_by_test(tests)
+    by_id = {name: {example.id: example for example in test_set} for name, test_set in tests.items()}
+    asking = questions_by_test({name: test_set.values() for name, test_set in by_id.items()})
     giving: dict[str, list[tuple[str, Example]]] = {}
-    for name, test_set in tests.items():
-        for example in test_set:
-            for text in telling_outputs(example):
+    for name, test_set in by_id.items():
+        for example in test_set.values():
+            for text in outputs_of(example):
                 giving.setdefault(text, []).append((name, example))
-    names_of = {text: {name for name, _ in given} for text, given in giving.items()}
     rare = {text: given for text, given in giving.items() if len({asked(example) for _, example in given}) < CANNED}
+    telling = {text for text in giving if len(words(text)) >= SHORTEST_TELLING_TEXT}
+    names_of = {text: {name for name, _ in giving[text]} for text in telling}
+    templates = {name: boilerplate([*test_set.values()]) for name, test_set in by_id.items()}
+    passages_of_test = cache(lambda name, id_: passages(by_id[name][id_]) - templates[name])
     by_question: dict[str, list[str]] = {}
     by_output: dict[str, list[str]] = {}
     for example in examples:
-        outputs = telling_outputs(example)
+        outputs = outputs_of(example)
         names = {name for texts in questions_of(example) for text in texts for name in asking.get(text, ())}
-        alike = [given for text in outputs for given in rare.get(text, ())]
-        if alike:
-            own = passages(example)
-            names |= {name for name, test in alike if own & passages(test)}
+        alike = [(name, test.id) for text in outputs for name, test in rare.get(text, ())]
+        own = passages(example) if alike else set()
+        names |= {name for name, id_ in alike if own & passages_of_test(name, id_)}
         if names:
             by_question[example.id] = sorted(names)
         elif names := {name for text in outputs for name in names_of.get(text, ())}:

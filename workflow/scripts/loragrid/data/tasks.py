@@ -110,7 +110,8 @@ class Task(Fields):
         None,
         ge=1,
         description="Predict only this many test examples: those with the smallest hash of instruction and input, so that "
-        "every model and sample type meets the same examples, and a larger subset contains a smaller one. Default: all.",
+        "every model, and every sample type with the same instruction, meets the same examples, and a larger subset contains a "
+        "smaller one. Default: all.",
     )
 
     def data_set(self, sample_type: str) -> DataSetFields:
