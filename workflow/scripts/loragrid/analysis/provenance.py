@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from loragrid.data.splitting import prompt_key
 from loragrid.layout import model_of_check
 from loragrid.records import Example, iterate_records
 
@@ -41,6 +43,28 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
         if tests:
             leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
     return leaking
+
+
+def common_questions(mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """How many questions the mixes of two sample types have in common that are otherwise drawn alike.
+
+    Args:
+        mixes: training parts of the mixes.
+    """
+    alike: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for path in map(Path, mixes):
+        task, sample_type, mix, draw = path.parts[-5:-1]
+        alike.setdefault((task, mix, draw), {})[sample_type] = {prompt_key(one) for one in iterate_records(path, Example)}
+    return [
+        {
+            "mix": "/".join(drawn),
+            "sample_types": (own, other),
+            "common": len(by_type[own] & by_type[other]),
+            "questions": max(len(by_type[own]), len(by_type[other])),
+        }
+        for drawn, by_type in alike.items()
+        for own, other in combinations(by_type, 2)
+    ]
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
