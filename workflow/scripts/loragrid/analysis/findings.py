@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from loragrid.analysis.columns import EVALUATED
 from loragrid.analysis.comparisons import on_own_task, tests_foreign_sample_types
 from loragrid.analysis.labels import label_runs
 from loragrid.layout import BASELINE

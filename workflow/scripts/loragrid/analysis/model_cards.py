@@ -140,7 +140,8 @@ def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
             f"| {row['scorer']}/{row['metric']} | {base} | {row['mean']:.3f} ± {row['standard_error']:.3f} | {row['n']} |"
         )
     if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
-        lines += ["", f"It was trained for {target}; other tasks show what carries over, other sample types are other references."]
+        others = "Other tasks show what carries over; other sample types are other references."
+        lines += ["", f"It was trained for {target}. {others}"]
     return lines
 
 

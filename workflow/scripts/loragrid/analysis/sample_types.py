@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from loragrid.analysis.columns import ASKED, AXES, EVALUATED, INTEGERS, METRIC, MODEL, SIGNS
+from loragrid.analysis.corpus import corpora
 from loragrid.analysis.settings import FactsByScorer
 from loragrid.analysis.summaries import counted, lower_is_better
-from loragrid.scoring.protocol import add_up
-from loragrid.scoring.registry import corpus_metrics, has_corpus_metrics
+from loragrid.scoring.registry import corpus_metrics
 
 PAIR = ["trained_sample_type", "other_sample_type"]
 """The sample type that one of two runs was trained on, and that of the other."""
@@ -40,6 +40,10 @@ TRIALS, TRIALS_OF_CORPUS = 9999, 1999
 
 EXACT = 12
 """With so many texts or fewer, every way to exchange results is tried."""
+
+
+Key = tuple[Any, ...]
+"""Values of some columns."""
 
 
 Texts = Mapping[tuple[str, str, str], str]
@@ -72,18 +76,13 @@ class Matched(NamedTuple):
         without = self.value(self.own.sum(0) - self.own) - self.value(self.other.sum(0) - self.other)
         return np.asarray((without.mean() - without) * (n - 1) / n)
 
-    def exchanged(self, flips: np.ndarray) -> np.ndarray:
-        """The difference, had the two runs exchanged their results at some examples.
+    def exchanged(self, moved: np.ndarray) -> np.ndarray:
+        """The difference, had the two runs exchanged some results.
 
         Args:
-            flips: a row per trial; 1 for an example whose results are exchanged, else 0.
+            moved: for each trial, what that adds to the sums of the one run, and takes from those of the other.
         """
-        moved = flips @ (self.other - self.own)
         return self.value(self.own.sum(0) + moved) - self.value(self.other.sum(0) - moved)
-
-
-Key = tuple[Any, ...]
-"""Values of `ALIKE`, `PAIR` and `METRIC`."""
 
 
 def comparable_runs(summary: pd.DataFrame) -> pd.DataFrame:
@@ -147,13 +146,10 @@ def _mean(sums: np.ndarray) -> np.ndarray:
 
 def _corpora(of_runs: pd.DataFrame, texts: Texts, facts: FactsByScorer) -> Iterator[tuple[Key, list[Matched]]]:
     """The matched runs in each metric over all examples together."""
-    of_corpus = [name for name, of_scorer in facts.items() if has_corpus_metrics(of_scorer.type)]
-    with_parts = of_runs[of_runs["parts"].map(bool).astype(bool) & of_runs["scorer"].isin(of_corpus)]
-    for key, group in with_parts.groupby([*ALIKE, "scorer"], sort=False):
-        by_run = {
-            run: one.groupby("id", sort=False)["parts"].agg(add_up)
-            for run, one in group.groupby([PAIR[0], "seed"], sort=False)
-        }
+    by_setup: dict[Key, dict[Key, pd.Series]] = {}
+    for key, parts in corpora(of_runs, [*ALIKE, "scorer", PAIR[0], "seed"], facts):
+        by_setup.setdefault(key[:-2], {})[key[-2:]] = parts
+    for key, by_run in by_setup.items():
         scorer_type = facts[str(key[-1])].type
         for pair, of_seeds in _by_pair(by_run):
             for metric in corpus_metrics(scorer_type, {}):
@@ -178,7 +174,7 @@ def _over_all(
 
 
 def _by_pair(
-    by_run: Mapping[tuple[Any, ...], pd.Series],
+    by_run: Mapping[Key, pd.Series],
 ) -> Iterator[tuple[tuple[str, str], list[tuple[pd.Series, pd.Series]]]]:
     """The results of both runs on the examples that both have, for each pair of sample types, and each seed of both.
 
@@ -219,17 +215,21 @@ def outcome(of_tasks: Sequence[Sequence[Matched]], is_tested: bool) -> tuple[Any
     """
     weighted = [(1 / len(of_tasks) / len(pairs), pair) for pairs in of_tasks for pair in pairs]
     place = {text: i for i, text in enumerate(dict.fromkeys(text for _, pair in weighted for text in pair.texts))}
-    columns = [np.array([place[text] for text in pair.texts]) for _, pair in weighted]
+
+    def by_text(pair: Matched, of_examples: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(place), *of_examples.shape[1:]))
+        np.add.at(sums, [place[text] for text in pair.texts], of_examples)
+        return sums
+
     mean, other_mean = (sum(weight * pair.values[i] for weight, pair in weighted) for i in (0, 1))
-    influence = np.zeros(len(place))
-    for (weight, pair), column in zip(weighted, columns, strict=True):
-        np.add.at(influence, column, weight * pair.influence)
+    influence = np.sum([weight * by_text(pair, pair.influence) for weight, pair in weighted], axis=0)
     freedom = len(place) - len(of_tasks)
     error = float(np.sqrt(len(place) / freedom * (influence**2).sum())) if freedom > 0 else np.nan
+    moves = [by_text(pair, pair.other - pair.own) for _, pair in weighted]
 
     def exchanged(flips: np.ndarray) -> np.ndarray:
         return np.sum(
-            [weight * pair.exchanged(flips[:, column]) for (weight, pair), column in zip(weighted, columns, strict=True)], axis=0
+            [weight * pair.exchanged(flips @ moved) for (weight, pair), moved in zip(weighted, moves, strict=True)], axis=0
         )
 
     trials = TRIALS if all(pair.is_mean for _, pair in weighted) else TRIALS_OF_CORPUS
@@ -246,12 +246,13 @@ def _signs(of_tasks: Sequence[Sequence[Matched]]) -> list[int | None]:
     return [int((gains > 0).sum()), int((gains == 0).sum()), int((gains < 0).sum())]
 
 
-def exchange_test(
-    exchanged: Callable[[np.ndarray], np.ndarray], difference: float, nb_texts: int, trials: int = TRIALS
-) -> float:
+def exchange_test(exchanged: Callable[[np.ndarray], np.ndarray], difference: float, nb_texts: int, trials: int = TRIALS) -> float:
     """How often a difference at least as large comes about if the results of both runs are exchanged at random texts.
 
     That is approximate randomisation (Noreen 1989), two-sided; for a mean, it is the sign-flip test. With few texts, it is exact.
+
+    Args:
+        exchanged: the difference in each of some trials, from a row of flips a trial: 1 for a text whose results are exchanged.
     """
     if np.isnan(difference):
         return np.nan
@@ -260,8 +261,8 @@ def exchange_test(
         every = np.arange(2**nb_texts)[:, None] >> np.arange(nb_texts) & 1
         return float((np.abs(exchanged(every.astype(float))) >= least).mean())
     generator, extreme = np.random.default_rng(0), 0
-    chunk = max(1, 2**22 // nb_texts)
+    chunk = max(1, 2**18 // nb_texts)
     for start in range(0, trials, chunk):
-        flips = generator.integers(0, 2, (min(chunk, trials - start), nb_texts)).astype(float)
+        flips = generator.integers(0, 2, (min(chunk, trials - start), nb_texts), dtype=np.int8).astype(float)
         extreme += int((np.abs(exchanged(flips)) >= least).sum())
     return (1 + extreme) / (1 + trials)
