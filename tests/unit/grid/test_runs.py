@@ -10,6 +10,9 @@ from loragrid.grid.runs import expand_evaluations, expand_external, expand_grid
 from loragrid.layout import Evaluation
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
+OF_EXPERTS = DEFAULT["grid"][0]["evaluate_on"]
+# Unless a test says otherwise, each run is tested on its own task and sample type.
+DEFAULT["grid"][0]["evaluate_on"] = "same"
 
 
 def config(*blocks):
@@ -128,6 +131,46 @@ def test_runs_are_evaluated_on_their_own_task_unless_a_list_names_others():
         ("challenge", "challenge"),
         ("outcome", "challenge"),
     ]
+
+
+def where_tested(*blocks):
+    """What is tested, and on which data set: each as `task/sample_type`."""
+    found = expand_evaluations(config(*blocks))
+    assert len(found) == len(set(found))
+    trained = [one.run if one.run == "base" else "/".join(one.run.split("__")[:2]) for one in found]
+    return [(by, f"{one.task}/{one.sample_type}") for by, one in zip(trained, found, strict=True)]
+
+
+def test_default_experiment_tests_what_both_sample_types_teach_on_the_references_of_the_experts():
+    found = where_tested({"evaluate_on": OF_EXPERTS, "nb_samples": [4]})
+    tasks = list(DEFAULT["tasks"])
+    assert found == [
+        *(("base", f"{task}/manual") for task in tasks),
+        *((f"{task}/manual", f"{task}/manual") for task in tasks),
+        *((f"{task}/auto", f"{task}/manual") for task in tasks),
+    ]
+
+
+def test_listed_sample_types_stand_for_all_runs_of_a_block_each_its_own_first():
+    block = {"tasks": ["challenge"], "nb_samples": [4], "evaluate_on": {"sample_types": ["manual", "auto", "manual"]}}
+    assert where_tested(block) == [
+        ("base", "challenge/manual"),
+        ("base", "challenge/auto"),
+        ("challenge/manual", "challenge/manual"),
+        ("challenge/auto", "challenge/auto"),
+        ("challenge/manual", "challenge/auto"),
+        ("challenge/auto", "challenge/manual"),
+    ]
+    assert set(where_tested(block, {**block, "evaluate_on": "same"})) == set(where_tested(block))
+
+
+def test_other_tasks_are_tested_on_the_references_of_the_listed_sample_types():
+    block = {"tasks": ["challenge"], "sample_types": ["auto"], "nb_samples": [4]}
+    of_experts = [(by, f"{task}/manual") for by in ("base", "challenge/auto") for task in ("challenge", "outcome")]
+    assert where_tested(block | {"evaluate_on": {"tasks": ["outcome"], "sample_types": ["manual"]}}) == of_experts
+    others = {"tasks": ["outcome"], "sample_types": ["manual"], "nb_samples": [], "mixes": [], "configs": []}
+    everything = {"evaluate_on": {"tasks": "all", "sample_types": ["manual"]}}
+    assert sorted(where_tested(block | everything, others)) == sorted(of_experts)
 
 
 def test_all_means_every_task_that_any_block_trains_for_or_is_evaluated_on():

@@ -61,8 +61,8 @@ def _gains(rows: pd.DataFrame) -> dict[str, Any]:
 def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """For each pair of compared sample types, and the references of each sample type, which one trains better in the main metric.
 
-    `better` is a sample type, or None where the data do not tell: the difference could come from the choice of test questions
-    alone. The verdicts on all pairs hold together (Holm 1979), and so do those on all setups, in `rows`.
+    `better_sample_type` is empty where the data do not tell: the difference could come from the choice of test questions alone.
+    The verdicts on all pairs hold together (Holm 1979), and so do those on all setups, in `rows`.
     """
     columns = ["base_model", "sample_type", "trained_sample_type", "other_sample_type"]
     of_main = of_metric(by_setup, metric)
@@ -75,11 +75,11 @@ def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: 
 
 
 def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with an adjusted `p_value`, with the sample type that is `better`, if one clearly is."""
+    """The rows with an adjusted `p_value`, and with `better_sample_type`, which is empty where none clearly is."""
     adjusted = holm(table["p_value"].to_numpy(dtype=float))
     gains = table["mean_difference"] * signs(table)
     winners = table["trained_sample_type"].where(gains > 0, table["other_sample_type"])
-    return table.assign(p_value=adjusted, better_sample_type=winners.where(adjusted <= ALPHA, None))
+    return table.assign(p_value=adjusted, better_sample_type=winners.where(adjusted <= ALPHA, ""))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from loragrid.data.splitting import prompt_key
-from loragrid.layout import model_of_check
+from loragrid.layout import mix_name, model_of_check
 from loragrid.records import Example, iterate_records
 
 
@@ -45,26 +45,18 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
     return leaking
 
 
-def common_questions(mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """How many questions the mixes of two sample types have in common that are otherwise drawn alike.
+def common_questions(mixes: Sequence[str | Path]) -> list[float]:
+    """The share of questions that two mixes have in common, for each two that differ only in their sample type.
 
     Args:
         mixes: training parts of the mixes.
     """
-    alike: dict[tuple[str, ...], dict[str, set[str]]] = {}
-    for path in map(Path, mixes):
-        task, sample_type, mix, draw = path.parts[-5:-1]
-        alike.setdefault((task, mix, draw), {})[sample_type] = {prompt_key(one) for one in iterate_records(path, Example)}
-    return [
-        {
-            "mix": "/".join(drawn),
-            "sample_types": (own, other),
-            "common": len(by_type[own] & by_type[other]),
-            "questions": max(len(by_type[own]), len(by_type[other])),
-        }
-        for drawn, by_type in alike.items()
-        for own, other in combinations(by_type, 2)
-    ]
+    alike: dict[tuple[str, ...], list[set[str]]] = {}
+    for path in mixes:
+        task, _, mix, draw = mix_name(path).split("/")
+        alike.setdefault((task, mix, draw), []).append({prompt_key(example) for example in iterate_records(path, Example)})
+    pairs = [pair for of_types in alike.values() for pair in combinations(of_types, 2)]
+    return [len(own & other) / max(len(own), len(other), 1) for own, other in pairs]
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:

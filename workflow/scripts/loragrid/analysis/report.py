@@ -31,7 +31,7 @@ def write_report(
     checks: Sequence[str | Path],
     manifests: Sequence[str | Path],
     leaking: Sequence[Mapping[str, Any]],
-    common: Sequence[Mapping[str, Any]],
+    common: Sequence[float],
 ) -> None:
     """Fill the report's template from the tables and figures on disk.
 
@@ -53,7 +53,7 @@ def write_report(
         state=state,
         checks=read_checks(checks),
         leaking=leaking,
-        differing=[one for one in common if one["common"] < one["questions"]],
+        common=common,
         circumstances=circumstances_of(manifests),
         **results_of_models(files, metric, contents.examples),
         **description_of_data(files),

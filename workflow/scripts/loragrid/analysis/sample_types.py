@@ -189,10 +189,10 @@ def _by_pair(
             yield (own, other), found
 
 
-def _texts_of(key: tuple[Any, ...], ids: pd.Index, texts: Texts) -> list[str]:
-    """What examples of an evaluated data set are about; the id of one that is not known."""
-    _, task, sample_type = key[: len(EVALUATED)]
-    return [texts.get((task, sample_type, one), one) for one in ids]
+def _texts_of(key: Key, ids: pd.Index, texts: Texts) -> list[str]:
+    """What examples of an evaluated data set are about. One that is not known is about itself."""
+    _, *dataset = key[: len(EVALUATED)]
+    return [texts.get((*dataset, one), "/".join((*dataset, one))) for one in ids]
 
 
 def _overall(tested: Mapping[Key, list[Matched]]) -> Iterator[tuple[Any, ...]]:

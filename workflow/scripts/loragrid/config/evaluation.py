@@ -87,8 +87,8 @@ class Block(Section):
         BeforeValidator(_with_its_key, json_schema_input_type=Literal["same", "all"] | list[str] | EvaluatedOn),
     ] = Field(
         EvaluatedOn(),
-        description="On which test sets each run and its base model are evaluated, besides the test set of the run's own task. "
-        "Without `sample_types`, the value of `tasks` may stand here.",
+        description="The test sets on which each run and its base model are evaluated: of its own task and of others, with whose "
+        "references. Without `sample_types`, the value of `tasks` may stand here.",
     )
 
     @model_validator(mode="after")
