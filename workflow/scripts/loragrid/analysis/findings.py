@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from itertools import combinations
 from typing import Any
 
@@ -58,7 +59,7 @@ def _gains(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
     """For each pair of compared sample types, and the references of each sample type, which one trains better in the main metric.
 
     `better_sample_type` is empty where the data do not tell: the difference could come from the choice of test questions alone.
@@ -69,7 +70,7 @@ def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: 
     rows = with_verdicts(of_main[on_own_task(of_main)])
     labelled = rows.assign(label=label_runs(rows.assign(run="", trained_sample_type="", sample_type="", seed=0)))
     return [
-        {**finding, "rows": labelled[(labelled[columns] == [finding[name] for name in columns]).all(axis=1)].to_dict("records")}
+        finding | {"rows": labelled[(labelled[columns] == [finding[name] for name in columns]).all(axis=1)].to_dict("records")}
         for finding in with_verdicts(overall).to_dict("records")
     ]
 

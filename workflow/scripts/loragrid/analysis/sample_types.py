@@ -82,7 +82,7 @@ class Matched(NamedTuple):
         Args:
             moved: for each trial, what that adds to the sums of the one run, and takes from those of the other.
         """
-        return self.value(self.own.sum(0) + moved) - self.value(self.other.sum(0) - moved)
+        return np.asarray(self.value(self.own.sum(0) + moved) - self.value(self.other.sum(0) - moved))
 
 
 def comparable_runs(summary: pd.DataFrame) -> pd.DataFrame:
@@ -203,7 +203,7 @@ def _overall(tested: Mapping[Key, list[Matched]]) -> Iterator[tuple[Any, ...]]:
     for key, group in keys[keys["nb_samples"] == largest].groupby(["base_model", "sample_type", *PAIR, *METRIC], sort=False):
         of_tasks: dict[str, list[Matched]] = {}
         for setup in group.itertuples(index=False, name=None):
-            of_tasks.setdefault(setup[1], []).extend(tested[setup])
+            of_tasks.setdefault(setup[ALIKE.index("task")], []).extend(tested[setup])
         seeds = max(len(tested[setup]) for setup in group.itertuples(index=False, name=None))
         yield (*key, ", ".join(of_tasks), *outcome(list(of_tasks.values()), is_tested=True)[:-1], seeds)
 
@@ -228,9 +228,8 @@ def outcome(of_tasks: Sequence[Sequence[Matched]], is_tested: bool) -> tuple[Any
     moves = [by_text(pair, pair.other - pair.own) for _, pair in weighted]
 
     def exchanged(flips: np.ndarray) -> np.ndarray:
-        return np.sum(
-            [weight * pair.exchanged(flips @ moved) for (weight, pair), moved in zip(weighted, moves, strict=True)], axis=0
-        )
+        differences = [weight * pair.exchanged(flips @ moved) for (weight, pair), moved in zip(weighted, moves, strict=True)]
+        return np.asarray(np.sum(differences, axis=0))
 
     trials = TRIALS if all(pair.is_mean for _, pair in weighted) else TRIALS_OF_CORPUS
     p_value = exchange_test(exchanged, mean - other_mean, len(place), trials) if is_tested else np.nan
