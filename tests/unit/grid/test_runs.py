@@ -78,6 +78,8 @@ def test_prompting_that_shows_examples_of_data_without_any_is_named():
     assert found() == [sentence]
     assert found(tasks=["challenge"], evaluate_on=["outcome"]) == [sentence]
     assert found(tasks=["challenge"]) == found(promptings=["zero_shot"]) == []
+    # What is shown comes from the data set that is tested.
+    assert found(evaluate_on={"sample_types": ["manual"]}) == [sentence.replace("auto", "manual")]
 
 
 def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
@@ -209,6 +211,10 @@ def test_external_predictions_stand_beside_their_base_model_or_by_themselves():
 @pytest.mark.parametrize("block", [{"sample_types": ["manual"]}, {"tasks": ["challenge"]}])
 def test_external_predictions_may_be_on_data_that_the_grid_does_not_evaluate_on_if_they_name_no_base_model(block):
     assert list(misplaced_predictions(with_external(block))) == []
+    on_its_references = with_external(
+        block | {"evaluate_on": {"tasks": ["outcome"], "sample_types": ["auto"]}}, base_model="smollm2-135m"
+    )
+    assert list(misplaced_predictions(on_its_references)) == []
     assert len(list(misplaced_predictions(with_external(block, base_model="smollm2-135m")))) == 1
 
 
