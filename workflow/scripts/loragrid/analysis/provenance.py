@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from loragrid.data.decontamination import read_leaks
-from loragrid.layout import MANIFEST, Dataset, model_of_check
+from loragrid.data.questions import asked
+from loragrid.layout import MANIFEST, Dataset, mix_name, model_of_check
 from loragrid.records import Example, iterate_records
 
 
@@ -70,6 +72,20 @@ def leaking_prompts(leaks: Sequence[str | Path], demonstrations: Sequence[str | 
         if prompts:
             leaking.append({"file": str(path), "prompts": prompts, "of": len(shown)})
     return leaking
+
+
+def common_questions(mixes: Sequence[str | Path]) -> list[float]:
+    """The share of questions that two mixes have in common, for each two that differ only in their sample type.
+
+    Args:
+        mixes: training parts of the mixes.
+    """
+    alike: dict[tuple[str, ...], list[set[str]]] = {}
+    for path in mixes:
+        task, _, mix, draw = mix_name(path).split("/")
+        alike.setdefault((task, mix, draw), []).append({asked(example) for example in iterate_records(path, Example)})
+    pairs = [pair for of_types in alike.values() for pair in combinations(of_types, 2)]
+    return [len(own & other) / max(len(own), len(other), 1) for own, other in pairs]
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
