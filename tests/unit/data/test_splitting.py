@@ -233,6 +233,12 @@ def test_questions_that_differ_in_signs_alone_are_no_near_duplicates(make_exampl
     assert len(kept["train"]) == 2
 
 
+def test_near_duplicates_at_similarity_one_have_the_same_words(make_example):
+    train = [make_example(str(i), input=text) for i, text in enumerate(("a b c d e", "A  b c d e", "a b c d f"))]
+    _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=1))
+    assert dropped["train"] == {"near duplicate": {"1": "0"}}
+
+
 def test_question_in_another_unicode_form_is_the_same_question(make_example):
     splits = {"train": [make_example("1", input="Cafe\u0301")], "validation": [], "test": [make_example("2", input="Caf\u00e9")]}
     assert clean_splits(splits)[1]["train"] == {"same question in test": ["1"]}

@@ -18,7 +18,8 @@ def near_duplicate_finder(threshold: float) -> Callable[[Example], str | None]:
     """
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(threshold=threshold, num_perm=128)
+    # The index only finds candidates. It cannot be made for the highest thresholds.
+    index = MinHashLSH(threshold=min(threshold, 0.9), num_perm=128)
     sketches: dict[str, Any] = {}
 
     def twin_of(example: Example) -> str | None:
