@@ -1,4 +1,4 @@
-"""What the report says first: whether training helped, and whether a trivial baseline does as well."""
+"""What the report says first: whether training helped, whether a trivial baseline does as well, which answers were lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from loragrid.analysis.columns import EVALUATED
+from loragrid.analysis.columns import EVALUATED, MODEL
 from loragrid.analysis.comparisons import on_own_data
 from loragrid.analysis.labels import label_runs
 from loragrid.layout import BASELINE
@@ -64,3 +64,15 @@ def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]
                 }
             )
     return strong
+
+
+def lost_in_thoughts(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The models and data sets with answers that are empty because the model did not get beyond its thoughts, with the counts.
+
+    Args:
+        predictions: a row for each answer.
+    """
+    is_lost = (predictions["prediction"] == "") & predictions["thoughts"].notna() & (predictions["thoughts"] != "")
+    counts = predictions.assign(empty=is_lost, answers=1).groupby(MODEL, sort=False)[["empty", "answers"]].sum().reset_index()
+    counts = counts.assign(label=label_runs(predictions.drop_duplicates(MODEL)))
+    return [{str(key): value for key, value in row.items()} for row in counts[counts["empty"] > 0].to_dict("records")]
