@@ -13,7 +13,7 @@ from loragrid.data.splitting import subset
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.job import git_commit, log, versions
+from loragrid.runtime.job import MENDED, git_commit, log, versions
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import StageSettings
 from loragrid.text.thoughts import Spoken
@@ -167,6 +167,7 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
             "templates": {settings.match: settings.key, "prediction": settings.prediction},
             "subset": settings.subset,
             "stage_version": settings.version,
+            "mended": MENDED,
             "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
             "examples": len(evaluated),
             "ignored": len(ignored),
