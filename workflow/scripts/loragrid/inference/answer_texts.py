@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from loragrid.text.thoughts import Marks
 from loragrid.text.words import trim
 
 if TYPE_CHECKING:
+    from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerBase
 
 
@@ -37,13 +38,19 @@ def text_reader(tokenizer: PreTrainedTokenizerBase, ends: Collection[int], marks
 def special_marks(tokenizer: PreTrainedTokenizerBase, marks: Marks) -> dict[int, str]:
     """The special tokens that are marks of thoughts, or parts of such marks, with their texts."""
     texts = [mark for pair in marks for mark in pair]
-    special = {id_: token.content for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = {id_: token.content for id_, token in added_tokens(tokenizer).items() if token.special}
     return {id_: content for id_, content in special.items() if any(content in text for text in texts)}
+
+
+def added_tokens(tokenizer: PreTrainedTokenizerBase) -> Mapping[int, AddedToken]:
+    """The tokens that a tokenizer has beside its vocabulary of words, if it tells."""
+    found: Mapping[int, AddedToken] = getattr(tokenizer, "added_tokens_decoder", {})
+    return found
 
 
 def end_texts(tokenizer: PreTrainedTokenizerBase, ends: Collection[int]) -> list[str]:
     """How the tokens that end an answer look in a text. Ordinary words are left out: they may stand in a text as words."""
-    added = tokenizer.added_tokens_decoder
+    added = added_tokens(tokenizer)
     return [added[end].content for end in ends if end in added]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from loragrid.data.render import Rendered, Renderer, end_tokens, own_ends
-from loragrid.inference.answer_texts import cut_before, end_texts, special_marks
+from loragrid.inference.answer_texts import added_tokens, cut_before, end_texts, special_marks
 from loragrid.inference.engine import EngineSettings, ModelToAsk
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.files import file_sha256, fingerprint, storable
@@ -216,7 +216,7 @@ def without_ends(served: Served, answer: Answer, decoding: Decoding) -> Answer:
     tokenizer = served.renderer.tokenizer
     text, ended = cut_before(answer.text, end_texts(tokenizer, served.ends))
     if kept := special_marks(tokenizer, decoding.thought_marks):
-        for id_, token in tokenizer.added_tokens_decoder.items():
+        for id_, token in added_tokens(tokenizer).items():
             text = text.replace(token.content, "") if token.special and id_ not in kept else text
     return answer._replace(text=trim(text), finish_reason="stop" if ended else answer.finish_reason)
 
