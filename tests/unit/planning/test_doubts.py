@@ -4,9 +4,11 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 from loragrid.data.tokens import schema, write_tokens
 from loragrid.layout import IMPORT_MODEL, PREDICT, PREPARE_DATASET, TOKENISE, TRAIN, Evaluation, Run
@@ -147,6 +149,41 @@ def test_prompts_of_texts_that_spell_a_control_token_are_doubtful(make_example):
     path = data_set(make_example("a", input="What does <|end|> mean?"))
     expected = {("control tokens", file): f"{path} spells <|end|>" for file in (tokens(), predictions("yes"))}
     assert doubts() == expected
+
+
+def weights(folder, *names):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_file({name: np.zeros(1) for name in names}, Path(folder) / "model.safetensors")
+    return (Path(folder) / "model.safetensors").as_posix()
+
+
+def test_weight_that_the_source_of_a_model_lacks_is_doubtful():
+    weights("source", "_orig_mod.model.norm.weight", "lm_head.weight")
+    path = weights("results/models/m", "model.norm.weight", "lm_head.weight")
+    write("results/models/m/config.json", {})
+    write("results/models/m/manifest.json", {"source": {"path": "source"}})
+    assert doubts() == {("weights", path): "source has no model.norm.weight (1 weights)"}
+    weights("source", "model.norm.weight", "lm_head.weight")
+    assert doubts() == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "packing", "device", "is_doubtful"),
+    [
+        ({"model_type": "lfm2"}, "auto", "NVIDIA H100", True),
+        ({"model_type": "lfm2"}, "off", "NVIDIA H100", False),
+        # There it was padded.
+        ({"model_type": "lfm2"}, "auto", "cpu", False),
+        ({"model_type": "llama"}, "on", "NVIDIA H100", False),
+        ({"model_type": "phi3", "rope_scaling": {"type": "longrope"}}, "on", "NVIDIA H100", True),
+        ({"model_type": "qwen2_moe", "use_sliding_window": True}, "auto", "cpu", True),
+        ({"model_type": "qwen2_moe", "use_sliding_window": False}, "auto", "cpu", False),
+    ],
+)
+def test_training_whose_examples_may_have_seen_each_other_is_doubtful(config, packing, device, is_doubtful):
+    write("results/models/m/config.json", config)
+    path = training(config={"packing": packing}, hardware={"device": device})
+    assert list(doubts()) == ([("packing", path)] if is_doubtful else [])
 
 
 def test_what_this_version_makes_is_not_in_doubt(make_example):

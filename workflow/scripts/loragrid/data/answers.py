@@ -9,6 +9,11 @@ from loragrid.records import Example, Prediction
 from loragrid.text.thoughts import MARKS, Marks, Spoken, tell_apart
 
 
+def without_thoughts(output: str, marks: Marks = MARKS) -> str:
+    """What an output answers; the whole output if it is nothing but thoughts."""
+    return tell_apart(output, marks).answer or output
+
+
 def answer_fields(
     example: Example, texts: Sequence[Spoken], marks: Marks = MARKS, opened: Sequence[str | None] = ()
 ) -> dict[str, Any]:
@@ -23,8 +28,8 @@ def answer_fields(
         opened: for each text, the closing mark of a thought that its prompt has opened.
     """
     outputs = [example.output] if isinstance(example.output, str) else example.output
-    references = [tell_apart(output, marks).answer for output in outputs]
-    if any(output and not reference for output, reference in zip(outputs, references, strict=True)):
+    references = [without_thoughts(output, marks) for output in outputs]
+    if any(output and not tell_apart(output, marks).answer for output in outputs):
         references, marks, opened = outputs, (), ()
     answers = [_told_apart(text, marks, mark) for text, mark in zip(texts, opened or [None] * len(texts), strict=True)]
     single = example.answers == "one"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from loragrid.data.answers import answer_fields
+from loragrid.data.answers import answer_fields, without_thoughts
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
 from loragrid.runtime.templates import fill_template
@@ -55,7 +55,7 @@ def answer(
         case "rule":
             return answer_each(tests, lambda part: _by_rule(rule or "", part))
         case "majority":
-            frequent = most_frequent([part.references[0] for part in shown], label_of)
+            frequent = most_frequent([without_thoughts(part.references[0]) for part in shown], label_of)
             return answer_each(tests, lambda part: frequent)
         case "nearest":
             parts = [part for example in tests for part in example.parts]

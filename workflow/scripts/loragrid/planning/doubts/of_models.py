@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from loragrid.layout import BASE
-from loragrid.planning.doubts.results import Doubt, OldModel, OldPredictions, doubt, old_predictions, old_tokens, old_trainings
+from loragrid.planning.doubts.results import (
+    Doubt,
+    OldModel,
+    OldPredictions,
+    doubt,
+    models,
+    names_of_weights,
+    old_predictions,
+    old_tokens,
+    old_trainings,
+)
 from loragrid.text.thoughts import MARKS, opened_by, tell_apart
 
 
@@ -66,3 +78,37 @@ def dates_in_prompts(since: int) -> Iterator[Doubt]:
 def _tells_the_time(base_model: str, settings: Mapping[str, Any]) -> bool:
     template = str(settings.get("chat_template") or OldModel.named(base_model).chat_template)
     return settings.get("prompt_format") in ("chat", "auto") and "strftime_now" in template
+
+
+def made_up_weights(since: int) -> Iterator[Doubt]:
+    """Imported models with weights that their source does not have: they were drawn at random. Only a source on disk can tell."""
+    for model in models():
+        source = Path(str((model.manifest.get("source") or {}).get("path", "")))
+        if model.manifest.get("mended", 0) >= since or "package" in model.manifest.get("source", {}) or not source.is_dir():
+            continue
+        given = names_of_weights(source)
+        made_up = sorted(names_of_weights(model.folder) - given)
+        if given and made_up:
+            yield doubt(model.folder / "model.safetensors", f"{source} has no {', '.join(made_up[:3])} ({len(made_up)} weights)")
+
+
+def packed_without_need(since: int) -> Iterator[Doubt]:
+    """Trainings in which examples in one row may have seen each other, or more of themselves than the model's layers allow."""
+    # Imports torch.
+    from loragrid.models.packed_attention import COMPARED
+
+    for training in old_trainings(since):
+        if (training.manifest.get("config") or {}).get("packing") not in ("auto", "on"):
+            continue
+        config = OldModel.named(training.base_model).config
+        kind, rope = str(config.get("model_type")), json.dumps(config.get("rope_parameters") or config.get("rope_scaling"))
+        on_gpu = (training.manifest.get("hardware") or {}).get("device") != "cpu"
+        said = []
+        if on_gpu and kind not in COMPARED:
+            said.append(f"the model type {kind} was packed on a GPU and never compared")
+        if on_gpu and any(f'"{name}"' in rope for name in ("dynamic", "longrope")):
+            said.append("its encoding of positions depends on the length of a row")
+        if kind == "qwen2_moe" and config.get("use_sliding_window"):
+            said.append("its sliding window was not heeded")
+        if said:
+            yield doubt(training.path, "; ".join(said))

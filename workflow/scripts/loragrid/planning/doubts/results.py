@@ -27,6 +27,17 @@ def doubt(file: str | Path, evidence: str) -> Doubt:
     return Doubt(Path(file).as_posix(), shortened(evidence, 160))
 
 
+def names_of_weights(folder: Path) -> set[str]:
+    """The names of the weights in a folder's files, which are not loaded."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "np") as weights:
+            names |= set(weights.keys())
+    return names
+
+
 def mended_in(manifest: Path) -> int:
     """How many faults were mended in the version that has made a result; 0 if its manifest does not say."""
     return int(_settings(manifest).get("mended", 0))
@@ -123,6 +134,16 @@ class OldModel(NamedTuple):
     def named(cls, name: str) -> OldModel:
         """The base model of this name."""
         return cls(Path(IMPORT_MODEL.path("config", {"base_model": name})).parent)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the import says about it."""
+        return _settings(self.folder / MANIFEST)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its `config.json`."""
+        return _settings(self.folder / "config.json")
 
     @property
     def chat_template(self) -> str:
