@@ -7,15 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from loragrid.data.answers import answer_fields, count_thoughts
 from loragrid.data.rows import Row, read_rows
 from loragrid.data.splitting import subset
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.job import git_commit, log, versions
+from loragrid.runtime.job import MENDED, git_commit, log, versions
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import Section, StageSettings
-from loragrid.text.words import normalise_space, one_form, some_of
+from loragrid.text.thoughts import Spoken
+from loragrid.text.words import normalise_space, one_form, some_of, trim
 
 Match = Literal["id", "prompt"]
 
@@ -61,13 +63,13 @@ def read_answers(rows: Iterable[Row], key: str | PromptAndReference, prediction:
     template, reference = (key, None) if isinstance(key, str) else (key.prompt, key.reference)
     for where, row in rows:
         of_row = None if reference is None else _fill(where, reference, row)
-        yield Answer(where, _fill(where, template, row), _fill(where, prediction, row), of_row)
+        yield Answer(where, _fill(where, template, row).strip(), trim(_fill(where, prediction, row)), of_row)
 
 
 def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
     try:
         # What is null was not answered.
-        return fill_template(template, {key: "" if value is None else value for key, value in row.items()}).strip()
+        return fill_template(template, {key: "" if value is None else value for key, value in row.items()})
     except UserError as error:
         raise UserError(f"{where}: the template '{template}' fails: {error}") from None
 
@@ -161,8 +163,7 @@ def _fitting(answers: Iterable[Answer], test: Sequence[Example], match: Match) -
             examples.setdefault(key, {})[example.id] = example
     for answer in answers:
         fitting = examples.get(normalise(answer.key), {})
-        if answer.reference:
-            own = normalise(answer.reference)
+        if own := normalise(answer.reference or ""):
             fitting = {id_: one for id_, one in fitting.items() if own in map(normalise, one.references)}
         yield answer, tuple(fitting)
 
@@ -173,8 +174,7 @@ def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answe
     return Prediction(
         id=example.id,
         prompt=answer.key if match == "prompt" else question(example),
-        prediction=answer.text,
-        reference=example.output,
+        **answer_fields(example, [Spoken("", answer.text)]),
         engine="external",
         engine_version="",
         **axes,
@@ -203,7 +203,8 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
     if in_order:
         log.info("%d rows matched by their order: other test examples ask the same question", in_order)
     pairs = zip(evaluated, answers, strict=True)
-    write_records(predictions, [external_prediction(settings.axes, *pair, settings.match) for pair in pairs])
+    records = [external_prediction(settings.axes, *pair, settings.match) for pair in pairs]
+    write_records(predictions, records)
     templates = {settings.match: settings.key} if isinstance(settings.key, str) else settings.key.model_dump()
     write_json(
         manifest,
@@ -214,10 +215,12 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
             "templates": templates | {"prediction": settings.prediction},
             "subset": settings.subset,
             "stage_version": settings.version,
+            "mended": MENDED,
             "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
             "examples": len(evaluated),
             "ignored": len(ignored),
             **({"matched_by_order": in_order} if in_order else {}),
+            **count_thoughts(records),
             "git_commit": git_commit(),
             "versions": versions(),
         },

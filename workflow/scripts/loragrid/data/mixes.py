@@ -15,7 +15,7 @@ from loragrid.data.splitting import prompt_key
 from loragrid.errors import UserError
 from loragrid.records import Example, content_hash, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.job import log
+from loragrid.runtime.job import MENDED, log
 from loragrid.sections import LATER, Name, OneOf, Section, StageSettings, decisive
 from loragrid.text.words import some_of
 
@@ -258,6 +258,7 @@ def write_mix(
             "nb_samples": nb_samples,
             "mix_seed": seed,
             "stage_version": settings.version,
+            "mended": MENDED,
             "examples": {"train": Counter(e.task for e in train), "validation": Counter(e.task for e in validation)},
             "left_out_because_tested": {
                 part: {task: sorted(gone) for task, gone in of_part.items()} for part, of_part in left_out.items()
