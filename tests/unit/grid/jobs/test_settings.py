@@ -5,7 +5,7 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
-from loragrid.layout import Evaluation
+from loragrid.layout import MAKE_MIX, Evaluation
 from loragrid.runtime.files import fingerprint
 from loragrid.sections import decisive
 
@@ -109,6 +109,21 @@ def test_mixes_and_demonstrations_that_are_drawn_have_been_drawn_by_question_sin
     assert version_of("select_demonstrations", grid, prompting="near") == 1
 
 
+@pytest.mark.parametrize(("sample_types", "made_by", "version"), [(["gold"], 1, 1), (["gold"], 2, 2), (["gold", "silver"], 1, 2)])
+def test_mix_that_is_compared_with_no_other_sample_type_stays_as_it_was_drawn(
+    make_grid, monkeypatch, tmp_path, sample_types, made_by, version
+):
+    raw = make_grid().config.model_dump(mode="json", exclude_unset=True)["grid"][0]
+    grid = make_grid(grid=[raw | {"sample_types": sample_types}])
+    job = OF_RUN | {"mix": "alone", "nb_samples": "4", "mix_seed": "1"}
+    monkeypatch.chdir(tmp_path)
+    assert version_of("make_mix", grid, **job) == 2
+    manifest = tmp_path / MAKE_MIX.path("manifest", job)
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"stage_version": made_by}))
+    assert version_of("make_mix", grid, **job) == version
+
+
 def test_only_data_sets_that_drop_near_duplicates_have_a_second_version(grid, make_grid):
     assert version_of("prepare_dataset", grid, task="u") == 1
     tasks = grid.config.model_dump(mode="json", exclude_unset=True)["tasks"]
@@ -139,7 +154,7 @@ OF_ALL_JOBS = {
     "select_demonstrations": "40e710e53f65",
     "predict": "bb30b3ed1a4f",
     "import_predictions": "f75da540ea50",
-    "predict_baseline": "f01a9edf83ad",
+    "predict_baseline": "495939cc6d5d",
     "check": "3839882b449d",
     "score": "e7da0d7e11da",
     "push": "59dbbcec86a8",
