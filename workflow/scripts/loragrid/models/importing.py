@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from loragrid.errors import UserError
+from loragrid.models.gguf_files import refuse_what_is_not_read
 from loragrid.models.sources import AnyModelSource
 from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some, unreadable
 from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
@@ -86,6 +87,7 @@ def import_base_model(source: Path, destination: Path) -> None:
             AutoModelForCausalLM, source.parent, **as_file, dtype=torch.float32, quantization_config=unpacked
         ).to(torch.bfloat16)
         tokenizer = load_tokenizer(source.parent, **as_file)
+        refuse_what_is_not_read(source, model.config)
     elif _language_model(source).get("quantization_config") is not None:
         model, tokenizer = None, load_tokenizer(source)
         _copy_quantized(source, destination)

@@ -83,11 +83,10 @@ def _with_adapter(base: PreTrainedModel, adapter: Path, prompts: torch.Tensor) -
         model = adapted.merge_and_unload()
     except (AttributeError, NotImplementedError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"{adapter}: peft cannot merge this kind of adapter: {error}") from error
-    if all(torch.equal(model.get_parameter(one), model.get_parameter(other)) for one, other in tied.items()):
-        model.tie_weights()
-    else:
-        log.info("%s: tied weights become different; the merged model is not tied: %s", adapter, ", ".join(sorted(tied)))
-        _untie(model)
+    if tied:
+        same = all(torch.equal(model.get_parameter(one), model.get_parameter(other)) for one, other in tied.items())
+        _tie(model, same)
+        log.info("%s: the merged model's output layer %s its embedding", adapter, "is" if same else "is no longer")
     refuse_other_logits(adapter, expected, _logits(model, prompts), torch.float32, model.config)
     return model, expected
 
@@ -103,11 +102,14 @@ def _separate(model: torch.nn.Module, shared: Sequence[torch.nn.Parameter]) -> N
                 kept.add(id(parameter))
 
 
-def _untie(model: Any) -> None:
-    """Make a model, once it is saved, load all its weights from its file."""
+def _tie(model: Any, tied: bool) -> None:
+    """Tie a model's weights, or have it save all of them and say so in its settings."""
     for config in (model.config, model.config.get_text_config()):
-        config.tie_word_embeddings = False
-    model.all_tied_weights_keys = {}
+        config.tie_word_embeddings = tied
+    if tied:
+        model.tie_weights()
+    else:
+        model.all_tied_weights_keys = {}
 
 
 def refuse_other_logits(adapter: Path, expected: torch.Tensor, found: torch.Tensor, dtype: torch.dtype, config: Any) -> None:
