@@ -123,7 +123,7 @@ def fused_experts(model: torch.nn.Module) -> list[str]:
         f"{module_name}.{name}"
         for module_name, module in model.named_modules()
         for name, weight in module.named_parameters(recurse=False)
-        if weight.dim() == 3 and "expert" in f"{module_name} {type(module).__name__}".lower()
+        if len(getattr(weight, "ds_shape", weight.shape)) == 3 and "expert" in f"{module_name} {type(module).__name__}".lower()
     }
     return sorted({re.sub(r"^.*\.\d+\.", "", name) for name in names})
 
