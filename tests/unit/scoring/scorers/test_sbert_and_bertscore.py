@@ -61,7 +61,9 @@ def test_bertscore_tells_the_encoder_the_segments_that_its_tokenizer_gives(encod
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="[CLS]:1 $A:1 [SEP]:1", special_tokens=ends)
     tokenizer.save_pretrained(folder)
     # The class of BERT's tokenizer would put back its own way of marking segments.
-    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    other = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": names}
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | other
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     model = AutoModel.from_pretrained(folder).eval()
 
