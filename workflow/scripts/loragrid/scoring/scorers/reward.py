@@ -50,25 +50,15 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         label: which output of the classifier is the score.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
     from loragrid.models.sequences import further_inputs, padded
-    from loragrid.models.weights import REWARD_MODEL, load_weights
 
     device = pick_device()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model: Any = load_weights(AutoModelForSequenceClassification, model_folder, REWARD_MODEL, dtype=torch.float32)
-    model = model.to(device).eval()
-    if label >= model.config.num_labels:
-        raise UserError(
-            f"scorer reward: label {label} is asked for, but {model_folder.name} has {model.config.num_labels} (from 0)."
-        )
-    pad = tokenizer.pad_token_id
-    if pad is not None and pad >= model.config.get_text_config().vocab_size:
-        # The tokenizer got this token later than the model.
-        pad = None
-    if pad is not None:
+    model = load_reward_model(model_folder, label).to(device)
+    if (pad := padding(tokenizer, model)) is not None:
         # Such models find an answer's last token by looking for padding behind it.
         model.config.pad_token_id = pad
     longest = longest_input(tokenizer, model.config)
@@ -104,6 +94,32 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         return outcomes
 
     return compare
+
+
+def load_reward_model(folder: Path, label: int) -> Any:
+    """A reward model in float32.
+
+    Raises:
+        UserError: if it lacks the output that is the score, or if its weights are not all in its files.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from loragrid.models.weights import REWARD_MODEL, load_weights
+
+    model = load_weights(AutoModelForSequenceClassification, folder, REWARD_MODEL, dtype=torch.float32)
+    if label >= model.config.num_labels:
+        raise UserError(f"scorer reward: label {label} is asked for, but {folder.name} has {model.config.num_labels} (from 0).")
+    return model.eval()
+
+
+def padding(tokenizer: Any, model: Any) -> int | None:
+    """The id that fills up batches.
+
+    None if the tokenizer has no such token, or got it later than the model, which then has no embedding for it.
+    """
+    pad: int | None = tokenizer.pad_token_id
+    return pad if pad is not None and pad < model.config.get_text_config().vocab_size else None
 
 
 def preference(own: float, other: float) -> float:
