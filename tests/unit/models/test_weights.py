@@ -93,6 +93,31 @@ def test_buffers_that_a_model_computes_itself_may_be_in_its_files(tiny_model, tm
     assert ours.keys() == expected.keys()
 
 
+def test_weights_that_become_infinite_in_a_narrow_number_type_are_named(tiny_model, tmp_path):
+    folder = changed(tiny_model, tmp_path / "model", lambda weights: weights | {"model.norm.weight": torch.full((32,), 1e6)})
+    load_base_model(folder, "bfloat16")
+    with pytest.raises(UserError, match=r"infinity in model\.norm\.weight \(in float16, numbers end at 65504\)"):
+        load_base_model(folder, "float16")
+
+
+def test_encoder_of_a_model_with_a_decoder_needs_only_its_own_weights(encoder, tokenizer, tmp_path):
+    from transformers import BartConfig, BartModel, T5Config, T5EncoderModel
+
+    small = {"vocab_size": 300, "d_model": 16, "pad_token_id": 0, "decoder_start_token_id": 0}
+    bart = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    for model in (
+        T5EncoderModel(T5Config(**small, d_kv=8, d_ff=16, num_layers=1, num_heads=2)),
+        BartModel(BartConfig(**small, **bart)),
+    ):
+        folder = tmp_path / type(model).__name__
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        shutil.copy(encoder / "modules.json", folder)
+        import_encoder(folder, tmp_path / "imported" / folder.name)
+        with pytest.raises(UserError, match=r"has no weights for encoder\."):
+            import_encoder(changed(folder, tmp_path / f"{folder.name} less", without("encoder.")), tmp_path / "other")
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345678\n"
 
 

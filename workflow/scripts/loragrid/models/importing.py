@@ -187,6 +187,7 @@ def import_encoder(source: Path, destination: Path) -> None:
         UserError: naming the folder, if it is not such a folder with safetensors weights, all of them.
     """
     from transformers import AutoModel, AutoModelForTextEncoding
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 
     for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
         if not (source / name).is_file():
@@ -196,7 +197,9 @@ def import_encoder(source: Path, destination: Path) -> None:
     shutil.copytree(source, destination, ignore=unwanted, dirs_exist_ok=True)
     for folder in [destination, *(path for path in destination.rglob("*") if path.is_dir())]:
         refuse_lfs_pointers(folder)
-    kind = AutoModelForTextEncoding if _settings(source).get("is_encoder_decoder") else AutoModel
+    # Of T5 and its like, which have a decoder too, sentence-transformers takes the encoder alone.
+    own_class = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(_settings(source).get("model_type"), "")
+    kind = AutoModelForTextEncoding if own_class.endswith("EncoderModel") else AutoModel
     load_weights(kind, source, ENCODER, dtype="auto")
     load_tokenizer(source)
 

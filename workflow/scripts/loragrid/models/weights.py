@@ -155,9 +155,12 @@ def refuse_numbers_that_are_none(name: Path, model: torch.nn.Module) -> None:
     Raises:
         UserError: naming the weights.
     """
+    import torch
+
     broken = [key for key, weight in model.named_parameters() if weight.is_floating_point() and not _is_finite(weight)]
     if broken:
-        raise UserError(f"{name}: there is NaN or infinity in {some(broken)}: no answer of such a model means anything.")
+        narrow = " (in float16, numbers end at 65504)" if torch.float16 in {weight.dtype for weight in model.parameters()} else ""
+        raise UserError(f"{name}: there is NaN or infinity in {some(broken)}{narrow}: no answer of such a model means anything.")
 
 
 def _is_finite(weight: torch.Tensor) -> bool:
