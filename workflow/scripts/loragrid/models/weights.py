@@ -190,7 +190,7 @@ def refuse_lfs_pointers(path: Path) -> None:
 
 def unreadable(name: Path, what: str, error: Exception) -> str:
     """The sentence about a model or tokenizer that its library does not read."""
-    said = str(error)
+    said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
     if "trust_remote_code" in said:
         return f"{name}: the {what} needs program code of its own, which is never run here; only types of transformers are read."
     return f"{name}: the {what} cannot be loaded: {textwrap.shorten(said, 300, placeholder=' …') or type(error).__name__}"
