@@ -42,7 +42,7 @@ def test_templates_give_id_and_prediction_from_the_fields_of_a_row(tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_text('n,text\n7,"  Yes,\nit is "\n')
     [answer] = read_answers(read_rows(path), "id-{{ n }}", "{{ text | upper }}!")
-    assert (answer.where, answer.key, answer.text) == (f"{path}, line 3", "id-7", "YES,\nIT IS !")
+    assert (answer.where, answer.key, answer.text) == (f"{path}, line 3", "id-7", "  YES,\nIT IS !")
 
 
 def test_row_that_a_template_does_not_fit_is_named_with_its_place():

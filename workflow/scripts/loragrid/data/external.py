@@ -9,13 +9,14 @@ from pydantic import Field
 
 from loragrid.data.rows import Row, read_rows
 from loragrid.data.splitting import subset
+from loragrid.data.values import plain
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import git_commit, log, versions
-from loragrid.runtime.templates import fill_template
+from loragrid.runtime.templates import fill_from_row
 from loragrid.sections import StageSettings
-from loragrid.text.words import normalise_space
+from loragrid.text.words import normalise_space, trim
 
 Match = Literal["id", "prompt"]
 
@@ -49,14 +50,15 @@ def read_answers(rows: Iterable[Row], key: str, prediction: str) -> Iterator[Ans
     Raises:
         UserError: naming the place of a row that a template does not fit.
     """
-    for where, row in rows:
-        yield Answer(where, _fill(where, key, row), _fill(where, prediction, row))
+    for where, raw in rows:
+        row = plain(raw)
+        # What is null was not answered.
+        yield Answer(where, _fill(where, key, row).strip(), trim(_fill(where, prediction, row)))
 
 
 def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
     try:
-        # What is null was not answered.
-        return fill_template(template, {key: "" if value is None else value for key, value in row.items()}).strip()
+        return fill_from_row(template, row).text
     except UserError as error:
         raise UserError(f"{where}: the template '{template}' fails: {error}") from None
 

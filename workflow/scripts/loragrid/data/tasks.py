@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from loragrid.sections import Name, Section
+from loragrid.sections import LATER, Name, Section
 
 
 class Cleaning(Section):
@@ -15,6 +15,11 @@ class Cleaning(Section):
     tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
     min_tokens: int = Field(0, ge=0, description="Minimum number of tokens of instruction, input and output together.")
     max_tokens: int | None = Field(None, ge=1, description="Maximum number of tokens of instruction, input and output together.")
+    keep_unanswerable: Annotated[bool, LATER] = Field(
+        False,
+        description="Keep examples whose reference outputs are all empty: questions whose right answer is an empty one, as the "
+        "scorer `squad` expects it.",
+    )
     near_duplicates: float | None = Field(
         None,
         gt=0,

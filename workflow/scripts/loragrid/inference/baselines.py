@@ -10,7 +10,7 @@ from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import StageSettings
-from loragrid.text.words import sentences
+from loragrid.text.words import sentences, trim
 
 NEAREST_BLOCK = 128
 """Texts that are compared with all others at a time."""
@@ -70,7 +70,7 @@ def answer_each(tests: Sequence[Example], answer_one: Callable[[Example], str]) 
 def _by_rule(rule: str, part: Example) -> str:
     fields = {"instruction": part.instruction, "input": part.input, "metadata": part.metadata}
     try:
-        return fill_template(rule, fields).strip()
+        return trim(fill_template(rule, fields))
     except UserError as error:
         raise UserError(f"the task's 'rule' fails on example {part.id}: {error}") from None
 
