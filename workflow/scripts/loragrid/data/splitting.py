@@ -40,12 +40,11 @@ def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_typ
     Raises:
         UserError: naming the template's key and the fields that the row has, if a field is missing.
     """
-    return _map_row(row, fields, task, sample_type)[0]
+    return _map_row(plain(row), fields, task, sample_type)[0]
 
 
 def _map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> tuple[Example, str | None]:
-    """The example of a row, and what the row has only null for."""
-    row = plain(row)
+    """The example of a row with plain values, and what the row has only null for, as in `Drafted`."""
     asked = {key: _fill(key, template, row) for key, template in (("instruction", fields.instruction), ("input", fields.input))}
     instruction, input_ = (filled.text.strip() for filled in asked.values())
     prompts = [] if fields.prompts is None else [text.strip() for text in _texts("prompts", fields.prompts, row).texts]
@@ -54,16 +53,18 @@ def _map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_ty
     if answers == "each" and (isinstance(output, str) or len(output) != len(prompts)):
         found = 1 if isinstance(output, str) else len(output)
         raise UserError(f"there are {len(prompts)} prompts, but 'outputs' gives {found} references; expected one for each.")
+    if answers != "each" and isinstance(output, list) and any(output):
+        # An empty reference beside others says that somebody saw no answer. It must not make an empty answer a right one.
+        output = [reference for reference in output if reference]
     if answers == "one" and isinstance(output, list):
-        # An empty reference beside others says that somebody had none. It is nothing to learn, and no answer equals it.
-        output = list(dict.fromkeys(filter(None, output) if any(output) else output))
+        output = list(dict.fromkeys(output))
     example = Example(
         id=content_hash(task, sample_type, instruction, input_, *prompts, *([output] if isinstance(output, str) else output)),
         task=task,
         sample_type=sample_type,
         instruction=instruction,
         input=input_,
-        output=output,
+        output=output or "",
         metadata={key: _fill(f"metadata.{key}", text, row).text.strip() for key, text in (fields.metadata or {}).items()},
         prompts=prompts,
         answers=answers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
+from types import NoneType
 from typing import Any
 
 EXACT = 2**53
@@ -29,7 +30,8 @@ def plain(value: Any) -> Any:
     - Bytes that are UTF-8 are text. Other bytes stay: a template may decode them.
     - Arrays are lists.
     """
-    if value is None or isinstance(value, str | bool):
+    # Most values, by far, are of these types.
+    if type(value) in (str, int, bool, NoneType):
         return value
     if isinstance(value, Mapping):
         return {key: plain(inner) for key, inner in value.items()}
@@ -39,7 +41,7 @@ def plain(value: Any) -> Any:
         return _decoded(bytes(value))
     if hasattr(value, "tolist") and (value.ndim or value.dtype.kind == "b"):
         return plain(value.tolist())
-    return _number(value) if isinstance(value, Real) else _unless_missing(value)
+    return value if isinstance(value, str) else _number(value) if isinstance(value, Real) else _unless_missing(value)
 
 
 def _decoded(value: bytes) -> str | bytes:
