@@ -63,7 +63,9 @@ def names_alike(section: Section, where: str = "") -> Iterator[str]:
             yield from names_alike(value, key)
         if get_args(type(section).model_fields[field].annotation)[:1] != (Name,):
             continue
-        yield from (f"{key}.{name}: '{other}' is the same name but for case; choose another." for name, other in alike(value or ()))
+        yield from (
+            f"{key}.{name}: '{other}' is the same name but for case; choose another." for name, other in alike(value or ())
+        )
         if isinstance(value, Mapping):
             for name, inner in value.items():
                 yield from names_alike(inner, f"{key}.{name}") if isinstance(inner, Section) else ()
