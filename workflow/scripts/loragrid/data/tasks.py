@@ -30,7 +30,7 @@ class Cleaning(Section):
 
 
 class Fields(Section):
-    """How a row of raw data becomes an example: Jinja templates over the fields of the row."""
+    """How a row of raw data becomes an example: Jinja templates over the fields of the row; `row` is the whole row."""
 
     source: Name | None = Field(None, description="Name of the data source, from `sources`.")
     instruction: str | None = Field(None, description="Template of the instruction; often just text.")
@@ -38,7 +38,8 @@ class Fields(Section):
     output: str | None = Field(None, description="Template of the reference output.")
     outputs: str | None = Field(
         None,
-        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`.",
+        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`. "
+        "Empty ones count only if all are empty.",
     )
     prompts: str | None = Field(
         None,
