@@ -12,7 +12,6 @@ from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
 from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
-
 WHERE = (
     "Expression over the fields of a row; rows for which it is false are left out. Text is neither true nor false: compare it, "
     "as in `verified == 'True'`."
