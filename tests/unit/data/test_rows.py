@@ -113,6 +113,7 @@ def test_malformed_file_is_named_with_line_and_reason(tmp_path, name, data, mess
     [
         ("r.csv", b"id,label,x,label\n1,2,3,4\n", "line 1: the column 'label' stands twice; expected each column once."),
         ("r.tsv", b"a\ta\n1\t2\n", "line 1: the column 'a' stands twice"),
+        ("r.csv", "é, e\u0301,x\n1,2,3\n".encode(), "line 1: the column 'é' stands twice"),
         ("r.jsonl", b'{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n', "line 2: the key 'a' stands twice; expected each key once."),
         ("r.jsonl", b'{"a": {"b": [{"c": 1, "c": 1}]}}\n', "line 1: the key 'c' stands twice"),
         ("r.json", b'[{"a": 1},\n\n {"b": {"c": 1, "c": 2}}]', "entry 2 (line 3): the key 'c' stands twice"),

@@ -17,6 +17,7 @@ from typing import IO, Any
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
 from loragrid.runtime.user_code import load_function, told
+from loragrid.text.words import one_form
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its fields."""
@@ -140,8 +141,8 @@ def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str
         reader = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
-            # Columns without a name cannot be meant.
-            _check_once(path, "line 1", "column", _repeated(filter(str.strip, header)))
+            # Names that look alike are one name. Columns without a name cannot be meant.
+            _check_once(path, "line 1", "column", _repeated(filter(None, (one_form(name).strip() for name in header))))
             for fields in reader:
                 if len(fields) not in (0, len(header)):
                     expected = f"expected {len(header)} fields as in the header, found {len(fields)}"
