@@ -110,6 +110,7 @@ def test_other_values_and_comparisons_say_it(condition, holds):
     [
         "{{ 'spam' if v else 'ham' }}", "{% if v %}spam{% endif %}", "{% if w %}{% elif v %}spam{% endif %}", "{{ 'ham' if not v else 'spam' }}",
         "{% for x in [1] if v %}spam{% endfor %}", "{{ 'spam' if v and one else 'ham' }}",
+        "{{ [v] | select | join }}", "{{ [{'ok': v}] | selectattr('ok') | map(attribute='ok') | join }}",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("text", ["False", "FALSE", "0", "0.0"])
@@ -124,6 +125,13 @@ def test_any_other_text_is_a_condition_if_it_is_not_empty():
     assert filled("{{ answer or '-' }}", answer="0") == "0"
     # The texts of a prompt are no flags of a row.
     assert fill_template("{% if input %}{{ input }}{% endif %}", {"input": "0"}) == "0"
+
+
+def test_items_are_selected_by_tests_and_by_what_is_no_text():
+    row = {"items": [{"n": 1, "ok": True}, {"n": 2, "ok": False}, {"n": 3, "ok": None}], "words": ["a", "", "0"]}
+    template = "{{ items | selectattr('ok') | map(attribute='n') | join }} {{ items | rejectattr('n', 'gt', 2) | map(attribute='n') | join }}"
+    assert fill_from_row(template, row).text == "1 12"
+    assert fill_from_row("{{ words | reject('equalto', '') | join(',') }}", row).text == "a,0"
 
 
 def test_what_was_text_before_is_the_same_text():

@@ -81,6 +81,22 @@ def _formatted(context: Context, value: Any, *args: Any, **kwargs: Any) -> str:
     return formatted
 
 
+def _selecting(name: str, tested: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A filter of Jinja that selects items. Without a test, it asks the items, or an attribute of theirs, for their truth."""
+    of_attribute = name.endswith("attr")
+
+    @pass_context
+    def selected(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        items = list(value or ())
+        if len(args) == of_attribute:
+            asked = map(make_attrgetter(context.environment, args[0]), items) if of_attribute else items
+            for one in asked:
+                tested(one)
+        return FILTERS[name](context, items, *args, **kwargs)
+
+    return selected
+
+
 TEXT_FILTERS = (
     "capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "striptags", "title",
     "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap",
@@ -136,6 +152,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.filters |= {name: _of_text(FILTERS[name]) for name in TEXT_FILTERS}
         self.filters |= {"join": _joined, CONCATENATED: _joined, "format": _formatted, "marked": marked}
         self.filters[TESTED] = tested or (lambda value: value)
+        if tested:
+            self.filters |= {name: _selecting(name, tested) for name in ("select", "reject", "selectattr", "rejectattr")}
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         _OwnOperators().visit(source)
