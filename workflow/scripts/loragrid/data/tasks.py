@@ -10,7 +10,7 @@ from loragrid.sections import LATER, Name, Section
 
 
 class Cleaning(Section):
-    """Which examples of a data set are dropped, besides those with an empty output and repeated ones."""
+    """Which examples of a data set are dropped, besides those without question or output and repeated ones."""
 
     tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
     min_tokens: int = Field(0, ge=0, description="Minimum number of tokens of instruction, input and output together.")
