@@ -313,7 +313,7 @@ def test_wrong_config_gives_one_sentence_before_any_job(new_project, change, sen
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("report: {title: My: report}", "column 20: not valid YAML (mapping values are not allowed in this context)"),
+        ("report: My: title", "column 11: not valid YAML (mapping values are not allowed in this context)"),
         ("report: {examples: 1, examples: 2}", "column 23: the key 'examples' stands in line"),
         ("report: {title: 1.50}", "column 17: YAML reads 1.50 as 1.5; put it in quotes."),
     ],
