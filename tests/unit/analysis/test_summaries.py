@@ -8,7 +8,7 @@ from loragrid.analysis.columns import AXES, MODEL
 from loragrid.analysis.comparisons import compare_with_base, summarise_transfer
 from loragrid.analysis.labels import label_runs
 from loragrid.analysis.reading import read_groups, read_predictions, read_scores
-from loragrid.analysis.summaries import mean_and_error, summarise, summarise_groups
+from loragrid.analysis.summaries import mean_and_error, summarise, summarise_by, summarise_groups
 from loragrid.records import Example, Score, write_records
 from loragrid.scoring.scorer import ScorerFacts
 from unit.analysis.score_tables import LABEL, PERPLEXITY, ROUGE, labelled, only_axes, scored
@@ -26,6 +26,14 @@ def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denomin
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
     assert summary.loc["t__s__x", "nb_samples"] == 8
     assert pd.isna(summary.loc["base", "trained_task"])
+
+
+def test_example_of_which_a_part_failed_counts_with_its_value_and_among_the_failures(tmp_path):
+    values = [(0.9, "1 of 10 parts failed and count as 0: no words"), (0.5, "ok"), (None, "failed: no words")]
+    rows = [Score(id=str(i), scorer="r", metric="x", value=value, status=status) for i, (value, status) in enumerate(values)]
+    write_records(tmp_path / "scores/t/s/m/base/r.jsonl", rows)
+    summary = summarise_by(read_scores((tmp_path / "scores").rglob("*.jsonl")), MODEL, ROUGE)
+    assert summary.loc[0, ["mean", "n", "nb_failed"]].tolist() == [pytest.approx(1.4 / 3), 3, 2]
 
 
 def test_several_answers_to_an_example_count_as_their_mean(tmp_path):

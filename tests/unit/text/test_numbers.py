@@ -94,7 +94,9 @@ def test_of_several_answers_the_first_or_last_counts_as_asked_for(read):
     assert read_number("The answer is 3. No: the answer is 4. 5", read) == {"first": 3, "last": 4}[read]
 
 
-@pytest.mark.parametrize("beginning", ["1", " 1", "1 000 ", "\\boxed{", "answer is ", "1/", "\\frac{1}{2}", "1,", "the answer is 5 + 3 "])
+@pytest.mark.parametrize(
+    "beginning", ["1", " 1", "1 000 ", "\\boxed{", "answer is ", "1/", "\\frac{1}{2}", "1,", "the answer is 5 + 3 "]
+)
 def test_reading_takes_time_in_proportion_to_the_length(beginning):
     # Seconds would become hours.
     read_number(beginning * 20_000, "last")

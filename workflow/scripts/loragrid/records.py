@@ -134,7 +134,9 @@ class Score(Record):
     scorer: str = Field(description="Name of the scorer.")
     metric: str = Field(description="Name of the metric; a scorer may give several.")
     value: float | None = Field(description="The value; null if the scorer failed on this example.")
-    status: str = Field("ok", description="`ok`, or what went wrong.")
+    status: str = Field(
+        "ok", description="`ok`, or what went wrong. With a value: some of an example's parts failed, and how they count in it."
+    )
     detail: str | None = Field(
         None,
         description=(

@@ -10,7 +10,7 @@ from loragrid.scoring.scorers.exact_match import exact_match
 from loragrid.scoring.scorers.rouge import rouge
 from loragrid.scoring.scorers.squad import squad
 from loragrid.scoring.scorers.token_f1 import token_f1
-from loragrid.text.words import normalise_answer
+from loragrid.text.answers import normalise_answer
 from packaged import unpacked
 from unit.scoring.answers import item, metrics
 
@@ -175,7 +175,12 @@ def test_squad_is_scored_as_officially(prediction, references, exact, f1):
         ("кошка, собака", "Собака", (1 / 2, 1, 2 / 3)),
         ("东京", "东京都", (1, 2 / 3, 4 / 5)),
         ("", "word", (0, 0, 0)),
-        ("", "?!", (1, 1, 1)),
+        ("", "?!", (0, 0, 0)),
+        ("?!", "?!", (1, 1, 1)),
+        ("👍", "🎉", (0, 0, 0)),
+        ("5", "-5", (0, 0, 0)),
+        ("3.6", "3.5", (0, 0, 0)),
+        ("1234 cats", "1,234 cats", (1, 1, 1)),
     ],
 )
 def test_token_f1_counts_words_of_any_script(prediction, reference, expected):

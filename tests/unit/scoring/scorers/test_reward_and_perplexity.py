@@ -4,7 +4,6 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.models.importing import import_reward_model
-from loragrid.scoring.protocol import Failed
 from loragrid.scoring.scorers.perplexity import perplexity
 from loragrid.scoring.scorers.reward import preference, reward
 from unit.scoring.answers import item, metrics
@@ -121,6 +120,12 @@ def test_perplexity_is_that_of_each_text_by_itself(tiny_model):
 
 
 def test_text_without_tokens_has_no_perplexity(tiny_model):
-    empty, long = perplexity(tiny_model, "float32")([item("", "word"), item("word " * 2000, "word")])
-    assert empty == Failed("the answer has no tokens")
+    empty, long, unanswerable = perplexity(tiny_model, "float32")(
+        [item("", "word"), item("word " * 2000, "word"), item("word", "")]
+    )
+    assert math.isnan(empty.metrics["perplexity"])
+    assert empty.undefined["perplexity"] == "the answer has no tokens"
+    assert empty.metrics["reference_perplexity"] == long.metrics["reference_perplexity"]
     assert math.isfinite(long.metrics["perplexity"])
+    assert math.isnan(unanswerable.metrics["reference_perplexity"])
+    assert unanswerable.undefined["reference_perplexity"] == "the reference has no tokens"

@@ -67,10 +67,10 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
 
 
 def _failures(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], tuple[int, str | None]]:
-    """How many scores of each group failed, and the most frequent reason."""
-    is_missing = scores["value"].isna()
-    reasons = scores[is_missing].groupby(list(by), sort=False)["status"].agg(lambda statuses: statuses.mode().iloc[0]).to_dict()
-    counts: Mapping[Any, Any] = is_missing.groupby([scores[name] for name in by], sort=False).sum().to_dict()
+    """How many scores of each group failed, wholly or in part, and the most frequent reason."""
+    has_failed = scores["value"].isna() | (scores["status"] != "ok")
+    reasons = scores[has_failed].groupby(list(by), sort=False)["status"].agg(lambda statuses: statuses.mode().iloc[0]).to_dict()
+    counts: Mapping[Any, Any] = has_failed.groupby([scores[name] for name in by], sort=False).sum().to_dict()
     return {key: (int(count), reasons.get(key)) for key, count in counts.items()}
 
 

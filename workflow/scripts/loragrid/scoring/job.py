@@ -65,8 +65,10 @@ def score_file(
     outcomes = score_items(
         scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
     )
-    rows = list(score_rows(name, told.metrics, items, outcomes))
+    rows = list(score_rows(name, told.metrics, items, outcomes, scorer.facts().worst))
     log.info("%d answers scored", len(outcomes))
+    if failed := sum(row.status != "ok" for row in rows):
+        log.info("%d of %d scores failed, wholly or in part", failed, len(rows))
     return rows
 
 

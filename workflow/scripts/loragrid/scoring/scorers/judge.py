@@ -86,6 +86,9 @@ class JudgeScorer(ScorerSettings, Server):
 
     def worst_values(self) -> dict[str, float | None]:
         rubric = read_rubric(self.rubric)
+        if rubric.pairwise:
+            # A comparison that failed is no loss.
+            return {"win": None}
         return {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
 
     def decisive_settings(self) -> dict[str, Any]:

@@ -17,9 +17,13 @@ class NumberScorer(ScorerSettings):
     """1 if prediction and reference hold the same number, else 0."""
 
     type: Literal["number"] = Field(description="Chooses this scorer.")
-    read: Literal["first", "last"] = Field("last", description="Which number of a text counts.")
+    read: Literal["first", "last"] = Field(
+        "last",
+        description="Which number of a text counts, if none is marked as the answer (`#### 18`, `\\boxed{18}`, `The answer is 18`).",
+    )
     tolerance: float = Field(0.0, ge=0, description="Largest difference, as a share of the reference's number.")
 
+    edition = 1
     example_metrics = ("number_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:

@@ -11,9 +11,13 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
-from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
+
+
+NO_TOKENS = ("the answer has no tokens", "the reference has no tokens")
+"""Why a text has no perplexity, for each metric."""
 
 
 class PerplexityScorer(ModelScorer):
@@ -74,7 +78,7 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
             own = of_texts[item.prediction]
             of_references = [value for r in item.references if not math.isnan(value := of_texts[r])]
             metrics = {"perplexity": own, "reference_perplexity": min(of_references, default=math.nan)}
-            outcomes.append(Failed("the answer has no tokens") if math.isnan(own) else Scored(metrics))
+            outcomes.append(Scored(metrics, undefined=dict(zip(metrics, NO_TOKENS, strict=True))))
         return outcomes
 
     return compare
