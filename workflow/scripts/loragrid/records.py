@@ -141,12 +141,18 @@ class Score(Record):
         None,
         description=(
             "What the scorer read in the answer: a label, a verdict, a judge's words; in the first metric's "
-            "row, as are the next two."
+            "row, as are the next three."
         ),
     )
     parts: dict[str, float] = Field(
         default={},
         description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator/row of the sheet`.",
+    )
+    truncated: list[Literal["prediction", "reference", "question"]] = Field(
+        default=[],
+        exclude_if=lambda texts: not texts,
+        description="Texts that were too long for the model of the scorer, which read them in part; absent if none; in the first "
+        "metric's row, as is the next.",
     )
     usage: dict[str, int] = Field(
         default={},

@@ -246,3 +246,10 @@ def test_published_outputs_have_their_accuracy_for_negatives_and_positives():
         [found] = metrics(true_false(True), item(answer, expected))
         right[query.split()[0] in ("All", "Not")].append(found["accuracy"])
     assert {negative: (sum(values), len(values)) for negative, values in right.items()} == {True: (523, 526), False: (311, 318)}
+
+
+def test_reference_in_another_script_has_no_verdict():
+    [outcome] = true_false(True)([item("", "正确。")])
+    assert outcome == Failed("the reference has neither 'true' nor 'false': '正确。'")
+    [outcome] = true_false(True)([item("true", "True: 正确。")])
+    assert outcome.metrics["accuracy"] == 1

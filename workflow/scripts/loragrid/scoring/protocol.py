@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from loragrid.records import Example, Prediction, Score
 
@@ -30,6 +30,9 @@ class Item(NamedTuple):
     """Which of the example's prompts, if it has several."""
 
 
+Text = Literal["prediction", "reference", "question"]
+
+
 class Scored(NamedTuple):
     """What a scorer says about one answer."""
 
@@ -44,6 +47,8 @@ class Scored(NamedTuple):
     """Metrics that nobody was asked for. Any other metric that is missing is a failure."""
     undefined: Mapping[str, str] = {}
     """Why metrics have no value, by metric, where that can be said."""
+    truncated: Collection[Text] = ()
+    """The texts that the scorer's model could not read whole."""
 
 
 class Failed(NamedTuple):
@@ -154,6 +159,7 @@ def score_rows(
                 # Once, for all metrics, is enough.
                 detail=None if i else "\n".join(outcome.detail for outcome in own if outcome.detail is not None) or None,
                 parts={} if i else add_up(outcome.parts for outcome in scored),
+                truncated=[] if i else sorted({text for outcome in scored for text in outcome.truncated}),
                 usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in own).items()},
             )
 

@@ -57,6 +57,18 @@ def words(text: str, whole_numbers: bool = False) -> list[str]:
     return found
 
 
+def share_in_other_scripts(text: str) -> float:
+    """The share of a text's words that have a letter of another script than Latin, 0 to 1."""
+    found = [] if text.isascii() else words(text)
+    return len(list(filter(compiled(r"[\p{L}--\p{Script=Latin}]").search, found))) / (len(found) or 1)
+
+
+def share_without_spaces(text: str) -> float:
+    """The share of a text's words that are characters of scripts without spaces between words, 0 to 1."""
+    found = [] if text.isascii() else words(text)
+    return len(list(filter(compiled(UNSPACED).match, found))) / (len(found) or 1)
+
+
 BEFORE_ANYTHING = frozenset(
     [
         "dr",

@@ -17,8 +17,8 @@ class ExactMatchScorer(ScorerSettings):
     type: Literal["exact_match"] = Field(description="Chooses this scorer.")
     normalise: bool = Field(
         True,
-        description="Ignore case, punctuation, articles and extra white space, as SQuAD does; but not signs that make another answer "
-        "(`-5`, `3.5`, `1/2`, `C++`), nor that of which alone a reference consists (`A`, `the`, `!!!`).",
+        description="Ignore case, punctuation, articles and extra white space, as SQuAD does; but not signs that make another "
+        "answer (`-5`, `3.5`, `1/2`, `C++`), nor that of which alone a reference consists (`A`, `the`, `!!!`).",
     )
 
     edition = 1

@@ -27,8 +27,8 @@ class LabelScorer(ScorerSettings):
     )
     read: Literal["first", "whole"] = Field(
         "first",
-        description="`first`: the label counts that is marked as the answer (`#### B`, `\\boxed{B}`, `The answer is B`, `**B**`), else "
-        "the one that is mentioned first, as a whole word and not negated; `whole`: an answer must be a label.",
+        description="`first`: the label counts that is marked as the answer (`#### B`, `\\boxed{B}`, `The answer is B`, "
+        "`**B**`), else the one that is mentioned first, as a whole word and not negated; `whole`: an answer must be a label.",
     )
 
     edition = 1

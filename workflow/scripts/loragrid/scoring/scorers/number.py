@@ -19,7 +19,8 @@ class NumberScorer(ScorerSettings):
     type: Literal["number"] = Field(description="Chooses this scorer.")
     read: Literal["first", "last"] = Field(
         "last",
-        description="Which number of a text counts, if none is marked as the answer (`#### 18`, `\\boxed{18}`, `The answer is 18`).",
+        description="Which number of a text counts, if none is marked as the answer, as in `#### 18`, `\\boxed{18}` and "
+        "`The answer is 18`.",
     )
     tolerance: float = Field(0.0, ge=0, description="Largest difference, as a share of the reference's number.")
 

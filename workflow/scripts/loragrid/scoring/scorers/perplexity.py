@@ -10,11 +10,10 @@ from typing import Literal
 from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
+from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
-
 
 NO_TOKENS = ("the answer has no tokens", "the reference has no tokens")
 """Why a text has no perplexity, for each metric."""
@@ -63,7 +62,9 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)
-        ids = [[start, *tokenizer(text, add_special_tokens=False).input_ids][:longest] for text in texts]
+        ids = [[start, *tokenizer(text, add_special_tokens=False, verbose=False).input_ids] for text in texts]
+        long = {text for text, of_text in zip(texts, ids, strict=True) if len(of_text) > longest}
+        ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
         for indices, batch, mask in padded([ids[i] for i in several], 0, BATCH_TOKENS[device.type] // 4):
@@ -78,7 +79,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
             own = of_texts[item.prediction]
             of_references = [value for r in item.references if not math.isnan(value := of_texts[r])]
             metrics = {"perplexity": own, "reference_perplexity": min(of_references, default=math.nan)}
-            outcomes.append(Scored(metrics, undefined=dict(zip(metrics, NO_TOKENS, strict=True))))
+            undefined = dict(zip(metrics, NO_TOKENS, strict=True))
+            outcomes.append(Scored(metrics, undefined=undefined, truncated=truncated_of(item, long)))
         return outcomes
 
     return compare

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.records import question
-from loragrid.scoring.encoding import BATCH_TOKENS, longest_input
-from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.encoding import BATCH_TOKENS, fit, longest_input
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
@@ -27,6 +27,7 @@ class RewardScorer(ModelScorer):
     model: Name = Field(description="Name of the reward model, from `reward_models`.")
     label: int = Field(0, ge=0, description="Which output of the classifier is the score.")
 
+    edition = 1
     example_metrics = ("reward", "reference_reward", "preference")
     reads_examples = True
     model_key = "model"
@@ -44,7 +45,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
 
     The preference follows Bradley & Terry (1952): the softmax over both scores. If there are several references, the one with the
     highest score counts. A model with a chat template reads question and answer as a conversation, any other model as a pair of
-    texts. The end of a text that is too long is cut.
+    texts. Where both are too long together, the beginning of the question is cut.
 
     Args:
         label: which output of the classifier is the score.
@@ -71,17 +72,19 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
     def encode(asked: str, answer: str) -> list[int]:
         if tokenizer.chat_template is None:
             pair = (asked, answer) if asked else (answer,)
-            ids: list[int] = tokenizer(*pair, truncation=True, max_length=longest).input_ids
-            return ids
+            return list(tokenizer(*pair, verbose=False).input_ids)
         turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-        ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"]
-        return ids[:longest]
+        return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
+
+    def nb_tokens(asked: str, answer: str) -> int:
+        return len(encode(asked, answer))
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         asked = [(question(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
         pairs = list(dict.fromkeys(asked))
-        ids = [encode(*pair) for pair in pairs]
+        fitted = {pair: fit(tokenizer, nb_tokens, *pair, longest) for pair in pairs}
+        ids = [encode(*fitted[pair][:2])[:longest] for pair in pairs]
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time.
         most = BATCH_TOKENS[device.type] if tokenizer.pad_token_id is not None else 1
@@ -92,7 +95,14 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         for item in items:
             own = scores[question(item), item.prediction]
             best = max(scores[question(item), r] for r in item.references)
-            outcomes.append(Scored({"reward": own, "reference_reward": best, "preference": preference(own, best)}))
+            metrics = {"reward": own, "reference_reward": best, "preference": preference(own, best)}
+            cut = [fitted[question(item), text].cut for text in (item.prediction, *item.references)]
+            truncated: dict[Text, bool] = {
+                "prediction": "answer" in cut[0],
+                "reference": any("answer" in of_reference for of_reference in cut[1:]),
+                "question": any("question" in of_text for of_text in cut),
+            }
+            outcomes.append(Scored(metrics, truncated=[text for text, is_cut in truncated.items() if is_cut]))
         return outcomes
 
     return compare
