@@ -5,7 +5,7 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.models.importing import import_reward_model
 from loragrid.scoring.encoding import fit
-from loragrid.scoring.scorers.perplexity import perplexity
+from loragrid.scoring.scorers.perplexity import mean_losses, perplexity
 from loragrid.scoring.scorers.reward import preference, reward
 from unit.scoring.answers import item, metrics
 
@@ -160,6 +160,18 @@ def test_perplexity_is_that_of_each_text_by_itself(tiny_model):
         rel=1e-4,
     )
     assert second["reference_perplexity"] == pytest.approx(first["perplexity"], rel=1e-5)
+
+
+def test_mean_loss_has_all_digits_with_a_large_vocabulary():
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 24, 128_256, generator=generator) * 4
+    targets, counts = torch.randint(0, 128_256, (2, 24), generator=generator), torch.ones(2, 24, dtype=torch.long)
+    counts[1, 9:] = 0
+    of_tokens = -torch.log_softmax(logits.double(), dim=-1).gather(2, targets[..., None])[..., 0]
+    expected = [of_tokens[0].mean().item(), of_tokens[1, :9].mean().item()]
+    assert mean_losses(logits, targets, counts).tolist() == pytest.approx(expected, abs=2e-5)
 
 
 def test_text_without_tokens_has_no_perplexity(tiny_model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, tru
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
+
+if TYPE_CHECKING:
+    import torch
 
 NO_TOKENS = ("the answer has no tokens", "the reference has no tokens")
 """Why a text has no perplexity, for each metric."""
@@ -68,11 +71,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
         for indices, batch, mask in padded([ids[i] for i in several], 0, BATCH_TOKENS[device.type] // 4):
-            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1].float()
-            targets = batch[:, 1:].to(device)
-            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-            counting = mask[:, 1:].to(device)
-            means = ((losses * counting).sum(1) / counting.sum(1)).tolist()
+            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
+            means = mean_losses(logits, batch[:, 1:].to(device), mask[:, 1:].to(device)).tolist()
             of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}
         outcomes: list[Outcome] = []
         for item in items:
@@ -84,3 +84,18 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
         return outcomes
 
     return compare
+
+
+def mean_losses(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The mean negative log-likelihood of each text's tokens.
+
+    Args:
+        logits: shape (texts, tokens, vocabulary).
+        targets: the tokens that follow, shape (texts, tokens).
+        counts: 1 for tokens that count, 0 for padding; shape (texts, tokens).
+    """
+    import torch
+
+    # One row a token: along any other dimension torch sums the vocabulary one by one, and loses digits.
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return (losses.view_as(targets).double() * counts).sum(1) / counts.sum(1)
