@@ -72,8 +72,8 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
 def _truncated(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], int]:
     """How many examples of each group have texts that were too long for the scorer's model."""
     is_truncated = scores["truncated"].map(bool).astype(bool)
-    counts: dict[tuple[Any, ...], int] = scores[is_truncated].groupby(list(by), sort=False)["id"].nunique().to_dict()
-    return counts
+    counts: Any = scores[is_truncated].groupby(list(by), sort=False)["id"].nunique().to_dict()
+    return dict(counts)
 
 
 def _failures(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], tuple[int, str | None]]:

@@ -53,7 +53,8 @@ def comparable(prediction: str, reference: str) -> tuple[str, str]:
 
 def answer_words(text: str) -> list[str]:
     """The words of a normalised answer. Scripts that are written without spaces give single characters instead."""
-    return compiled(rf"{UNSPACED}\p{{M}}*|[\S--{UNSPACED}]+").findall(text)
+    found: list[str] = compiled(rf"{UNSPACED}\p{{M}}*|[\S--{UNSPACED}]+").findall(text)
+    return found
 
 
 def _plain(text: str) -> str:
