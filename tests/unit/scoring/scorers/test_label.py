@@ -104,6 +104,7 @@ def test_negated_label_does_not_count(text, expected):
         (["toxic", "clean"], "non-toxic", None),
         (["toxic", "clean"], "non toxic", None),
         (["safe", "unsafe"], "not safe", "unsafe"),
+        (["equivalent", "not_equivalent"], "They are not semantically equivalent", "not_equivalent"),
         (["safe", "unsafe"], "not unsafe", None),
         (["yes", "no"], "No, not yes", "no"),
         (["正面", "负面"], "不是正面", None),

@@ -17,8 +17,7 @@ _NOT = (
 
 # Words that may stand between a negation and what it is about. "Not only positive" and "no doubt positive" negate nothing.
 _BETWEEN = (
-    r"(?:an?|the|any|at|all|longer|really|very|so|too|quite|particularly|especially|exactly|strictly|necessarily|truly|actually|"
-    r"clearly|entirely|completely|fully|overly|purely|be|been|being|is|was|are|were|it|its|this|that|to|of|as|in|for|have|has|"
+    r"(?:(?!only|merely|simply|solely|surprisingly)\w{2,20}ly|an?|the|any|at|all|longer|very|so|too|quite|be|been|being|is|was|are|were|it|its|this|that|to|of|as|in|for|have|has|"
     r"seem|seems|appear|appears|sound|look|feel|considered|classified|labell?ed|called|rated|count|qualify|imply|express(?:ing)?|"
     r"convey(?:ing)?|show(?:ing)?|contain(?:ing)?|think|believe|say|call|find|see|review|text|sentence|statement|answer|tweet|"
     r"comment|message|post|passage|article|premise|hypothesis|pair|example|"
