@@ -326,6 +326,10 @@ ANALYSE = _files(
         groups_parquet="groups.parquet",
         transfer="transfer.csv",
         transfer_parquet="transfer.parquet",
+        sample_types="sample_types.csv",
+        sample_types_parquet="sample_types.parquet",
+        sample_types_overall="sample_types_overall.csv",
+        sample_types_overall_parquet="sample_types_overall.parquet",
         predictions="predictions.parquet",
         losses="losses.csv",
         losses_parquet="losses.parquet",
@@ -356,6 +360,7 @@ PARTIAL = f"{RESULTS}/partial"
 """Folder of the report on the files that are there so far."""
 PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"
 PRUNABLE, PRUNABLE_PATHS = f"{RESULTS}/prunable.csv", f"{RESULTS}/prunable.txt"
+DOUBTFUL = f"{RESULTS}/doubtful.csv"
 ALL_TRACKERS = f"{RESULTS}/trackers"
 TRACKERS = f"{ALL_TRACKERS}/{{base_model}}/{{run}}"
 """Folder of the files that a tracker keeps about a training."""

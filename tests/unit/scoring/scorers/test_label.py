@@ -88,6 +88,8 @@ def test_labels_that_differ_in_more_than_their_joints_stay_apart():
         ("positive, not negative", "positive"),
         ("not only positive, but glowing", "positive"),
         ("no doubt positive", "positive"),
+        ("an excellent positive one", "positive"),
+        ("It isnt positive", None),
         ("no: positive", "positive"),
     ],
 )

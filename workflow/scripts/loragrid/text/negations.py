@@ -9,7 +9,7 @@ REACH = 80
 
 
 _NOT = (
-    r"(?:\w{2,8}n['’]?t|not|never|no|non|nor|neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
+    r"(?:\w{2,8}n['’]t|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|ai)nt|not|never|no|non|nor|neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
     # German, French, Spanish, Portuguese, Italian, Russian
     r"nicht|kein\w{0,2}|nie|niemals|weder|noch|pas|jamais|aucune?|nunca|jamás|ni|não|nem|né|не|ни|никогда)"
 )
@@ -17,7 +17,8 @@ _NOT = (
 
 # Words that may stand between a negation and what it is about. "Not only positive" and "no doubt positive" negate nothing.
 _BETWEEN = (
-    r"(?:(?!only|merely|simply|solely|surprisingly)\w{2,20}ly|an?|the|any|at|all|longer|very|so|too|quite|be|been|being|is|was|are|were|it|its|this|that|to|of|as|in|for|have|has|"
+    r"(?:(?!only|merely|simply|solely|surprisingly)\w{2,20}ly|an?|the|any|at|all|longer|very|so|too|quite|"
+    r"be|been|being|is|was|are|were|it|its|this|that|to|of|as|in|for|have|has|"
     r"seem|seems|appear|appears|sound|look|feel|considered|classified|labell?ed|called|rated|count|qualify|imply|express(?:ing)?|"
     r"convey(?:ing)?|show(?:ing)?|contain(?:ing)?|think|believe|say|call|find|see|review|text|sentence|statement|answer|tweet|"
     r"comment|message|post|passage|article|premise|hypothesis|pair|example|"
