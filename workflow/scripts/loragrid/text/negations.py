@@ -9,7 +9,8 @@ REACH = 80
 
 
 _NOT = (
-    r"(?:\w{2,8}n['’]t|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|ai)nt|not|never|no|non|nor|neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
+    r"(?:\w{2,8}n['’]t|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|ai)nt|not|never|no|non|nor|"
+    r"neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
     # German, French, Spanish, Portuguese, Italian, Russian
     r"nicht|kein\w{0,2}|nie|niemals|weder|noch|pas|jamais|aucune?|nunca|jamás|ni|não|nem|né|не|ни|никогда)"
 )
