@@ -72,7 +72,9 @@ def reads(inputs_of):
 
 
 def told(settings_of, version, derived=()):
-    """Params: what a job is told, field by field, from a function of `grid/jobs/settings.py`; and the stage's version.
+    """Params: what a job is told, field by field, from a function of `grid/jobs/settings.py`.
+
+    It is given the stage's version, which it may raise for some jobs.
 
     Params in `derived` take the job's inputs. Snakemake knows that they follow from the inputs, and compares them with nothing.
     """
@@ -88,7 +90,7 @@ def told(settings_of, version, derived=()):
         return signed(lambda wildcards: params(*wildcards.items())[field])
 
     fields = get_type_hints(settings_of)["return"].model_fields
-    return {field: version if field == "version" else param(field) for field in fields}
+    return {field: param(field) for field in fields}
 
 
 def ask(function, wildcards):

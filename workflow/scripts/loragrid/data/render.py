@@ -82,7 +82,7 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
     """The renderer of an imported base model with these settings.
 
     Raises:
-        UserError: if the chat format is asked for and the tokenizer has no chat template.
+        UserError: if the chat format is asked for and the tokenizer has no chat template, or if no token ends an answer.
     """
     from transformers import AutoTokenizer
 
@@ -93,7 +93,13 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
     if model.prompt_format == "chat" and not has_chat_template:
         raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
     is_chat = model.prompt_format == "chat" or (model.prompt_format == "auto" and has_chat_template)
-    return make_renderer(tokenizer, None if is_chat else model.template, model.system_prompt)
+    renderer = make_renderer(tokenizer, None if is_chat else model.template, model.system_prompt)
+    if renderer.end_of_turn is None:
+        raise UserError(
+            f"{folder}: the tokenizer names no token that ends an answer; set 'eos_token' in its tokenizer_config.json, or give "
+            "the model a chat_template that ends an answer with a special token."
+        )
+    return renderer
 
 
 def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -194,6 +195,12 @@ def shortened(text: str, length: int = 60) -> str:
 def normalise_space(text: str) -> str:
     """Text with every run of white space as one space."""
     return " ".join(text.split())
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """The first of several names, and how many there are besides."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def trim(text: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.records import question
-from loragrid.scoring.encoding import BATCH_TOKENS, fit, longest_input
+from loragrid.scoring.encoding import BATCH_TOKENS, Fitted, fit, longest_input
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
@@ -51,61 +51,96 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         label: which output of the classifier is the score.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
-    from loragrid.models.sequences import padded
+    from loragrid.models.sequences import further_inputs, padded
 
     device = pick_device()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32, use_safetensors=True)
-    model = model.to(device).eval()
-    if label >= model.config.num_labels:
-        raise UserError(
-            f"scorer reward: label {label} is asked for, but {model_folder.name} has {model.config.num_labels} (from 0)."
-        )
-    if tokenizer.pad_token_id is not None:
+    model = load_reward_model(model_folder, label).to(device)
+    if (pad := padding(tokenizer, model)) is not None:
         # Such models find an answer's last token by looking for padding behind it.
-        model.config.pad_token_id = tokenizer.pad_token_id
+        model.config.pad_token_id = pad
     longest = longest_input(tokenizer, model.config)
 
-    def encode(asked: str, answer: str) -> list[int]:
+    def encode(asked: str, answer: str) -> dict[str, list[int]]:
+        """Ids of tokens, and what else the tokenizer gives for each token."""
         if tokenizer.chat_template is None:
             pair = (asked, answer) if asked else (answer,)
-            return list(tokenizer(*pair, verbose=False).input_ids)
+            return dict(tokenizer(*pair, verbose=False))
         turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-        return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
+        return dict(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True))
 
     def nb_tokens(asked: str, answer: str) -> int:
-        return len(encode(asked, answer))
+        return len(encode(asked, answer)["input_ids"])
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         asked = [(question(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
         pairs = list(dict.fromkeys(asked))
         fitted = {pair: fit(tokenizer, nb_tokens, *pair, longest) for pair in pairs}
-        ids = [encode(*fitted[pair][:2])[:longest] for pair in pairs]
+        whole = [encode(*fitted[pair][:2]) for pair in pairs]
+        encoded = [{name: values[:longest] for name, values in one.items()} for one in whole]
+        ids = [one["input_ids"] for one in encoded]
+        further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time.
-        most = BATCH_TOKENS[device.type] if tokenizer.pad_token_id is not None else 1
-        for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, most):
-            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device)).logits[:, label].tolist()
+        most = BATCH_TOKENS[device.type] if pad is not None else 1
+        for indices, batch, mask in padded(ids, pad or 0, most):
+            more = further.rows(indices, batch.shape[1], device)
+            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), **more).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}
         outcomes: list[Outcome] = []
         for item in items:
             own = scores[question(item), item.prediction]
             best = max(scores[question(item), r] for r in item.references)
             metrics = {"reward": own, "reference_reward": best, "preference": preference(own, best)}
-            cut = [fitted[question(item), text].cut for text in (item.prediction, *item.references)]
-            truncated: dict[Text, bool] = {
-                "prediction": "answer" in cut[0],
-                "reference": any("answer" in of_reference for of_reference in cut[1:]),
-                "question": any("question" in of_text for of_text in cut),
-            }
-            outcomes.append(Scored(metrics, truncated=[text for text, is_cut in truncated.items() if is_cut]))
+            outcomes.append(Scored(metrics, truncated=_truncated(item, fitted)))
         return outcomes
 
     return compare
+
+
+def _truncated(item: Item, fitted: Mapping[tuple[str, str], Fitted]) -> list[Text]:
+    """The texts of an item that were cut for the model.
+
+    Args:
+        fitted: what the model reads of each pair of question and answer.
+    """
+    own, *others = [fitted[question(item), text].cut for text in (item.prediction, *item.references)]
+    is_cut: dict[Text, bool] = {
+        "prediction": "answer" in own,
+        "reference": any("answer" in cut for cut in others),
+        "question": any("question" in cut for cut in (own, *others)),
+    }
+    return [text for text, cut in is_cut.items() if cut]
+
+
+def load_reward_model(folder: Path, label: int) -> Any:
+    """A reward model in float32.
+
+    Raises:
+        UserError: if it lacks the output that is the score, or if its weights are not all in its files.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from loragrid.models.weights import REWARD_MODEL, load_weights
+
+    model = load_weights(AutoModelForSequenceClassification, folder, REWARD_MODEL, dtype=torch.float32)
+    if label >= model.config.num_labels:
+        raise UserError(f"scorer reward: label {label} is asked for, but {folder.name} has {model.config.num_labels} (from 0).")
+    return model.eval()
+
+
+def padding(tokenizer: Any, model: Any) -> int | None:
+    """The id that fills up batches.
+
+    None if the tokenizer has no such token, or got it later than the model, which then has no embedding for it.
+    """
+    pad: int | None = tokenizer.pad_token_id
+    return pad if pad is not None and pad < model.config.get_text_config().vocab_size else None
 
 
 def preference(own: float, other: float) -> float:
