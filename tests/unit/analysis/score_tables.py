@@ -20,7 +20,7 @@ def labelled(run, wrong, group=None):
         parts = {f"tp/{read}": 1.0} if read == expected else {f"fp/{read}": 1.0, f"fn/{expected}": 1.0}
         of = dict(zip(MODEL, ("m", "t", "s", run, "zero_shot", "default", "greedy"), strict=True))
         score = Score(id=str(i), scorer="l", metric="accuracy", value=float(read == expected), parts=parts)
-        rows.append(of | score.model_dump())
+        rows.append(of | dict(score))
     return rows
 
 
@@ -31,6 +31,6 @@ def only_axes(table):
 def scored(run, values, metric):
     of = dict(zip(MODEL, ("m", "t", "s", run, "zero_shot", "default", "greedy"), strict=True))
     return [
-        of | Score(id=str(i), scorer="x", metric=metric, value=v, status="ok" if v is not None else "failed: why").model_dump()
+        of | dict(Score(id=str(i), scorer="x", metric=metric, value=v, status="ok" if v is not None else "failed: why"))
         for i, v in enumerate(values)
     ]

@@ -43,7 +43,7 @@ def settings(source):
 
 def scores(run, values):
     asked = {"task": "echo", "sample_type": "gold", "prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
-    scored = asked | {"run": run, "scorer": "rouge", "metric": "rougeL", "parts": {}, "status": "ok"}
+    scored = asked | {"run": run, "scorer": "rouge", "metric": "rougeL", "parts": {}, "status": "ok", "truncated": []}
     return pd.DataFrame([scored | {"id": str(i), "value": v} for i, v in enumerate(values)])
 
 

@@ -58,7 +58,7 @@ def test_headline_judges_by_the_references_of_one_sample_type_at_a_time():
     assert headline(pd.DataFrame(columns=[*rows[0], "sample_type"]).iloc[:, :-1], "r/x") == []
 
 
-def report_on(folder, scored, answer="yes", in_common=()):
+def report_on(folder, scored, answer="yes", in_common=(), **of_scores):
     """The report, called "A & B", on answers of each task, base model and run, with the scorer of each.
 
     Unless sample type and scores are given, there is one answer each.
@@ -89,7 +89,9 @@ def report_on(folder, scored, answer="yes", in_common=()):
         predictions.append(folder / f"predictions/{place}.jsonl")
         write_records(predictions[-1], [Prediction(id=str(i), prediction=answer, **axes, **common) for i in range(len(values))])
         scores.append(folder / f"scores/{place}/{scorer}.jsonl")
-        write_records(scores[-1], [Score(id=str(i), scorer=scorer, metric="x", value=value) for i, value in enumerate(values)])
+        write_records(
+            scores[-1], [Score(id=str(i), scorer=scorer, metric="x", value=value, **of_scores) for i, value in enumerate(values)]
+        )
     facts = {of[3]: {"type": "rouge", "lower_is_better": [], "worst": {}} for of in scored}
     told = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": facts, "group_by": {}, "levels": {}}
     files = ANALYSE.below(folder) | DESCRIBE_DATA.below(folder)
@@ -106,6 +108,18 @@ def test_several_base_models_are_named_also_where_the_first_metric_is_about_one(
     )
     for task, base_model in (("t", " · m"), ("u", " · m"), ("u", " · n"), ("v", "<")):
         assert f'<th scope="row">{task}<small>references: s{base_model}' in html
+
+
+def test_report_says_how_many_scores_failed_in_part_and_how_many_texts_were_truncated(tmp_path):
+    one = {"status": "1 of 10 parts failed and count as 0: no words", "truncated": ["prediction"]}
+    html = report_on(tmp_path, [("t", "m", "base", "r")], **one)
+    assert '<small title="1 of 10 parts failed and count as 0: no words"> (1 failed)</small>' in html
+    assert (
+        "too long for the scorer&#39;s model, which read them in part" in html
+        or "scorer's model, which read them in part" in html
+    )
+    assert "(1 truncated)</small>" in html
+    assert "truncated)" not in report_on(tmp_path, [("t", "m", "base", "r")])
 
 
 def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):

@@ -8,7 +8,7 @@ from loragrid.analysis.columns import AXES, MODEL
 from loragrid.analysis.comparisons import compare_with_base, summarise_transfer
 from loragrid.analysis.labels import label_runs
 from loragrid.analysis.reading import read_groups, read_predictions, read_scores
-from loragrid.analysis.summaries import mean_and_error, summarise, summarise_groups
+from loragrid.analysis.summaries import mean_and_error, summarise, summarise_by, summarise_groups
 from loragrid.records import Example, Score, write_records
 from loragrid.scoring.scorer import ScorerFacts
 from unit.analysis.score_tables import LABEL, PERPLEXITY, ROUGE, labelled, only_axes, scored
@@ -26,6 +26,27 @@ def test_summary_has_a_row_per_model_and_metric_and_failures_stay_in_the_denomin
     assert summary.loc["t__s__x", ["mean", "n", "nb_failed"]].tolist() == [0.5, 3, 1]
     assert summary.loc["t__s__x", "nb_samples"] == 8
     assert pd.isna(summary.loc["base", "trained_task"])
+
+
+def test_example_of_which_a_part_failed_counts_with_its_value_and_among_the_failures(tmp_path):
+    values = [(0.9, "1 of 10 parts failed and count as 0: no words"), (0.5, "ok"), (None, "failed: no words")]
+    rows = [Score(id=str(i), scorer="r", metric="x", value=value, status=status) for i, (value, status) in enumerate(values)]
+    write_records(tmp_path / "scores/t/s/m/base/r.jsonl", rows)
+    summary = summarise_by(read_scores((tmp_path / "scores").rglob("*.jsonl")), MODEL, ROUGE)
+    assert summary.loc[0, ["mean", "n", "nb_failed"]].tolist() == [pytest.approx(1.4 / 3), 3, 2]
+
+
+def test_examples_with_texts_that_were_truncated_are_counted_for_each_metric(tmp_path):
+    texts = [[], ["prediction"], ["prediction", "reference"]]
+    rows = [
+        Score(id=str(i), scorer="r", metric=metric, value=1.0, truncated=truncated if metric == "x" else [])
+        for i, truncated in enumerate(texts)
+        for metric in ("x", "y")
+    ]
+    write_records(tmp_path / "scores/t/s/m/base/r.jsonl", rows)
+    assert '"truncated"' not in (tmp_path / "scores/t/s/m/base/r.jsonl").read_text().splitlines()[0]
+    summary = summarise_by(read_scores((tmp_path / "scores").rglob("*.jsonl")), MODEL, ROUGE)
+    assert summary["nb_truncated"].tolist() == [2, 2]
 
 
 def test_several_answers_to_an_example_count_as_their_mean(tmp_path):
@@ -83,9 +104,7 @@ def test_results_are_summarised_by_group_of_examples(tmp_path):
 def test_failed_score_without_a_worst_value_is_left_out_of_the_mean():
     of = dict(zip(MODEL, ("m", "t", "s", "base", "zero_shot", "default", "greedy"), strict=True))
     values = [("1", 30.0, "ok"), ("2", None, "failed: no tokens"), ("3", 50.0, "ok")]
-    table = pd.DataFrame(
-        [of | Score(id=i, scorer="p", metric="perplexity", value=v, status=s).model_dump() for i, v, s in values]
-    )
+    table = pd.DataFrame([of | dict(Score(id=i, scorer="p", metric="perplexity", value=v, status=s)) for i, v, s in values])
     [row] = summarise(table, only_axes(table), PERPLEXITY).to_dict("records")
     assert (row["mean"], row["n"], row["nb_failed"]) == (40.0, 2, 1)
     [row] = summarise(table[table["value"].isna()], only_axes(table), PERPLEXITY).to_dict("records")
@@ -96,7 +115,7 @@ def test_failed_score_without_a_worst_value_is_left_out_of_the_mean():
 def test_metric_over_all_examples_says_how_many_have_failed():
     table = pd.DataFrame(labelled("base", {0, 2}))
     of = table[MODEL].iloc[0].to_dict()
-    lost = [of | Score(id="x", scorer="l", metric="accuracy", value=None, status="failed: no label").model_dump()]
+    lost = [of | dict(Score(id="x", scorer="l", metric="accuracy", value=None, status="failed: no label"))]
     summary = summarise(pd.concat([table, pd.DataFrame(lost)], ignore_index=True), only_axes(table), LABEL)
     assert summary.set_index("metric")[["n", "nb_failed"]].to_numpy().tolist() == [[21, 1], [20, 1]]
 

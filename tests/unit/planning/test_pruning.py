@@ -285,6 +285,7 @@ def test_values_of_scorers_stay_while_a_scorer_with_these_settings_is_configured
 def test_judgements_stay_while_a_judge_asks_in_this_way(rules):
     kept = judge_store(config().scorers["judge"]).name
     state("judgements", kept, days=400)
+    state("judgements", kept.replace(".jsonl", "-0123456789ab.jsonl"), days=400)
     gone = state("judgements", f"{fingerprint('another')[:32]}.jsonl")
     assert verdicts_on(rules) == {gone: ("state of judgements", "no judge of the configuration asks in this way")}
 

@@ -422,3 +422,10 @@ def test_kept_answers_are_plain_json(tmp_path):
     ledger.close(ledger.enter(Tokens(9, 9), threading.Event()), Tokens(9, 9), Tokens(1, 1), {"k": said("é")})
     last = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[-1])
     assert last["k"] == {"text": "é", "refused": False, "cut_off": False, "prompt_tokens": 1, "new_tokens": 1}
+
+
+def test_comparison_that_failed_is_no_loss():
+    judge = {"type": "judge", "model": "m", "rubric": "pairwise"}
+    assert parse_scorer(judge).facts().worst == {"win": None}
+    # A score that failed counts as the least that the rubric allows.
+    assert parse_scorer(judge | {"rubric": "against_reference_0_100"}).facts().worst == {"score": 0.0}

@@ -16,6 +16,7 @@ from loragrid.scoring.judge_ledger import Ledger, cost
 from loragrid.scoring.judging import judge
 from loragrid.scoring.protocol import Failed, Scored
 from loragrid.scoring.registry import parse_scorer
+from loragrid.scoring.scorer import ScorerInputs
 from servers import KEY, PATIENCE_S, refusing, saying
 from unit.scoring.answers import item
 
@@ -248,6 +249,7 @@ sys.path[:0] = ["tests", "tests/unit/scoring"]
 from test_judge_on_a_server import ITEMS
 from loragrid.scoring.judging import judge
 from loragrid.scoring.registry import parse_scorer
+from loragrid.scoring.scorer import ScorerInputs
 judge("strict", parse_scorer({values}), None, Path({store!r}))(ITEMS)
 """
 
@@ -325,3 +327,17 @@ def test_judge_is_asked_for_nothing_that_needs_no_asking(gate, ask, monkeypatch)
     monkeypatch.delenv("OPENAI_BASE_URL")
     assert ask([item("x", "x")], rubric="pairwise")[0].metrics == {"win": 0.5}
     assert ask([item("x", "y")], rubric="pairwise", against="base") == [None]
+
+
+def test_same_judge_on_another_server_is_asked_for_itself(gate, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("loragrid.scoring.scorers.judge.JUDGEMENT_STATES", str(tmp_path))
+    gate.then = saying(SEVEN)
+    assert scores(settings().build(ScorerInputs("strict"))(ITEMS)) == [7] * 4
+    monkeypatch.setenv("OTHER_URL", gate.address.replace("127.0.0.1", "localhost"))
+    gate.then = saying('{"score": 3}')
+    other = settings(base_url_variable="OTHER_URL")
+    for _ in range(2):
+        assert scores(other.build(ScorerInputs("other"))(ITEMS)) == [3] * 4
+        assert scores(settings().build(ScorerInputs("strict"))(ITEMS)) == [7] * 4
+    assert len(gate.requests) == 8
+    assert not [path for path in tmp_path.iterdir() if "localhost" in path.name or "localhost" in path.read_text()]

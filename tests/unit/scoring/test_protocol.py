@@ -44,6 +44,42 @@ def test_failure_has_a_row_for_every_metric_with_its_reason():
     assert [row.detail for row in rows] == ["what it said", None]
 
 
+def rows_of_parts(outcomes, metrics=("a",), worst={}):  # noqa: B006
+    """The rows of one example that has a part for each outcome."""
+    texts = ["x"] * len(outcomes)
+    items = items_of([prediction_to_prompts("1", texts, texts, "each")])
+    return [(row.metric, row.value, row.status) for row in score_rows("name", metrics, items, outcomes, worst)]
+
+
+def test_part_that_failed_counts_as_the_worst_part_and_not_as_the_whole_example():
+    outcomes = [Scored({"a": 1.0})] * 9 + [Failed("no words")]
+    assert rows_of_parts(outcomes) == [("a", 0.9, "1 of 10 parts failed and count as 0: no words")]
+    [(_, value, status)] = rows_of_parts(outcomes, worst={"a": -1.0})
+    assert (value, status) == (0.8, "1 of 10 parts failed and count as -1: no words")
+
+
+def test_part_that_failed_is_left_out_if_a_metric_has_no_worst_value():
+    outcomes = [Scored({"a": 3.0}), Failed("no words"), Scored({"a": 5.0})]
+    assert rows_of_parts(outcomes, worst={"a": None}) == [("a", 4.0, "1 of 3 parts failed and are left out: no words")]
+
+
+def test_value_that_one_part_lacks_fails_for_this_part_and_metric_alone():
+    outcomes = [Scored({"a": 1.0, "b": 1.0}), Scored({"b": 1.0}, undefined={"a": "no words"}), Scored({"a": math.inf, "b": 0.5})]
+    assert rows_of_parts(outcomes, ("a", "b"), {"a": None}) == [
+        ("a", 1.0, "2 of 3 parts failed and are left out: no words"),
+        ("b", 2.5 / 3, "ok"),
+    ]
+
+
+def test_example_whose_parts_all_fail_has_failed():
+    assert rows_of_parts([Failed("no words"), Failed("no pity")]) == [("a", None, "failed: no words")]
+
+
+def test_criterion_that_nobody_rates_in_one_part_is_the_mean_of_the_others():
+    outcomes = [Scored({"a": 1.0}, left_out={"mean"}), Scored({"a": 0.0, "mean": 0.0}), Scored({}, left_out={"a", "mean"})]
+    assert rows_of_parts(outcomes, ("a", "mean")) == [("a", 0.5, "ok"), ("mean", 0.0, "ok")]
+
+
 def test_answer_that_a_scorer_has_nothing_to_do_with_has_no_row():
     rows = rows_of(lambda items: [None, Scored({"a": 1.0})], ("a",), prediction("1", "p", "r"), prediction("2", "p", "r"))
     assert [row.id for row in rows] == ["2"]

@@ -140,17 +140,25 @@ class Score(Record):
     scorer: str = Field(description="Name of the scorer.")
     metric: str = Field(description="Name of the metric; a scorer may give several.")
     value: float | None = Field(description="The value; null if the scorer failed on this example.")
-    status: str = Field("ok", description="`ok`, or what went wrong.")
+    status: str = Field(
+        "ok", description="`ok`, or what went wrong. With a value: some of an example's parts failed, and how they count in it."
+    )
     detail: str | None = Field(
         None,
         description=(
             "What the scorer read in the answer: a label, a verdict, a judge's words; in the first metric's "
-            "row, as are the next two."
+            "row, as are the next three."
         ),
     )
     parts: dict[str, float] = Field(
         default={},
         description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator/row of the sheet`.",
+    )
+    truncated: list[Literal["prediction", "reference", "question"]] = Field(
+        default=[],
+        exclude_if=lambda texts: not texts,
+        description="Texts that were too long for the model of the scorer, which read them in part; absent if none; in the first "
+        "metric's row, as is the next.",
     )
     usage: dict[str, int] = Field(
         default={},

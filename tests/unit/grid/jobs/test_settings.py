@@ -95,6 +95,14 @@ def test_every_rule_that_the_grid_asks_for_is_told_something_or_known_to_need_no
             assert hasattr(settings, rule) != (rule in TOLD_NOTHING)
 
 
+def test_scores_are_made_again_only_by_scorers_whose_values_have_changed(grid, make_grid):
+    raw = grid.config.model_dump(mode="json", exclude_unset=True)
+    scorers = {"judge": {"type": "judge", "rubric": "pairwise", "model": "m"}, "rouge": {"type": "rouge"}}
+    judged = make_grid(scorers=raw["scorers"] | scorers)
+    versions = {name: told("score", judged, OF_RUN | {"scorer": name})["version"] for name in scorers}
+    assert versions == {"judge": 1, "rouge": 2}
+
+
 def version_of(rule, grid, **wildcards):
     return told(rule, grid, OF_RUN | wildcards)["version"]
 
@@ -156,7 +164,7 @@ OF_ALL_JOBS = {
     "import_predictions": "f75da540ea50",
     "predict_baseline": "495939cc6d5d",
     "check": "3839882b449d",
-    "score": "e7da0d7e11da",
+    "score": "898bb1540ff7",
     "push": "59dbbcec86a8",
     "human_sheet": "c37c9e3c45dd",
 }

@@ -234,6 +234,12 @@ def test_rating_of_another_text_is_not_given(answer, rated):
     assert rated(f"7,Do birds, in general, fly?,{answer},1,1\n", BIRDS) == [None]
 
 
+def test_rating_finds_a_text_that_looks_alike(rated):
+    assert rated("1,Is it a caf\u00e9?,yes,1,0\n", question("Is it a cafe\u0301?", "ye\u200bs")) == [
+        {"a": 1, "b": 0, "mean": 0.5}
+    ]
+
+
 def test_rating_of_the_same_text_about_another_question_is_not_given(rated):
     assert rated("7,Do bees, in general, fly?,Yes, most birds, but not all.,1,1\n", BIRDS) == [None]
 

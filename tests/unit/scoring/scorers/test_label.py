@@ -52,6 +52,106 @@ def test_whole_answer_must_be_a_label_if_asked_to(text, expected):
     assert label_reader(["fresh", "not fresh", "C", "C++"], "whole")(text) == expected
 
 
+RTE = ["entailment", "not_entailment"]
+SENTIMENT = ["positive", "negative", "neutral"]
+OPTIONS = ["A", "B", "C", "D"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["not entailment", "Not entailment.", "not_entailment", "NOT-ENTAILMENT", "This is not an entailment", "It isn't entailment"],
+)
+def test_words_of_a_label_may_be_joined_in_any_way(text):
+    assert label_reader(RTE, "first")(text) == "not_entailment"
+
+
+def test_labels_that_differ_in_more_than_their_joints_stay_apart():
+    assert label_reader(["-1", "1"], "first")("-1") == "-1"
+    assert label_reader(["very positive", "positive"], "first")("very-positive") == "very positive"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("not positive", None),
+        ("It isn't positive.", None),
+        ("It is no longer positive", None),
+        ("never positive", None),
+        ("not at all positive", None),
+        ("I don't think this is positive", None),
+        ("far from positive", None),
+        ("nicht positiv: not positive", None),
+        ("The review is not positive; it is negative.", "negative"),
+        ("not negative but positive", "positive"),
+        ("neither positive nor negative: neutral", "neutral"),
+        ("not positive or negative, so neutral", "neutral"),
+        ("positive, not negative", "positive"),
+        ("not only positive, but glowing", "positive"),
+        ("no doubt positive", "positive"),
+        ("an excellent positive one", "positive"),
+        ("It isnt positive", None),
+        ("no: positive", "positive"),
+    ],
+)
+def test_negated_label_does_not_count(text, expected):
+    assert label_reader(SENTIMENT, "first")(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "expected"),
+    [
+        (["toxic", "non_toxic"], "This isn't toxic", "non_toxic"),
+        (["toxic", "non_toxic"], "non-toxic", "non_toxic"),
+        (["toxic", "non_toxic"], "nontoxic", "non_toxic"),
+        (["toxic", "clean"], "non-toxic", None),
+        (["toxic", "clean"], "non toxic", None),
+        (["safe", "unsafe"], "not safe", "unsafe"),
+        (["equivalent", "not_equivalent"], "They are not semantically equivalent", "not_equivalent"),
+        (["safe", "unsafe"], "not unsafe", None),
+        (["yes", "no"], "No, not yes", "no"),
+        (["正面", "负面"], "不是正面", None),
+        (["正面", "负面"], "非常正面", "正面"),
+    ],
+)
+def test_negated_label_stands_for_its_opposite_if_that_is_a_label(labels, text, expected):
+    assert label_reader(labels, "first")(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"A and C are wrong. \boxed{B}", "B"),
+        (r"A? C? $\boxed{\text{B}}$", "B"),
+        ("A looks good.\n#### B", "B"),
+        ("A or C? **B**", "B"),
+        ("A or C? **B) Paris**", "B"),
+        ("A is wrong. The answer is (B).", "B"),
+        ("A is wrong. **Answer:** B", "B"),
+        ("A is wrong.\nAnswer:\nB", "B"),
+        ("A is wrong. The correct answer is option **B**", "B"),
+        ("The answer is not A. The answer is B.", "B"),
+        ("A 不对，答案是B", "B"),
+        ("This is a hard one: B", "B"),
+        # Both are in bold type.
+        ("**A** rather than **B**", "A"),
+    ],
+)
+def test_label_that_is_marked_as_the_answer_goes_before_all_others(text, expected):
+    assert label_reader(OPTIONS, "first")(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [(r"\boxed{B}", "B"), (r"$\boxed{\text{B}}$.", "B"), ("#### B", "B"), ("The answer is B", None)]
+)
+def test_whole_answer_may_be_a_marked_label(text, expected):
+    assert label_reader(OPTIONS, "whole")(text) == expected
+
+
+def test_labels_that_look_alike_are_one():
+    assert label_reader(["yes", "café"], "first")("ye\u200bs") == "yes"
+    assert label_reader(["yes", "café"], "first")("Cafe\u0301") == "café"
+
+
 def test_label_is_right_wrong_or_undecided():
     outcomes = label(["a", "b"], "first")([item("A!", "a"), item("b", "a"), item("c", "a"), item("b", "a", "b")])
     assert [(one.metrics["accuracy"], one.metrics["undecided"], one.detail) for one in outcomes] == [
@@ -149,3 +249,10 @@ def test_published_outputs_have_their_accuracy_for_negatives_and_positives():
         [found] = metrics(true_false(True), item(answer, expected))
         right[query.split()[0] in ("All", "Not")].append(found["accuracy"])
     assert {negative: (sum(values), len(values)) for negative, values in right.items()} == {True: (523, 526), False: (311, 318)}
+
+
+def test_reference_in_another_script_has_no_verdict():
+    [outcome] = true_false(True)([item("", "正确。")])
+    assert outcome == Failed("the reference has neither 'true' nor 'false': '正确。'")
+    [outcome] = true_false(True)([item("true", "True: 正确。")])
+    assert outcome.metrics["accuracy"] == 1

@@ -1,9 +1,9 @@
-import math
 from decimal import Decimal
 
 import pytest
 
 from loragrid.scoring.protocol import Failed
+from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.scorers.length import length
 from loragrid.scoring.scorers.number import number, read_number
 from unit.scoring.answers import item, metrics
@@ -101,4 +101,10 @@ def test_length_counts_words_characters_and_the_share_of_the_reference():
 
 
 def test_length_has_no_share_of_a_reference_without_words():
-    assert math.isnan(metrics(length, item("one", "…"))[0]["length_ratio"])
+    [outcome] = length([item("one", "…")])
+    assert (outcome.metrics, outcome.undefined) == (
+        {"words": 1, "characters": 3},
+        {"length_ratio": "the reference has no words"},
+    )
+    # It is left out of means.
+    assert parse_scorer({"type": "length"}).facts().worst == {"length_ratio": None}

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from loragrid.scoring.protocol import add_up
+from loragrid.scoring.protocol import Failed, add_up
 from loragrid.scoring.registry import corpus_metrics
 from loragrid.scoring.scorers.bleu import bleu
 from loragrid.scoring.scorers.chrf import chrf
@@ -10,7 +10,7 @@ from loragrid.scoring.scorers.exact_match import exact_match
 from loragrid.scoring.scorers.rouge import rouge
 from loragrid.scoring.scorers.squad import squad
 from loragrid.scoring.scorers.token_f1 import token_f1
-from loragrid.text.words import normalise_answer
+from loragrid.text.answers import normalise_answer
 from packaged import unpacked
 from unit.scoring.answers import item, metrics
 
@@ -52,11 +52,36 @@ def test_rouge_of_english_texts_is_that_of_its_package(papers, stemmer, tokenize
         ("猫在睡觉。", "猫在吃饭", 2 / 4),
         ("बिल्ली सोती है", "बिल्ली खाती है", 2 / 3),
         ("แมว", "แมลง", 2 * 2 / 7),
+        ("القط نائم", "القط يأكل", 1 / 2),
+        ("고양이가 잔다", "고양이가 먹는다", 1 / 2),
+        ("使用 GPU 训练模型", "使用 GPU 评估数据", 3 / 7),
     ],
 )
-def test_rouge_of_other_scripts_needs_their_tokenizer(prediction, reference, expected):
+def test_rouge_of_other_scripts_takes_their_words_and_says_so(prediction, reference, expected, caplog):
     assert metrics(rouge(True, "unicode"), item(prediction, reference))[0]["rouge1"] == pytest.approx(expected)
-    assert metrics(rouge(True), item(prediction, reference))[0]["rouge1"] == 0
+    with caplog.at_level("INFO"):
+        [outcome] = rouge(True)([item(prediction, reference)])
+    assert outcome.metrics["rouge1"] == pytest.approx(expected)
+    assert outcome.detail == "tokenizer: unicode"
+    assert "1 references are in another script than Latin: tokenizer: unicode" in caplog.text
+
+
+def test_single_letters_of_another_script_do_not_change_the_tokenizer():
+    [outcome] = rouge(True)([item("the β of x is here", "the β of y is here")])
+    assert (outcome.metrics["rouge1"], outcome.detail) == (pytest.approx(4 / 5), None)
+
+
+@pytest.mark.parametrize("reference", ["👍🎉", "?!", ""])
+@pytest.mark.parametrize("tokenizer", ["default", "unicode"])
+def test_reference_without_words_is_a_failure_of_rouge(reference, tokenizer):
+    assert rouge(True, tokenizer)([item(reference, reference)]) == [
+        Failed(f"the reference has no words to compare: '{reference}'")
+    ]
+
+
+def test_texts_that_look_alike_are_the_same_for_rouge_bleu_and_chrf():
+    for scorer, metric, best in ((rouge(True), "rouge1", 1), (bleu("13a", False), "bleu", 100), (chrf(2), "chrf", 100)):
+        assert metrics(scorer, item("A cafe\u0301", "A café"))[0][metric] == pytest.approx(best)
 
 
 def test_rouge_unicode_stems_english_words():
@@ -90,8 +115,31 @@ def test_bleu_is_that_of_sacrebleu_for_each_example_and_over_all(papers, tokeniz
     assert over_all != pytest.approx(sum(expected) / len(expected), rel=0.01)
 
 
-def test_bleu_of_chinese_takes_its_tokenizer():
-    assert metrics(bleu("zh", False), item("猫在睡觉", "猫在睡觉"))[0]["bleu"] == pytest.approx(100)
+@pytest.mark.parametrize("tokenize", ["13a", "intl"])
+@pytest.mark.parametrize(
+    ("prediction", "reference", "chosen"),
+    [
+        ("今天天气很好，我们去公园散步。", "今天天气很好，我们去公园跑步。", "zh"),
+        ("東京は日本の首都です。", "東京は日本の古都です。", "char"),
+        ("กรุงเทพเป็นเมืองหลวง", "กรุงเทพเป็นเมืองใหญ่", "char"),
+    ],
+)
+def test_bleu_of_scripts_without_spaces_takes_their_tokenizer_and_says_so(tokenize, prediction, reference, chosen):
+    import sacrebleu
+
+    [outcome] = bleu(tokenize, False)([item(prediction, reference)])
+    expected = sacrebleu.sentence_bleu(prediction, [reference], tokenize=chosen).score
+    assert outcome.metrics["bleu"] == pytest.approx(expected)
+    assert expected > 50
+    assert outcome.detail == f"tokenize: {chosen}"
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"), [("القاهرة عاصمة مصر", None), ("서울은 한국의 수도이다.", None), ("GPT-4 (猫) is a large model", None)]
+)
+def test_bleu_of_scripts_with_spaces_keeps_its_tokenizer(text, detail):
+    [outcome] = bleu("13a", False)([item(text, text)])
+    assert (outcome.metrics["bleu"], outcome.detail) == (pytest.approx(100), detail)
 
 
 @pytest.mark.parametrize("word_order", [0, 1, 2])
@@ -115,11 +163,12 @@ SHORT = [
 def test_bleu_of_short_texts_is_that_of_sacrebleu():
     import sacrebleu
 
-    outcomes = bleu("13a", False)(SHORT)
-    expected = [sacrebleu.sentence_bleu(one.prediction, one.references).score for one in SHORT]
+    short = [one for one in SHORT if one.references[0].isascii()]
+    outcomes = bleu("13a", False)(short)
+    expected = [sacrebleu.sentence_bleu(one.prediction, one.references).score for one in short]
     assert [one.metrics["bleu"] for one in outcomes] == pytest.approx(expected, rel=1e-9)
     # No four words are in common.
-    longer = [*SHORT, item("a b c d", "a b c e")]
+    longer = [*short, item("a b c d", "a b c e")]
     parts = add_up(one.parts for one in bleu("13a", False)(longer))
     over_all = sacrebleu.corpus_bleu([one.prediction for one in longer], [[one.references[0] for one in longer]]).score
     assert over_all > 0
@@ -141,6 +190,16 @@ def test_exact_match_is_normalised_only_if_asked_to(normalise, expected):
     assert metrics(exact_match(normalise), item("The  answer!", "an answer")) == [{"exact_match": expected}]
 
 
+@pytest.mark.parametrize(
+    ("prediction", "reference"), [("", "A"), ("", "the"), ("", "-"), ("", "!!!"), ("5", "-5"), ("35", "3.5"), ("C", "C++")]
+)
+def test_reference_that_normalising_would_empty_or_change_is_compared_as_it_is(prediction, reference):
+    assert metrics(exact_match(True), item(prediction, reference), item(reference, reference)) == [
+        {"exact_match": 0.0},
+        {"exact_match": 1.0},
+    ]
+
+
 def test_normalised_answer_has_no_case_punctuation_articles_or_extra_space():
     assert normalise_answer("  The U.S.A., a theme —  an APPLE") == "usa theme — apple"
 
@@ -148,6 +207,13 @@ def test_normalised_answer_has_no_case_punctuation_articles_or_extra_space():
 @pytest.mark.parametrize(
     ("prediction", "references", "exact", "f1"),
     [
+        # Normalising leaves these references their meaning, other than the official scripts.
+        ("", ["A"], 0, 0),
+        ("A", ["A"], 1, 1),
+        ("35", ["3.5"], 0, 0),
+        ("5 or so", ["-5 or so"], 0, 2 / 3),
+        # The words are characters.
+        ("东京", ["东京都"], 0, 0.8),
         # Computed by hand after the rules of the official scripts.
         ("Denver Broncos", ["Denver Broncos", "the Denver Broncos"], 1, 1),
         ("The Denver Broncos!", ["denver broncos"], 1, 1),
@@ -175,7 +241,12 @@ def test_squad_is_scored_as_officially(prediction, references, exact, f1):
         ("кошка, собака", "Собака", (1 / 2, 1, 2 / 3)),
         ("东京", "东京都", (1, 2 / 3, 4 / 5)),
         ("", "word", (0, 0, 0)),
-        ("", "?!", (1, 1, 1)),
+        ("", "?!", (0, 0, 0)),
+        ("?!", "?!", (1, 1, 1)),
+        ("👍", "🎉", (0, 0, 0)),
+        ("5", "-5", (0, 0, 0)),
+        ("3.6", "3.5", (0, 0, 0)),
+        ("1234 cats", "1,234 cats", (1, 1, 1)),
     ],
 )
 def test_token_f1_counts_words_of_any_script(prediction, reference, expected):

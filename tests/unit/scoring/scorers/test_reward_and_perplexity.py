@@ -4,8 +4,8 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.models.importing import import_reward_model
-from loragrid.scoring.protocol import Failed
-from loragrid.scoring.scorers.perplexity import perplexity
+from loragrid.scoring.encoding import fit
+from loragrid.scoring.scorers.perplexity import mean_losses, perplexity
 from loragrid.scoring.scorers.reward import preference, reward
 from unit.scoring.answers import item, metrics
 
@@ -69,9 +69,9 @@ def test_reward_model_reads_a_conversation_if_it_has_a_chat_template(conversatio
         return tokenizer.apply_chat_template(turns, return_dict=True)
 
     value = one_by_one(conversational, 0, encode)
-    found = metrics(reward(conversational, 0), *ITEMS)
+    found = metrics(reward(conversational, 0), *ITEMS[:2])
     assert [one["reward"] for one in found] == pytest.approx(
-        [value("Answer.\n\nDoes it fly?", "Yes, it does."), value("Answer.", ""), value("", "word " * 2000)], abs=1e-4
+        [value("Answer.\n\nDoes it fly?", "Yes, it does."), value("Answer.", "")], abs=1e-4
     )
 
 
@@ -84,6 +84,48 @@ def test_reward_model_without_a_chat_template_reads_a_pair(pairwise_encoder):
     assert first["reference_reward"] == pytest.approx(of_references, abs=1e-4)
     assert first["preference"] == pytest.approx(1 / (1 + math.exp(of_references - first["reward"])), abs=1e-4)
     assert math.isfinite(long["reward"])
+
+
+LONG, ANSWER = " ".join(f"word{i}" for i in range(2000)), "Yes, it does."
+
+
+@pytest.mark.parametrize("model", ["conversational", "pairwise_encoder"])
+def test_long_question_loses_its_beginning_and_leaves_the_answer_whole(model, request):
+    folder = request.getfixturevalue(model)
+    good, bad = reward(folder, 0)([item(ANSWER, "No.", input=LONG), item("Never ever.", "No.", input=LONG)])
+    assert [list(one.truncated) for one in (good, bad)] == [["question"], ["question"]]
+    # The answer counts, although the question alone is too long; and so does the end of the question.
+    assert good.metrics["reward"] != pytest.approx(bad.metrics["reward"], abs=1e-6)
+    [other] = reward(folder, 0)([item(ANSWER, "No.", input=f"{LONG} Really?")])
+    assert good.metrics["reward"] != pytest.approx(other.metrics["reward"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["conversational", "pairwise_encoder"])
+def test_answer_that_is_too_long_by_itself_loses_its_end_and_leaves_some_of_the_question(model, request):
+    folder = request.getfixturevalue(model)
+    outcomes = reward(folder, 0)([item(LONG, "No.", input=text) for text in ("Why?", "How?", LONG)])
+    assert [list(one.truncated) for one in outcomes] == [["prediction"], ["prediction"], ["prediction", "question"]]
+    assert outcomes[0].metrics["reward"] != pytest.approx(outcomes[1].metrics["reward"], abs=1e-6)
+    [reference] = reward(folder, 0)([item("No.", "Yes.", LONG, input="Why?")])
+    assert list(reference.truncated) == ["reference"]
+
+
+def test_question_and_answer_are_cut_to_what_fits(tokenizer):
+    def nb_tokens(question, answer):
+        return len(tokenizer(question).input_ids) + len(tokenizer(answer).input_ids) + 10
+
+    short = fit(tokenizer, nb_tokens, "Why not?", ANSWER, 100)
+    assert short == ("Why not?", ANSWER, ())
+    fitted = fit(tokenizer, nb_tokens, LONG, ANSWER, 100)
+    assert (fitted.answer, fitted.cut) == (ANSWER, ("question",))
+    assert LONG.endswith(fitted.question)
+    assert 90 < nb_tokens(fitted.question, fitted.answer) <= 100
+    fitted = fit(tokenizer, nb_tokens, LONG, LONG, 100)
+    assert (LONG.startswith(fitted.answer), LONG.endswith(fitted.question)) == (True, True)
+    assert 90 < nb_tokens(fitted.question, fitted.answer) <= 100
+    assert len(tokenizer(fitted.question).input_ids) == pytest.approx(25, abs=3)
+    # Nothing fits beside what stands around them.
+    assert fit(tokenizer, nb_tokens, LONG, LONG, 5)[:2] == ("", "")
 
 
 def test_reward_model_is_told_which_token_belongs_to_the_question_and_which_to_the_answer(pairwise_encoder, tmp_path):
@@ -163,7 +205,26 @@ def test_perplexity_is_that_of_each_text_by_itself(tiny_model):
     assert second["reference_perplexity"] == pytest.approx(first["perplexity"], rel=1e-5)
 
 
+def test_mean_loss_has_all_digits_with_a_large_vocabulary():
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 24, 128_256, generator=generator) * 4
+    targets, counts = torch.randint(0, 128_256, (2, 24), generator=generator), torch.ones(2, 24, dtype=torch.long)
+    counts[1, 9:] = 0
+    of_tokens = -torch.log_softmax(logits.double(), dim=-1).gather(2, targets[..., None])[..., 0]
+    expected = [of_tokens[0].mean().item(), of_tokens[1, :9].mean().item()]
+    assert mean_losses(logits, targets, counts).tolist() == pytest.approx(expected, abs=2e-5)
+
+
 def test_text_without_tokens_has_no_perplexity(tiny_model):
-    empty, long = perplexity(tiny_model, "float32")([item("", "word"), item("word " * 2000, "word")])
-    assert empty == Failed("the answer has no tokens")
+    empty, long, unanswerable = perplexity(tiny_model, "float32")(
+        [item("", "word"), item("word " * 2000, "word"), item("word", "")]
+    )
+    assert math.isnan(empty.metrics["perplexity"])
+    assert empty.undefined["perplexity"] == "the answer has no tokens"
+    assert empty.metrics["reference_perplexity"] == long.metrics["reference_perplexity"]
     assert math.isfinite(long.metrics["perplexity"])
+    assert math.isnan(unanswerable.metrics["reference_perplexity"])
+    assert [list(one.truncated) for one in (empty, long, unanswerable)] == [[], ["prediction"], []]
+    assert unanswerable.undefined["reference_perplexity"] == "the reference has no tokens"

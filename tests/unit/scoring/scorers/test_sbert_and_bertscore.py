@@ -112,3 +112,17 @@ def test_baseline_is_that_of_the_layer(tmp_path):
     assert read_baseline(path, None) == [0.4, 0.5, 0.6]
     with pytest.raises(UserError, match="a row for the layer"):
         read_baseline(path, 2)
+
+
+@pytest.mark.parametrize("scorer", [sbert, lambda encoder: bertscore(encoder, None, None)])
+def test_texts_that_an_encoder_reads_in_part_are_told(encoder, scorer):
+    # This encoder reads 256 or 512 tokens.
+    outcomes = scorer(encoder)(
+        [
+            item("word " * 2000, "word"),
+            item("word", "word " * 2000, "word"),
+            item("word " * 2000, "word " * 2000),
+            item("a " * 200, "x"),
+        ]
+    )
+    assert [list(one.truncated) for one in outcomes] == [["prediction"], ["reference"], ["prediction", "reference"], []]

@@ -118,3 +118,7 @@ def test_bio_agrees_with_seqeval_on_sequences_with_all_kinds_of_mistakes():
         rel=1e-12,
     )
     assert {one.detail for one in outcomes} == {None}
+
+
+def test_spans_that_look_alike_are_the_same():
+    assert metrics(spans("lines", False), item("PLACE: Cafe\u0301", "PLACE: Café"))[0]["f1"] == 1

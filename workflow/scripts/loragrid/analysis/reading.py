@@ -27,7 +27,7 @@ def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
     rows = []
     for path in paths:
         model = dict(zip(MODEL, Evaluation.of_scores(path), strict=True))
-        rows += [model | score.model_dump() for score in iterate_records(path, Score)]
+        rows += [model | dict(score) for score in iterate_records(path, Score)]
     return pd.DataFrame(rows, columns=[*MODEL, *Score.model_fields])
 
 

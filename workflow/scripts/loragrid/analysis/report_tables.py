@@ -64,7 +64,7 @@ def _rows(
 
 
 def _cell(result: Mapping[Hashable, Any], gains: Mapping[tuple[Hashable, ...], tuple[float, float]]) -> dict[str, Any]:
-    cell = {name: result[name] for name in ("mean", "standard_error", "n", "nb_failed", "failure")}
+    cell = {name: result[name] for name in ("mean", "standard_error", "n", "nb_failed", "failure", "nb_truncated")}
     key = tuple(result[name] for name in (*MODEL, *METRIC))
     if key in gains:
         cell["gain"], cell["gain_error"] = gains[key]

@@ -41,13 +41,15 @@ def lower_is_better(table: pd.DataFrame, facts: FactsByScorer) -> list[bool]:
 def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) -> pd.DataFrame:
     """One row for each group and metric: `mean`, `n`, `nb_failed` with the most frequent `failure`, and `standard_error`.
 
+    `nb_truncated` counts the examples with texts that were too long for the scorer's model.
+
     If an example has several answers, their mean counts. Metrics over all examples together are in `mean` too, with the standard
     error of the jackknife. Failed scores have no counts, and are left out of these metrics.
 
     Args:
         by: the columns that make a group.
     """
-    failures = _failures(scores, [*by, *METRIC])
+    failures, truncated = _failures(scores, [*by, *METRIC]), _truncated(scores, [*by, "scorer"])
     counting = counted(scores, facts)
     groups: Mapping[Any, pd.DataFrame] = dict(iter(counting.groupby([*by, *METRIC], sort=False)))
     rows = []
@@ -56,21 +58,29 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
         group = groups.get(key, counting.iloc[:0])
         of_examples = group["value"].groupby(group["id"]).mean()
         mean, error = mean_and_error(of_examples)
-        rows.append((*key, mean, len(of_examples), *failure, error))
+        rows.append((*key, mean, len(of_examples), *failure, error, truncated.get(key[:-1], 0)))
     # If a scorer fails, all of its metrics do.
     of_scorers = {key[:-1]: failure for key, failure in failures.items()}
     for key, parts in corpora(scores, [*by, "scorer"], facts):
         corpus = over_all(parts, facts[str(key[-1])].type)
         for metric, value in corpus.of_all.items():
-            rows.append((*key, metric, value, len(parts), *of_scorers[key], jackknife_error(corpus.without_one[metric])))
-    return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "failure", "standard_error"])
+            error = jackknife_error(corpus.without_one[metric])
+            rows.append((*key, metric, value, len(parts), *of_scorers[key], error, truncated.get(key, 0)))
+    return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "failure", "standard_error", "nb_truncated"])
+
+
+def _truncated(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], int]:
+    """How many examples of each group have texts that were too long for the scorer's model."""
+    is_truncated = scores["truncated"].map(bool).astype(bool)
+    counts: Any = scores[is_truncated].groupby(list(by), sort=False)["id"].nunique().to_dict()
+    return dict(counts)
 
 
 def _failures(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], tuple[int, str | None]]:
-    """How many scores of each group failed, and the most frequent reason."""
-    is_missing = scores["value"].isna()
-    reasons = scores[is_missing].groupby(list(by), sort=False)["status"].agg(lambda statuses: statuses.mode().iloc[0]).to_dict()
-    counts: Mapping[Any, Any] = is_missing.groupby([scores[name] for name in by], sort=False).sum().to_dict()
+    """How many scores of each group failed, wholly or in part, and the most frequent reason."""
+    has_failed = scores["value"].isna() | (scores["status"] != "ok")
+    reasons = scores[has_failed].groupby(list(by), sort=False)["status"].agg(lambda statuses: statuses.mode().iloc[0]).to_dict()
+    counts: Mapping[Any, Any] = has_failed.groupby([scores[name] for name in by], sort=False).sum().to_dict()
     return {key: (int(count), reasons.get(key)) for key, count in counts.items()}
 
 

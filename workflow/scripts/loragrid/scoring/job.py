@@ -65,8 +65,12 @@ def score_file(
     outcomes = score_items(
         scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
     )
-    rows = list(score_rows(name, told.metrics, items, outcomes))
+    rows = list(score_rows(name, told.metrics, items, outcomes, scorer.facts().worst))
     log.info("%d answers scored", len(outcomes))
+    if truncated := sum(bool(row.truncated) for row in rows):
+        log.info("%d answers or their references are too long for the scorer's model, which read them in part", truncated)
+    if failed := sum(row.status != "ok" for row in rows):
+        log.info("%d of %d scores failed, wholly or in part", failed, len(rows))
     return rows
 
 
@@ -123,4 +127,6 @@ def store_of(scorer: ScorerSettings, model_folder: Path | None, version: int) ->
     model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
     files = {key: file_sha256(path) for key, path in scorer.files().items()}
     identity = [scorer.decisive_settings(), model, files, versions(*scorer.packages), version]
+    # Since then, outcomes of models say which texts were truncated.
+    identity += ["truncated"] if model else []
     return Path(SCORE_STATES) / f"{scorer.type}-{fingerprint(identity)[:32]}.jsonl"

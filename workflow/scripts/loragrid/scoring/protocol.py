@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from loragrid.records import Example, Prediction, Score
 
@@ -29,6 +30,9 @@ class Item(NamedTuple):
     """Which of the example's prompts, if it has several."""
 
 
+Text = Literal["prediction", "reference", "question"]
+
+
 class Scored(NamedTuple):
     """What a scorer says about one answer."""
 
@@ -41,6 +45,10 @@ class Scored(NamedTuple):
     """The cost of a judge: `calls`, `prompt_tokens` and `new_tokens`."""
     left_out: Collection[str] = ()
     """Metrics that nobody was asked for. Any other metric that is missing is a failure."""
+    undefined: Mapping[str, str] = {}
+    """Why metrics have no value, by metric, where that can be said."""
+    truncated: Collection[Text] = ()
+    """The texts that the scorer's model could not read whole."""
 
 
 class Failed(NamedTuple):
@@ -116,41 +124,72 @@ def items_of(
 
 
 def score_rows(
-    name: str, metrics: Sequence[str], items: Sequence[Sequence[Item]], outcomes: Iterable[Outcome]
+    name: str,
+    metrics: Sequence[str],
+    items: Sequence[Sequence[Item]],
+    outcomes: Iterable[Outcome],
+    worst: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Iterator[Score]:
     """Rows for every prediction and metric. A value that is missing or not finite becomes a row with a status.
 
-    If each of several answers has a reference of its own, the row is their mean. A metric that all of them leave out gets no row.
+    If each of several answers has a reference of its own, the row is their mean, as `mean_of_parts` has it. A metric that all of
+    them leave out gets no row.
 
     Args:
         metrics: the metrics that the scorer gives.
         items: as `items_of` gives them.
         outcomes: of all items, one after the other.
+        worst: as in `ScorerFacts`.
     """
     following = iter(outcomes)
     for of_prediction in items:
         own = [outcome for outcome in (next(following) for _ in of_prediction) if outcome is not None]
-        if not own:
-            continue
-        failure = next((outcome for outcome in own if isinstance(outcome, Failed)), None)
         scored = [outcome for outcome in own if isinstance(outcome, Scored)]
-        given = [metric for metric in metrics if failure or any(metric not in outcome.left_out for outcome in scored)]
-        for i, metric in enumerate(given):
-            values = [outcome.metrics.get(metric, math.nan) for outcome in scored if metric not in outcome.left_out]
-            value = sum(values) / len(values) if values and not failure else math.nan
-            reason = failure.reason if failure else f"the value is {value}"
+        has_failed = len(scored) < len(own)
+        given = [metric for metric in metrics if has_failed or any(metric not in outcome.left_out for outcome in scored)]
+        for i, metric in enumerate(given if own else ()):
+            value, status = mean_of_parts(own, metric, worst.get(metric, 0.0))
             yield Score(
                 id=of_prediction[0].id,
                 sample=of_prediction[0].sample,
                 scorer=name,
                 metric=metric,
-                value=value if math.isfinite(value) else None,
-                status="ok" if math.isfinite(value) else f"failed: {reason}",
+                value=value,
+                status=status,
                 # Once, for all metrics, is enough.
                 detail=None if i else "\n".join(outcome.detail for outcome in own if outcome.detail is not None) or None,
                 parts={} if i else add_up(outcome.parts for outcome in scored),
+                truncated=[] if i else sorted({text for outcome in scored for text in outcome.truncated}),
                 usage={} if i else {key: int(value) for key, value in add_up(outcome.usage for outcome in own).items()},
             )
+
+
+def mean_of_parts(outcomes: Sequence[Failed | Scored], metric: str, worst: float | None) -> tuple[float | None, str]:
+    """The value of a metric for an example, and its status: the mean over its parts. Without any value, it is None.
+
+    Args:
+        outcomes: of the parts.
+        worst: the value as which a part counts that has failed; None leaves it out.
+    """
+    values, failures = [], []
+    for outcome in outcomes:
+        if isinstance(outcome, Failed):
+            failures.append(outcome.reason)
+        elif metric not in outcome.left_out:
+            value = outcome.metrics.get(metric, math.nan)
+            if math.isfinite(value):
+                values.append(value)
+            else:
+                failures.append(outcome.undefined.get(metric, f"the value is {value}"))
+    if not values:
+        return None, f"failed: {failures[0]}"
+    if not failures:
+        return sum(values) / len(values), "ok"
+    counted = values + ([] if worst is None else [worst] * len(failures))
+    number = f"{len(failures)} of {len(values) + len(failures)} parts failed"
+    return sum(counted) / len(
+        counted
+    ), f"{number} and {'are left out' if worst is None else f'count as {worst:g}'}: {failures[0]}"
 
 
 def add_up(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -83,6 +83,8 @@ class ScorerSettings(Section, ABC):
 
     type: str
 
+    edition: ClassVar[int] = 0
+    """How often its values have changed for the same answers. Raised by one, all of its scores are made again."""
     example_metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that it gives for an example, if they do not depend on its settings."""
     corpus_metrics: ClassVar[tuple[str, ...]] = ()

@@ -24,14 +24,22 @@ class ScoreSettings(StageSettings):
 
     @classmethod
     def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation], version: int) -> Self:
-        """What the jobs of a scorer are told."""
+        """What the jobs of a scorer are told.
+
+        Args:
+            version: of the stage. That of the jobs is higher by the edition of the scorer.
+        """
         criteria = {name: evaluation.criteria for name, evaluation in human_evaluations.items()}
         rated = {}
         if scorer.human_evaluation is not None:
             evaluation = human_evaluations[scorer.human_evaluation]
             values = {name: criterion.values for name, criterion in evaluation.criteria.items()}
             rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=values).model_dump()}
-        return cls(version=version, scorer=scorer.decisive_settings() | rated, metrics=scorer.metrics_of_example(criteria))
+        return cls(
+            version=version + scorer.edition,
+            scorer=scorer.decisive_settings() | rated,
+            metrics=scorer.metrics_of_example(criteria),
+        )
 
     @property
     def human_evaluation(self) -> RatedCriteria | None:

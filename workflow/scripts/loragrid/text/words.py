@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -21,8 +20,8 @@ WORD_CHARACTER = rf"[[\p{{L}}\p{{M}}\p{{N}}\u200c\u200d]--{UNSPACED}]"
 
 
 def fold(text: str) -> str:
-    """Text with case and compatible characters made alike, such as full-width letters (Unicode's NFKC)."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """Text with case and compatible characters made alike, such as full-width letters (Unicode's NFKC), and none of no width."""
+    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).casefold()
 
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
@@ -42,13 +41,33 @@ def compiled(pattern: str) -> regex.Pattern[str]:
     return regex.compile(pattern, regex.VERSION1)
 
 
-def words(text: str) -> list[str]:
+def words(text: str, whole_numbers: bool = False) -> list[str]:
     """The words of a text, folded. Scripts that are written without spaces give single characters instead.
 
     Marks stay with their letter. In plain ASCII, words are runs of letters and digits, as in the `rouge-score` package.
+
+    Args:
+        whole_numbers: "-3.5" is one word, instead of "3" and "5".
     """
-    folded: list[str] = compiled(rf"{UNSPACED}\p{{M}}*|[[\p{{L}}\p{{N}}]--{UNSPACED}]{WORD_CHARACTER}*").findall(fold(text))
-    return folded
+    text, number = fold(text), ""
+    if whole_numbers:
+        text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text.replace("\N{MINUS SIGN}", "-"))
+        number = rf"(?:(?<!\w)-)?(?<!{WORD_CHARACTER})\p{{Nd}}+(?:[.,]\p{{Nd}}+)*(?!{WORD_CHARACTER})|"
+    pattern = rf"{number}{UNSPACED}\p{{M}}*|[[\p{{L}}\p{{N}}]--{UNSPACED}]{WORD_CHARACTER}*"
+    found: list[str] = compiled(pattern).findall(text)
+    return found
+
+
+def share_in_other_scripts(text: str) -> float:
+    """The share of a text's words that have a letter of another script than Latin, 0 to 1."""
+    found = [] if text.isascii() else words(text)
+    return len(list(filter(compiled(r"[\p{L}--\p{Script=Latin}]").search, found))) / (len(found) or 1)
+
+
+def share_without_spaces(text: str) -> float:
+    """The share of a text's words that are characters of scripts without spaces between words, 0 to 1."""
+    found = [] if text.isascii() else words(text)
+    return len(list(filter(compiled(UNSPACED).match, found))) / (len(found) or 1)
 
 
 BEFORE_ANYTHING = frozenset(
@@ -171,12 +190,6 @@ def shortened(text: str, length: int = 60) -> str:
     """The beginning of a text on one line."""
     text = " ".join(text[: 10 * length].split())
     return text if len(text) <= length else text[:length] + "…"
-
-
-def normalise_answer(text: str) -> str:
-    """Lower case without punctuation, articles and extra white space (Rajpurkar et al. 2016, SQuAD)."""
-    text = "".join(character for character in text.lower() if character not in string.punctuation)
-    return normalise_space(re.sub(r"\b(a|an|the)\b", " ", text))
 
 
 def normalise_space(text: str) -> str:

@@ -44,7 +44,8 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
     """
     family, stage = state.parent.as_posix(), f"state of {state.parent.name}"
     if family == JUDGEMENT_STATES:
-        is_asked = state.name in in_use.judges
+        # Behind the judge stands its server.
+        is_asked = state.name.partition("-")[0] in in_use.judges
         return None if is_asked else Verdict(stage, "no judge of the configuration asks in this way")
     if family == SCORE_STATES:
         is_configured = _has_scorer(state, in_use)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
+from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, too_long, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
@@ -94,9 +94,13 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
-        embedded = embed(texts_of(items))
+        texts = texts_of(items)
+        embedded, long = embed(texts), too_long(tokenizer, texts, longest_input(tokenizer, encoder.config))
         return [
-            Scored(best_of(rescale(match(*embedded[item.prediction], *embedded[r]), baseline) for r in item.references))
+            Scored(
+                best_of(rescale(match(*embedded[item.prediction], *embedded[r]), baseline) for r in item.references),
+                truncated=truncated_of(item, long),
+            )
             for item in items
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
@@ -25,6 +26,7 @@ class ChrfScorer(ScorerSettings):
     type: Literal["chrf"] = Field(description="Chooses this scorer.")
     word_order: int = Field(0, ge=0, le=4, description="Longest word n-grams; 2 is chrF++.")
 
+    edition = 1
     example_metrics = ("chrf",)
     corpus_metrics = ("corpus_chrf",)
 
@@ -56,8 +58,9 @@ def chrf(word_order: int) -> ScorerFunction:
     names = [f"{count}/{order}" for order in orders for count in COUNTS]
 
     def score_one(item: Item) -> Scored:
+        prediction, *references = [unicodedata.normalize("NFC", text) for text in (item.prediction, *item.references)]
         # A result of BLEU holds its counts, a result of chrF does not. They come from functions that `corpus_score` calls.
-        [counts] = scorer._extract_corpus_statistics([item.prediction], [[reference] for reference in item.references])
+        [counts] = scorer._extract_corpus_statistics([prediction], [[reference] for reference in references])
         return Scored({"chrf": scorer._compute_f_score(counts)}, parts=dict(zip(names, counts, strict=True)))
 
     return lambda items: [score_one(item) for item in items]

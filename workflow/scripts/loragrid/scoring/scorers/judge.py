@@ -29,6 +29,11 @@ class JudgeScorer(ScorerSettings, Server):
     type: Literal["judge"] = Field(description="Chooses this scorer.")
     rubric: Name = Field(description="Name of a file under `data/prompts/judges/`, without `.yaml`.")
     model: str = Field(description="The judge's name on the server.")
+    server: Annotated[Name | None, ONLY_SPEED] = Field(
+        None,
+        description="Name of the server, for one whose address changes from time to time. What a judge has said is kept by this "
+        "name; by default, by the server's address.",
+    )
     concurrency: Annotated[int, ONLY_SPEED] = Field(
         8, ge=1, description="Maximum number of requests at a time, for all jobs together: only one job at a time asks a judge."
     )
@@ -76,16 +81,21 @@ class JudgeScorer(ScorerSettings, Server):
         return self
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
+        from loragrid.scoring.judge_stores import server_of, store_of_server
         from loragrid.scoring.judging import answers_by_question, judge
 
         base = None if inputs.base is None else answers_by_question(inputs.base)
-        return judge(inputs.name, self, base, judge_store(self))
+        store = store_of_server(judge_store(self), server_of(self.base_url_variable, self.server))
+        return judge(inputs.name, self, base, store)
 
     def metrics_of_example(self, criteria: object) -> tuple[str, ...]:
         return read_rubric(self.rubric).metrics
 
     def worst_values(self) -> dict[str, float | None]:
         rubric = read_rubric(self.rubric)
+        if rubric.pairwise:
+            # A comparison that failed is no loss.
+            return {"win": None}
         return {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
 
     def decisive_settings(self) -> dict[str, Any]:
@@ -126,7 +136,10 @@ class JudgeScorer(ScorerSettings, Server):
 
 
 def judge_store(settings: JudgeScorer) -> Path:
-    """Where a judge's answers are kept: one journal for all scorers that ask the same judge in the same way."""
+    """Where a judge's answers are kept: one journal for all scorers that ask the same judge in the same way.
+
+    Each server has a journal of its own beside it, as `store_of_server` says.
+    """
     asked = settings.decisive_settings()
     # The expressions over its scores change nothing in the questions.
     asked["rubric"] = {key: value for key, value in asked["rubric"].items() if key != "derived"}

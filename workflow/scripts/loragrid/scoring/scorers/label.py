@@ -21,13 +21,17 @@ class LabelScorer(ScorerSettings):
 
     type: Literal["label"] = Field(description="Chooses this scorer.")
     labels: dict[NonEmpty, list[NonEmpty]] | list[NonEmpty] = Field(
-        min_length=2, description="The labels: a list, or a mapping of each to the list of its synonyms. Case is ignored."
+        min_length=2,
+        description="The labels: a list, or a mapping of each to the list of its synonyms. Case is ignored, and "
+        "words may be joined by space, `_` or `-`.",
     )
     read: Literal["first", "whole"] = Field(
         "first",
-        description="`first`: the label that is mentioned first, as a whole word, counts; `whole`: an answer must be a label.",
+        description="`first`: the label counts that is marked as the answer (`#### B`, `\\boxed{B}`, `The answer is B`, "
+        "`**B**`), else the one that is mentioned first, as a whole word and not negated; `whole`: an answer must be a label.",
     )
 
+    edition = 1
     example_metrics = ("accuracy", "undecided")
     corpus_metrics = ("macro_f1",)
     low_is_good = ("undecided",)
@@ -69,7 +73,7 @@ class LabelScorer(ScorerSettings):
 def label(labels: Labels, read: Literal["first", "whole"]) -> ScorerFunction:
     """`accuracy`: 1 if prediction and reference have the same label. `undecided`: 1 if the prediction has no label.
 
-    If there are several references, one with the same label is enough.
+    If there are several references, one with the same label is enough. How labels are read: `label_reader`.
     """
     label_of = label_reader(labels, read)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,21 +17,27 @@ class LengthScorer(ScorerSettings):
 
     type: Literal["length"] = Field(description="Chooses this scorer.")
 
+    edition = 1
     example_metrics = ("words", "characters", "length_ratio")
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return length
 
+    def worst_values(self) -> dict[str, float | None]:
+        return {"length_ratio": None}
+
 
 def length(items: Sequence[Item]) -> list[Scored]:
     """Length of the answer in `words` and `characters`, and its words as a share of the first reference's (`length_ratio`).
 
-    The share is NaN if the reference has no words.
+    There is no share of a reference without words.
     """
 
     def score_one(item: Item) -> Scored:
         given, wanted = len(words(item.prediction)), len(words(item.references[0]))
-        ratio = given / wanted if wanted else math.nan
-        return Scored({"words": given, "characters": len(item.prediction), "length_ratio": ratio})
+        lengths = {"words": given, "characters": len(item.prediction)}
+        if not wanted:
+            return Scored(lengths, undefined={"length_ratio": "the reference has no words"})
+        return Scored(lengths | {"length_ratio": given / wanted})
 
     return [score_one(item) for item in items]

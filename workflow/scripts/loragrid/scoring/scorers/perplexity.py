@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of
-from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, truncated_of
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
+
+if TYPE_CHECKING:
+    import torch
+
+NO_TOKENS = ("the answer has no tokens", "the reference has no tokens")
+"""Why a text has no perplexity, for each metric."""
 
 
 class PerplexityScorer(ModelScorer):
@@ -59,22 +65,37 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)
-        ids = [[start, *tokenizer(text, add_special_tokens=False).input_ids][:longest] for text in texts]
+        ids = [[start, *tokenizer(text, add_special_tokens=False, verbose=False).input_ids] for text in texts]
+        long = {text for text, of_text in zip(texts, ids, strict=True) if len(of_text) > longest}
+        ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
         for indices, batch, mask in padded([ids[i] for i in several], 0, BATCH_TOKENS[device.type] // 4):
-            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1].float()
-            targets = batch[:, 1:].to(device)
-            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
-            counting = mask[:, 1:].to(device)
-            means = ((losses * counting).sum(1) / counting.sum(1)).tolist()
+            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
+            means = mean_losses(logits, batch[:, 1:].to(device), mask[:, 1:].to(device)).tolist()
             of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}
         outcomes: list[Outcome] = []
         for item in items:
             own = of_texts[item.prediction]
             of_references = [value for r in item.references if not math.isnan(value := of_texts[r])]
             metrics = {"perplexity": own, "reference_perplexity": min(of_references, default=math.nan)}
-            outcomes.append(Failed("the answer has no tokens") if math.isnan(own) else Scored(metrics))
+            undefined = dict(zip(metrics, NO_TOKENS, strict=True))
+            outcomes.append(Scored(metrics, undefined=undefined, truncated=truncated_of(item, long)))
         return outcomes
 
     return compare
+
+
+def mean_losses(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """The mean negative log-likelihood of each text's tokens.
+
+    Args:
+        logits: shape (texts, tokens, vocabulary).
+        targets: the tokens that follow, shape (texts, tokens).
+        counts: 1 for tokens that count, 0 for padding; shape (texts, tokens).
+    """
+    import torch
+
+    # One row a token: along any other dimension torch sums the vocabulary one by one, and loses digits.
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return (losses.view_as(targets).double() * counts).sum(1) / counts.sum(1)

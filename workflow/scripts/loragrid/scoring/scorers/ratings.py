@@ -19,7 +19,7 @@ from loragrid.scoring.criteria import means, metrics_of_criteria
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
 from loragrid.sections import Name
-from loragrid.text.words import normalise_space
+from loragrid.text.words import normalise_space, one_form
 
 
 class RatingsScorer(ScorerSettings):
@@ -40,6 +40,7 @@ class RatingsScorer(ScorerSettings):
         "of all that say the same.",
     )
 
+    edition = 1
     reads_examples = True
 
     @model_validator(mode="after")
@@ -103,14 +104,18 @@ def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = Non
     return score
 
 
+def _plain(text: str) -> str:
+    return normalise_space(one_form(text))
+
+
 def _query(item: Item) -> str:
-    return normalise_space(item.input or item.instruction)
+    return _plain(item.input or item.instruction)
 
 
 def _shown(answer: str) -> set[str]:
     """The forms of an answer that raters may have seen."""
     first, point, _ = answer.partition(".")
-    return {normalise_space(answer), normalise_space(first + point)}
+    return {_plain(answer), _plain(first + point)}
 
 
 def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str]) -> Outcome:
@@ -162,4 +167,4 @@ def _rating(path: str, where: str, row: Sequence[str], nb_criteria: int) -> Rati
 def _readings(fields: Sequence[str]) -> Iterable[tuple[str, str]]:
     """The ways to join fields, which were split at commas, into a query and an answer."""
     for i in range(1, len(fields)):
-        yield normalise_space(",".join(fields[:i])), normalise_space(",".join(fields[i:]))
+        yield _plain(",".join(fields[:i])), _plain(",".join(fields[i:]))

@@ -20,6 +20,7 @@ class RefusalScorer(ScorerSettings):
     type: Literal["refusal"] = Field(description="Chooses this scorer.")
     phrases: list[NonEmpty] = Field(default=[], description="Further phrases that tell a refusal; case is ignored.")
 
+    edition = 1
     example_metrics = ("refusal",)
     low_is_good = ("refusal",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.records import question
-from loragrid.scoring.encoding import BATCH_TOKENS, longest_input
-from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
+from loragrid.scoring.encoding import BATCH_TOKENS, Fitted, fit, longest_input
+from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
 
@@ -27,6 +27,7 @@ class RewardScorer(ModelScorer):
     model: Name = Field(description="Name of the reward model, from `reward_models`.")
     label: int = Field(0, ge=0, description="Which output of the classifier is the score.")
 
+    edition = 1
     example_metrics = ("reward", "reference_reward", "preference")
     reads_examples = True
     model_key = "model"
@@ -44,7 +45,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
 
     The preference follows Bradley & Terry (1952): the softmax over both scores. If there are several references, the one with the
     highest score counts. A model with a chat template reads question and answer as a conversation, any other model as a pair of
-    texts. The end of a text that is too long is cut.
+    texts. Where both are too long together, the beginning of the question is cut.
 
     Args:
         label: which output of the classifier is the score.
@@ -67,16 +68,20 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         """Ids of tokens, and what else the tokenizer gives for each token."""
         if tokenizer.chat_template is None:
             pair = (asked, answer) if asked else (answer,)
-            return dict(tokenizer(*pair, truncation=True, max_length=longest))
+            return dict(tokenizer(*pair, verbose=False))
         turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-        encoded = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)
-        return {name: values[:longest] for name, values in encoded.items()}
+        return dict(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True))
+
+    def nb_tokens(asked: str, answer: str) -> int:
+        return len(encode(asked, answer)["input_ids"])
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         asked = [(question(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
         pairs = list(dict.fromkeys(asked))
-        encoded = [encode(*pair) for pair in pairs]
+        fitted = {pair: fit(tokenizer, nb_tokens, *pair, longest) for pair in pairs}
+        whole = [encode(*fitted[pair][:2]) for pair in pairs]
+        encoded = [{name: values[:longest] for name, values in one.items()} for one in whole]
         ids = [one["input_ids"] for one in encoded]
         further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
@@ -90,10 +95,26 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         for item in items:
             own = scores[question(item), item.prediction]
             best = max(scores[question(item), r] for r in item.references)
-            outcomes.append(Scored({"reward": own, "reference_reward": best, "preference": preference(own, best)}))
+            metrics = {"reward": own, "reference_reward": best, "preference": preference(own, best)}
+            outcomes.append(Scored(metrics, truncated=_truncated(item, fitted)))
         return outcomes
 
     return compare
+
+
+def _truncated(item: Item, fitted: Mapping[tuple[str, str], Fitted]) -> list[Text]:
+    """The texts of an item that were cut for the model.
+
+    Args:
+        fitted: what the model reads of each pair of question and answer.
+    """
+    own, *others = [fitted[question(item), text].cut for text in (item.prediction, *item.references)]
+    is_cut: dict[Text, bool] = {
+        "prediction": "answer" in own,
+        "reference": any("answer" in cut for cut in others),
+        "question": any("question" in cut for cut in (own, *others)),
+    }
+    return [text for text, cut in is_cut.items() if cut]
 
 
 def load_reward_model(folder: Path, label: int) -> Any:

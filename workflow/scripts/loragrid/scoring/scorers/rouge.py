@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from loragrid.scoring.protocol import ScorerFunction, each
+from loragrid.runtime.job import log
+from loragrid.scoring.protocol import Failed, Item, Outcome, Scored, ScorerFunction, best_of
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
-from loragrid.text.words import sentences, words
+from loragrid.text.words import one_form, sentences, share_in_other_scripts, shortened, words
 
 Tokenizer = Literal["default", "unicode"]
+
+
+UNICODE = "tokenizer: unicode"
+"""What a row says where the tokenizer was chosen by the script."""
 
 
 class RougeScorer(ScorerSettings):
@@ -21,14 +26,15 @@ class RougeScorer(ScorerSettings):
     stemmer: bool = Field(True, description="Compare word stems (Porter, for English) instead of words.")
     tokenizer: Tokenizer = Field(
         "default",
-        description="`default`: words of Latin letters and digits, as the package has it; `unicode`: words of any script, and "
-        "single characters of "
-        "scripts that are written without spaces.",
+        description="`default`: words of Latin letters and digits, as the package has it; but where a quarter or more of a "
+        "reference's words are in another script, `unicode`, which the row then says. `unicode`: words of any script, and single "
+        "characters of scripts that are written without spaces.",
     )
     split_sentences: bool = Field(
         False, description="For ROUGE-Lsum: cut texts into sentences; by default each line is one, as the package has it."
     )
 
+    edition = 1
     example_metrics = ("rouge1", "rouge2", "rougeL", "rougeLsum")
     starts_slowly = True
     packages = ("rouge-score",)
@@ -37,24 +43,47 @@ class RougeScorer(ScorerSettings):
         return rouge(self.stemmer, self.tokenizer, self.split_sentences)
 
 
+OTHER_SCRIPT = 0.25
+"""Share of a reference's words in other scripts than Latin at which words of all scripts are compared."""
+
+
 def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool = False) -> ScorerFunction:
     """ROUGE-1, ROUGE-2 and ROUGE-L F-measures (Lin 2004), between 0 and 1, as the `rouge-score` package defines them.
 
+    A reference without words in any script is a failure.
+
     Args:
         stemmer: compare Porter stems, of words in ASCII.
-        tokenizer: `default` finds words of Latin letters and digits only, `unicode` words of any script.
+        tokenizer: `default` finds words of Latin letters and digits only, except where references are in another script;
+            `unicode` finds words of any script.
         split_sentences: for ROUGE-Lsum, compare sentence by sentence instead of line by line.
     """
     from rouge_score.rouge_scorer import RougeScorer as Rouge
 
-    chosen = UnicodeTokenizer(stemmer) if tokenizer == "unicode" else None
-    scorer = Rouge(["rouge1", "rouge2", "rougeL", "rougeLsum"], use_stemmer=stemmer, tokenizer=chosen)
-    prepare: Callable[[str], str] = (lambda text: "\n".join(sentences(text))) if split_sentences else str
+    def scorer_with(chosen: UnicodeTokenizer | None) -> Rouge:
+        return Rouge(list(RougeScorer.example_metrics), use_stemmer=stemmer, tokenizer=chosen)
 
-    def compare(prediction: str, reference: str) -> dict[str, float]:
-        return {name: value.fmeasure for name, value in scorer.score(prepare(reference), prepare(prediction)).items()}
+    latin, any_script = scorer_with(None), scorer_with(UnicodeTokenizer(stemmer))
 
-    return each(compare)
+    def prepared(text: str) -> str:
+        return "\n".join(sentences(one_form(text))) if split_sentences else one_form(text)
+
+    def score_one(item: Item) -> Outcome:
+        reads_all = tokenizer == "unicode" or share_in_other_scripts(" ".join(item.references)) >= OTHER_SCRIPT
+        if not any(map(words, item.references)):
+            return Failed(f"the reference has no words to compare: '{shortened(' '.join(item.references))}'")
+        scorer, prediction = any_script if reads_all else latin, prepared(item.prediction)
+        found = (scorer.score(prepared(reference), prediction) for reference in item.references)
+        metrics = best_of({name: value.fmeasure for name, value in of_reference.items()} for of_reference in found)
+        return Scored(metrics, UNICODE if reads_all and tokenizer == "default" else None)
+
+    def score(items: Sequence[Item]) -> list[Outcome]:
+        outcomes = [score_one(item) for item in items]
+        if chosen := sum(isinstance(outcome, Scored) and outcome.detail == UNICODE for outcome in outcomes):
+            log.info("%d references are in another script than Latin: %s", chosen, UNICODE)
+        return outcomes
+
+    return score
 
 
 class UnicodeTokenizer:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from loragrid.scoring.encoding import BATCH_TOKENS, texts_of
+from loragrid.scoring.encoding import BATCH_TOKENS, texts_of, too_long, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
@@ -41,6 +41,7 @@ def sbert(encoder_folder: Path) -> ScorerFunction:
 
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)
+        long = too_long(encoder.tokenizer, texts, encoder.max_seq_length) if reads_at_most(encoder) else ()
         mask = encoder.preprocess(texts).get("attention_mask")
         lengths = [len(text) for text in texts] if mask is None else mask.sum(1).tolist()
         vector: dict[str, Any] = {}
@@ -50,7 +51,16 @@ def sbert(encoder_folder: Path) -> ScorerFunction:
             embeddings = encoder.encode(batch, batch_size=len(batch), normalize_embeddings=True, show_progress_bar=False)
             vector |= zip(batch, embeddings, strict=True)
         return [
-            Scored(best_of({"cosine": float(vector[item.prediction] @ vector[r])} for r in item.references)) for item in items
+            Scored(
+                best_of({"cosine": float(vector[item.prediction] @ vector[r])} for r in item.references),
+                truncated=truncated_of(item, long),
+            )
+            for item in items
         ]
 
     return compare
+
+
+def reads_at_most(encoder: Any) -> bool:
+    """Whether an encoder cuts texts: some, such as those of static embeddings, read any length."""
+    return isinstance(encoder.max_seq_length, int) and callable(encoder.tokenizer)

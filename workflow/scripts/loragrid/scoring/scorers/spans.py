@@ -14,6 +14,7 @@ from pydantic import Field
 from loragrid.scoring.counts import precision_recall_f1
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.text.words import normalise_space, one_form
 
 Format = Literal["lines", "json", "bio"]
 
@@ -31,6 +32,7 @@ class SpansScorer(ScorerSettings):
     )
     case: bool = Field(False, description="Heed the case of the spans' texts.")
 
+    edition = 1
     example_metrics = ("precision", "recall", "f1")
     corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
     reads_examples = True
@@ -72,7 +74,7 @@ def _best(item: Item, given: Counter[Hashable], references: Sequence[Counter[Has
 
 
 def _plain(text: str, case: bool = False) -> str:
-    return " ".join((text if case else text.casefold()).split())
+    return normalise_space(one_form(text if case else text.casefold()))
 
 
 def spans_of_lines(text: str) -> Iterator[tuple[str, str]]:
