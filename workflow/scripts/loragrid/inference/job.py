@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loragrid.data.render import Rendered, Renderer, end_tokens
+from loragrid.data.render import Rendered, Renderer, end_tokens, tell_spelled
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, model_to_ask
 from loragrid.inference.protocol import (
@@ -72,6 +72,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     prompts = [prompt for asked in examples for prompt in asked.prompts]
+    spelled = tell_spelled(model.renderer, prompts) if model.renderer else 0
     known = known_answers(read_records(files.known, Prediction)) if files.known else {}
     missing = list({prompt.prompt: prompt for prompt in prompts if prompt.prompt not in known}.values())
     taken_over = sum(prompt.prompt in known for prompt in prompts)
@@ -93,6 +94,8 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         "examples": len(examples),
         "input_cut": cut,
         "taken_over": taken_over,
+        **({"prompts_that_spell_control_tokens": spelled} if spelled else {}),
+        **({"opened_thought": thought} if (thought := _opened_thought(model.renderer)) else {}),
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
@@ -100,6 +103,11 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
     if journal:
         journal.unlink(missing_ok=True)
         journal.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _opened_thought(renderer: Renderer | None) -> str:
+    """The mark of a thought inside which each answer begins."""
+    return renderer.chat.opened_thought if renderer is not None and renderer.chat is not None else ""
 
 
 def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[str, str | None]:

@@ -17,7 +17,8 @@ from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
 from loragrid.data.prompting import DemonstrationSettings
-from loragrid.data.render import ModelSettings, prompt_template
+from loragrid.data.prompt_templates import has_surplus_end, prompt_template
+from loragrid.data.render import ModelSettings
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
 from loragrid.grid.jobs.inputs import scores_of_run
@@ -86,12 +87,16 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
     model = asked_model(config, evaluation.base_model)
     changes = variant.model_dump(include={"prompt_format", "system_prompt"}, exclude_none=True)
     template = _template(changes.get("prompt_format", model.prompt_format))
+    prompting = config.prompting(evaluation.prompting)
+    if template and prompting.nb_shown and has_surplus_end(template):
+        # Version 2 kept white space at the end of these prompts that their demonstrations lack.
+        version += 1
     return PredictSettings(
         version=version,
         axes=prediction_axes(evaluation, run),
         model=model.model_copy(update={**changes, "template": template}),
         quantization=quantization(config, evaluation.base_model, run),
-        prompting=config.prompting(evaluation.prompting),
+        prompting=prompting,
         # None: the limit of the task.
         instruction=variant.instruction,
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
@@ -221,6 +226,8 @@ def model_settings(config: Config, base_model: str) -> ModelSettings:
         system_prompt=model.system_prompt,
         template=_template(model.prompt_format),
         chat_template=_text_of(Path(model.chat_template)) if model.chat_template else None,
+        chat_template_arguments=model.chat_template_arguments,
+        date=config.date,
     )
 
 
