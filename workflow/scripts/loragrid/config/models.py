@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -80,7 +80,7 @@ class BaseModelEntry(Section):
     system_prompt: str | None = Field(
         None,
         description="System message; by default the one in the chat template, if any. A chat template without a system turn has "
-        "it before the first question; another template has to show it.",
+        "it before the first question. Another template has to show it as `system_prompt`.",
     )
     quantization: Quantization = Field(
         "none",

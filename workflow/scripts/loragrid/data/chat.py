@@ -161,11 +161,10 @@ def _usable(tokenizer: PreTrainedTokenizerBase, name: str, chat: ChatFormat, que
 
 def _lost(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message]) -> str:
     """What a template does to a conversation instead of writing all of its texts; empty if it writes them."""
-    from jinja2 import TemplateError
-
     try:
         written = write_chat(tokenizer, chat, messages, begin_answer=messages[-1]["role"] == "user")
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except Exception as error:
+        # A template is a program of somebody's: it may fail in any way.
         return f"refuses a conversation ({' '.join(str(error).split()) or type(error).__name__})"
     missing = [_NAMES[one["content"]] for one in messages if one["content"] not in written]
     if not missing and chat.as_parts and re.search(r"""['"]type['"]""", written):

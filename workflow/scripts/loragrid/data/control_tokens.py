@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PIPED = re.compile(r"<[|｜].*[|｜]>", re.DOTALL)
 _THOUGHT = re.compile(r"[<\[]/?\w*think\w*[>\]]", re.IGNORECASE)
+_BRACKETED = re.compile(r"\[/?[A-Z][A-Z_]+\]|<<?/?[A-Za-z|][\w|]*>>?")
 _HIDDEN, _WRITTEN = "\U000f2001{}\U000f2002", "\U000f2003{}\U000f2004"
 """Private characters around an id: what stands for a control token that data spells, and for one that a template writes."""
 
@@ -29,10 +30,16 @@ class ControlTokens(NamedTuple):
     """By their texts."""
     pattern: re.Pattern[str]
     """Finds their texts."""
+    marks: re.Pattern[str]
+    """Finds what a template writes in brackets although the tokenizer has no token for it, such as `[INST]`."""
 
     def spelled_in(self, texts: Iterable[str]) -> tuple[str, ...]:
         """The control tokens that texts spell, each once."""
         return tuple(dict.fromkeys(found for text in texts for found in self.pattern.findall(text)))
+
+    def marks_in(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """The marks without a token that texts spell, each once. Nothing can tell them from what the template writes."""
+        return tuple(dict.fromkeys(found for text in texts for found in self.marks.findall(text)))
 
     def hide(self, text: str) -> str:
         """A text with something in place of the control tokens that it spells, which a template takes for plain text."""
@@ -62,8 +69,14 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase, written: str) -> ControlT
         and not _THOUGHT.fullmatch(token.content)
         and (token.special or token.content in written or token.content in ends or _PIPED.fullmatch(token.content))
     }
-    longest_first = sorted(ids, key=len, reverse=True)
-    return ControlTokens(ids, re.compile("|".join(map(re.escape, longest_first)) or "(?!)"))
+    pattern, tokens = _any_of(ids), {token.content for token in added.values()}
+    marks = {mark for mark in _BRACKETED.findall(pattern.sub("", written)) if mark not in tokens and not _THOUGHT.fullmatch(mark)}
+    return ControlTokens(ids, pattern, _any_of(marks))
+
+
+def _any_of(texts: Collection[str]) -> re.Pattern[str]:
+    longest_first = sorted(texts, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def ids_as_text(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, text: str) -> list[int] | None:

@@ -74,7 +74,7 @@ class Rendered(NamedTuple):
     messages: tuple[dict[str, str], ...] = ()
     """The prompt as a conversation, for servers that write it themselves."""
     spelled: tuple[str, ...] = ()
-    """Control tokens that its texts spell."""
+    """Control tokens and marks of the template that its texts spell."""
 
 
 class _Texts(NamedTuple):
@@ -219,20 +219,22 @@ class _Prompt(NamedTuple):
     text: str
     ids: list[int]
     spelled: tuple[str, ...]
-    """Control tokens that its texts spell."""
+    """Control tokens and marks of the template that its texts spell."""
 
 
 def _prompt(renderer: Renderer, request: Request) -> _Prompt:
     """A prompt in which only the template writes control tokens."""
     tokenizer, controls = renderer.tokenizer, renderer.controls
     texts = _Texts.of(renderer.system_prompt, request)
-    if spelled := controls.spelled_in(texts.all()):
+    spelled, marks = controls.spelled_in(texts.all()), controls.marks_in(texts.all())
+    if spelled:
         hidden = _write(renderer, texts.changed(controls.hide))
         ids = ids_of_prompt(tokenizer, controls, hidden)
         if ids is not None:
-            return _Prompt(controls.show(hidden), _with_beginning(renderer, ids), spelled)
+            return _Prompt(controls.show(hidden), _with_beginning(renderer, ids), spelled + marks)
     text = _write(renderer, texts)
-    return _Prompt(text, _with_beginning(renderer, list(tokenizer(text, add_special_tokens=False).input_ids)), spelled)
+    ids = _with_beginning(renderer, list(tokenizer(text, add_special_tokens=False).input_ids))
+    return _Prompt(text, ids, spelled + marks)
 
 
 def _with_beginning(renderer: Renderer, ids: list[int]) -> list[int]:
@@ -269,7 +271,8 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
     def rendered(fitting: Request, prompt: _Prompt) -> Rendered:
         own_words = renderer.template is not None
         asked = [{"role": "user", "content": prompt.text}] if own_words else conversation(renderer.system_prompt, fitting)
-        spelled = dict.fromkeys((*prompt.spelled, *renderer.controls.spelled_in([answer or ""])))
+        controls, answers = renderer.controls, [] if answer is None else [answer]
+        spelled = dict.fromkeys((*prompt.spelled, *controls.spelled_in(answers), *controls.marks_in(answers)))
         messages = tuple(merged_messages(renderer.chat, asked))
         return Rendered(prompt.text, prompt.ids, answer_ids, fitting is not request, messages, tuple(spelled))
 
@@ -290,16 +293,23 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
     return rendered(fitting, prompt) if len(prompt.ids) <= room else None
 
 
-def tell_spelled(renderer: Renderer, prompts: Iterable[Rendered]) -> int:
+def tell_spelled(renderer: Renderer, prompts: Sequence[Rendered]) -> int:
     """Say in the log in how many prompts or answers texts spell control tokens. Returns their number."""
-    spelled = [prompt.spelled for prompt in prompts if prompt.spelled]
-    if spelled:
-        which = ", ".join(token for token, _ in Counter(token for one in spelled for token in one).most_common(5))
-        as_what = (
-            "as text" if can_read_as_text(renderer.tokenizer, renderer.controls) else "AS CONTROL TOKENS: it knows no other way"
-        )
-        log.warning("%d prompts or answers spell control tokens (%s); the tokenizer reads them %s", len(spelled), which, as_what)
-    return len(spelled)
+    spelled = [[token for token in prompt.spelled if token in renderer.controls.ids] for prompt in prompts]
+    marks = [[mark for mark in prompt.spelled if mark not in renderer.controls.ids] for prompt in prompts]
+    if any(spelled):
+        can = can_read_as_text(renderer.tokenizer, renderer.controls)
+        as_what = "the tokenizer reads them as text" if can else "this tokenizer cannot but read them as such"
+        _tell_counted(spelled, f"control tokens; {as_what}")
+    _tell_counted(marks, "marks of the template for which the tokenizer has no token: the model cannot tell them apart")
+    return sum(map(bool, spelled))
+
+
+def _tell_counted(found: Sequence[Sequence[str]], said: str) -> None:
+    counts = Counter(token for one in found for token in one)
+    if counts:
+        which = ", ".join(token for token, _ in counts.most_common(5))
+        log.warning("%d prompts or answers spell %s (%s)", sum(map(bool, found)), said, which)
 
 
 def zero_shot(example: Example) -> Request:

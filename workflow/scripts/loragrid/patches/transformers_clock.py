@@ -28,9 +28,9 @@ def clock_at(day: str) -> Iterator[None]:
         def now(*_: Any) -> datetime.datetime:
             return now
 
-    clock = module.datetime  # type: ignore[attr-defined]
-    module.datetime = Standing  # type: ignore[attr-defined]
+    clock = module.datetime
+    module.datetime = Standing
     try:
         yield
     finally:
-        module.datetime = clock  # type: ignore[attr-defined]
+        module.datetime = clock

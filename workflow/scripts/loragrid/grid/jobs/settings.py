@@ -16,8 +16,8 @@ from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
-from loragrid.data.prompting import DemonstrationSettings
 from loragrid.data.prompt_templates import has_surplus_end, prompt_template
+from loragrid.data.prompting import DemonstrationSettings
 from loragrid.data.render import ModelSettings
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
@@ -26,7 +26,7 @@ from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, promp
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
 from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
-from loragrid.layout import Evaluation, Run
+from loragrid.layout import BASE, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
@@ -102,6 +102,11 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
         subset=config.tasks[evaluation.task].subset,
     )
+
+
+def show_prompt(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
+    """What a prediction of the base model is told, which writes the same prompts."""
+    return predict(grid, {**wildcards, "run": BASE}, version)
 
 
 def prediction_axes(evaluation: Evaluation, run: Run | None) -> dict[str, Any]:
