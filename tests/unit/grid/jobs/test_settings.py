@@ -83,6 +83,50 @@ def test_prompt_variant_changes_the_prompt_of_its_predictions(grid):
     assert (short["instruction"], short["model"]["system_prompt"]) == ("Say", "Be brief.")
 
 
+def test_date_and_arguments_of_chat_templates_are_params_only_where_they_are_set(grid, make_grid):
+    models = grid.config.model_dump(mode="json", exclude_unset=True)["models"]
+    with_argument = {"m": models["m"] | {"chat_template_arguments": {"enable_thinking": False}}}
+    for rule, job in (
+        ("tokenise", OF_RUN),
+        ("train", OF_RUN),
+        ("check", OF_RUN),
+        ("predict", Evaluation("m", "t", "gold", "base").wildcards),
+    ):
+        usual = told(rule, grid, job)["model"]
+        assert not {"date", "chat_template_arguments"} & set(usual)
+        assert told(rule, make_grid(date="2024-07-26"), job)["model"] == usual
+        assert told(rule, make_grid(date="2025-01-31"), job)["model"] == usual | {"date": "2025-01-31"}
+        assert told(rule, make_grid(models=models | with_argument), job)["model"] == usual | {
+            "chat_template_arguments": {"enable_thinking": False}
+        }
+
+
+ARROWS = "{% for one in demonstrations %}{{ one.input }} -> {{ one.output }}\n{% endfor %}{{ input }} ->"
+
+
+@pytest.mark.parametrize(
+    ("end", "prompting", "changed"), [("\n", "few", True), ("\n", "zero_shot", False), ("", "few", False), ("\n", "near", True)]
+)
+def test_only_predictions_whose_prompts_lose_white_space_are_made_again(
+    grid, make_grid, tmp_path, monkeypatch, end, prompting, changed
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "prompts").mkdir(parents=True)
+    # Files of templates are read once.
+    name = f"arrows{len(end)}"
+    (tmp_path / "data" / "prompts" / f"{name}.jinja").write_text(ARROWS + end)
+    models = grid.config.model_dump(mode="json", exclude_unset=True)["models"]
+    other = make_grid(models=models | {"m": models["m"] | {"prompt_format": name}})
+    job = Evaluation("m", "t", "gold", "base", prompting).wildcards
+    assert settings.predict(other, job, 2).version == (3 if changed else 2)
+    assert settings.predict(grid, job, 2).version == 2
+
+
+def test_shown_prompt_is_told_what_a_prediction_is_told(grid):
+    shown = {name: value for name, value in Evaluation("m", "t", "gold", "base", "few").wildcards.items() if name != "run"}
+    assert told("show_prompt", grid, shown) == told("predict", grid, {**shown, "run": "base"})
+
+
 def test_upload_names_its_repository(grid, make_grid):
     assert told("push", grid, OF_RUN)["hub"]["repository"] == "me/t-lora"
     with pytest.raises(UserError, match=r"^hub: this section is missing"):

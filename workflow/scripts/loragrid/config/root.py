@@ -79,7 +79,7 @@ class Config(Section):
         try:
             return datetime.date.fromisoformat(text).isoformat()
         except ValueError:
-            raise ValueError(f"'{text}' is no date in the form 2025-01-31") from None
+            raise ValueError("expected a date in the form 2025-01-31") from None
 
     @property
     def metrics(self) -> list[str]:
