@@ -7,6 +7,7 @@ import pytest
 from transformers import AddedToken
 
 from loragrid.data import render as rendering
+from loragrid.data.control_tokens import ids_of_prompt
 from loragrid.data.render import Request, make_renderer, render, tell_spelled
 from loragrid.data.tokens import tokenise
 
@@ -89,6 +90,47 @@ def test_tokens_for_white_space_thoughts_and_markup_stay_tokens(tokenizer):
     table, spaces, opening, closing = other.convert_tokens_to_ids(["<table>", "    ", "<think>", "</think>"])
     assert {table, spaces} <= set(rendered.prompt_ids)
     assert {opening, closing, spaces} <= set(rendered.answer_ids)
+
+
+def prefixing_tokenizer(split: bool):
+    """A tokenizer as Llama 2 has it, which puts a space before each text, or before each text behind a token."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    if split:
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    else:
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Metaspace()
+    alphabet = [*map(chr, range(33, 127)), "▁", "\n"]
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=alphabet)
+    backend.train_from_iterator(["A turn ends and another turn begins; say what it does."] * 9, trainer)
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    made.add_tokens([AddedToken("<|turn|>", rstrip=True, special=True), AddedToken("  ", special=False, normalized=False)])
+    made.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}{{ eos_token }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+    )
+    return made
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("text", ["what it does", " a  turn", "ends.\n\n", "日本", ""])
+def test_renamed_tokens_change_nothing_else(split, text):
+    """Prompts of texts without control tokens have the same ids when they are made in the way of texts with some."""
+    renderer = make_renderer(prefixing_tokenizer(split))
+    rendered = render(renderer, Request("Say.", text), None, 512)
+    assert ids_of_prompt(renderer.tokenizer, renderer.controls, rendered.prompt) == rendered.prompt_ids
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_control_tokens_of_a_row_are_text_for_tokenizers_that_put_a_space_before_texts(split):
+    renderer = make_renderer(prefixing_tokenizer(split))
+    begin, turn, end = renderer.tokenizer.convert_tokens_to_ids(["<s>", "<|turn|>", "</s>"])
+    rendered = render(renderer, Request("Say.", "what </s> and <|turn|> do"), "a </s> <s>", 512)
+    assert [rendered.prompt_ids.count(token) for token in (begin, turn, end)] == [1, 2, 1]
+    assert [rendered.answer_ids.count(token) for token in (begin, turn, end)] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
