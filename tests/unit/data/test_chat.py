@@ -101,7 +101,11 @@ def test_system_prompt_stands_before_the_first_question_where_there_is_no_system
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{% for m in messages %}<|im_start|>{{ m['role'] }}<|im_end|>{% endfor %}", "loses the question"),
+        (
+            "{% for m in messages %}<|im_start|>{{ m['role'] }}<|im_end|>{% endfor %}",
+            "loses the question and the input of the question",
+        ),
+        (TURNS.replace("m['content']", "m['content'].splitlines()[0]") + BEGIN, "loses the input of the question"),
         ("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}<|im_end|>{% endfor %}", "loses the answer"),
         ("{{ raise_exception('only for machines') }}", "refuses a conversation (only for machines)"),
         (TURNS + BEGIN + "{{ range(99999) | random }}", "writes another prompt each time"),
@@ -119,7 +123,10 @@ def test_earlier_turns_are_needed_only_where_demonstrations_are_shown(with_templ
     last_two = TURNS.replace("in messages", "in messages[-2:]").replace("{% for", "{% if messages|length < 4 %}{% endif %}{% for")
     renderer = with_template(last_two + BEGIN)
     assert prompt_text(renderer, REQUEST) == chat(("user", "Answer.\n\nquestion x"))
-    with pytest.raises(UserError, match=r"^the template loses the question; demonstrations are such earlier turns\.$"):
+    with pytest.raises(
+        UserError,
+        match=r"^the template loses the question and the input of the question; demonstrations are such earlier turns\.$",
+    ):
         prompt_text(renderer, REQUEST._replace(demonstrations=(make_example("a"),)))
 
 

@@ -87,7 +87,6 @@ prompting zero_shot, prompt variant default
 format          chat
 system prompt   'Be brief.'
 end of turn           2  '<|im_end|>'
-date            2025-01-31 for templates that ask for it
 answers         at most 8 tokens
 prompts         2 of 23 to 23 tokens
 
@@ -113,7 +112,7 @@ answer a
 
 def test_first_prompt_is_shown_with_its_tokens_and_the_place_where_the_answer_begins(folder, make_example):
     write_records("test.jsonl", [make_example("a"), make_example("b")])
-    settings = told(system_prompt="Be brief.", date="2025-01-31")
+    settings = told(system_prompt="Be brief.")
     show_prompt(settings, f"{folder}/tokenizer.json", "test.jsonl", None, None, "shown.txt")
     text = Path("shown.txt").read_text()
     assert text.startswith(SHOWN)
@@ -126,10 +125,13 @@ def test_demonstrations_are_shown_and_what_is_special_about_the_template(folder,
     write_records("train.jsonl", [make_example("b")])
     Path("chosen.json").write_text(json.dumps({"a": ["b"]}))
     thinks = GEMMA.replace("<|im_start|>model\n{% endif", "<|im_start|>model\n<think>\n{% endif")
-    settings = told({"type": "few_shot", "k": 1}, chat_template=thinks, system_prompt="Be brief.")
+    settings = told(
+        {"type": "few_shot", "k": 1}, chat_template=thinks + "{% set day = strftime_now('%d') %}", system_prompt="Be brief."
+    )
     show_prompt(settings, f"{folder}/tokenizer.json", "test.jsonl", "train.jsonl", "chosen.json", "shown.txt")
     text = Path("shown.txt").read_text()
     assert "\n<|im_start|>user\nBe brief.\n\nAnswer.\n\nquestion b<|im_end|>\n<|im_start|>model\nanswer b<|im_end|>\n" in text
+    assert "\ndate            2024-07-26\n" in text
     assert "\nno system turn  the system prompt stands at the beginning of the first question\n" in text
     assert "\nopen thought    each prompt ends inside a thought: <think>\n" in text
 

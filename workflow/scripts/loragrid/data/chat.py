@@ -40,9 +40,15 @@ PASSED_ALREADY = frozenset(
 )
 """Names that cannot be arguments of a configuration: the renderer or the library decides on them."""
 
-_SYSTEM, _QUESTION, _ANSWER, _NEXT = "loragridsystem", "loragridquestion", "loragridanswer", "loragridnext"
-_WORDS = re.compile("|".join((_SYSTEM, _QUESTION, _ANSWER, _NEXT)))
-_NAMES = {_SYSTEM: "the system prompt", _QUESTION: "the question", _ANSWER: "the answer", _NEXT: "the question after it"}
+_SYSTEM, _ANSWER, _QUESTION, _INPUT, _NEXT = (f"loragrid{part}" for part in ("system", "answer", "question", "input", "next"))
+_NAMES = {
+    _SYSTEM: "the system prompt",
+    _QUESTION: "the question",
+    _INPUT: "the input of the question",
+    _ANSWER: "the answer",
+    _NEXT: "the question after it",
+}
+_WORDS = re.compile("|".join(_NAMES))
 _ROLES = ("system", "user", "assistant")
 _AS_PARTS: tuple[tuple[str, ...], ...] = ((), _ROLES, ("user",), ("user", "assistant"))
 _THOUGHT = re.compile(r"[<\[](/?)[\w|:]*?(?:think|thinking|thought|thoughts|reasoning|reason)\|?[>\]]", re.IGNORECASE)
@@ -114,31 +120,27 @@ def examine(
     """
     _refuse_unread(str(tokenizer.get_chat_template()), name, arguments)
     system = [{"role": "system", "content": _SYSTEM}] if has_system_prompt else []
-    question = [*system, {"role": "user", "content": _QUESTION}]
+    question = [*system, {"role": "user", "content": f"{_QUESTION}\n\n{_INPUT}"}]
+    answered = [*question, {"role": "assistant", "content": _ANSWER}]
     chat = _usable(tokenizer, name, ChatFormat(arguments, date), question)
     if not chat.takes_system:
         log.warning("%s has no system turn: the system prompt stands at the beginning of the first question", name)
-    answered = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
     if lost := _lost(tokenizer, chat, answered):
         raise UserError(f"{name} {lost}; prompts have to end where answers begin.")
-    prompt, whole = (
-        write_chat(tokenizer, chat, question, begin_answer=True),
-        write_chat(tokenizer, chat, [*question, answered[1]]),
-    )
+    prompt, whole = write_chat(tokenizer, chat, question, begin_answer=True), write_chat(tokenizer, chat, answered)
     if prompt != write_chat(tokenizer, chat, question, begin_answer=True):
         raise UserError(f"{name} writes another prompt each time; training and prediction need the same.")
     if prompt == write_chat(tokenizer, chat, question):
         beginning = whole[: whole.rindex(_ANSWER)]
         # What only differs in white space is as models of such templates were taught.
         chat = chat._replace(begins_answers=beginning.rstrip() == prompt.rstrip())
-    turns = [*question, answered[1], {"role": "user", "content": _NEXT}]
+    turns = [*answered, {"role": "user", "content": _NEXT}]
     chat = chat._replace(lost_turns=_lost(tokenizer, chat, turns))
     opened = _opened_thought(write_prompt(tokenizer, chat, question))
     if opened:
         log.warning("%s opens a thought at the end of each prompt (%s): answers begin inside it", name, opened)
     written = "\0".join([*_WORDS.split(prompt), *_WORDS.split(whole)])
-    after = write_chat(tokenizer, chat, answered).rpartition(_ANSWER)[2]
-    return chat._replace(opened_thought=opened, written=written), after
+    return chat._replace(opened_thought=opened, written=written), whole.rpartition(_ANSWER)[2]
 
 
 def _refuse_unread(template: str, name: str, arguments: Mapping[str, Any]) -> None:
@@ -166,15 +168,15 @@ def _lost(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequen
     except Exception as error:
         # A template is a program of somebody's: it may fail in any way.
         return f"refuses a conversation ({' '.join(str(error).split()) or type(error).__name__})"
-    missing = [_NAMES[one["content"]] for one in messages if one["content"] not in written]
-    if not missing and chat.as_parts and re.search(r"""['"]type['"]""", written):
+    missing = [_NAMES[word] for one in messages for word in one["content"].split() if word not in written]
+    if not missing and chat.as_parts and re.search(r"""['"]type['"]: *['"]text['"]""", written):
         return "writes lists of parts as they are"
     return f"loses {' and '.join(missing)}" if missing else ""
 
 
 def _opened_thought(prompt: str) -> str:
     """The mark of a thought that is open at the end of a prompt."""
-    marks = list(_THOUGHT.finditer(prompt.rpartition(_QUESTION)[2]))
+    marks = list(_THOUGHT.finditer(prompt.rpartition(_INPUT)[2]))
     return marks[-1][0] if marks and not marks[-1][1] else ""
 
 

@@ -53,7 +53,8 @@ def _facts(settings: PredictSettings, renderer: Renderer | None) -> Iterator[str
         return
     yield f"end of turn     {_token(renderer, renderer.end_of_turn)}"
     if (chat := renderer.chat) is not None:
-        yield f"date            {chat.date} for templates that ask for it"
+        if "strftime_now" in renderer.tokenizer.get_chat_template():
+            yield f"date            {chat.date}"
         yield from (f"argument        {key}: {value!r}" for key, value in chat.arguments.items())
         if not chat.takes_system and model.system_prompt is not None:
             yield "no system turn  the system prompt stands at the beginning of the first question"
