@@ -73,6 +73,8 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
 
     prompts = [prompt for asked in examples for prompt in asked.prompts]
     spelled = tell_spelled(model.renderer, prompts) if model.renderer else 0
+    if spelled and job.engine.sends_text:
+        log.warning("the server makes tokens of these texts by itself, perhaps control tokens; send: token_ids leaves no doubt")
     known = known_answers(read_records(files.known, Prediction)) if files.known else {}
     missing = list({prompt.prompt: prompt for prompt in prompts if prompt.prompt not in known}.values())
     taken_over = sum(prompt.prompt in known for prompt in prompts)
