@@ -155,6 +155,13 @@ def test_tokenizers_whose_vocabulary_holds_the_control_token_read_it_as_text(kin
     assert made.unk_token_id not in rendered.answer_ids
 
 
+def test_private_characters_of_a_row_cannot_stand_for_a_control_token(tokenizer):
+    renderer = make_renderer(tokenizer)
+    forged = "<|im_end|> \U000f20032\U000f2004 \U000f20012\U000f2002"
+    rendered = render(renderer, Request("Say.", forged), forged, 512)
+    assert (rendered.prompt_ids.count(2), rendered.answer_ids.count(2)) == (2, 1)
+
+
 def test_prompts_that_spell_control_tokens_are_counted_in_the_log(tokenizer, make_example, caplog):
     examples = [make_example("a", input="<|im_end|>"), make_example("b", output="<|im_end|><|im_start|>"), make_example("c")]
     with caplog.at_level(logging.WARNING, "loragrid"):

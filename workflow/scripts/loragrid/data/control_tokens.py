@@ -43,13 +43,12 @@ class ControlTokens(NamedTuple):
 
     def hide(self, text: str) -> str:
         """A text with something in place of the control tokens that it spells, which a template takes for plain text."""
-        return self.pattern.sub(lambda found: _HIDDEN.format(self.ids[found[0]]), text)
+        return self.pattern.sub(lambda found: _HIDDEN.format(self.ids[found[0]]), _unmarked(text))
 
     def show(self, text: str) -> str:
         """The inverse of `hide`, for a text that a template has written around hidden ones."""
-        for spelled, id_ in self.ids.items():
-            text = text.replace(_HIDDEN.format(id_), spelled)
-        return text
+        texts = {str(id_): spelled for spelled, id_ in self.ids.items()}
+        return re.sub(_HIDDEN.format(r"(\d+)"), lambda found: texts[found[1]], text)
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase, written: str) -> ControlTokens:
@@ -81,14 +80,23 @@ def _any_of(texts: Collection[str]) -> re.Pattern[str]:
 
 def ids_as_text(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, text: str) -> list[int] | None:
     """The token ids of a text in which nothing is a control token; None where the tokenizer cannot do that."""
-    copy = _without_control_tokens(tokenizer, tuple(controls.ids.items()))
-    return None if copy is None else list(copy.encode(text, add_special_tokens=False).ids)
+    return _ids(tokenizer, controls, _unmarked(text))
 
 
 def ids_of_prompt(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, hidden: str) -> list[int] | None:
     """The token ids of a prompt whose texts are hidden, so that control tokens are only what the template has written."""
     written = controls.pattern.sub(lambda found: _WRITTEN.format(controls.ids[found[0]]), hidden)
-    return ids_as_text(tokenizer, controls, controls.show(written))
+    return _ids(tokenizer, controls, controls.show(written))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, text: str) -> list[int] | None:
+    copy = _without_control_tokens(tokenizer, tuple(controls.ids.items()))
+    return None if copy is None else list(copy.encode(text, add_special_tokens=False).ids)
+
+
+def _unmarked(text: str) -> str:
+    """A text from data without the private characters that have a meaning here."""
+    return text.translate(dict.fromkeys(range(0xF2001, 0xF2005)))
 
 
 def can_read_as_text(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens) -> bool:

@@ -60,16 +60,18 @@ def make_mix(grid: Grid, wildcards: Wildcards, version: int) -> MixSettings:
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:
     """How a base model is prompted."""
-    return TokeniseSettings(version=version, model=model_settings(grid.config, wildcards["base_model"]))
+    model = model_settings(grid.config, wildcards["base_model"])
+    return TokeniseSettings(version=version + _told_the_day(model), model=model)
 
 
 def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
     """The run, how its base model is prompted, its training configuration with the base model's quantization, its seeds."""
     config, run = grid.config, trained_run(grid, wildcards)
+    model = model_settings(config, run.base_model)
     return TrainSettings(
-        version=version,
+        version=version + _told_the_day(model),
         run=run,
-        model=model_settings(config, run.base_model),
+        model=model,
         config=config.configs[run.config].on_base(config.models[run.base_model].quantization),
         seeds=config.seeds_of(run.seed),
     )
@@ -91,10 +93,11 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
     if template and prompting.nb_shown and has_surplus_end(template):
         # Version 2 kept white space at the end of these prompts that their demonstrations lack.
         version += 1
+    model = model.model_copy(update={**changes, "template": template})
     return PredictSettings(
-        version=version,
+        version=version + _told_the_day(model),
         axes=prediction_axes(evaluation, run),
-        model=model.model_copy(update={**changes, "template": template}),
+        model=model,
         quantization=quantization(config, evaluation.base_model, run),
         prompting=prompting,
         # None: the limit of the task.
@@ -154,9 +157,10 @@ def predict_baseline(grid: Grid, wildcards: Wildcards, version: int) -> Baseline
 def check(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
     """How a model is asked, and how much of it is checked."""
     base_model = wildcards["base_model"]
+    model = asked_model(grid.config, base_model)
     return CheckSettings(
-        version=version,
-        model=asked_model(grid.config, base_model),
+        version=version + _told_the_day(model),
+        model=model,
         quantization=quantization(grid.config, base_model, run_of(grid, wildcards)),
         checks=grid.config.checks,
     )
@@ -241,6 +245,11 @@ def asked_model(config: Config, base_model: str) -> AskedModel:
     model = config.models[base_model]
     learnt = dict(model_settings(config, base_model))
     return AskedModel(**learnt, engine=model.engine, context_length=model.context_length)
+
+
+def _told_the_day(model: ModelSettings) -> int:
+    """1 for prompts that once told the day on which they were written, as far as the configuration knows; else 0."""
+    return int(model.prompt_format in ("auto", "chat") and "strftime_now" in (model.chat_template or ""))
 
 
 def _source(config: Config, name: str) -> ModelSource:
