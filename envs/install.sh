@@ -7,6 +7,8 @@ torch=torch==2.13.0
 "$1" -c 'import sys; sys.exit("loragrid needs Python 3.11 or newer, and this is %s; name one with make PYTHON=..." %
     sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 folder=$2 lock=$3
+# Python would empty the folder that the link leads to, which is another checkout's.
+[ ! -L "$folder" ] || { echo "$folder is a link: remove it, and an environment of its own is made here" >&2; exit 1; }
 "$1" -m venv --clear "$folder"
 pip="$folder/bin/python -m pip --disable-pip-version-check"
 
