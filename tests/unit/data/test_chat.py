@@ -146,8 +146,22 @@ def test_prompt_of_a_template_whose_answers_begin_with_white_space_stays_without
 def test_template_that_opens_a_thought_is_named(with_template, caplog):
     with caplog.at_level(logging.WARNING, "loragrid"):
         renderer = with_template(TURNS + BEGIN.replace("assistant\n", "assistant\n<think>\n"), name="models.m: its template")
-        closed = with_template(TURNS + BEGIN.replace("assistant\n", "assistant\n<think>\n\n</think>\n\n"))
-    assert (renderer.chat.opened_thought, closed.chat.opened_thought) == ("<think>", "")
+    assert renderer.chat.opened_thought == "<think>"
     assert [record.getMessage() for record in caplog.records] == [
         "models.m: its template opens a thought at the end of each prompt (<think>): answers begin inside it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("end", "opened"),
+    [
+        ("", ""),
+        ("<think>\n\n</think>\n\n", ""),
+        ("[THINK]", "[THINK]"),
+        ("<|START_THINKING|>", "<|START_THINKING|>"),
+        ("<|START_THINKING|><|END_THINKING|>", ""),
+        ("<seed:think>", "<seed:think>"),
+    ],
+)
+def test_thought_is_open_until_its_closing_mark(with_template, end, opened):
+    assert with_template(TURNS + BEGIN.replace("assistant\n", f"assistant\n{end}")).chat.opened_thought == opened

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loragrid.data.control_tokens import THOUGHT_MARK
 from loragrid.errors import UserError
 from loragrid.patches.transformers_clock import clock_at
 from loragrid.runtime.job import log
@@ -51,7 +52,6 @@ _NAMES = {
 _WORDS = re.compile("|".join(_NAMES))
 _ROLES = ("system", "user", "assistant")
 _AS_PARTS: tuple[tuple[str, ...], ...] = ((), _ROLES, ("user",), ("user", "assistant"))
-_THOUGHT = re.compile(r"[<\[](/?)[\w|:]*?(?:think|thinking|thought|thoughts|reasoning|reason)\|?[>\]]", re.IGNORECASE)
 
 
 class ChatFormat(NamedTuple):
@@ -176,8 +176,8 @@ def _lost(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequen
 
 def _opened_thought(prompt: str) -> str:
     """The mark of a thought that is open at the end of a prompt."""
-    marks = list(_THOUGHT.finditer(prompt.rpartition(_INPUT)[2]))
-    return marks[-1][0] if marks and not marks[-1][1] else ""
+    marks = THOUGHT_MARK.findall(prompt.rpartition(_INPUT)[2])
+    return marks[-1] if marks and not re.search("/|END_", marks[-1]) else ""
 
 
 def merged_messages(chat: ChatFormat | None, messages: Sequence[Message]) -> Iterator[dict[str, str]]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PIPED = re.compile(r"<[|｜].*[|｜]>", re.DOTALL)
-_THOUGHT = re.compile(r"[<\[]/?\w*think\w*[>\]]", re.IGNORECASE)
+THOUGHT_MARK = re.compile(r"[<\[◁][/|]*[\w:]*(?:think|thought|reason)\w*\|?[>\]▷]", re.IGNORECASE)
+"""Opens or closes a thought: `<think>`, `</think>`, `[THINK]`, `<|START_THINKING|>` and the like."""
+
 _BRACKETED = re.compile(r"\[/?[A-Z][A-Z_]+\]|<<?/?[A-Za-z|][\w|]*>>?")
 _HIDDEN, _WRITTEN = "\U000f2001{}\U000f2002", "\U000f2003{}\U000f2004"
 """Private characters around an id: what stands for a control token that data spells, and for one that a template writes."""
@@ -65,11 +67,13 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase, written: str) -> ControlT
         token.content: id_
         for id_, token in added.items()
         if not token.content.isspace()
-        and not _THOUGHT.fullmatch(token.content)
+        and not THOUGHT_MARK.fullmatch(token.content)
         and (token.special or token.content in written or token.content in ends or _PIPED.fullmatch(token.content))
     }
     pattern, tokens = _any_of(ids), {token.content for token in added.values()}
-    marks = {mark for mark in _BRACKETED.findall(pattern.sub("", written)) if mark not in tokens and not _THOUGHT.fullmatch(mark)}
+    marks = {
+        mark for mark in _BRACKETED.findall(pattern.sub("", written)) if mark not in tokens and not THOUGHT_MARK.fullmatch(mark)
+    }
     return ControlTokens(ids, pattern, _any_of(marks))
 
 
