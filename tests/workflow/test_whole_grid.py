@@ -191,6 +191,11 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
             lambda c: (c["tasks"].update(whisper=c["tasks"]["echo"] | {"instruction": "Whisper."}), c["grid"][0].update(evaluate_on=["whisper"])),
             {"prepare_dataset": 1, "decontaminate": 3, "tokenise": 1, "describe_data": 1, "predict": 5, "score": 10, "describe_model": 4, "analyse": 1, "report": 1},
         ),
+        (
+            # Trained on another sample type, tested on the same questions and references as the runs that are there.
+            lambda c: (c["tasks"]["echo"]["sample_types"].update(loud={"output": "{{ word | upper }}"}), c["grid"].append(c["grid"][0] | {"tasks": ["echo"], "sample_types": ["loud"], "nb_samples": [4], "evaluate_on": {"sample_types": ["gold"]}})),
+            {"prepare_dataset": 1, "decontaminate": 1, "tokenise": 1, "make_mix": 1, "describe_data": 1, "train": 1, "predict": 1, "check": 1, "score": 2, "describe_model": 1, "analyse": 1, "report": 1},
+        ),
         (lambda c: c["grid"][0]["tasks"].remove("echo"), {"decontaminate": 1, "describe_data": 1, "analyse": 1, "report": 1}),
         (
             lambda c: (c["grid"][0]["tasks"].remove("echo"), c["configs"]["lora"].update(learning_rate=0.01)),
@@ -201,7 +206,7 @@ def test_deleted_predictions_are_made_again_the_same(changeable):
     ids=[
         "edited training config", "unused config", "unused model", "speed of the engine", "price", "generation setting", "context length", "subset", "instruction", "scorer setting", "title",
         "removed scorer", "new nb_samples", "new loss", "block that is there already", "new task",
-        "evaluated on all tasks", "evaluated on a new task", "removed task", "removed task and edited training config", "memory",
+        "evaluated on all tasks", "evaluated on a new task", "trained on another sample type", "removed task", "removed task and edited training config", "memory",
     ],
 )  # fmt: skip
 def test_edited_config_reruns_only_what_uses_it(changeable, change, expected):
@@ -484,7 +489,7 @@ def test_check_that_fails_leaves_its_evidence(changeable):
 def test_run_is_tested_on_a_task_that_it_was_not_trained_for(changeable):
     folder = changeable.folder / "results"
     before = (folder / "report.html").read_text()
-    assert "Transfer between data sets" not in before
+    assert "Transfer between tasks" not in before
     assert len(pd.read_csv(folder / "tables/transfer.csv")) == 0
 
     def also_whispering(config):
@@ -506,7 +511,7 @@ def test_run_is_tested_on_a_task_that_it_was_not_trained_for(changeable):
     assert set(transfer["trained_task"]) == {"echo"}
     assert set(transfer["nb_samples"]) == {4}
     html = (folder / "report.html").read_text()
-    assert "Transfer between data sets" in html
+    assert "Transfer between tasks" in html
     for task in ("echo", "whisper"):
         compared = comparisons.loc[(run, task, "rouge1")]
         shown = transfer.loc[(task, "rouge1")]

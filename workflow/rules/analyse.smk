@@ -18,7 +18,7 @@ rule analyse:
         # Tables are about ten times as large in memory as their files.
         mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
-        version=4,
+        version=5,
         settings=settings.analyse(GRID).model_dump(),
     message:
         "Make tables and figures"

@@ -18,7 +18,7 @@ rule report:
     resources:
         mem_mb=growing(2000),
     params:
-        version=2,
+        version=3,
         tiers=list(TIERS),
         metric=CONFIG.main_metric,
         report=settings.report(GRID).model_dump(),

@@ -27,6 +27,15 @@ def test_labels_name_the_axes_that_vary_and_a_foreign_data_set():
     assert label_runs(runs) == ["base", "n=8, lora, seed 1", "n=8, big, seed 2", "n=8, lora, seed 1, from u/s"]
 
 
+def test_labels_name_what_runs_were_trained_on_if_one_is_tested_on_other_references():
+    run = {"run": "r", "mix": "m", "nb_samples": 8, "config": "lora", "loss_computation": "full", "seed": 1}
+    run |= dict(zip(ASKED, ("zero_shot", "default", "greedy"), strict=True)) | {"task": "t", "sample_type": "experts"}
+    runs = [
+        run | {"trained_task": task, "trained_sample_type": s} for task, s in (("t", "experts"), ("t", "auto"), ("u", "auto"))
+    ]
+    assert label_runs(pd.DataFrame(runs)) == ["n=8, trained on experts", "n=8, trained on auto", "n=8, from u/auto"]
+
+
 def test_labels_name_an_unusual_way_of_asking():
     base = {"run": "base", "mix": None, "nb_samples": None, "config": None, "loss_computation": None, "seed": None}
     base |= {"task": "t", "sample_type": "s", "trained_task": None, "trained_sample_type": None}

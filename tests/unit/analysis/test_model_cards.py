@@ -76,7 +76,7 @@ def test_card_lists_its_target_first_and_says_what_the_others_are(card):
     other = pd.concat([scores("base", [0.0, 0.5]), scores("echo__n8", [1.0, 0.5])]).assign(task="another")
     both = model_card(MANIFEST, settings({"path": "tiny"}), pd.concat([other, scores("echo__n8", [1.0])]))
     assert both.index("| echo/gold |") < both.index("| another/gold |")
-    assert "It was trained for echo/gold; the other data sets show what carries over." in both
+    assert "It was trained for echo/gold. Other tasks show what carries over; other sample types are other references." in both
 
 
 def test_card_of_a_whole_model_is_used_without_peft():

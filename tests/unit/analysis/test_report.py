@@ -9,7 +9,7 @@ from loragrid.analysis.provenance import circumstances_of, leaking_mixes
 from loragrid.analysis.report import number, write_report
 from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.tables_and_figures import analyse, describe_data
-from loragrid.layout import ANALYSE, DESCRIBE_DATA, Evaluation
+from loragrid.layout import ANALYSE, DESCRIBE_DATA, Evaluation, Run
 from loragrid.records import Prediction, Score, write_records
 
 
@@ -38,14 +38,32 @@ def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
         # Nor do predictions that were made elsewhere.
         row | {"trained_task": None, "trained_sample_type": None, "task": "a", "nb_samples": None, "mean_difference": 0.9},
     ]
-    expected = {"datasets": 2, "datasets_gained": 1, "runs": 3, "runs_gained": 2, "runs_clear": 1}
-    assert headline(pd.DataFrame(rows), "r/x") == expected
+    expected = {"references": None, "datasets": 2, "datasets_gained": 1, "runs": 3, "runs_gained": 2, "runs_clear": 1}
+    assert headline(pd.DataFrame(rows), "r/x") == [expected]
 
 
-def report_on(folder, scored, answer="yes"):
-    """The report, called "A & B", on one answer of each task, base model and run, with the scorer of each."""
+def test_headline_judges_by_the_references_of_one_sample_type_at_a_time():
+    row = {"base_model": "m", "task": "t", "trained_task": "t", "scorer": "r", "metric": "x", "standard_error": 0.1}
+    row |= {"lower_is_better": False, "nb_samples": 8}
+    gains = {("experts", "experts"): 0.4, ("auto", "experts"): -0.1, ("experts", "auto"): 0.1, ("auto", "auto"): 0.5}
+    rows = [
+        row | {"trained_sample_type": trained, "sample_type": references, "mean_difference": gain}
+        for (trained, references), gain in gains.items()
+    ]
+    of_all = {"datasets": 2, "runs": 2}
+    assert headline(pd.DataFrame(rows), "r/x") == [
+        of_all | {"references": "experts", "datasets_gained": 1, "runs_gained": 1, "runs_clear": 1},
+        of_all | {"references": "auto", "datasets_gained": 2, "runs_gained": 2, "runs_clear": 1},
+    ]
+    assert headline(pd.DataFrame(columns=[*rows[0], "sample_type"]).iloc[:, :-1], "r/x") == []
+
+
+def report_on(folder, scored, answer="yes", in_common=()):
+    """The report, called "A & B", on answers of each task, base model and run, with the scorer of each.
+
+    Unless sample type and scores are given, there is one answer each.
+    """
     common = {
-        "sample_type": "s",
         "prompt": "</pre><b>",
         "reference": "ref",
         "runtime_s": 1.0,
@@ -59,21 +77,26 @@ def report_on(folder, scored, answer="yes"):
         "engine_version": "1",
     }
     predictions, scores = [], []
-    for task, base_model, run, scorer in scored:
-        predictions.append(folder / f"predictions/{task}/s/{base_model}/{run}.jsonl")
-        *_, name, prompting, prompt, decoding = Evaluation.of_place(f"t/s/m/{run}")
-        asked = {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
-        prediction = Prediction(id="1", task=task, base_model=base_model, run=name, prediction=answer, **common, **asked)
-        write_records(predictions[-1], [prediction])
-        scores.append(folder / f"scores/{task}/s/{base_model}/{run}/{scorer}.jsonl")
-        write_records(scores[-1], [Score(id="1", scorer=scorer, metric="x", value=0.25)])
-    facts = {scorer: {"type": "rouge", "lower_is_better": [], "worst": {}} for *_, scorer in scored}
+    for task, base_model, run, scorer, *more in scored:
+        sample_type, values = more or ("s", [0.25])
+        place = f"{task}/{sample_type}/{base_model}/{run}"
+        *_, name, prompting, prompt, decoding = Evaluation.of_place(place)
+        axes = {"task": task, "sample_type": sample_type, "base_model": base_model, "run": name}
+        axes |= {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
+        if trained := Run.parse(name):
+            of_run = {axis: value for axis, value in trained._asdict().items() if axis != "base_model"}
+            axes |= {f"trained_{axis}" if axis in ("task", "sample_type") else axis: value for axis, value in of_run.items()}
+        predictions.append(folder / f"predictions/{place}.jsonl")
+        write_records(predictions[-1], [Prediction(id=str(i), prediction=answer, **axes, **common) for i in range(len(values))])
+        scores.append(folder / f"scores/{place}/{scorer}.jsonl")
+        write_records(scores[-1], [Score(id=str(i), scorer=scorer, metric="x", value=value) for i, value in enumerate(values)])
+    facts = {of[3]: {"type": "rouge", "lower_is_better": [], "worst": {}} for of in scored}
     told = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": facts, "group_by": {}, "levels": {}}
     files = ANALYSE.below(folder) | DESCRIBE_DATA.below(folder)
     analyse(predictions, scores, [], [], [], AnalysisSettings.model_validate(told), files)
     describe_data([], [], [], [], [], files)
     contents = ReportContents(title="A & B", examples=1)
-    write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], [], [])
+    write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], [], [], in_common)
     return (folder / "r.html").read_text()
 
 
@@ -81,15 +104,49 @@ def test_several_base_models_are_named_also_where_the_first_metric_is_about_one(
     html = report_on(
         tmp_path, [("t", "m", "base", "r"), ("u", "m", "base", "q"), ("u", "n", "base", "q"), ("v", "external", "x", "q")]
     )
-    for row in ("t<small>s · m", "u<small>s · m", "u<small>s · n", "v<small>s<"):
-        assert f'<th scope="row">{row}' in html
+    for task, base_model in (("t", " · m"), ("u", " · m"), ("u", " · n"), ("v", "<")):
+        assert f'<th scope="row">{task}<small>references: s{base_model}' in html
 
 
 def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):
     html = report_on(tmp_path, [("null", "3", "base~zero_shot~1", "r"), ("null", "3", "base~zero_shot~2", "r")])
     costs = html[html.index('id="costs"') :]
     for prompt in ("1", "2"):
-        assert f'<th scope="row">null<small>s</small></th><td>base, prompt {prompt}</td>' in costs
+        assert f'<th scope="row">null<small>references: s</small></th><td>base, prompt {prompt}</td>' in costs
+
+
+def two_sample_types(references, of_experts, of_heuristic):
+    """A base model, and runs trained on `experts` and on `auto`, each tested on the references of the given sample type."""
+    of_types = zip(("experts", "auto"), references, (of_experts, of_heuristic), strict=True)
+    runs = [("t", "m", Run("m", "t", s, "x", 8, "c", "full", 1).name, "r", tested, values) for s, tested, values in of_types]
+    return [("t", "m", "base", "r", tested, [0.4] * 8) for tested in dict.fromkeys(references)] + runs
+
+
+@pytest.mark.parametrize(
+    ("of_heuristic", "verdict"),
+    [
+        ([0.1] * 8, "the runs trained on <b>experts score better</b> in mean r/x (experts 0.500, auto 0.100; difference +0.400"),
+        ([0.9] * 8, "the runs trained on <b>auto score better</b> in mean r/x (experts 0.500, auto 0.900; difference -0.400"),
+        ([0.1, 0.9] * 4, "<b>Undecided</b> on 8 test questions with references of sample type experts"),
+    ],
+)
+def test_report_says_which_sample_type_trains_better_and_on_whose_references(tmp_path, of_heuristic, verdict):
+    html = " ".join(report_on(tmp_path, two_sample_types(["experts"] * 2, [0.5] * 8, of_heuristic), in_common=[0.25, 1]).split())
+    assert "Tested on the references of sample type <b>experts</b>, fine-tuning improved mean r/x for" in html
+    assert "<b>Train on experts or on auto?</b>" in html
+    assert verdict in html
+    assert "one seed). <a" in html
+    assert "of these, two mixes have 25 to 100 % in common" in html
+    assert "do not tell" not in html
+    for label in ("trained on experts", "trained on auto"):
+        assert f'<th scope="col">n=8, {label}</th>' in html
+
+
+def test_report_says_that_scores_on_different_references_do_not_tell_which_sample_type_trains_better(tmp_path):
+    html = report_on(tmp_path, two_sample_types(["experts", "auto"], [0.9] * 8, [0.1] * 8))
+    assert "<b>experts or auto?</b> These results do not tell for t:" in html
+    assert "Train on" not in html
+    assert "each tested on its own references" in html
 
 
 @pytest.mark.parametrize(("lower", "strong"), [(False, "copy (baseline)"), (True, "empty (baseline)")])

@@ -207,8 +207,9 @@ def test_sample_type_that_a_task_does_not_have_is_named_with_the_task(raw):
     [
         (["outcom"], "unknown task 'outcom'; did you mean 'outcome'?"),
         (["outcome", "challenge"], "unknown sample type of task 'outcome': 'manual'; did you mean 'manuall'?"),
-        ("every", "expected same, all or a list of tasks, not 'every'."),
-        ([["outcome"]], "expected same, all or a list of tasks."),
+        ({"tasks": ["outcome"]}, "unknown sample type of task 'outcome': 'manual'; did you mean 'manuall'?"),
+        ("every", "expected same, all, a list of tasks, or a mapping with tasks and sample_types, not 'every'."),
+        ([["outcome"]], "expected same, all, a list of tasks, or a mapping with tasks and sample_types."),
     ],
 )
 def test_task_that_a_block_cannot_be_evaluated_on_is_named(raw, evaluate_on, expected):
@@ -216,6 +217,23 @@ def test_task_that_a_block_cannot_be_evaluated_on_is_named(raw, evaluate_on, exp
     types["manuall"] = types.pop("manual")
     raw["grid"][0] |= {"tasks": ["challenge"], "sample_types": ["manual"], "evaluate_on": evaluate_on}
     assert sentence(raw) == f"grid[0].evaluate_on: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("evaluate_on", "expected"),
+    [
+        ({"sample_types": ["manul"]}, ".sample_types: unknown sample type of task 'challenge': 'manul'; did you mean 'manual'?"),
+        ({"tasks": ["outcome"], "sample_types": ["manual"]}, ": unknown sample type of task 'outcome': 'manual'; known: auto."),
+        ({"sample_types": []}, ".sample_types: expected same or a list of sample types."),
+        ({"sample_types": "manual"}, ".sample_types: expected same or a list of sample types, not 'manual'."),
+        ({"sample_type": ["manual"]}, ".sample_type: unknown key; did you mean 'sample_types'?"),
+        ({"tasks": "some"}, ".tasks: expected same, all or a list of tasks, not 'some'."),
+    ],
+)
+def test_sample_type_on_whose_references_a_block_cannot_be_tested_is_named(raw, evaluate_on, expected):
+    del raw["tasks"]["outcome"]["sample_types"]["manual"]
+    raw["grid"][0] |= {"tasks": ["challenge"], "sample_types": ["auto"], "evaluate_on": evaluate_on}
+    assert sentence(raw) == f"grid[0].evaluate_on{expected}"
 
 
 def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):

@@ -10,6 +10,9 @@ from loragrid.grid.runs import expand_evaluations, expand_external, expand_grid
 from loragrid.layout import Evaluation
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())
+OF_EXPERTS = DEFAULT["grid"][0]["evaluate_on"]
+# Unless a test says otherwise, each run is tested on its own task and sample type.
+DEFAULT["grid"][0]["evaluate_on"] = "same"
 
 
 def config(*blocks):
@@ -75,6 +78,8 @@ def test_prompting_that_shows_examples_of_data_without_any_is_named():
     assert found() == [sentence]
     assert found(tasks=["challenge"], evaluate_on=["outcome"]) == [sentence]
     assert found(tasks=["challenge"]) == found(promptings=["zero_shot"]) == []
+    # What is shown comes from the data set that is tested.
+    assert found(evaluate_on={"sample_types": ["manual"]}) == [sentence.replace("auto", "manual")]
 
 
 def test_every_run_and_its_base_model_are_asked_in_every_way_of_their_block():
@@ -130,6 +135,46 @@ def test_runs_are_evaluated_on_their_own_task_unless_a_list_names_others():
     ]
 
 
+def where_tested(*blocks):
+    """What is tested, and on which data set: each as `task/sample_type`."""
+    found = expand_evaluations(config(*blocks))
+    assert len(found) == len(set(found))
+    trained = [one.run if one.run == "base" else "/".join(one.run.split("__")[:2]) for one in found]
+    return [(by, f"{one.task}/{one.sample_type}") for by, one in zip(trained, found, strict=True)]
+
+
+def test_default_experiment_tests_what_both_sample_types_teach_on_the_references_of_the_experts():
+    found = where_tested({"evaluate_on": OF_EXPERTS, "nb_samples": [4]})
+    tasks = list(DEFAULT["tasks"])
+    assert found == [
+        *(("base", f"{task}/manual") for task in tasks),
+        *((f"{task}/manual", f"{task}/manual") for task in tasks),
+        *((f"{task}/auto", f"{task}/manual") for task in tasks),
+    ]
+
+
+def test_listed_sample_types_stand_for_all_runs_of_a_block_each_its_own_first():
+    block = {"tasks": ["challenge"], "nb_samples": [4], "evaluate_on": {"sample_types": ["manual", "auto", "manual"]}}
+    assert where_tested(block) == [
+        ("base", "challenge/manual"),
+        ("base", "challenge/auto"),
+        ("challenge/manual", "challenge/manual"),
+        ("challenge/auto", "challenge/auto"),
+        ("challenge/manual", "challenge/auto"),
+        ("challenge/auto", "challenge/manual"),
+    ]
+    assert set(where_tested(block, {**block, "evaluate_on": "same"})) == set(where_tested(block))
+
+
+def test_other_tasks_are_tested_on_the_references_of_the_listed_sample_types():
+    block = {"tasks": ["challenge"], "sample_types": ["auto"], "nb_samples": [4]}
+    of_experts = [(by, f"{task}/manual") for by in ("base", "challenge/auto") for task in ("challenge", "outcome")]
+    assert where_tested(block | {"evaluate_on": {"tasks": ["outcome"], "sample_types": ["manual"]}}) == of_experts
+    others = {"tasks": ["outcome"], "sample_types": ["manual"], "nb_samples": [], "mixes": [], "configs": []}
+    everything = {"evaluate_on": {"tasks": "all", "sample_types": ["manual"]}}
+    assert sorted(where_tested(block | everything, others)) == sorted(of_experts)
+
+
 def test_all_means_every_task_that_any_block_trains_for_or_is_evaluated_on():
     found = evaluated({"evaluate_on": "all"}, {"tasks": ["outcome"], "evaluate_on": ["approach"]})
     assert set(found) == {(task, "base") for task in ("challenge", "outcome", "approach")} | {
@@ -166,6 +211,10 @@ def test_external_predictions_stand_beside_their_base_model_or_by_themselves():
 @pytest.mark.parametrize("block", [{"sample_types": ["manual"]}, {"tasks": ["challenge"]}])
 def test_external_predictions_may_be_on_data_that_the_grid_does_not_evaluate_on_if_they_name_no_base_model(block):
     assert list(misplaced_predictions(with_external(block))) == []
+    on_its_references = with_external(
+        block | {"evaluate_on": {"tasks": ["outcome"], "sample_types": ["auto"]}}, base_model="smollm2-135m"
+    )
+    assert list(misplaced_predictions(on_its_references)) == []
     assert len(list(misplaced_predictions(with_external(block, base_model="smollm2-135m")))) == 1
 
 

@@ -134,6 +134,17 @@ def test_reason_names_the_value_that_is_missing_in_the_grid(rules, run, reason):
     assert verdicts_on(rules) == {log: ("train", reason)}
 
 
+def test_reason_tells_if_a_value_is_missing_for_one_stage_only():
+    logs = "results/logs/{stage}/{sample_type}.log"
+    stages = {"train": ["gold", "silver"], "predict": ["gold"]}
+    rules = [
+        made(stage, [], logs=[logs.replace("{stage}", stage)], jobs=[{"sample_type": name} for name in names])
+        for stage, names in stages.items()
+    ]
+    predicted = write("results/logs/predict/silver.log")
+    assert verdicts_on(rules) == {predicted: ("predict", "sample_type silver is in the grid for other stages only")}
+
+
 def test_files_of_people_stay_whatever_they_are_called(rules):
     write(f"results/logs/reply/{OLD}.log")
     notes = write("results/notes.txt"), write(f"results/adapters/reply/{OLD}/notes.md")

@@ -45,6 +45,27 @@ def test_prompts_are_shown_once_for_each_way_of_asking_a_base_model(grid):
     assert {(one.base_model, one.task, one.sample_type, one.prompting, one.prompt) for one in shown} == asked
 
 
+def test_runs_that_are_tested_on_other_references_are_trained_on_their_own(make_grid):
+    block = make_grid().config.grid[0].model_dump() | {"mixes": ["alone"], "configs": ["lora"]}
+    grid = make_grid(grid=[block | {"evaluate_on": {"sample_types": ["gold"]}}], external_predictions={}, human_evaluations={})
+    wanted = {rule: jobs for by_rule in tiers(grid).values() for rule, jobs in by_rule.items()}
+
+    def data_sets(rule):
+        return sorted({(job["task"], job["sample_type"]) for job in wanted[rule]})
+
+    for rule in ("train", "make_mix", "prepare_dataset", "decontaminate", "tokenise", "describe_model"):
+        assert data_sets(rule) == [("t", "gold"), ("t", "silver")], rule
+    for rule in ("predict", "predict_baseline", "score"):
+        assert data_sets(rule) == [("t", "gold")], rule
+    # The base model is asked once, for both runs.
+    assert sorted(job["run"] for job in wanted["predict"]) == [
+        "base",
+        "t__gold__alone__n4__lora__completion__seed1",
+        "t__silver__alone__n4__lora__completion__seed1",
+    ]
+    assert len(wanted["check"]) == 3
+
+
 def test_usable_are_also_what_is_made_on_the_way_and_on_demand(grid):
     jobs = usable_jobs(grid)
     assert {"package": "d==2", "kind": "tar.gz"} in jobs["fetch_package"]

@@ -60,19 +60,24 @@ def _corpus_differences(scores: pd.DataFrame, facts: FactsByScorer) -> Iterator[
             yield (*key, metric, of_base.of_all[metric], difference, error, len(both), None, None, None)
 
 
-def on_own_data(table: pd.DataFrame) -> pd.Series:
-    """Which rows are about a run on its own data set."""
-    return (table["trained_task"] == table["task"]) & (table["trained_sample_type"] == table["sample_type"])
+def on_own_task(table: pd.DataFrame) -> pd.Series:
+    """Which rows are about a run on the task that it was trained for, whatever the sample type of the references."""
+    return (table["trained_task"] == table["task"]).astype(bool)
+
+
+def tests_foreign_sample_types(table: pd.DataFrame) -> bool:
+    """Whether a run is tested, on its own task, on references of another sample type than it was trained on."""
+    return bool((on_own_task(table) & (table["trained_sample_type"] != table["sample_type"])).any())
 
 
 def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """One row per base model, setup, evaluated data set and metric, for setups that are evaluated on foreign data too.
+    """One row per base model, setup, evaluated data set and metric, for setups that are evaluated on foreign tasks too.
 
     `mean_difference` to the base model and its `standard_error` are means over the `runs` of a setup, which differ in
     their seeds alone. Runs share their test examples, so that the error does not shrink with their number.
     """
     of_setup = ["base_model", *SETUP]
-    foreign = comparisons.loc[~on_own_data(comparisons), of_setup].drop_duplicates()
+    foreign = comparisons.loc[~on_own_task(comparisons), of_setup].drop_duplicates()
     means = {name: (name, "mean") for name in ("mean_difference", "standard_error")}
     # External predictions have no setup: groupby() leaves them out.
     grouped = comparisons.merge(foreign, on=of_setup).groupby([*of_setup, "task", "sample_type", *METRIC], sort=False)

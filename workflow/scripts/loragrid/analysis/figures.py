@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from loragrid.analysis.columns import ASKED, EVALUATED
-from loragrid.analysis.comparisons import on_own_data
+from loragrid.analysis.comparisons import on_own_task, tests_foreign_sample_types
 from loragrid.analysis.findings import of_metric
 from loragrid.layout import BASE, BASELINE
 from loragrid.runtime.files import written_whole
@@ -34,8 +34,14 @@ CURVE = ["mix", "config", "loss_computation", *ASKED]
 mpl.rcParams.update({"svg.hashsalt": "loragrid", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9})
 
 
-def panels(datasets: Sequence[tuple[str, ...]], xlabel: str, ylabel: str) -> tuple[Figure, dict[tuple[str, ...], Axes]]:
-    """A figure with one panel per data set, three in a row, on common axes."""
+def panels(
+    datasets: Sequence[tuple[str, ...]], xlabel: str, ylabel: str, title: str = "{}/{}"
+) -> tuple[Figure, dict[tuple[str, ...], Axes]]:
+    """A figure with one panel per data set, three in a row, on common axes.
+
+    Args:
+        title: names task and sample type of a panel.
+    """
     columns = min(3, len(datasets)) or 1
     rows = math.ceil(len(datasets) / columns) or 1
     figure = Figure(figsize=(0.6 + 2.9 * columns, 0.7 + 2.2 * rows), layout="constrained")
@@ -43,7 +49,7 @@ def panels(datasets: Sequence[tuple[str, ...]], xlabel: str, ylabel: str) -> tup
     several_models = len({dataset[0] for dataset in datasets}) > 1
     by_dataset = {}
     for axis, dataset in zip(axes, datasets, strict=False):
-        axis.set_title("/".join(dataset[1:]) + (f" ({dataset[0]})" if several_models else ""), fontsize=9)
+        axis.set_title(title.format(*dataset[1:]) + (f" ({dataset[0]})" if several_models else ""), fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
         by_dataset[dataset] = axis
@@ -73,25 +79,29 @@ def add_legend(figure: Figure, axes: dict[tuple[str, ...], Axes]) -> None:
 def learning_curves(summary: pd.DataFrame, metric: str) -> Figure:
     """The mean of a metric, with its standard error, over the number of training examples.
 
-    The base model is at 0, the best trivial baseline is a line. Runs that were trained on another data set are left out, and so
-    are data sets without runs. With several seeds, a point is the mean over them, and its bar is their mean standard error.
+    The base model is at 0, the best trivial baseline is a line. A panel is about the test questions of a task and the references
+    of a sample type. Runs that were trained for another task are left out, and so are panels without runs. With several seeds, a
+    point is the mean over them, and its bar is their mean standard error.
     """
     results = of_metric(summary, metric)
-    of_runs = results[on_own_data(results)]
+    of_runs = results[on_own_task(results)]
     bases = results[results["run"] == BASE]
     by_dataset = {
         dataset: table for dataset, table in groups(pd.concat([bases, of_runs]), EVALUATED) if (table["run"] != BASE).any()
     }
-    figure, axes = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}")
-    curves = list(dict(groups(of_runs, CURVE)))
-    varying = [i for i in range(len(CURVE)) if len({curve[i] for curve in curves}) > 1] or [0, 1]
+    title = "{}, references: {}"
+    figure, axes = panels(list(by_dataset), "training examples (0: base model)", f"mean {metric}", title)
+    # Where all runs are tested on the sample type that they were trained on, the panel's title names it.
+    by = ["trained_sample_type", *CURVE] if tests_foreign_sample_types(of_runs) else CURVE
+    curves = list(dict(groups(of_runs, by)))
+    varying = [i for i in range(len(by)) if len({curve[i] for curve in curves}) > 1] or [by.index("mix"), by.index("config")]
     ticks = sorted({0, *map(int, of_runs["nb_samples"])})
     for dataset, axis in axes.items():
         table = by_dataset[dataset]
-        for curve, runs in groups(table[table["run"] != BASE], CURVE):
+        for curve, runs in groups(table[table["run"] != BASE], by):
             base = table[(table["run"] == BASE) & (table[ASKED] == list(curve[-len(ASKED) :])).all(axis=1)]
-            colour, label = COLOURS[curves.index(curve) % len(COLOURS)], ", ".join(curve[i] for i in varying)
-            draw_curve(axis, base, runs, colour, label)
+            named = [f"trained on {curve[i]}" if by[i] == "trained_sample_type" else curve[i] for i in varying]
+            draw_curve(axis, base, runs, COLOURS[curves.index(curve) % len(COLOURS)], ", ".join(named))
         baselines = results[(results["base_model"] == BASELINE) & (results[DATASET] == list(dataset[1:])).all(axis=1)]
         if len(baselines):
             best = baselines["mean"].min() if baselines["lower_is_better"].any() else baselines["mean"].max()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from loragrid.analysis.columns import ASKED, RUN
+from loragrid.analysis.comparisons import tests_foreign_sample_types
 from loragrid.layout import BASE, BASELINE, USUAL
 
 TRAINED: Sequence[tuple[str, str]] = (("mix", "{}"), ("config", "{}"), ("loss_computation", "{} loss"), ("seed", "seed {}"))
@@ -21,9 +22,12 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
     """A short name for each run. It names the axes in which the given runs differ, and always the number of samples.
 
     External predictions keep their own name; trivial baselines are named as such. The label of a run tells if the run is asked in
-    another way than usual, or was trained on another data set than it is evaluated on.
+    another way than usual, or was trained for another task than it is evaluated on. If a run is evaluated on another sample type
+    than it was trained on, the labels of all runs tell what they were trained on.
     """
     varying = [(axis, text) for axis, text in TRAINED if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
+    if tests_foreign_sample_types(runs):
+        varying.insert(0, ("trained_sample_type", "trained on {}"))
     return [_label(run, varying) for _, run in runs.iterrows()]
 
 
@@ -38,13 +42,17 @@ def _label(run: pd.Series, varying: Sequence[tuple[str, str]]) -> str:
         return f"{run['run'].replace('_', ' ')} (baseline)"
     if pd.isna(run["trained_task"]):
         return ", ".join([run["run"], *asked])
-    parts = [f"n={int(run['nb_samples'])}", *(text.format(run[axis]) for axis, text in varying), *asked]
-    if (run["trained_task"], run["trained_sample_type"]) != (run["task"], run["sample_type"]):
+    is_foreign = run["trained_task"] != run["task"]
+    axes = [text.format(run[axis]) for axis, text in varying if not (is_foreign and axis == "trained_sample_type")]
+    parts = [f"n={int(run['nb_samples'])}", *axes, *asked]
+    if is_foreign:
         parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
     return ", ".join(parts)
 
 
 def run_labels(predictions: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """The short name of each run, whatever the way of asking, by base model, task, sample type and run."""
-    runs = predictions.drop_duplicates(RUN).assign(**dict(zip(ASKED, USUAL, strict=True)))
-    return {tuple(key): label for key, label in zip(runs[RUN].to_numpy(), label_runs(runs), strict=True)}
+    """The short name of each run on the data set that it was trained for, by base model, task, sample type and run."""
+    runs = predictions.drop_duplicates(["base_model", "run"]).dropna(subset="trained_task")
+    trained = runs.assign(task=runs["trained_task"], sample_type=runs["trained_sample_type"])
+    trained = trained.assign(**dict(zip(ASKED, USUAL, strict=True)))
+    return {tuple(key): label for key, label in zip(trained[RUN].to_numpy(), label_runs(trained), strict=True)}

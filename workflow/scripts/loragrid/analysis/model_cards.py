@@ -131,7 +131,7 @@ def _eval_result(row: dict[str, Any]) -> EvalResult:
 def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
     if not evaluations:
         return ["None."]
-    lines = ["AncientFile over test examples ± standard error.", ""]
+    lines = ["Means over test examples ± standard error. A data set is a task and the sample type of its references.", ""]
     lines += ["| data set | asked | metric | base model | this model | examples |", "|---|---|---|---|---|---|"]
     for row in evaluations:
         base = "–" if row["base"] is None else f"{row['base']:.3f}"
@@ -140,7 +140,8 @@ def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
             f"| {row['scorer']}/{row['metric']} | {base} | {row['mean']:.3f} ± {row['standard_error']:.3f} | {row['n']} |"
         )
     if any(f"{row['task']}/{row['sample_type']}" != target for row in evaluations):
-        lines += ["", f"It was trained for {target}; the other data sets show what carries over."]
+        others = "Other tasks show what carries over; other sample types are other references."
+        lines += ["", f"It was trained for {target}. {others}"]
     return lines
 
 

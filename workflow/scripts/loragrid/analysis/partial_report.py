@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loragrid.analysis.grid_state import grid_state
-from loragrid.analysis.provenance import leaking_mixes
+from loragrid.analysis.provenance import common_questions, leaking_mixes
 from loragrid.analysis.report import write_report
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
@@ -45,4 +45,5 @@ def write_partial_report(settings: PartialReportSettings) -> None:
         checks=present("checks", ".json"),
         manifests=present("adapters", "manifest.json") + present("predictions", ".manifest.json"),
         leaking=leaking_mixes(present("leaks", ".json"), present("mixes", ".jsonl")),
+        common=common_questions(present("mixes", "train.jsonl")),
     )

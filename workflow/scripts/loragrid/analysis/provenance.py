@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from loragrid.layout import model_of_check
+from loragrid.data.splitting import prompt_key
+from loragrid.layout import mix_name, model_of_check
 from loragrid.records import Example, iterate_records
 
 
@@ -41,6 +43,20 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
         if tests:
             leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
     return leaking
+
+
+def common_questions(mixes: Sequence[str | Path]) -> list[float]:
+    """The share of questions that two mixes have in common, for each two that differ only in their sample type.
+
+    Args:
+        mixes: training parts of the mixes.
+    """
+    alike: dict[tuple[str, ...], list[set[str]]] = {}
+    for path in mixes:
+        task, _, mix, draw = mix_name(path).split("/")
+        alike.setdefault((task, mix, draw), []).append({prompt_key(example) for example in iterate_records(path, Example)})
+    pairs = [pair for of_types in alike.values() for pair in combinations(of_types, 2)]
+    return [len(own & other) / max(len(own), len(other), 1) for own, other in pairs]
 
 
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from loragrid.analysis.columns import GROUP, INTEGERS, MODEL, RUN
 from loragrid.layout import Dataset, Evaluation, trained_model
 from loragrid.records import Example, Prediction, Score, iterate_records
+from loragrid.text.words import one_form
 
 # Unknown for external predictions.
 MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int64", "batch_size": "Int64"}
@@ -43,6 +44,21 @@ def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) 
         for example in iterate_records(path, Example) if keys.get(dataset.task) else ():
             rows += [(*dataset, example.id, key, example.metadata.get(key, "")) for key in keys[dataset.task]]
     return pd.DataFrame(rows, columns=["task", "sample_type", "id", *GROUP])
+
+
+def read_texts(tests: Iterable[str | Path], datasets: Collection[tuple[str, str]]) -> dict[tuple[str, str, str], str]:
+    """What each test example is about, by task, sample type and id: its input, or its instruction where it has none.
+
+    Args:
+        tests: test sets.
+        datasets: task and sample type of those that are read.
+    """
+    return {
+        (*dataset, example.id): one_form("\n".join(example.prompts) or example.input or example.instruction)
+        for path in tests
+        if (dataset := Dataset.of(path)) in datasets
+        for example in iterate_records(path, Example)
+    }
 
 
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from loragrid.analysis.columns import GROUP, MODEL, RUN
-from loragrid.analysis.findings import headline, strong_baselines
+from loragrid.analysis.findings import headline, sample_type_findings, strong_baselines, without_common_references
 from loragrid.analysis.labels import label_runs, run_labels
 from loragrid.analysis.provenance import circumstances_of, read_checks
 from loragrid.analysis.report_tables import example_answers, few_groups, result_tables, transfer_table
@@ -31,6 +31,7 @@ def write_report(
     checks: Sequence[str | Path],
     manifests: Sequence[str | Path],
     leaking: Sequence[Mapping[str, Any]],
+    common: Sequence[float],
 ) -> None:
     """Fill the report's template from the tables and figures on disk.
 
@@ -40,6 +41,7 @@ def write_report(
         checks: files of the generation checks.
         manifests: manifests of trainings and predictions.
         leaking: as `leaking_mixes` gives it.
+        common: as `common_questions` gives it.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -51,6 +53,7 @@ def write_report(
         state=state,
         checks=read_checks(checks),
         leaking=leaking,
+        common=common,
         circumstances=circumstances_of(manifests),
         **results_of_models(files, metric, contents.examples),
         **description_of_data(files),
@@ -68,6 +71,10 @@ def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples:
     model_labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     return {
         "headline": headline(comparisons, metric),
+        "sample_types": sample_type_findings(
+            pd.read_parquet(files["sample_types_overall_parquet"]), pd.read_parquet(files["sample_types_parquet"]), metric
+        ),
+        "apart": without_common_references(summary),
         "strong_baselines": strong_baselines(summary, metric),
         "results": result_tables(summary, comparisons),
         "groups": result_tables(few_groups(pd.read_parquet(files["groups_parquet"])), comparisons, GROUP),

@@ -1,4 +1,4 @@
-"""AncientFile of scores, by model and data set, or by group of examples."""
+"""Means of scores, by model and data set, or by group of examples."""
 
 from __future__ import annotations
 

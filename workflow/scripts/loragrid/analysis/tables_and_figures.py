@@ -13,7 +13,8 @@ from loragrid.analysis.comparisons import compare_with_base, summarise_transfer
 from loragrid.analysis.costs import prediction_costs, read_training_costs, scoring_costs
 from loragrid.analysis.figures import learning_curves, length_histograms, loss_curves, save_figure
 from loragrid.analysis.labels import run_labels
-from loragrid.analysis.reading import read_groups, read_losses, read_predictions, read_scores
+from loragrid.analysis.reading import read_groups, read_losses, read_predictions, read_scores, read_texts
+from loragrid.analysis.sample_types import comparable_runs, compare_sample_types
 from loragrid.analysis.settings import AnalysisSettings
 from loragrid.analysis.summaries import summarise, summarise_groups
 from loragrid.analysis.table_files import write_table
@@ -46,12 +47,17 @@ def analyse(
     summary = summarise(score_table, prediction_table, facts)
     groups = read_groups(tests, settings.group_by)
     comparisons = compare_with_base(score_table, summary, facts)
+    runs = comparable_runs(summary)
+    texts = read_texts(tests, set(runs[["task", "sample_type"]].itertuples(index=False, name=None)))
+    sample_types, sample_types_overall = compare_sample_types(score_table, runs, texts, facts, settings.metric)
     course = read_losses(losses)
     tables = {
         "scores": summary,
         "groups": summarise_groups(score_table, groups, prediction_table, facts),
         "comparisons": comparisons,
         "transfer": summarise_transfer(comparisons),
+        "sample_types": sample_types,
+        "sample_types_overall": sample_types_overall,
         "predictions": prediction_table,
         "losses": course,
         "training_costs": read_training_costs(manifests),

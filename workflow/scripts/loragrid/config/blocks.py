@@ -44,25 +44,34 @@ def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:
 
 def _unknown_data(config: Config, where: str, block: Block) -> Iterator[str]:
     """One sentence for each missing sample type, prompt variant and evaluated task."""
+    evaluated, key = block.evaluate_on, f"{where}.evaluate_on"
+    tested = [] if evaluated.sample_types == "same" else evaluated.sample_types
     for name in filter(config.tasks.__contains__, block.tasks):
-        yield from _lacks(config.tasks[name], name, block, f"{where}.sample_types", f"{where}.prompt_variants")
-    if isinstance(block.evaluate_on, list):
-        for name in (name for name in block.evaluate_on if name not in block.tasks):
-            if name in config.tasks:
-                yield from _lacks(config.tasks[name], name, block, f"{where}.evaluate_on", f"{where}.evaluate_on")
-            else:
-                yield unknown_name(f"{where}.evaluate_on", "task", name, config.tasks)
+        task = config.tasks[name]
+        yield from _lacking_sample_types(task, name, block.sample_types, f"{where}.sample_types")
+        yield from _lacking_sample_types(task, name, tested, f"{key}.sample_types")
+        yield from _lacking_prompts(task, name, block, f"{where}.prompt_variants")
+    for name in evaluated.tasks if isinstance(evaluated.tasks, list) else ():
+        if name not in config.tasks:
+            yield unknown_name(key, "task", name, config.tasks)
+        elif name not in block.tasks:
+            yield from _lacking_sample_types(config.tasks[name], name, tested or block.sample_types, key)
+            yield from _lacking_prompts(config.tasks[name], name, block, key)
 
 
-def _lacks(task: Task, name: str, block: Block, of_sample_types: str, of_prompt_variants: str) -> Iterator[str]:
-    """One sentence for each sample type and prompt variant of a block that a task lacks. It names the key to blame."""
-    for sample_type in block.sample_types:
+def _lacking_sample_types(task: Task, name: str, wanted: Iterable[str], key: str) -> Iterator[str]:
+    """One sentence for each wanted sample type that a task lacks. It names the key to blame."""
+    for sample_type in wanted:
         if sample_type not in task.sample_types:
-            yield unknown_name(of_sample_types, f"sample type of task '{name}':", sample_type, task.sample_types)
+            yield unknown_name(key, f"sample type of task '{name}':", sample_type, task.sample_types)
+
+
+def _lacking_prompts(task: Task, name: str, block: Block, key: str) -> Iterator[str]:
+    """One sentence for each prompt variant of a block that a task lacks. It names the key to blame."""
     for prompt in block.prompt_variants:
         if not task.has_prompt(prompt):
             known = ["default", *task.prompt_variants]
-            yield unknown_name(of_prompt_variants, f"prompt variant of task '{name}':", prompt, known)
+            yield unknown_name(key, f"prompt variant of task '{name}':", prompt, known)
 
 
 def _impossible_answers(config: Config, where: str, block: Block) -> Iterator[str]:

@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from loragrid.sections import Name, NonNegative, Section
+
+
+class EvaluatedOn(Section):
+    """The test sets on which the runs of a block and their base models are evaluated: tasks, and whose references."""
+
+    tasks: Literal["same", "all"] | list[str] = Field(
+        "same",
+        description="Further tasks: `same`, none; `all`, every task of the grid that has the sample type and the prompt variant; "
+        "or a list.",
+    )
+    sample_types: Literal["same"] | list[Name] = Field(
+        "same",
+        description="Sample types of the references: `same`, the one that a run is trained on; or a list, for all runs. Runs of "
+        "different sample types can be compared only on the same references.",
+    )
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _tasks_are_a_word_or_a_list(cls, value: Any) -> Any:
+        if value not in ("same", "all") and not _is_list_of_names(value):
+            raise ValueError("expected same, all or a list of tasks")
+        return value
+
+    @field_validator("sample_types", mode="before")
+    @classmethod
+    def _sample_types_are_a_word_or_a_list(cls, value: Any) -> Any:
+        if value != "same" and not (_is_list_of_names(value) and value):
+            raise ValueError("expected same or a list of sample types")
+        return value
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str | int) for name in value)
+
+
+def _with_its_key(value: Any) -> Any:
+    """What `evaluate_on` says, as a mapping. Tasks alone may stand there without their key."""
+    if isinstance(value, Mapping | EvaluatedOn):
+        return value
+    if value not in ("same", "all") and not _is_list_of_names(value):
+        raise ValueError("expected same, all, a list of tasks, or a mapping with tasks and sample_types")
+    return {"tasks": value}
 
 
 class Block(Section):
@@ -39,19 +82,14 @@ class Block(Section):
     )
     decodings: list[Name] = Field(default=["greedy"], min_length=1, description="How answers are chosen, from `decodings`.")
 
-    evaluate_on: Literal["same", "all"] | list[str] = Field(
-        "same",
-        description="Further tasks on whose test sets each run and its base model are evaluated: `same`, none; `all`, every "
-        "task of the grid; or a list. The sample type is the run's. `all` leaves out tasks that lack it, or the "
-        "prompt variant.",
+    evaluate_on: Annotated[
+        EvaluatedOn,
+        BeforeValidator(_with_its_key, json_schema_input_type=Literal["same", "all"] | list[str] | EvaluatedOn),
+    ] = Field(
+        EvaluatedOn(),
+        description="The test sets on which each run and its base model are evaluated: of its own task and of others, with whose "
+        "references. Without `sample_types`, the value of `tasks` may stand here.",
     )
-
-    @field_validator("evaluate_on", mode="before")
-    @classmethod
-    def _evaluated_tasks_are_a_word_or_a_list(cls, value: Any) -> Any:
-        if value not in ("same", "all") and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
-            raise ValueError("expected same, all or a list of tasks")
-        return value
 
     @model_validator(mode="after")
     def _trains_wholly_or_not_at_all(self) -> Self:

@@ -11,7 +11,7 @@ from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
-from loragrid.grid.runs import evaluated_tasks, expand_evaluations
+from loragrid.grid.runs import evaluated_datasets, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
 
 
@@ -77,9 +77,9 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
                     yield f"grid[{i}].mixes[{j}]: '{mix}' draws from {of_data}, which has no training examples."
         of_block = product(block.tasks, block.sample_types, block.prompt_variants)
         evaluated = [
-            (task, sample_type)
-            for own, sample_type, prompt in of_block
-            for task in evaluated_tasks(config, block, own, sample_type, prompt)
+            dataset
+            for task, sample_type, prompt in of_block
+            for dataset in evaluated_datasets(config, block, Dataset(task, sample_type), prompt)
         ]
         for j, prompting in enumerate(block.promptings):
             for task, sample_type in dict.fromkeys(evaluated):

@@ -54,6 +54,12 @@ class Grid:
         return list(dict.fromkeys(evaluation.dataset for evaluation in (*self.evaluations, *self.external)))
 
     @cached_property
+    def only_trained_on(self) -> list[Dataset]:
+        """The data sets that runs are trained for and nothing is evaluated on."""
+        trained = dict.fromkeys(Dataset(run.task, run.sample_type) for run in self.runs.values())
+        return [dataset for dataset in trained if dataset not in self.datasets]
+
+    @cached_property
     def trivial(self) -> list[Evaluation]:
         """The trivial baselines of all data sets."""
         return expand_baselines(self.config, self.datasets)
@@ -74,38 +80,49 @@ def block_runs(block: Block) -> Iterator[Run]:
     return map(Run._make, product(*axes))
 
 
+def evaluated_datasets(config: Config, block: Block, own: Dataset, prompt: str) -> list[Dataset]:
+    """The data sets on which the runs of a block for one data set are evaluated; those of the same task come first."""
+    wanted = block.evaluate_on.sample_types
+    return [
+        Dataset(task, sample_type)
+        for sample_type in ([own.sample_type] if wanted == "same" else dict.fromkeys(wanted))
+        for task in evaluated_tasks(config, block, own.task, sample_type, prompt)
+    ]
+
+
 def evaluated_tasks(config: Config, block: Block, task: str, sample_type: str, prompt: str) -> list[str]:
-    """The tasks that the runs of a block for one task are evaluated on, this one first."""
-    if isinstance(block.evaluate_on, list):
-        others = block.evaluate_on
-    elif block.evaluate_on == "all":
+    """The tasks that the runs of a block for one task are evaluated on with references of a sample type, this one first."""
+    wanted = block.evaluate_on.tasks
+    if wanted == "all":
         known = config.tasks
         others = [t for t in grid_tasks(config) if sample_type in known[t].sample_types and known[t].has_prompt(prompt)]
     else:
-        others = []
+        others = [] if wanted == "same" else wanted
     return list(dict.fromkeys([task, *others]))
 
 
 def grid_tasks(config: Config) -> list[str]:
     """The tasks of the grid, for training or evaluation."""
     trained = [task for block in config.grid for task in block.tasks]
-    return trained + [task for block in config.grid if isinstance(block.evaluate_on, list) for task in block.evaluate_on]
+    listed = [block.evaluate_on.tasks for block in config.grid if isinstance(block.evaluate_on.tasks, list)]
+    return trained + [task for tasks in listed for task in tasks]
 
 
 def expand_evaluations(config: Config) -> list[Evaluation]:
     """What is predicted: each block's base models and runs, in each of its ways of asking.
 
-    Base models come before runs. A run's own task comes before its other tasks.
+    Base models come before runs. A run's own task comes before its other tasks, and its own sample type before others.
     """
-    by_place: dict[tuple[bool, bool], list[Evaluation]] = {}
+    by_place: dict[tuple[bool, bool, bool], list[Evaluation]] = {}
     for block in config.grid:
         for asked in product(block.promptings, block.prompt_variants, block.decodings):
             bases = [(*data, BASE) for data in product(block.base_models, block.tasks, block.sample_types)]
             runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(block)]
-            for base_model, own_task, sample_type, name in bases + runs:
-                for task in evaluated_tasks(config, block, own_task, sample_type, asked[1]):
+            for base_model, own_task, own_type, name in bases + runs:
+                for task, sample_type in evaluated_datasets(config, block, Dataset(own_task, own_type), asked[1]):
                     evaluation = Evaluation(base_model, task, sample_type, name, *asked)
-                    by_place.setdefault((name != BASE, task != own_task), []).append(evaluation)
+                    place = (name != BASE, task != own_task, sample_type != own_type)
+                    by_place.setdefault(place, []).append(evaluation)
     return list(dict.fromkeys(evaluation for place in sorted(by_place) for evaluation in by_place[place]))
 
 

@@ -25,13 +25,13 @@ def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
     trivial: Jobs = [evaluation.wildcards for evaluation in grid.trivial]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in grid.evaluations))
     with_source = [name for name in base_models if config.models[name].source]
-    datasets: Jobs = [dataset.wildcards for dataset in grid.datasets]
+    datasets: Jobs = [dataset.wildcards for dataset in (*grid.datasets, *grid.only_trained_on)]
     return {
         "models": {"import_model": [{"base_model": name} for name in dict.fromkeys([*with_source, *needed_models(grid)])]},
         "datasets": {"prepare_dataset": datasets},
         "leaks": {"decontaminate": datasets},
         "mixes": {"make_mix": [mix_of(config, run) for run in grid.runs.values()]},
-        "tokens": {"tokenise": [job for job in evaluated if job["base_model"] in with_source]},
+        "tokens": {"tokenise": [job for job in evaluated if job["base_model"] in with_source] + _tokens_only_trained_on(grid)},
         "adapters": {"train": list(runs), "train_full": list(full_runs)},
         "demonstrations": {
             "select_demonstrations": [job for job in evaluated if config.prompting(job["prompting"]).type != "zero_shot"]
@@ -52,6 +52,13 @@ def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
         },
         "cards": {"describe_model": list(runs), "describe_full_model": list(full_runs)},
     }
+
+
+def _tokens_only_trained_on(grid: Grid) -> Jobs:
+    """The tokens of data sets that a base model is trained for and not evaluated on."""
+    evaluated = {(evaluation.base_model, *evaluation.dataset) for evaluation in grid.evaluations}
+    trained = dict.fromkeys((run.base_model, run.task, run.sample_type) for run in grid.runs.values())
+    return [{"base_model": m, "task": t, "sample_type": s} for m, t, s in trained if (m, t, s) not in evaluated]
 
 
 TIERS = (

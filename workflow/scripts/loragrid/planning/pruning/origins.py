@@ -60,8 +60,11 @@ class Origins:
 
     def _verdict(self, rule: Made, wildcards: Mapping[str, str]) -> Verdict:
         # A value that nothing in the grid has says more than a value that only this stage lacks.
-        missing = missing_value(wildcards, self._of_grid) or missing_value(wildcards, self._of_stage[rule.stage])
-        return Verdict(rule.stage, missing or "the grid has no such combination")
+        if missing := missing_value(wildcards, self._of_grid):
+            return Verdict(rule.stage, f"{missing} is not in the grid")
+        if missing := missing_value(wildcards, self._of_stage[rule.stage]):
+            return Verdict(rule.stage, f"{missing} is in the grid for other stages only")
+        return Verdict(rule.stage, "the grid has no such combination")
 
     def _has_traces(self, rule: Made, wildcards: Mapping[str, str]) -> bool:
         """Whether a job of the rule with these wildcards has left a log or a benchmark."""
@@ -119,12 +122,12 @@ def axes_of(name: str) -> dict[str, str]:
 
 
 def missing_value(wildcards: Mapping[str, str], in_use: Values) -> str | None:
-    """The value in a path that no job of use has, if any."""
+    """The value in a path that no job of use has, if any, after the name of its axis or wildcard."""
     for name, value in wildcards.items():
         axes = axes_of(value) if name == "run" else {}
         for axis, part in axes.items():
             if part not in in_use.get(f"run {axis}", [part]):
-                return f"{axis} {part} is not in the grid"
+                return f"{axis} {part}"
         if not axes and value not in in_use.get(name, [value]):
-            return f"{name} {value} is not in the grid"
+            return f"{name} {value}"
     return None
