@@ -43,6 +43,11 @@ def chat(*turns: tuple[str, str]) -> str:
     return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in turns) + "<|im_start|>assistant\n"
 
 
+def test_empty_system_prompt_leaves_nothing_behind(with_template, tokenizer):
+    assert prompt_text(with_template(ALTERNATING, ""), REQUEST) == chat(("user", "Answer.\n\nquestion x"))
+    assert prompt_text(make_renderer(tokenizer, "{{ instruction }} {{ input }}", ""), REQUEST) == "Answer. question x"
+
+
 DATED = "<|im_start|>system\n{{ strftime_now('%d %b %Y %H:%M') }}<|im_end|>\n" + TURNS + BEGIN
 
 

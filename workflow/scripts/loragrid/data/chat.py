@@ -101,7 +101,9 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
     if messages[0]["role"] != "system":
         return list(messages)
     system, first, *others = messages
-    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *others]
+    # An empty one only keeps a template from writing its own.
+    before = f"{system['content']}\n\n" if system["content"] else ""
+    return [{**first, "content": f"{before}{first['content']}"}, *others]
 
 
 def examine(

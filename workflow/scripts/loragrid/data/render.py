@@ -187,7 +187,7 @@ def _write(renderer: Renderer, texts: _Texts) -> str:
             raise UserError(f"{renderer.name} {renderer.chat.lost_turns}; demonstrations are such earlier turns.")
         return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts))
     assert renderer.template is not None
-    if lost := lost_texts(renderer.template, texts.system_prompt is not None, bool(texts.input), bool(texts.demonstrations)):
+    if lost := lost_texts(renderer.template, bool(texts.system_prompt), bool(texts.input), bool(texts.demonstrations)):
         raise UserError(f"{renderer.name} does not show {lost}.")
     return fill_prompt(renderer.template, texts.instruction, texts.input, texts.system_prompt, texts.demonstrations)
 
