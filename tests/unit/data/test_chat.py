@@ -124,13 +124,17 @@ def test_template_that_loses_a_text_is_refused_in_one_sentence_that_names_model_
     assert "\n" not in str(refused.value)
 
 
+def test_several_templates_without_a_default_are_named(with_template):
+    with pytest.raises(UserError, match=r"^the template is one of several \(rag, tool_use\), and none is the default;"):
+        with_template({"rag": TURNS, "tool_use": TURNS})
+
+
 def test_earlier_turns_are_needed_only_where_demonstrations_are_shown(with_template, make_example):
-    last_two = TURNS.replace("in messages", "in messages[-2:]").replace("{% for", "{% if messages|length < 4 %}{% endif %}{% for")
-    renderer = with_template(last_two + BEGIN)
+    renderer = with_template(TURNS.replace("in messages", "in messages[-1:]") + BEGIN)
     assert prompt_text(renderer, REQUEST) == chat(("user", "Answer.\n\nquestion x"))
     with pytest.raises(
         UserError,
-        match=r"^the template loses the question and the input of the question; demonstrations are such earlier turns\.$",
+        match=r"^the template loses the question and the input of the question and the answer; demonstrations are such earlier turns\.$",
     ):
         prompt_text(renderer, REQUEST._replace(demonstrations=(make_example("a"),)))
 

@@ -120,14 +120,14 @@ def examine(
     Raises:
         UserError: if it loses a text, or tells the time by other means than `strftime_now`.
     """
-    _refuse_unread(str(tokenizer.get_chat_template()), name, arguments)
+    _refuse_unread(_text_of(tokenizer, name), name, arguments)
     system = [{"role": "system", "content": _SYSTEM}] if has_system_prompt else []
     question = [*system, {"role": "user", "content": f"{_QUESTION}\n\n{_INPUT}"}]
     answered = [*question, {"role": "assistant", "content": _ANSWER}]
     chat = _usable(tokenizer, name, ChatFormat(arguments, date), question)
     if not chat.takes_system:
         log.warning("%s has no system turn: the system prompt stands at the beginning of the first question", name)
-    if lost := _lost(tokenizer, chat, answered):
+    if lost := _lost(tokenizer, chat, answered, answered[-1:]):
         raise UserError(f"{name} {lost}; prompts have to end where answers begin.")
     prompt, whole = write_chat(tokenizer, chat, question, begin_answer=True), write_chat(tokenizer, chat, answered)
     if prompt != write_chat(tokenizer, chat, question, begin_answer=True):
@@ -143,6 +143,14 @@ def examine(
         log.warning("%s opens a thought at the end of each prompt (%s): answers begin inside it", name, opened)
     written = "\0".join([*_WORDS.split(prompt), *_WORDS.split(whole)])
     return chat._replace(opened_thought=opened, written=written), whole.rpartition(_ANSWER)[2]
+
+
+def _text_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError:
+        known = ", ".join(tokenizer.chat_template or ())
+        raise UserError(f"{name} is one of several ({known}), and none is the default; name a file as chat_template.") from None
 
 
 def _refuse_unread(template: str, name: str, arguments: Mapping[str, Any]) -> None:
@@ -163,14 +171,20 @@ def _usable(tokenizer: PreTrainedTokenizerBase, name: str, chat: ChatFormat, que
     raise UserError(f"{name} {first_lost}, also where texts are given as lists of parts.")
 
 
-def _lost(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message]) -> str:
-    """What a template does to a conversation instead of writing all of its texts; empty if it writes them."""
+def _lost(
+    tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message], needed: Sequence[Message] = ()
+) -> str:
+    """What a template does to a conversation instead of writing its texts; empty if it writes them.
+
+    Args:
+        needed: the turns whose texts have to be there; by default all.
+    """
     try:
         written = write_chat(tokenizer, chat, messages, begin_answer=messages[-1]["role"] == "user")
     except Exception as error:
         # A template is a program of somebody's: it may fail in any way.
         return f"refuses a conversation ({' '.join(str(error).split()) or type(error).__name__})"
-    missing = [_NAMES[word] for one in messages for word in one["content"].split() if word not in written]
+    missing = [_NAMES[word] for one in needed or messages for word in one["content"].split() if word not in written]
     if not missing and chat.as_parts and re.search(r"""['"]type['"]: *['"]text['"]""", written):
         return "writes lists of parts as they are"
     return f"loses {' and '.join(missing)}" if missing else ""
