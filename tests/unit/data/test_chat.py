@@ -155,9 +155,9 @@ def test_prompt_of_a_template_whose_answers_begin_with_white_space_stays_without
 def test_template_that_opens_a_thought_is_named(with_template, caplog):
     with caplog.at_level(logging.WARNING, "loragrid"):
         renderer = with_template(TURNS + BEGIN.replace("assistant\n", "assistant\n<think>\n"), name="models.m: its template")
-    assert renderer.chat.opened_thought == "<think>"
+    assert renderer.chat.opened_thought == "</think>"
     assert [record.getMessage() for record in caplog.records] == [
-        "models.m: its template opens a thought at the end of each prompt (<think>): answers begin inside it"
+        "models.m: its template opens a thought at the end of each prompt: answers begin inside it, until </think>"
     ]
 
 
@@ -166,10 +166,10 @@ def test_template_that_opens_a_thought_is_named(with_template, caplog):
     [
         ("", ""),
         ("<think>\n\n</think>\n\n", ""),
-        ("[THINK]", "[THINK]"),
-        ("<|START_THINKING|>", "<|START_THINKING|>"),
+        ("[THINK]", "[/THINK]"),
+        ("<|START_THINKING|>", "<|END_THINKING|>"),
         ("<|START_THINKING|><|END_THINKING|>", ""),
-        ("<seed:think>", "<seed:think>"),
+        ("<seed:think>", "</seed:think>"),
     ],
 )
 def test_thought_is_open_until_its_closing_mark(with_template, end, opened):

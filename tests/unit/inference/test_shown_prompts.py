@@ -133,7 +133,7 @@ def test_demonstrations_are_shown_and_what_is_special_about_the_template(folder,
     assert "\n<|im_start|>user\nBe brief.\n\nAnswer.\n\nquestion b<|im_end|>\n<|im_start|>model\nanswer b<|im_end|>\n" in text
     assert "\ndate            2024-07-26\n" in text
     assert "\nno system turn  the system prompt stands at the beginning of the first question\n" in text
-    assert "\nopen thought    each prompt ends inside a thought: <think>\n" in text
+    assert "\nopen thought    each prompt ends inside a thought, until </think>\n" in text
 
 
 def test_prompts_of_a_model_behind_a_server_are_shown_as_messages(tmp_path, monkeypatch, make_example):

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loragrid.data.control_tokens import THOUGHT_MARK
 from loragrid.errors import UserError
 from loragrid.patches.transformers_clock import clock_at
 from loragrid.runtime.job import log
+from loragrid.text.thoughts import opened_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +70,7 @@ class ChatFormat(NamedTuple):
     lost_turns: str = ""
     """What is lost of a conversation with an earlier question and its answer; empty if nothing is."""
     opened_thought: str = ""
-    """The mark of a thought that a prompt opens; empty if it opens none."""
+    """The closing mark of the thought that a prompt opens; empty if it opens none."""
     written: str = ""
     """What the template writes around texts."""
 
@@ -138,9 +138,9 @@ def examine(
         chat = chat._replace(begins_answers=beginning.rstrip() == prompt.rstrip())
     turns = [*answered, {"role": "user", "content": _NEXT}]
     chat = chat._replace(lost_turns=_lost(tokenizer, chat, turns))
-    opened = _opened_thought(write_prompt(tokenizer, chat, question))
+    opened = opened_by(write_prompt(tokenizer, chat, question)) or ""
     if opened:
-        log.warning("%s opens a thought at the end of each prompt (%s): answers begin inside it", name, opened)
+        log.warning("%s opens a thought at the end of each prompt: answers begin inside it, until %s", name, opened)
     written = "\0".join([*_WORDS.split(prompt), *_WORDS.split(whole)])
     return chat._replace(opened_thought=opened, written=written), whole.rpartition(_ANSWER)[2]
 
@@ -188,12 +188,6 @@ def _lost(
     if not missing and chat.as_parts and re.search(r"""['"]type['"]: *['"]text['"]""", written):
         return "writes lists of parts as they are"
     return f"loses {' and '.join(missing)}" if missing else ""
-
-
-def _opened_thought(prompt: str) -> str:
-    """The mark of a thought that is open at the end of a prompt."""
-    marks = THOUGHT_MARK.findall(prompt.rpartition(_INPUT)[2])
-    return marks[-1] if marks and not re.search("/|END_", marks[-1]) else ""
 
 
 def merged_messages(chat: ChatFormat | None, messages: Sequence[Message]) -> Iterator[dict[str, str]]:

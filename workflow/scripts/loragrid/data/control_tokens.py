@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loragrid.text.thoughts import MARKS
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 _PIPED = re.compile(r"<[|｜].*[|｜]>", re.DOTALL)
-THOUGHT_MARK = re.compile(r"[<\[◁][/|]*[\w:]*(?:think|thought|reason)\w*\|?[>\]▷]", re.IGNORECASE)
-"""Opens or closes a thought: `<think>`, `</think>`, `[THINK]`, `<|START_THINKING|>` and the like."""
-
+_OF_THOUGHTS = frozenset(mark.casefold() for pair in MARKS for mark in pair)
 _BRACKETED = re.compile(r"\[/?[A-Z][A-Z_]+\]|<<?/?[A-Za-z|][\w|]*>>?")
 _HIDDEN, _WRITTEN = "\U000f2001{}\U000f2002", "\U000f2003{}\U000f2004"
 """Private characters around an id: what stands for a control token that data spells, and for one that a template writes."""
@@ -67,12 +67,14 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase, written: str) -> ControlT
         token.content: id_
         for id_, token in added.items()
         if not token.content.isspace()
-        and not THOUGHT_MARK.fullmatch(token.content)
+        and token.content.casefold() not in _OF_THOUGHTS
         and (token.special or token.content in written or token.content in ends or _PIPED.fullmatch(token.content))
     }
     pattern, tokens = _any_of(ids), {token.content for token in added.values()}
     marks = {
-        mark for mark in _BRACKETED.findall(pattern.sub("", written)) if mark not in tokens and not THOUGHT_MARK.fullmatch(mark)
+        mark
+        for mark in _BRACKETED.findall(pattern.sub("", written))
+        if mark not in tokens and mark.casefold() not in _OF_THOUGHTS
     }
     return ControlTokens(ids, pattern, _any_of(marks))
 

@@ -61,7 +61,7 @@ def _facts(settings: PredictSettings, renderer: Renderer | None) -> Iterator[str
         if not chat.begins_answers:
             yield "no beginning    the template cannot begin an answer; the beginning is read off an answer that it has written"
         if chat.opened_thought:
-            yield f"open thought    each prompt ends inside a thought: {chat.opened_thought}"
+            yield f"open thought    each prompt ends inside a thought, until {chat.opened_thought}"
     yield f"answers         at most {settings.how.max_new_tokens} tokens"
 
 
