@@ -107,6 +107,12 @@ def test_no_training_example_is_a_test_example(finished):
             assert tested.isdisjoint(json.loads(line)["input"] for line in file.open())
 
 
+def test_jobs_are_of_the_version_that_their_settings_say(finished):
+    versions = {json.loads(file.read_text())["stage_version"] for file in finished.files("mixes/*/*/*/*/manifest.json")}
+    # The rule's own version is 1, and mixes that are drawn have one more.
+    assert versions == {2}
+
+
 def test_manifest_says_what_an_adapter_was_made_of(finished):
     for file in finished.files("adapters/*/*/*/*/manifest.json"):
         manifest = json.loads(file.read_text())

@@ -14,7 +14,7 @@ rule decontaminate:
     resources:
         mem_mb=growing(1000),
     params:
-        version=1,
+        version=2,
     message:
         "Compare {wildcards.task}/{wildcards.sample_type} with the grid's test sets"
     script:

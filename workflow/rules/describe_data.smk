@@ -5,6 +5,7 @@ rule describe_data:
         mixes=tier("mixes", ".jsonl"),
         mix_manifests=tier("mixes", "manifest.json"),
         tokens=tier("tokens"),
+        leaks=tier("leaks"),
     output:
         **makes(layout.DESCRIBE_DATA),
     log:

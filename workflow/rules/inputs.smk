@@ -72,7 +72,9 @@ def reads(inputs_of):
 
 
 def told(settings_of, version, derived=()):
-    """Params: what a job is told, field by field, from a function of `grid/jobs/settings.py`; and the stage's version.
+    """Params: what a job is told, field by field, from a function of `grid/jobs/settings.py`.
+
+    It is given the stage's version, which it may raise for some jobs.
 
     Params in `derived` take the job's inputs. Snakemake knows that they follow from the inputs, and compares them with nothing.
     """

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from loragrid.data.decontamination import find_leaks
+from loragrid.data.decontamination import LEAKY_PARTS, find_leaks, write_leaks
 from loragrid.layout import Dataset
 from loragrid.records import Example, read_records
-from loragrid.runtime.files import write_json
 from loragrid.runtime.job import log, logged
 
 if TYPE_CHECKING:
@@ -13,8 +12,9 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     tests = {Dataset.of(path).name: read_records(path, Example) for path in snakemake.input.tests}
-    leaks = {split: find_leaks(read_records(snakemake.input[split], Example), tests) for split in ("train", "validation")}
-    for split, found in leaks.items():
-        for id_, names in found.items():
-            log.info("%s: %s is in the test set of %s", split, id_, ", ".join(names))
-    write_json(snakemake.output[0], leaks)
+    leaks = {part: find_leaks(read_records(snakemake.input[part], Example), tests) for part in LEAKY_PARTS}
+    for part, found in leaks.items():
+        for reason, by_id in (("question", found.by_question), ("output", found.by_output)):
+            for id_, names in by_id.items():
+                log.info("%s: the %s of %s is in the test set of %s", part, reason, id_, ", ".join(names))
+    write_leaks(snakemake.output[0], leaks)

@@ -15,5 +15,6 @@ with logged(snakemake.log[0]):
         snakemake.input.mixes,
         snakemake.input.mix_manifests,
         snakemake.input.tokens,
+        snakemake.input.leaks,
         dict(snakemake.output),
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loragrid.models.adapters import write_merged
+from loragrid.models.merging import write_merged
 from loragrid.runtime.job import logged
 from loragrid.runtime.model_folders import whole_folder
 

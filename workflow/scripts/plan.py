@@ -4,8 +4,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
+from loragrid.grid.runs import Grid
 from loragrid.planning.history import read_history
 from loragrid.planning.jobs import planned_jobs
+from loragrid.planning.left_out import describe_left_out
 from loragrid.planning.model_sizes import parameters_of
 from loragrid.planning.plan import machine_of, make_plan, write_plan
 from loragrid.planning.plan_text import describe
@@ -25,7 +27,7 @@ with logged(snakemake.log[0]):
     parameters = {name: parameters_of(name, model) for name, model in config.models.items()}
     works, basis = workload(config, jobs, history)
     plan = make_plan(config, jobs, works, history, parameters, settings.rules, machine)
-    text = describe(plan, basis, parameters, machine)
+    text = "\n".join([describe(plan, basis, parameters, machine), *describe_left_out(Grid(config))])
     write_plan(plan, text)
     print(text)
     print(text, file=screen, flush=True)

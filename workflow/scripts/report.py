@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from loragrid.analysis.grid_state import grid_state
-from loragrid.analysis.provenance import common_questions, leaking_mixes
+from loragrid.analysis.provenance import common_questions, leaking_mixes, leaking_prompts
 from loragrid.analysis.report import write_report
 from loragrid.analysis.settings import ReportSettings
 from loragrid.layout import ANALYSE, DESCRIBE_DATA
@@ -25,4 +25,5 @@ with logged(snakemake.log[0]):
         manifests=snakemake.input.manifests,
         leaking=leaking_mixes(snakemake.input.leaks, [file for file in snakemake.input.mixes if file.endswith(".jsonl")]),
         common=common_questions([file for file in snakemake.input.mixes if file.endswith("train.jsonl")]),
+        showing=leaking_prompts(snakemake.input.leaks, snakemake.input.demonstrations),
     )

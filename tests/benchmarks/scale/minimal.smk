@@ -296,6 +296,7 @@ rule describe_data:
         lambda wildcards: datasets,
         lambda wildcards: mixes,
         lambda wildcards: tokens,
+        lambda wildcards: leaks,
     output:
         "results/tables/data.csv",
         [f"results/tables/data{number}.csv" for number in range(4)],

@@ -5,7 +5,7 @@ import pytest
 
 from loragrid.analysis.findings import headline, lost_in_thoughts, strong_baselines
 from loragrid.analysis.grid_state import grid_state
-from loragrid.analysis.provenance import circumstances_of, leaking_mixes
+from loragrid.analysis.provenance import circumstances_of, leaking_mixes, leaking_prompts
 from loragrid.analysis.report import number, write_report
 from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.tables_and_figures import analyse, describe_data
@@ -94,7 +94,7 @@ def report_on(folder, scored, answer="yes", in_common=()):
     told = {"metric": "r/x", "prices": {}, "judge_prices": {}, "kinds": facts, "group_by": {}, "levels": {}}
     files = ANALYSE.below(folder) | DESCRIBE_DATA.below(folder)
     analyse(predictions, scores, [], [], [], AnalysisSettings.model_validate(told), files)
-    describe_data([], [], [], [], [], files)
+    describe_data([], [], [], [], [], [], files)
     contents = ReportContents(title="A & B", examples=1)
     write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], [], [], in_common)
     return (folder / "r.html").read_text()
@@ -199,3 +199,24 @@ def test_mix_that_holds_test_examples_is_named_with_the_test_sets(tmp_path, make
     write_records(tmp_path / "leaking.jsonl", [make_example("1"), make_example("2"), make_example("3")])
     leaking = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
     assert leaking == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]
+
+
+@pytest.mark.parametrize("by_output", [False, True])
+def test_outputs_of_a_test_set_count_in_mixes_that_leave_them_out(tmp_path, make_example, by_output):
+    leaks = tmp_path / "leaks.json"
+    leaks.write_text('{"train": {}, "validation": {}, "by_output": {"train": {"1": ["t/s"]}}}')
+    write_records(tmp_path / "train.jsonl", [make_example("1"), make_example("2")])
+    (tmp_path / "manifest.json").write_text(json.dumps({"recipe": {"leaks_by_output": True} if by_output else {}}))
+    assert bool(leaking_mixes([leaks], [tmp_path / "train.jsonl"])) is by_output
+
+
+def test_demonstrations_that_their_own_test_set_holds_are_named(tmp_path):
+    leaks = tmp_path / "datasets/t/s/leaks.json"
+    leaks.parent.mkdir(parents=True)
+    leaks.write_text('{"train": {"1": ["t/s"], "2": ["u/s"]}, "validation": {}, "by_output": {"train": {"3": ["t/s"]}}}')
+    shown = tmp_path / "demonstrations/t/s/near.json"
+    shown.parent.mkdir(parents=True)
+    shown.write_text('{"a": ["2", "1"], "b": ["3", "2"], "c": ["1", "3"]}')
+    assert leaking_prompts([leaks], [shown]) == [{"file": str(shown), "prompts": 2, "of": 3}]
+    shown.write_text('{"a": ["2"]}')
+    assert leaking_prompts([leaks], [shown]) == []

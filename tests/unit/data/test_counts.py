@@ -11,10 +11,16 @@ def test_kept_and_dropped_examples_are_counted_by_reason(tmp_path):
     dropped = {"train": {"empty output": ["1", "2"], "repeated": ["3"]}, "validation": {}, "test": {}}
     manifest = {"task": "t", "sample_type": "s", "examples": {"train": 5, "validation": 2, "test": 1}, "dropped": dropped}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    rows = count_examples([tmp_path / "manifest.json"]).to_dict("records")
+    leaks = tmp_path / "t" / "s" / "leaks.json"
+    leaks.parent.mkdir(parents=True)
+    leaks.write_text('{"train": {"7": ["t/s", "u/s"], "8": ["u/s"]}, "validation": {}, "by_output": {"train": {"9": ["t/s"]}}}')
+    rows = count_examples([tmp_path / "manifest.json"], [leaks]).to_dict("records")
     assert rows[0] == {
         "task": "t", "sample_type": "s", "split": "train", "examples": 5, "dropped": 3, "reasons": "empty output: 2; repeated: 1",
+        "leaks": 2, "own_leaks": 1,
     }  # fmt: skip
+    without = count_examples([tmp_path / "manifest.json"], [])
+    assert without[["leaks", "own_leaks"]].to_numpy().tolist() == [[0, 0]] * 3
     assert [(row["split"], row["examples"], row["dropped"]) for row in rows[1:]] == [("validation", 2, 0), ("test", 1, 0)]
 
 
@@ -22,13 +28,16 @@ def test_mixes_are_counted_by_part_and_component(tmp_path):
     manifest = {"task": "t", "sample_type": "s", "mix": "m", "nb_samples": 4, "mix_seed": 1}
     manifest |= {"examples": {"train": {"t": 4, "u": 3}, "validation": {"t": 2}}}
     manifest |= {"left_out_because_tested": {"train": {"t": [], "u": ["9"]}, "validation": {"t": [], "u": []}}}
+    manifest |= {"why_left_out": {"train": {"u": {"same question": 1}}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     counts = (
-        count_mixes([tmp_path / "manifest.json"])[["part", "component", "examples", "left_out_because_tested"]]
+        count_mixes([tmp_path / "manifest.json"])[["part", "component", "examples", "left_out_because_tested", "why"]]
         .to_numpy()
         .tolist()
     )
-    assert counts == [["train", "t", 4, 0], ["train", "u", 3, 1], ["validation", "t", 2, 0], ["validation", "u", 0, 0]]
+    assert counts == [
+        ["train", "t", 4, 0, ""], ["train", "u", 3, 1, "same question: 1"], ["validation", "t", 2, 0, ""], ["validation", "u", 0, 0, ""]
+    ]  # fmt: skip
 
 
 def test_lengths_are_counted_in_characters_words_and_tokens(tmp_path, monkeypatch, tokenizer, make_example):

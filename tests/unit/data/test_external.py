@@ -4,6 +4,7 @@ import pytest
 
 from loragrid.data.external import (
     ImportedPredictionsSettings,
+    PromptAndReference,
     external_prediction,
     import_predictions,
     match_answers,
@@ -19,7 +20,7 @@ def answers(*rows, key="{{ id }}"):
 
 
 def matched(rows, test, evaluated=None, match="id", key="{{ id }}"):
-    found, ignored = match_answers("f.csv", answers(*rows, key=key), test, evaluated or test, match)
+    found, ignored, _ = match_answers("f.csv", answers(*rows, key=key), test, evaluated or test, match)
     return [one.text for one in found], [one.key for one in ignored]
 
 
@@ -94,6 +95,90 @@ def test_input_that_two_test_examples_share_does_not_tell_them_apart_but_the_who
     assert found == ["f.csv: rows that belong to several test examples by their prompt (1): row 3."]
 
 
+BY_PROMPT = {"match": "prompt", "key": "{{ prompt }}"}
+BY_BOTH = {"match": "prompt", "key": PromptAndReference(prompt="{{ prompt }}", reference="{{ gold }}")}
+
+
+@pytest.fixture
+def repeated(make_example):
+    """Four test examples: two of them, and a third with another reference, ask the same."""
+    asked = {"instruction": "Who?", "input": "same  passage"}
+    return [
+        make_example("a", **asked, output="Ann"),
+        make_example("b"),
+        make_example("c", **asked | {"input": "same passage"}, output="Ben"),
+        make_example("d", **asked, output=["Cid", "Cyd"]),
+    ]
+
+
+def said(*rows):
+    return [dict(zip(("prompt", "prediction", "gold"), row, strict=False)) for row in rows]
+
+
+def test_test_examples_that_ask_the_same_get_their_own_rows_in_order(repeated):
+    rows = said(("same passage", "1"), ("Who? same passage", "2"), ("question b", "of b"), ("same passage", "3"))
+    assert matched(rows, repeated, **BY_PROMPT) == (["1", "of b", "2", "3"], [])
+    found = match_answers("f.csv", answers(*rows, key="{{ prompt }}"), repeated, repeated, "prompt")
+    assert found.in_order == 3
+
+
+def test_reference_in_a_row_tells_apart_what_asks_the_same_in_any_order(repeated):
+    rows = said(
+        ("same passage", "3", " Cyd"), ("same passage", "2", "Ben"), ("question b", "of b", "answer b"), ("same passage", "1", "Ann")
+    )  # fmt: skip
+    assert matched(rows, repeated, **BY_BOTH) == (["1", "of b", "2", "3"], [])
+    assert match_answers("f.csv", answers(*rows, key=BY_BOTH["key"]), repeated, repeated, "prompt").in_order == 0
+
+
+def test_row_whose_reference_no_example_has_is_surplus_and_one_without_is_matched_in_order(repeated):
+    rows = said(
+        ("same passage", "1", None), ("same passage", "2", "Ben"), ("question b", "of b", ""), ("same passage", "3", "Cid")
+    )  # fmt: skip
+    assert matched(rows, repeated, **BY_BOTH) == (["1", "of b", "2", "3"], [])
+    rows[1]["gold"] = "Benny"
+    assert problems(rows, repeated, **BY_BOTH) == [
+        "f.csv: 1 of 4 evaluated test examples have no row: c.",
+        "f.csv: rows that belong to no test example by their prompt and reference (1): row 2.",
+    ]
+
+
+def test_rows_of_a_subset_are_those_of_its_examples_or_of_all(repeated):
+    evaluated = [repeated[1], repeated[2], repeated[3]]
+    rows = said(("same passage", "1"), ("question b", "of b"), ("same passage", "2"), ("same passage", "3"))
+    assert matched(rows, repeated, evaluated, **BY_PROMPT) == (["of b", "2", "3"], ["same passage"])
+    assert matched(rows[1:], repeated, evaluated, **BY_PROMPT) == (["of b", "2", "3"], [])
+
+
+def test_too_few_or_too_many_rows_for_what_asks_the_same_are_told(repeated):
+    rows = said(("question b", "of b"), *[("same passage", str(i)) for i in range(4)])
+    assert problems(rows, repeated, **BY_PROMPT) == [
+        "f.csv: rows of an evaluated test example that another row answers already (1): row 5."
+    ]
+    assert problems(rows[:3], repeated, **BY_PROMPT) == ["f.csv: 1 of 4 evaluated test examples have no row: d."]
+    assert problems(rows[:3], repeated, repeated[:2], **BY_PROMPT) == [
+        "f.csv: 1 of 2 evaluated test examples have no row: a.",
+        "f.csv: rows that belong to several test examples by their prompt (2): row 2, row 3.",
+    ]
+
+
+def test_row_that_repeats_prompt_and_answer_is_ignored_and_one_with_another_answer_is_not(repeated):
+    rows = said(("question b", "of b"), ("question b", "of b"), *[("same passage", "1")] * 4)
+    assert matched(rows, repeated, **BY_PROMPT) == (["1", "of b", "1", "1"], ["question b", "same passage"])
+    rows[1]["prediction"] = rows[3]["prediction"] = "another"
+    assert problems(rows, repeated, **BY_PROMPT) == [
+        "f.csv: rows of an evaluated test example that another row answers already (2): row 2, row 6."
+    ]
+
+
+def test_ids_tell_apart_what_asks_the_same(repeated):
+    assert matched([row(id_) for id_ in "dcba"], repeated) == (["of a", "of b", "of c", "of d"], [])
+
+
+def test_prompt_in_another_unicode_form_is_the_same_prompt(make_example):
+    test = [make_example("a", input="caf\u00e9")]
+    assert matched(said(("cafe\u0301\u200b", "x")), test, **BY_PROMPT) == (["x"], [])
+
+
 def test_record_says_what_is_known_and_null_for_the_rest(make_example):
     axes = {"task": "t", "sample_type": "s", "base_model": "external", "run": "theirs"}
     [answer] = answers(row("a"))
@@ -117,6 +202,22 @@ def test_imported_predictions_have_a_manifest_that_tells_how_they_were_matched(m
     manifest = json.loads((tmp_path / "manifest").read_text())
     assert manifest["templates"] == {"id": "{{ id }}", "prediction": "{{ prediction }}"}
     assert (manifest["examples"], manifest["ignored"], manifest["axes"]) == (1, 1, axes)
+
+
+def test_manifest_counts_what_was_matched_by_order_and_names_both_templates(repeated, tmp_path):
+    paths = {name: str(tmp_path / name) for name in ("theirs.csv", "test", "predictions", "manifest")}
+    rows = [("same passage", "1", "Ann"), ("question b", "2", ""), ("same passage", "3", ""), ("same passage", "4", "")]
+    (tmp_path / "theirs.csv").write_text("prompt,prediction,gold\n" + "\n".join(map(",".join, rows)) + "\n")
+    write_records(paths["test"], repeated)
+    axes = {"task": "t", "sample_type": "s", "base_model": "external", "run": "theirs"}
+    how = {"match": "prompt", "key": BY_BOTH["key"].model_dump(), "prediction": "{{ prediction }}", "subset": None}
+    import_predictions(ImportedPredictionsSettings.model_validate({"version": 1, "axes": axes} | how), *paths.values())
+    assert [(one.id, one.prediction, one.reference) for one in read_records(paths["predictions"], Prediction)] == [
+        ("a", "1", "Ann"), ("b", "2", "answer b"), ("c", "3", "Ben"), ("d", "4", ["Cid", "Cyd"]),
+    ]  # fmt: skip
+    manifest = json.loads((tmp_path / "manifest").read_text())
+    assert manifest["matched_by_order"] == 2
+    assert manifest["templates"] == {"prompt": "{{ prompt }}", "reference": "{{ gold }}", "prediction": "{{ prediction }}"}
 
 
 def test_answer_keeps_its_indentation(make_example):

@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from loragrid.data.decontamination import find_leaks
 from loragrid.data.mixes import Fractional, MixSettings, TargetOnly, Weighted, draw, make_mix, share_out, write_mix
 from loragrid.errors import UserError
 from loragrid.records import Example, read_records, write_records
@@ -27,8 +26,13 @@ def counts(examples):
     return {task: found.count(task) for task in dict.fromkeys(found)}
 
 
+def inputs(examples):
+    return [example.input for example in examples]
+
+
 def test_larger_draw_contains_the_smaller_one(examples):
     assert draw(examples, 20, seed=1)[:10] == draw(examples, 10, seed=1)
+    assert {e.id for e in draw(examples, 40, seed=1)} > {e.id for e in draw(examples, 39, seed=1)}
 
 
 def test_draw_does_not_depend_on_the_order_of_the_data(examples):
@@ -40,9 +44,31 @@ def test_other_seed_draws_others(examples):
 
 
 def test_added_data_moves_nothing_that_was_drawn(examples, make_example):
-    before = draw(examples, 40, seed=1)
-    grown = draw([*examples, make_example("new")], 41, seed=1)
-    assert [e for e in grown if e.id != "new"] == before
+    before = draw(examples, 39, seed=1)
+    grown = draw([*examples, make_example("new")], 40, seed=1)
+    assert [e for e in grown if e.id != "new"][:39] == before
+
+
+def test_sample_types_of_a_task_train_on_the_same_questions(make_example):
+    manual = [make_example(f"m{i}", input=f"letter {i}", output=f"by an expert {i}") for i in range(40)]
+    auto = [
+        make_example(f"a{7 * i % 40}", input=f" Letter  {i} ", output="by a rule", instruction="Other words.") for i in range(40)
+    ]
+    drawn = inputs(draw(manual, 10, seed=3))
+    assert [" ".join(text.lower().split()) for text in inputs(draw(auto, 10, seed=3))] == drawn
+
+
+def test_question_with_several_references_is_drawn_again_only_after_all_others(make_example):
+    once = [make_example(f"m{i}", input=f"letter {i}") for i in range(20)]
+    often = [make_example(f"a{i}-{j}", input=f"letter {i}", output=f"{j}") for i in range(20) for j in range(1 + i % 3)]
+    assert inputs(draw(often, 10, seed=5)) == inputs(draw(once, 10, seed=5))
+    assert set(inputs(draw(often, 20, seed=5))) == set(inputs(once))
+    assert len(draw(often, 25, seed=5)) == 25
+
+
+def test_whole_data_set_comes_in_the_order_that_it_always_had(make_example):
+    examples = [make_example(str(i)) for i in range(6)]
+    assert [e.id for e in draw(examples, 6, seed=1)] == ["3", "2", "4", "5", "1", "0"]
 
 
 def test_shares_add_up_and_are_in_proportion():
@@ -99,40 +125,75 @@ def test_mix_of_a_task_without_training_examples_is_refused(tasks, recipe):
     make_mix(recipe, "c", 0, tasks | {"c": []}, tasks, seed=1)
 
 
-def test_leak_is_found_by_input_or_by_a_telling_output_and_names_its_test_sets(make_example):
-    test = [
-        make_example("t", input="The  SAME question", output="one two three four five"),
-        make_example("u", input="x", output="fresh"),
-    ]
-    leaked = [make_example("1", input="the same question"), make_example("2", input="other", output="One two three\nfour five")]
-    clean = [make_example("3", input="another", output="fresh"), make_example("4")]
-    assert find_leaks([*leaked, *clean], {"t/s": test, "v/s": test[:1]}) == {"1": ["t/s", "v/s"], "2": ["t/s", "v/s"]}
+@pytest.fixture
+def write(tasks, tmp_path):
+    """Writes a mix of the tasks a and b, whose data sets have eight examples each; gives its train part and its manifest."""
+
+    def write_it(leaks_of_a, nb_samples="6", **recipe):
+        paths = {part: [str(tmp_path / f"{task}-{part}.jsonl") for task in "ab"] for part in ("train", "validation")}
+        for files in paths.values():
+            for task, path in zip("ab", files, strict=True):
+                write_records(path, tasks[task][:8])
+        leaks = [str(tmp_path / f"{task}.json") for task in "ab"]
+        for path, leaked in zip(leaks, (leaks_of_a, {"train": {}}), strict=True):
+            (tmp_path / path).write_text(json.dumps({"validation": {}} | leaked))
+        outputs = {name: str(tmp_path / "mix" / name) for name in ("train", "validation", "manifest")}
+        recipe = {"recipe": "fractional", "tasks": ["a", "b"], "nb_others": 3, "nb_validation": 4} | recipe
+        settings = MixSettings.model_validate({"version": 7, "tasks": ["a", "b"], "recipe": recipe})
+        wildcards = {"task": "a", "sample_type": "s", "mix": "both", "nb_samples": nb_samples, "mix_seed": "2"}
+        write_mix(settings, wildcards, paths, leaks, outputs)
+        return read_records(outputs["train"], Example), json.loads((tmp_path / "mix" / "manifest").read_text())
+
+    return write_it
 
 
-def test_examples_without_input_are_told_by_their_instruction(make_example):
-    test = [make_example("t", instruction="Write a poem.", input="")]
-    assert list(
-        find_leaks([make_example("1", instruction="write a poem.", input=""), make_example("2", input="")], {"t": test})
-    ) == ["1"]
-
-
-def test_written_mix_leaves_out_what_is_tested_and_says_so(tasks, tmp_path):
-    paths = {part: [str(tmp_path / f"{task}-{part}.jsonl") for task in "ab"] for part in ("train", "validation")}
-    for files in paths.values():
-        for task, path in zip("ab", files, strict=True):
-            write_records(path, tasks[task][:8])
-    leaks = [str(tmp_path / f"{task}.json") for task in "ab"]
-    for path, leaked in zip(leaks, ({"a1": ["t/s"], "a0": ["t/s"]}, {}), strict=True):
-        (tmp_path / path).write_text(json.dumps({"train": leaked, "validation": {}}))
-    outputs = {name: str(tmp_path / "mix" / name) for name in ("train", "validation", "manifest")}
-    recipe = {"recipe": "fractional", "tasks": ["a", "b"], "nb_others": 3, "nb_validation": 4}
-    settings = MixSettings.model_validate({"version": 7, "tasks": ["a", "b"], "recipe": recipe})
-    wildcards = {"task": "a", "sample_type": "s", "mix": "both", "nb_samples": "6", "mix_seed": "2"}
-    write_mix(settings, wildcards, paths, leaks, outputs)
-    train = read_records(outputs["train"], Example)
+def test_written_mix_leaves_out_what_is_tested_and_says_so(write):
+    train, manifest = write({"train": {"a1": ["t/s"], "a0": ["t/s"]}})
     assert counts(train) == {"a": 6, "b": 3}
     assert not {"a0", "a1"} & {example.id for example in train}
-    manifest = json.loads((tmp_path / "mix" / "manifest").read_text())
     assert manifest["left_out_because_tested"] == {"train": {"a": ["a0", "a1"], "b": []}, "validation": {"a": [], "b": []}}
+    assert manifest["why_left_out"] == {"train": {"a": {"same question": 2}}}
     assert manifest["examples"] == {"train": {"a": 6, "b": 3}, "validation": {"a": 3, "b": 1}}
+    recipe = {"recipe": "fractional", "tasks": ["a", "b"], "nb_others": 3, "nb_validation": 4}
     assert (manifest["recipe"], manifest["stage_version"], manifest["nb_samples"]) == (recipe, 7, 6)
+
+
+def test_mix_that_leaves_nothing_out_has_a_manifest_without_reasons(write):
+    assert "why_left_out" not in write({"train": {}})[1]
+
+
+CANNED = {"train": {"a0": ["t/s"]}, "by_output": {"train": {f"a{i}": ["t/s", "u/s"] for i in range(1, 8)}}}
+"""A data set of which one question is tested, and all other outputs are."""
+
+
+def test_canned_answers_empty_a_mix_only_if_outputs_are_to_be_compared(write):
+    assert counts(write(CANNED)[0]) == {"a": 6, "b": 3}
+    with pytest.raises(UserError) as caught:
+        write(CANNED, leaks_by_output=True)
+    said = str(caught.value)
+    assert said.startswith(
+        "training examples of task 'a': 6 examples are asked for, but there are only 0. 8 of 8 are left out because a test set "
+        "holds them too (same output: 7, same question: 1): t/s, u/s; "
+    )
+    assert said.endswith("a.json lists them.")
+
+
+def test_mix_by_output_counts_why_examples_are_missing(write):
+    _, manifest = write(CANNED, nb_samples="0", leaks_by_output=True, tasks=["a", "b"])
+    assert manifest["why_left_out"] == {"train": {"a": {"same output": 7, "same question": 1}}}
+    assert manifest["recipe"]["leaks_by_output"] is True
+
+
+@pytest.mark.parametrize(
+    ("recipe", "nb_samples", "drawn"),
+    [
+        (TargetOnly(recipe="target_only"), 4, True),
+        (Fractional(recipe="fractional", tasks=["a", "b"], nb_validation=0), 0, False),
+        (Fractional(recipe="fractional", tasks=["a", "b"], nb_validation=0), 1, True),
+        (Fractional(recipe="fractional", tasks=["a", "b"], nb_validation=5), 0, True),
+        (Fractional(recipe="fractional", tasks=["a", "b"], nb_validation=0, nb_others=2), 0, True),
+        (Weighted(recipe="weighted", weights={"a": 1, "b": 1}, nb_others=1, nb_validation=0), 0, True),
+    ],
+)
+def test_mix_that_takes_all_there_is_draws_nothing(recipe, nb_samples, drawn):
+    assert recipe.is_drawn(nb_samples) is drawn

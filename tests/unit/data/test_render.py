@@ -1,10 +1,12 @@
 import copy
+import json
 from pathlib import Path
 
 import pytest
 
-from loragrid.data.render import Request, make_renderer, prompt_text, zero_shot
+from loragrid.data.render import ModelSettings, Request, load_renderer, make_renderer, prompt_text, zero_shot
 from loragrid.data.render import render as render_request
+from loragrid.errors import UserError
 
 PROMPTS = Path(__file__).parents[3] / "data" / "prompts"
 PLAIN = (PROMPTS / "plain.jinja").read_text()
@@ -47,6 +49,17 @@ def test_end_of_turn_is_read_off_the_template_where_it_is_not_the_end_of_text(to
     other.eos_token = "<|endoftext|>"
     assert make_renderer(other).end_of_turn == tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert make_renderer(other, PLAIN).end_of_turn == tokenizer.convert_tokens_to_ids("<|endoftext|>")
+
+
+def test_tokenizer_without_a_token_that_ends_an_answer_is_refused(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in settings.items() if not k.endswith("_token")}))
+    model = ModelSettings(prompt_format="plain", template=PLAIN)
+    with pytest.raises(UserError, match=r"names no token that ends an answer; set 'eos_token' in its tokenizer_config\.json"):
+        load_renderer(tmp_path, model)
+    # A chat template may end its turns all the same.
+    assert load_renderer(tmp_path, ModelSettings()).end_of_turn == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
 @pytest.mark.parametrize("name", ["chat", "plain", "alpaca", "alpaca_short"])

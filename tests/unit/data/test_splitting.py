@@ -148,6 +148,21 @@ def test_fixed_test_set_holds_the_same_number_of_each_category():
     assert len(divide({"all": repeated}, division)["test"]) == 10
 
 
+def test_added_question_moves_no_other_out_of_a_fixed_test_set_but_the_one_whose_place_it_takes():
+    found, division = drafts(rows(400), split={"test_per_task": 20, "validation": 0.1})
+    for size in range(300, 400):
+        before, after = ids(divide({"all": found[:size]}, division)), ids(divide({"all": found[: size + 1]}, division))
+        new = found[size].example.id
+        left = before["test"] - after["test"]
+        assert len(after["test"]) == 20
+        assert after["test"] - before["test"] == ({new} if left else set())
+        assert len(left) <= 1
+        assert after["train"] - left - {new} == before["train"]
+        assert after["validation"] - left - {new} == before["validation"]
+    wider = ids(divide({"all": found}, division.model_copy(update={"test_per_task": 30})))
+    assert ids(divide({"all": found}, division))["test"] < wider["test"]
+
+
 def test_examples_of_the_wrong_length_are_dropped_and_listed(make_example):
     examples = [make_example("short", input="a"), make_example("fine", input="a b c d"), make_example("long", input="a " * 50)]
     cleaning = Cleaning(min_tokens=5, max_tokens=20)
@@ -156,18 +171,77 @@ def test_examples_of_the_wrong_length_are_dropped_and_listed(make_example):
     assert dropped["train"] == {"too short": ["short"], "too long": ["long"]}
 
 
-def test_near_duplicates_of_a_kept_example_are_dropped(make_example):
+def test_near_duplicates_of_a_kept_example_are_dropped_and_name_it(make_example):
     words = [f"w{i}" for i in range(60)]
     near, far = " ".join([*words[:-1], "other"]), " ".join(words[::-1])
     splits = {
-        "train": [make_example("1", input=near), make_example("2", input=far)],
+        "train": [make_example("1", input=near), make_example("2", input=far), make_example("1", input=near)],
         "validation": [],
         "test": [make_example("3", input=" ".join(words))],
     }
     kept, dropped = clean_splits(splits, Cleaning(near_duplicates=0.8))
     assert ids(kept) == {"train": {"2"}, "validation": set(), "test": {"3"}}
-    assert dropped["train"] == {"near duplicate": ["1"]}
+    assert dropped["train"] == {"near duplicate": {"1": "3"}, "repeated": ["1"]}
     assert ids(clean_splits(splits, Cleaning())[0])["train"] == {"1", "2"}
+
+
+def test_near_duplicate_names_the_nearest_of_several(make_example):
+    words = [f"w{i}" for i in range(100)]
+    texts = {"further": words[20:], "nearest": words[:80], "both": words[6:88]}
+    train = [make_example(name, input=" ".join(text)) for name, text in texts.items()]
+    _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.65))
+    assert dropped["train"] == {"near duplicate": {"both": "nearest"}}
+
+
+LONG = (
+    "Read the following text with care, do not add anything of your own, and answer in one short sentence without any reasons: "
+)
+
+
+def test_long_instruction_that_all_share_makes_no_near_duplicates(make_example):
+    train = [make_example(str(i), instruction=LONG, input=f"what did person {i} buy on day {i}") for i in range(80)]
+    kept, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.7))
+    assert (len(kept["train"]), dropped["train"]) == (80, {})
+
+
+def test_without_input_near_duplicates_are_found_by_the_instruction_and_with_prompts_by_these(make_example):
+    asked = "please write a short poem about the first snow in the old town by the sea at night"
+    alone = [make_example("1", instruction=asked, input=""), make_example("2", instruction=asked + " again", input="")]
+    several = [
+        make_example(name, input="").model_copy(update={"prompts": [LONG + end, f"{end} second"], "answers": "joined"})
+        for name, end in (("3", "a"), ("4", "a"), ("5", "b c d e f g h i j k l m n o p q r s t u v w x y z"))
+    ]
+    for train, twins in ((alone, {"2": "1"}), (several, {"4": "3"})):
+        _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.8))
+        assert dropped["train"] == {"near duplicate": twins}
+
+
+def test_near_duplicates_are_found_in_scripts_without_spaces(make_example):
+    text = "".join(map(chr, range(0x4E00, 0x4E40)))
+    train = [
+        make_example("1", input=text + "\u3002"),
+        make_example("2", input=text + "\uff01"),
+        make_example("3", input=text[::-1]),
+    ]
+    _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.8))
+    assert dropped["train"] == {"near duplicate": {"2": "1"}}
+
+
+def test_questions_that_differ_in_signs_alone_are_no_near_duplicates(make_example):
+    train = [make_example(sign, input=f"how much is 17 {sign} 5 if you count in whole numbers") for sign in "+-"]
+    kept, _ = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.8))
+    assert len(kept["train"]) == 2
+
+
+def test_near_duplicates_at_similarity_one_have_the_same_words(make_example):
+    train = [make_example(str(i), input=text) for i, text in enumerate(("a b c d e", "A  b c d e", "a b c d f"))]
+    _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=1))
+    assert dropped["train"] == {"near duplicate": {"1": "0"}}
+
+
+def test_question_in_another_unicode_form_is_the_same_question(make_example):
+    splits = {"train": [make_example("1", input="Cafe\u0301")], "validation": [], "test": [make_example("2", input="Caf\u00e9")]}
+    assert clean_splits(splits)[1]["train"] == {"same question in test": ["1"]}
 
 
 def test_question_of_a_later_split_never_stays_in_an_earlier_one(make_example):

@@ -3,7 +3,7 @@ import tracemalloc
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.inference.baselines import answer, baseline_prediction, most_frequent, nearest
+from loragrid.inference.baselines import BaselineSettings, answer, baseline_prediction, most_frequent, nearest, predict_trivially
 from loragrid.records import Example
 from loragrid.scoring.registry import label_of_task
 from loragrid.scoring.scorers.label import LabelScorer
@@ -106,3 +106,37 @@ def test_example_with_several_prompts_has_an_answer_to_each():
     assert prediction.prediction == ["One here.", "C."]
     assert [part["prompt"] for part in prediction.parts] == ["Do.\n\nOne here. Two.", "Do.\n\nC."]
     assert [part["runtime_s"] for part in prediction.parts] == [None, None]
+
+
+def told(**changes):
+    return BaselineSettings(**{"version": 1, "rule": None, "label_scorers": [], "subset": None} | changes)
+
+
+AXES = {"task": "t", "sample_type": "s", "base_model": "baseline"}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nearest", ["no", "no"]), ("majority", ["no", "no"])])
+def test_baselines_learn_nothing_from_what_the_test_set_holds(make_example, name, expected):
+    passages = [f"a long passage about the {thing}" for thing in ("bridge", "castle", "harbour")]
+    tests = [make_example(f"t{i}", input=text, output="yes") for i, text in enumerate(passages)]
+    twins = [
+        make_example(f"{i}", instruction="Put in other words.", input=text.upper(), output="yes")
+        for i, text in enumerate(passages)
+    ]
+    others = [make_example("x", input="a passage about boats", output="no"), make_example("y", input="zebras", output="no")]
+    # Test examples that are not evaluated count too.
+    found = predict_trivially(told(subset=2), AXES | {"run": name}, tests, [*twins, *others], str)
+    assert [prediction.prediction for prediction in found] == expected
+    assert {prediction.run for prediction in found} == {name}
+    with pytest.raises(UserError) as caught:
+        predict_trivially(told(), AXES | {"run": name}, tests, twins, str)
+    assert str(caught.value) == (
+        f"baseline '{name}': no training example is left to learn from: "
+        "3 of 3 are left out because a test set holds them too (same question: 3)."
+    )
+
+
+def test_questions_that_repeat_in_a_test_set_get_answers_of_their_own(make_example):
+    tests = [make_example("a", input="same", output="one"), make_example("b", input="same", output="two")]
+    found = predict_trivially(told(), AXES | {"run": "copy"}, tests, [], str)
+    assert [(one.id, one.prediction, one.reference) for one in found] == [("a", "same", "one"), ("b", "same", "two")]

@@ -69,6 +69,29 @@ def test_models_whose_positions_depend_on_the_length_go_another_way(kind, rope):
     assert not attends_from_cache(model)
 
 
+@pytest.mark.parametrize("kind", ["llama", "bloom"])
+def test_padding_for_which_a_model_has_no_embedding_changes_no_answer(kind):
+    model = make_model(kind)
+    prompts = [Rendered(str(ids), ids, [], False) for ids in PROMPTS]
+
+    def answered(pad):
+        tokenizer = SimpleNamespace(pad_token_id=pad, decode=lambda ids, **_: str(ids))
+        engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], 1000)
+        return [one.token_ids for [one] in generate(engine, prompts, Decoding(5))]
+
+    assert answered(300) == answered(2) == [by_hand(model, ids, {2}, 5) for ids in PROMPTS]
+
+
+def test_token_for_which_a_model_has_no_embedding_is_named(model):
+    rows = model.config.vocab_size
+    tokenizer = SimpleNamespace(pad_token_id=2, decode=str, convert_ids_to_tokens=lambda token: f"<{token}>")
+    engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], 1000)
+    with pytest.raises(
+        UserError, match=rf"token '<{rows}>' has the id {rows}, but the model has embeddings of {rows} tokens only"
+    ):
+        generate(engine, [Rendered("?", [5, rows], [], False)], Decoding(5))
+
+
 def test_logits_that_are_no_numbers_end_in_a_sentence(model):
     model.get_output_embeddings().weight.data[3] = torch.nan
     for temperature in (0.0, 1.0):

@@ -1,6 +1,8 @@
 """Trainings as jobs: launched on several processes, failing, followed."""
 
+import copy
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,8 +12,12 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from safetensors.torch import load_file
+from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
+from loragrid.data.render import make_renderer
+from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.errors import UserError
+from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.training.job import run_training
 from loragrid.training.methods import FullTraining
@@ -46,6 +52,62 @@ def test_training_in_float16_is_refused(make_job):
     job = make_job("half")
     with pytest.raises(UserError, match=r"models\.tiny\.dtype: float16 is for prediction only"):
         run_training(changed(job, {"model": job.settings.model.model_copy(update={"dtype": "float16"})}), None)
+
+
+def with_padding_token(folder, tokenizer):
+    """Give a model's tokenizer a token that came later than the model."""
+    other = copy.deepcopy(tokenizer)
+    other.add_special_tokens({"pad_token": "[PAD]"})
+    assert other.pad_token_id == len(tokenizer) == 49152
+    other.save_pretrained(folder)
+
+
+def test_padding_for_which_the_model_has_no_embedding_changes_nothing(make_job, tiny_model, tokenizer, tmp_path):
+    usual = changed(make_job("usual", packing="off", dropout=0.0), model=str(tiny_model / "model.safetensors"))
+    run_training(usual, None)
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    with_padding_token(folder, tokenizer)
+    files = {"model": str(folder / "model.safetensors"), "tokenizer": str(folder / "tokenizer.json")}
+    other = changed(make_job("other", packing="off", dropout=0.0), **files)
+    run_training(other, None)
+    assert load_file(f"{other.folder}/adapter_model.safetensors").keys()
+    pd.testing.assert_frame_equal(course(usual), course(other), rtol=1e-6)
+
+
+def test_token_without_an_embedding_in_the_data_is_named(make_job, tiny_model, tokenizer, make_example, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["<speak>"])
+    other.save_pretrained(folder)
+    renderer = make_renderer(other)
+    examples = [make_example(str(i), output="<speak> yes") for i in range(4)]
+    for name in ("train", "validation"):
+        write_records(tmp_path / f"{name}.jsonl", examples)
+    write_tokens(tmp_path / "tokens.parquet", tokenise(renderer, {"train": examples}))
+    files = {"model": str(folder / "model.safetensors"), "tokenizer": str(folder / "tokenizer.json")}
+    with pytest.raises(UserError, match=r"token '<speak>' has the id 49152, but the model has embeddings of 49152 tokens only"):
+        run_training(changed(make_job("speak"), **files), None)
+
+
+def test_manifest_names_experts_that_all_linear_does_not_reach(make_job, tokenizer, tmp_path):
+    small = {"hidden_size": 16, "intermediate_size": 16, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 8}
+    heads = {
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+    }
+    model = Qwen2MoeForCausalLM(Qwen2MoeConfig(vocab_size=len(tokenizer), **small, **heads))
+    model.save_pretrained(tmp_path / "experts")
+    tokenizer.save_pretrained(tmp_path / "experts")
+    files = {"model": str(tmp_path / "experts/model.safetensors"), "tokenizer": str(tmp_path / "experts/tokenizer.json")}
+    named = {}
+    for dropout in (0.0, 0.1):
+        job = changed(make_job(f"dropout {dropout}", dropout=dropout, max_steps=1), **files)
+        run_training(job, None)
+        named[dropout] = json.loads(Path(job.folder, "manifest.json").read_text()).get("not_adapted")
+    assert named == {0.0: None, 0.1: ["mlp.experts.down_proj", "mlp.experts.gate_up_proj"]}
 
 
 def test_tracker_without_its_package_is_named():

@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from architectures import make_model
 from loragrid.errors import UserError
-from loragrid.models.adapters import SavedStart, save_adapter, save_model
+from loragrid.models.adapters import SavedStart, experts_left_out, save_adapter, save_model
 from loragrid.models.loading import load_base_model, load_trained
 from loragrid.training.batches import Encoded
 from loragrid.training.gradients import Layout
@@ -139,6 +140,63 @@ def test_adapter_is_trained_in_float32_on_a_base_model_in_bfloat16(tiny_model):
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
     reference = trained(by_us(tiny_model), LoraTraining(learning_rate=0.01, epochs=5))[2]
     assert [row.train_loss for row in course[1:]] == pytest.approx([row.train_loss for row in reference[1:]], rel=0.02)
+
+
+IN_BFLOAT16 = {
+    "lora": {},
+    "dora": {"dora": True},
+    "prompt tuning": METHODS["prompt tuning"],
+    "ia3": METHODS["ia3"],
+    "vera": {"method": "peft", "config_class": "VeraConfig", "settings": {"target_modules": ["q_proj", "o_proj"]}},
+    "norms": {"method": "peft", "config_class": "LNTuningConfig"},
+    "tokens": {"method": "peft", "config_class": "TrainableTokensConfig", "settings": {"token_indices": [5, 6, 7]}},
+    "loha": {"method": "peft", "config_class": "LoHaConfig", "settings": {"r": 4, "target_modules": ["q_proj"]}},
+    "oft": {"method": "peft", "config_class": "OFTConfig", "settings": {"target_modules": ["q_proj"], "oft_block_size": 4}},
+    "tokens and lora": {
+        "method": "peft",
+        "config_class": "LoraConfig",
+        "settings": {"r": 4, "target_modules": ["q_proj"], "trainable_token_indices": [5, 6], "modules_to_save": ["lm_head"]},
+    },
+}
+
+
+@pytest.mark.parametrize("method", IN_BFLOAT16)
+def test_method_trains_and_answers_in_bfloat16_as_in_float32(tiny_model, tmp_path, method):
+    config = parse_training({"learning_rate": 0.01, "epochs": 4} | IN_BFLOAT16[method])
+    model, _, course = trained(load_base_model(tiny_model, "bfloat16"), config, "bfloat16")
+    reference, _, expected = trained(by_us(tiny_model), config)
+    assert [row.train_loss for row in course[1:]] == pytest.approx([row.train_loss for row in expected[1:]], rel=0.03)
+    save_adapter(model, tmp_path)
+    asked = load_trained(load_base_model(tiny_model, "bfloat16"), tmp_path / "adapter_model.safetensors", "bfloat16")
+    in_float32 = logits(reference)
+    assert (logits(asked).float() - in_float32).norm() < 0.05 * in_float32.norm()
+
+
+def test_all_linear_layers_are_also_those_of_experts_whose_weights_are_one_tensor(tmp_path):
+    for kind in ("mixtral", "qwen2_moe", "gpt_oss"):
+        model = LoraTraining(rank=2).make_trainable(make_model(kind), 1)
+        names = {name.removeprefix("base_model.model.") for name, p in model.named_parameters() if p.requires_grad}
+        for layer in range(2):
+            # Two tensors of each layer's experts, with two matrices each.
+            assert len([name for name in names if f"layers.{layer}.mlp.experts" in name]) == 4
+        assert experts_left_out(model) == []
+
+
+@pytest.mark.parametrize("config", [{"dropout": 0.1}, {"dora": True}, METHODS["loha"]], ids=["dropout", "dora", "loha"])
+def test_experts_that_a_method_cannot_adapt_are_named(caplog, config):
+    caplog.set_level("INFO", "loragrid")
+    model = parse_training(config).make_trainable(make_model("qwen2_moe"), 1)
+    left_out = ["mlp.experts.down_proj", "mlp.experts.gate_up_proj"]
+    assert experts_left_out(model) == left_out
+    said = "target_modules: all-linear leaves out fused experts, which this method cannot adapt: " + ", ".join(left_out)
+    assert said in caplog.text
+
+
+def test_named_layers_are_not_more_than_those(caplog):
+    caplog.set_level("INFO", "loragrid")
+    model = LoraTraining(target_modules=["q_proj"]).make_trainable(make_model("qwen2_moe"), 1)
+    assert {name.split(".lora")[0].split(".")[-1] for name, p in model.named_parameters() if p.requires_grad} == {"q_proj"}
+    assert caplog.text == ""
 
 
 def test_an_adapter_can_be_continued(tiny_model, tmp_path):

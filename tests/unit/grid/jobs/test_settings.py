@@ -5,7 +5,7 @@ import pytest
 from loragrid.errors import UserError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.wanted import tiers, usable_jobs
-from loragrid.layout import Evaluation
+from loragrid.layout import MAKE_MIX, Evaluation
 from loragrid.runtime.files import fingerprint
 from loragrid.sections import decisive
 
@@ -151,16 +151,66 @@ def test_every_rule_that_the_grid_asks_for_is_told_something_or_known_to_need_no
             assert hasattr(settings, rule) != (rule in TOLD_NOTHING)
 
 
+def version_of(rule, grid, **wildcards):
+    return told(rule, grid, OF_RUN | wildcards)["version"]
+
+
+def test_mixes_and_demonstrations_that_are_drawn_have_been_drawn_by_question_since_their_second_version(make_grid):
+    whole = {"recipe": "fractional", "tasks": ["t", "u"], "nb_validation": 0}
+    grid = make_grid(mixes={"alone": {"recipe": "target_only"}, "both": whole})
+    assert version_of("make_mix", grid, mix="alone", nb_samples="4", mix_seed="1") == 2
+    assert version_of("make_mix", grid, mix="both", nb_samples="4", mix_seed="1") == 2
+    assert version_of("make_mix", grid, mix="both", nb_samples="0", mix_seed="1") == 1
+    assert version_of("select_demonstrations", grid, prompting="few") == 2
+    assert version_of("select_demonstrations", grid, prompting="near") == 1
+
+
+@pytest.mark.parametrize(("sample_types", "made_by", "version"), [(["gold"], 1, 1), (["gold"], 2, 2), (["gold", "silver"], 1, 2)])
+def test_mix_that_is_compared_with_no_other_sample_type_stays_as_it_was_drawn(
+    make_grid, monkeypatch, tmp_path, sample_types, made_by, version
+):
+    raw = make_grid().config.model_dump(mode="json", exclude_unset=True)["grid"][0]
+    grid = make_grid(grid=[raw | {"sample_types": sample_types}])
+    job = OF_RUN | {"mix": "alone", "nb_samples": "4", "mix_seed": "1"}
+    monkeypatch.chdir(tmp_path)
+    assert version_of("make_mix", grid, **job) == 2
+    manifest = tmp_path / MAKE_MIX.path("manifest", job)
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"stage_version": made_by}))
+    assert version_of("make_mix", grid, **job) == version
+
+
+def test_only_data_sets_that_drop_near_duplicates_have_a_second_version(grid, make_grid):
+    assert version_of("prepare_dataset", grid, task="u") == 1
+    tasks = grid.config.model_dump(mode="json", exclude_unset=True)["tasks"]
+    near = make_grid(tasks=tasks | {"t": tasks["t"] | {"cleaning": {"near_duplicates": 0.8}}})
+    assert (version_of("prepare_dataset", near, task="t"), version_of("prepare_dataset", near, task="u")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "rule", "job"),
+    [
+        ("mixes", "alone", "make_mix", {"mix": "alone", "nb_samples": "4", "mix_seed": "1"}),
+        ("promptings", "near", "select_demonstrations", {"prompting": "near"}),
+    ],
+)
+def test_comparing_outputs_with_test_sets_makes_only_what_asks_for_it_again(grid, make_grid, section, name, rule, job):
+    raw = grid.config.model_dump(mode="json", exclude_unset=True)[section]
+    for by_output in (False, True):
+        edited = make_grid(**{section: raw | {name: raw[name] | {"leaks_by_output": by_output}}})
+        assert (told(rule, edited, OF_RUN | job) != told(rule, grid, OF_RUN | job)) is by_output
+
+
 OF_ALL_JOBS = {
     "import_model": "e30042c66188",
     "prepare_dataset": "753cd3c18e4e",
-    "make_mix": "6f2fa417e4b3",
+    "make_mix": "75f89a87bb0b",
     "tokenise": "c5006a15c7a6",
     "train": "7ff25824920a",
-    "select_demonstrations": "c20fb1211b55",
+    "select_demonstrations": "40e710e53f65",
     "predict": "bb30b3ed1a4f",
     "import_predictions": "f75da540ea50",
-    "predict_baseline": "f01a9edf83ad",
+    "predict_baseline": "495939cc6d5d",
     "check": "3839882b449d",
     "score": "e7da0d7e11da",
     "push": "59dbbcec86a8",

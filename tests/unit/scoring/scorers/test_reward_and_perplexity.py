@@ -56,8 +56,9 @@ def one_by_one(folder, label, encode):
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
 
     def value(question, answer):
+        inputs = {name: torch.tensor([values[:512]]) for name, values in encode(tokenizer, question, answer).items()}
         with torch.inference_mode():
-            return float(model(torch.tensor([encode(tokenizer, question, answer)[:512]])).logits[0, label])
+            return float(model(**inputs).logits[0, label])
 
     return value
 
@@ -65,7 +66,7 @@ def one_by_one(folder, label, encode):
 def test_reward_model_reads_a_conversation_if_it_has_a_chat_template(conversational):
     def encode(tokenizer, question, answer):
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        return tokenizer.apply_chat_template(turns, return_dict=True)["input_ids"]
+        return tokenizer.apply_chat_template(turns, return_dict=True)
 
     value = one_by_one(conversational, 0, encode)
     found = metrics(reward(conversational, 0), *ITEMS)
@@ -75,7 +76,7 @@ def test_reward_model_reads_a_conversation_if_it_has_a_chat_template(conversatio
 
 
 def test_reward_model_without_a_chat_template_reads_a_pair(pairwise_encoder):
-    value = one_by_one(pairwise_encoder, 1, lambda tokenizer, *pair: tokenizer(*filter(None, pair), truncation=True).input_ids)
+    value = one_by_one(pairwise_encoder, 1, lambda tokenizer, *pair: tokenizer(*filter(None, pair), truncation=True))
     first, _, long = metrics(reward(pairwise_encoder, 1), *ITEMS)
     question = "Answer.\n\nDoes it fly?"
     of_references = max(value(question, "No."), value(question, "It does."))
@@ -83,6 +84,48 @@ def test_reward_model_without_a_chat_template_reads_a_pair(pairwise_encoder):
     assert first["reference_reward"] == pytest.approx(of_references, abs=1e-4)
     assert first["preference"] == pytest.approx(1 / (1 + math.exp(of_references - first["reward"])), abs=1e-4)
     assert math.isfinite(long["reward"])
+
+
+def test_reward_model_is_told_which_token_belongs_to_the_question_and_which_to_the_answer(pairwise_encoder, tmp_path):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(pairwise_encoder)
+    tokenizer = AutoTokenizer.from_pretrained(pairwise_encoder)
+    assert tokenizer("Does it fly?", "Yes.").token_type_ids == [0, 0, 0, 0, 0, 0, 1, 1, 1]
+    # The second segment alone decides.
+    model.bert.embeddings.token_type_embeddings.weight.data[1] = 5 * torch.randn(384, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    pairs = [
+        item("Yes.", "No.", instruction="Does it fly?", input=""),
+        item("Perhaps " * 20, "No.", instruction="Why?", input=""),
+    ]
+    value = one_by_one(tmp_path, 0, lambda tokenizer, *pair: tokenizer(*pair))
+    without = one_by_one(tmp_path, 0, lambda tokenizer, *pair: {"input_ids": tokenizer(*pair).input_ids})
+    first, second = metrics(reward(tmp_path, 0), *pairs)
+    assert first["reward"] == pytest.approx(value("Does it fly?", "Yes."), abs=1e-4)
+    assert second["reward"] == pytest.approx(value("Why?", "Perhaps " * 20), abs=1e-4)
+    assert abs(first["reward"] - without("Does it fly?", "Yes.")) > 0.003
+
+
+def test_reward_model_reads_texts_one_at_a_time_if_it_has_no_embedding_for_padding(conversational, tmp_path):
+    import shutil
+
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(conversational, tmp_path / "reward")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(folder)
+    assert tokenizer.pad_token_id == 49152
+    found, expected = metrics(reward(folder, 0), *ITEMS), metrics(reward(conversational, 0), *ITEMS)
+    assert [one["reward"] for one in found] == pytest.approx([one["reward"] for one in expected], abs=1e-4)
+
+
+def test_language_model_has_no_rewards(tiny_model):
+    with pytest.raises(UserError, match=r"has no weights for score\.weight.* A reward model needs a trained head"):
+        reward(tiny_model, 0)
 
 
 def test_output_that_a_reward_model_does_not_have_is_refused(pairwise_encoder):

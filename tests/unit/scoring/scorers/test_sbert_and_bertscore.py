@@ -48,6 +48,38 @@ def test_bertscore_agrees_with_the_package_bert_score(encoder, layer):
         assert [one[name] for one in found] == pytest.approx(values.tolist(), abs=1e-5)
 
 
+def test_bertscore_tells_the_encoder_the_segments_that_its_tokenizer_gives(encoder, tmp_path):
+    import shutil
+
+    import torch
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = shutil.copytree(encoder, tmp_path / "encoder")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ends = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="[CLS]:1 $A:1 [SEP]:1", special_tokens=ends)
+    tokenizer.save_pretrained(folder)
+    # The class of BERT's tokenizer would put back its own way of marking segments.
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    other = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": names}
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | other
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    model = AutoModel.from_pretrained(folder).eval()
+
+    def embed(text):
+        tokens = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+        assert set(tokens["token_type_ids"][0].tolist()) == {1}
+        with torch.inference_mode():
+            return torch.nn.functional.normalize(model(**tokens).last_hidden_state[0], dim=-1)
+
+    text, reference = embed("A cat sat."), embed("Two dogs were running away.")
+    similarity = text @ reference.T
+    [found] = metrics(bertscore(folder, None, None), item("A cat sat.", "Two dogs were running away."))
+    assert found["precision"] == pytest.approx(float(similarity.amax(1)[1:-1].mean()), abs=1e-5)
+    assert found["recall"] == pytest.approx(float(similarity.amax(0)[1:-1].mean()), abs=1e-5)
+
+
 def test_bertscore_of_a_text_with_itself_is_one_and_of_an_empty_one_zero(encoder):
     same, empty, long = metrics(
         bertscore(encoder, None, None), item("Some text.", "other", "Some text."), item("", "x"), item("word " * 2000, "word")

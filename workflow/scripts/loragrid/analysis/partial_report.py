@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loragrid.analysis.grid_state import grid_state
-from loragrid.analysis.provenance import common_questions, leaking_mixes
+from loragrid.analysis.provenance import common_questions, leaking_mixes, leaking_prompts
 from loragrid.analysis.report import write_report
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
@@ -34,6 +34,7 @@ def write_partial_report(settings: PartialReportSettings) -> None:
         present("mixes", ".jsonl"),
         present("mixes", "manifest.json"),
         present("tokens", ".parquet"),
+        present("leaks", ".json"),
         files,
     )
     write_report(
@@ -46,4 +47,5 @@ def write_partial_report(settings: PartialReportSettings) -> None:
         manifests=present("adapters", "manifest.json") + present("predictions", ".manifest.json"),
         leaking=leaking_mixes(present("leaks", ".json"), present("mixes", ".jsonl")),
         common=common_questions(present("mixes", "train.jsonl")),
+        showing=leaking_prompts(present("leaks", ".json"), present("demonstrations", ".json")),
     )

@@ -8,8 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from loragrid.data.splitting import prompt_key
-from loragrid.layout import mix_name, model_of_check
+from loragrid.data.decontamination import read_leaks
+from loragrid.data.questions import asked
+from loragrid.layout import MANIFEST, Dataset, mix_name, model_of_check
 from loragrid.records import Example, iterate_records
 
 
@@ -27,21 +28,49 @@ def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
 def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
     """Mixes that hold examples of a test set.
 
-    That happens only if a mix was made before the test set came into the grid.
+    That happens only if a mix was made before the test set came into the grid, or by a version that did not find them.
 
     Args:
         leaks: for each data set, the file that lists which of its examples are in a test set.
         mixes: training and validation parts of the mixes.
     """
-    in_tests: dict[str, list[str]] = {}
-    for path in leaks:
-        for tests_by_example in json.loads(Path(path).read_text(encoding="utf-8")).values():
-            in_tests |= tests_by_example
+    found = [of_part for path in leaks for of_part in read_leaks(path).values()]
+    by_question = {id_: names for of_part in found for id_, names in of_part.by_question.items()}
+    by_output = {id_: names for of_part in found for id_, names in of_part.by_output.items()}
     leaking = []
     for path in mixes:
+        in_tests = by_question | (by_output if _is_cleaned_by_output(Path(path)) else {})
         tests = [test for example in iterate_records(path, Example) for test in in_tests.get(example.id, ())]
         if tests:
             leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
+    return leaking
+
+
+def _is_cleaned_by_output(part: Path) -> bool:
+    """Whether examples are left out of the mix with this part because of their output."""
+    manifest = part.with_name(MANIFEST)
+    recipe = json.loads(manifest.read_text(encoding="utf-8"))["recipe"] if manifest.exists() else {}
+    return bool(recipe.get("leaks_by_output"))
+
+
+def leaking_prompts(leaks: Sequence[str | Path], demonstrations: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Demonstrations that the prompts of a test set show although it holds them. Earlier versions chose such demonstrations.
+
+    Args:
+        leaks: for each data set, the file that lists which of its examples are in a test set.
+        demonstrations: for each data set and prompting, the file that says what its prompts show.
+    """
+    tested: dict[Dataset, set[str]] = {}
+    for path in leaks:
+        dataset = Dataset.of(path)
+        in_tests = read_leaks(path)["train"].by_question
+        tested[dataset] = {id_ for id_, names in in_tests.items() if dataset.name in names}
+    leaking = []
+    for path in demonstrations:
+        shown: dict[str, list[str]] = json.loads(Path(path).read_text(encoding="utf-8"))
+        prompts = sum(bool(tested.get(Dataset.of(path), set()).intersection(ids)) for ids in shown.values())
+        if prompts:
+            leaking.append({"file": str(path), "prompts": prompts, "of": len(shown)})
     return leaking
 
 
@@ -54,7 +83,7 @@ def common_questions(mixes: Sequence[str | Path]) -> list[float]:
     alike: dict[tuple[str, ...], list[set[str]]] = {}
     for path in mixes:
         task, _, mix, draw = mix_name(path).split("/")
-        alike.setdefault((task, mix, draw), []).append({prompt_key(example) for example in iterate_records(path, Example)})
+        alike.setdefault((task, mix, draw), []).append({asked(example) for example in iterate_records(path, Example)})
     pairs = [pair for of_types in alike.values() for pair in combinations(of_types, 2)]
     return [len(own & other) / max(len(own), len(other), 1) for own, other in pairs]
 

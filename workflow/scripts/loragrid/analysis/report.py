@@ -38,6 +38,7 @@ def write_report(
     manifests: Sequence[str | Path],
     leaking: Sequence[Mapping[str, Any]],
     common: Sequence[float],
+    showing: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Fill the report's template from the tables and figures on disk.
 
@@ -48,6 +49,7 @@ def write_report(
         manifests: manifests of trainings and predictions.
         leaking: as `leaking_mixes` gives it.
         common: as `common_questions` gives it.
+        showing: as `leaking_prompts` gives it.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -60,6 +62,7 @@ def write_report(
         checks=read_checks(checks),
         leaking=leaking,
         common=common,
+        showing=showing,
         circumstances=circumstances_of(manifests),
         **results_of_models(files, metric, contents.examples),
         **description_of_data(files),

@@ -78,6 +78,7 @@ def describe_data(
     mixes: Paths,
     mix_manifests: Paths,
     tokens: Paths,
+    leaks: Paths,
     outputs: Mapping[str, str | Path],
 ) -> None:
     """Write the tables and the figure that describe the data.
@@ -87,7 +88,7 @@ def describe_data(
     """
     lengths = example_lengths(datasets, tokens, lambda path: Dataset.of(path).name)
     tables = {
-        "data_sets": count_examples(dataset_manifests),
+        "data_sets": count_examples(dataset_manifests, leaks),
         "mixes": count_mixes(mix_manifests),
         "lengths": summarise_lengths(pd.concat([lengths, example_lengths(mixes, tokens, mix_name)])),
     }

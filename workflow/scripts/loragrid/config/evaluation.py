@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from loragrid.data.external import PromptAndReference
 from loragrid.sections import Name, NonNegative, Section
 
 
@@ -127,16 +128,30 @@ class ExternalPredictions(Section):
     match: Literal["id", "prompt"] = Field(
         "id",
         description="How a row finds its test example: by the example's `id`; or by the `prompt`, which is the example's "
-        "input, or its instruction and input one after the other. White space is ignored.",
+        "input, or its instruction and input one after the other. White space is ignored. If test examples ask the same "
+        "question, their rows are taken in the order of the examples, unless there is a `reference`.",
     )
     id: str = Field("{{ id }}", description="Template of the test example's id, over the fields of a row.")
     prompt: str = Field("{{ prompt }}", description="Template of the prompt.")
+    reference: str | None = Field(
+        None,
+        description="Template of a reference of the test example, which a row with `match: prompt` must have too. It tells "
+        "examples apart that ask the same question.",
+    )
     prediction: str = Field("{{ prediction }}", description="Template of the prediction.")
 
+    @model_validator(mode="after")
+    def _reference_goes_with_the_prompt(self) -> Self:
+        if self.reference is not None and self.match == "id":
+            raise ValueError("reference tells rows apart only with match: prompt; an id needs none")
+        return self
+
     @property
-    def key(self) -> str:
-        """The template of the text by which a row is matched."""
-        return self.id if self.match == "id" else self.prompt
+    def key(self) -> str | PromptAndReference:
+        """The template of the text by which a row is matched, or the templates of both texts."""
+        if self.match == "id":
+            return self.id
+        return self.prompt if self.reference is None else PromptAndReference(prompt=self.prompt, reference=self.reference)
 
 
 class ReportSettings(Section):

@@ -127,8 +127,8 @@ def _broken_human_evaluation(config: Config, where: str, evaluation: HumanEvalua
 def _broken_external(config: Config, where: str, external: ExternalPredictions) -> Iterator[str]:
     if external.base_model is not None and external.base_model not in config.models:
         yield unknown_name(f"{where}.base_model", "base model", external.base_model, config.models)
-    for key in ("id", "prompt", "prediction"):
-        if problem := syntax_error(getattr(external, key)):
+    for key in ("id", "prompt", "reference", "prediction"):
+        if problem := syntax_error(getattr(external, key) or ""):
             yield f"{where}.{key}: not a valid template: {problem}"
     met = set()
     for i, file in enumerate(external.files):

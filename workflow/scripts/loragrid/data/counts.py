@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 
+from loragrid.data.decontamination import read_leaks
 from loragrid.data.splitting import SPLITS
-from loragrid.layout import model_of_tokens
+from loragrid.layout import Dataset, model_of_tokens
 from loragrid.records import Example, read_records
 
-COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons"]
+COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons", "leaks", "own_leaks"]
 
 
-MIXES = ["task", "sample_type", "mix", "nb_samples", "mix_seed", "part", "component", "examples", "left_out_because_tested"]
+MIXES = [
+    *("task", "sample_type", "mix", "nb_samples", "mix_seed", "part", "component", "examples"),
+    *("left_out_because_tested", "why"),
+]
 
 
 LENGTHS = ["of", "part", "component", "field", "unit", "tokenizer", "min", "mean", "median", "max"]
 
 
-def count_examples(manifests: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per data set and split: examples kept and dropped, and the reasons with their counts."""
+def count_examples(manifests: Iterable[str | Path], leaks: Iterable[str | Path]) -> pd.DataFrame:
+    """One row per data set and split: examples kept and dropped, and the reasons with their counts.
+
+    `leaks` counts the examples that ask a question of a test set of the grid, `own_leaks` those that ask one of their own test
+    set.
+
+    Args:
+        leaks: for each data set, the file that lists which of its examples are in a test set.
+    """
+    leaks_of = {Dataset.of(path): read_leaks(path) for path in leaks}
     rows = []
     for path in manifests:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))
         for split in SPLITS:
             dropped = {reason: len(ids) for reason, ids in manifest["dropped"][split].items()}
-            reasons = "; ".join(f"{reason}: {count}" for reason, count in dropped.items())
-            described = (manifest["task"], manifest["sample_type"], split)
-            rows.append((*described, manifest["examples"][split], sum(dropped.values()), reasons))
+            dataset = Dataset(manifest["task"], manifest["sample_type"])
+            found = leaks_of.get(dataset, {}).get(split)
+            held = [] if found is None else [dataset.name in names for names in found.by_question.values()]
+            counts = (manifest["examples"][split], sum(dropped.values()), _with_counts(dropped), len(held), sum(held))
+            rows.append((*dataset, split, *counts))
     return pd.DataFrame(rows, columns=COUNTS)
 
 
+def _with_counts(reasons: Mapping[str, int]) -> str:
+    return "; ".join(f"{reason}: {count}" for reason, count in reasons.items())
+
+
 def count_mixes(manifests: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per mix, part and component: its examples, and how many are left out because a test set holds them."""
+    """One row per mix, part and component: its examples, and how many are left out because a test set holds them, and why."""
     rows = []
     for path in manifests:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))
         described = tuple(manifest[key] for key in ("task", "sample_type", "mix", "nb_samples", "mix_seed"))
         for part, left_out in manifest["left_out_because_tested"].items():
             for component, ids in left_out.items():
-                rows.append((*described, part, component, manifest["examples"][part].get(component, 0), len(ids)))
+                why = _with_counts(manifest.get("why_left_out", {}).get(part, {}).get(component, {}))
+                rows.append((*described, part, component, manifest["examples"][part].get(component, 0), len(ids), why))
     return pd.DataFrame(rows, columns=MIXES)
 
 

@@ -15,11 +15,18 @@ from loragrid.records import ACCOUNT, Example, Prediction, question, read_record
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import MENDED, git_commit, log, versions
 from loragrid.runtime.templates import fill_template
-from loragrid.sections import StageSettings
+from loragrid.sections import Section, StageSettings
 from loragrid.text.thoughts import Spoken
-from loragrid.text.words import normalise_space, trim
+from loragrid.text.words import normalise_space, one_form, some_of, trim
 
 Match = Literal["id", "prompt"]
+
+
+class PromptAndReference(Section):
+    """Templates of what a row is matched by, if that is more than its prompt."""
+
+    prompt: str
+    reference: str
 
 
 class ImportedPredictionsSettings(StageSettings):
@@ -27,7 +34,7 @@ class ImportedPredictionsSettings(StageSettings):
 
     axes: dict[str, Any] = Field(description="What each prediction says about its origin and the data that it is evaluated on.")
     match: Match = Field(description="What a row is matched by.")
-    key: str = Field(description="Template of that.")
+    key: str | PromptAndReference = Field(description="Template of that; templates, if a row is matched by a reference too.")
     prediction: str = Field(description="Template of the answer.")
     subset: int | None = Field(description="How many test examples are evaluated; None: all.")
 
@@ -39,20 +46,24 @@ class Answer(NamedTuple):
     key: str
     """The id or the prompt of the test example that it answers."""
     text: str
+    reference: str | None = None
+    """A reference of this test example, if the file has it."""
 
 
-def read_answers(rows: Iterable[Row], key: str, prediction: str) -> Iterator[Answer]:
+def read_answers(rows: Iterable[Row], key: str | PromptAndReference, prediction: str) -> Iterator[Answer]:
     """The answers in rows of raw data.
 
     Args:
-        key: template of what a row is matched by.
+        key: template of what a row is matched by, or two templates.
         prediction: template of the answer.
 
     Raises:
         UserError: naming the place of a row that a template does not fit.
     """
+    template, reference = (key, None) if isinstance(key, str) else (key.prompt, key.reference)
     for where, row in rows:
-        yield Answer(where, _fill(where, key, row).strip(), trim(_fill(where, prediction, row)))
+        of_row = None if reference is None else _fill(where, reference, row)
+        yield Answer(where, _fill(where, template, row).strip(), trim(_fill(where, prediction, row)), of_row)
 
 
 def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
@@ -63,17 +74,36 @@ def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
         raise UserError(f"{where}: the template '{template}' fails: {error}") from None
 
 
+def normalise(text: str) -> str:
+    """Text in one form, with single spaces: as rows and test examples are compared."""
+    return normalise_space(one_form(text))
+
+
 def keys_of(example: Example, match: Match) -> set[str]:
-    """The texts that a row may name to answer this example: its id; or its whole question or its input, with single spaces."""
+    """The texts that a row may name to answer this example: its id; or its whole question or its input, normalised."""
     if match == "id":
         return {example.id}
-    return {normalise_space(text) for text in (question(example), example.input) if text}
+    return {normalise(text) for text in (question(example), example.input) if text}
+
+
+class Matched(NamedTuple):
+    """The answers in a file, and whose they are."""
+
+    answers: list[Answer]
+    """The answer to each evaluated example, in order."""
+    ignored: list[Answer]
+    """Answers to other test examples, and further rows with the same prompt and answer."""
+    in_order: int
+    """How many of the answers are told from others to the same question by their order alone."""
 
 
 def match_answers(
     path: str, answers: Iterable[Answer], test: Sequence[Example], evaluated: Sequence[Example], match: Match
-) -> tuple[list[Answer], list[Answer]]:
-    """The answer to each evaluated example, in order, and the answers to other test examples.
+) -> Matched:
+    """Find the answer to each evaluated example.
+
+    Test examples may ask the same question. Then a reference in the row tells them apart. Without it, their rows are in their
+    order.
 
     Args:
         path: the file that the answers come from, for messages.
@@ -84,44 +114,58 @@ def match_answers(
         UserError: one sentence each on evaluated examples without an answer, examples with several answers, and answers that
             belong to no example, or to more than one.
     """
-    ids: dict[str, set[str]] = {}
-    for example in test:
-        for key in keys_of(example, match):
-            ids.setdefault(key, set()).add(example.id)
-    wanted = {example.id for example in evaluated}
+    by_id, wanted = {example.id: example for example in test}, {example.id for example in evaluated}
+    rows_of: dict[tuple[str, ...], list[Answer]] = {}
+    for answer, fitting in _fitting(answers, test, match):
+        rows_of.setdefault(fitting, []).append(answer)
     answer_of: dict[str, Answer] = {}
-    ignored, repeated, surplus, ambiguous = [], [], [], []
-    for answer in answers:
-        fitting = ids.get(normalise_space(answer.key), set())
-        if len(fitting) > 1:
-            ambiguous.append(answer)
-        elif not fitting:
-            surplus.append(answer)
-        elif not fitting <= wanted:
-            ignored.append(answer)
-        elif fitting <= answer_of.keys():
-            repeated.append(answer)
-        else:
-            answer_of[min(fitting)] = answer
+    ignored: list[Answer] = []
+    repeated: list[Answer] = []
+    ambiguous: list[Answer] = []
+    in_order, surplus = 0, rows_of.pop((), [])
+    # Rows that can answer one example alone leave the others to the rest.
+    for fitting, rows in sorted(rows_of.items(), key=lambda group: len(group[0])):
+        free = [id_ for id_ in fitting if id_ not in answer_of]
+        own = [id_ for id_ in free if id_ in wanted]
+        if len({normalise(question(by_id[id_])) for id_ in fitting}) > 1 or len(own) < len(rows) < len(free):
+            ambiguous += rows
+            continue
+        # A file has rows for all test examples, or for those that are evaluated.
+        places = own if len(rows) == len(own) else free
+        answer_of |= dict(zip(places, rows, strict=False))
+        ignored += [row for id_, row in zip(places, rows, strict=False) if id_ not in wanted]
+        # A test example that came twice in its source was kept once; its rows say the same.
+        is_harmless = match == "prompt" and len({row.text for row in rows}) == 1
+        (ignored if is_harmless or not wanted.intersection(fitting) else repeated).extend(rows[len(places) :])
+        in_order += sum(id_ in wanted for id_ in places[: len(rows)]) if len(places) > 1 else 0
     missing = [example.id for example in evaluated if example.id not in answer_of]
+    by_what = f"{match} and reference" if any(row.reference for row in surplus) else match
     problems = []
     if missing:
-        problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {_some(missing)}")
+        problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {some_of(missing)}")
     for rows, what in (
         (repeated, "of an evaluated test example that another row answers already"),
-        (surplus, f"that belong to no test example by their {match}"),
+        (surplus, f"that belong to no test example by their {by_what}"),
         (ambiguous, f"that belong to several test examples by their {match}"),
     ):
         if rows:
-            problems.append(f"rows {what} ({len(rows)}): {_some(row.where.removeprefix(f'{path}, ') for row in rows)}")
+            problems.append(f"rows {what} ({len(rows)}): {some_of(row.where.removeprefix(f'{path}, ') for row in rows)}")
     if problems:
         raise UserError("\n".join(f"{path}: {problem}." for problem in problems))
-    return [answer_of[example.id] for example in evaluated], ignored
+    return Matched([answer_of[example.id] for example in evaluated], ignored, in_order)
 
 
-def _some(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _fitting(answers: Iterable[Answer], test: Sequence[Example], match: Match) -> Iterator[tuple[Answer, tuple[str, ...]]]:
+    """Each answer with the ids of the test examples that it can belong to."""
+    examples: dict[str, dict[str, Example]] = {}
+    for example in test:
+        for key in keys_of(example, match):
+            examples.setdefault(key, {})[example.id] = example
+    for answer in answers:
+        fitting = examples.get(normalise(answer.key), {})
+        if own := normalise(answer.reference or ""):
+            fitting = {id_: one for id_, one in fitting.items() if own in map(normalise, one.references)}
+        yield answer, tuple(fitting)
 
 
 def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answer, match: Match) -> Prediction:
@@ -152,25 +196,30 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
     tests = read_records(test, Example)
     evaluated = subset(tests, settings.subset)
     rows = read_answers(read_rows(file), settings.key, settings.prediction)
-    answers, ignored = match_answers(file, rows, tests, evaluated, settings.match)
+    answers, ignored, in_order = match_answers(file, rows, tests, evaluated, settings.match)
     if ignored:
-        log.info("%d rows ignored: they answer test examples outside the subset of %d", len(ignored), len(evaluated))
+        why = f"they answer test examples outside the subset of {len(evaluated)}, or repeat a row"
+        log.info("%d rows ignored: %s", len(ignored), why)
+    if in_order:
+        log.info("%d rows matched by their order: other test examples ask the same question", in_order)
     pairs = zip(evaluated, answers, strict=True)
     records = [external_prediction(settings.axes, *pair, settings.match) for pair in pairs]
     write_records(predictions, records)
+    templates = {settings.match: settings.key} if isinstance(settings.key, str) else settings.key.model_dump()
     write_json(
         manifest,
         {
             "axes": settings.axes,
             "file": file,
             "match": settings.match,
-            "templates": {settings.match: settings.key, "prediction": settings.prediction},
+            "templates": templates | {"prediction": settings.prediction},
             "subset": settings.subset,
             "stage_version": settings.version,
             "mended": MENDED,
             "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
             "examples": len(evaluated),
             "ignored": len(ignored),
+            **({"matched_by_order": in_order} if in_order else {}),
             **count_thoughts(records),
             "git_commit": git_commit(),
             "versions": versions(),

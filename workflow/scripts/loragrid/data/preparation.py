@@ -58,7 +58,8 @@ def prepare_dataset(
     for split in SPLITS:
         write_records(outputs[split], splits[split])
         for reason, ids in dropped[split].items():
-            log.info("%s: dropped %d of %d examples, %s: %s", split, len(ids), len(raw[split]), reason, ", ".join(ids))
+            named = [f"{id_} (of {ids[id_]})" for id_ in ids] if isinstance(ids, Mapping) else ids
+            log.info("%s: dropped %d of %d examples, %s: %s", split, len(ids), len(raw[split]), reason, ", ".join(named))
         log.info("%s: %d examples", split, len(splits[split]))
     told = settings.model_dump()
     write_json(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from loragrid.data.decontamination import in_words, without_leaks
 from loragrid.data.mixes import draw
 from loragrid.data.render import Request, zero_shot
 from loragrid.errors import UserError
 from loragrid.records import Example
+from loragrid.runtime.job import log
 from loragrid.runtime.templates import fill_template
-from loragrid.sections import Name, OneOf, Section, StageSettings
+from loragrid.sections import LATER, Name, OneOf, Section, StageSettings
 
 
 def few_shot(tests: Sequence[Example], train: Sequence[Example], k: int, seed: int) -> dict[str, list[str]]:
@@ -73,6 +75,9 @@ class Prompting(Section):
         """How many training examples a prompt shows."""
         return 0
 
+    times_changed: ClassVar[int] = 0
+    """How often the examples that it chooses have changed for all data. Then they are chosen again."""
+
     @property
     def needed_encoder(self) -> str | None:
         """The name of the encoder that chooses them, if any."""
@@ -96,22 +101,57 @@ class ZeroShot(Prompting):
         return {}
 
 
-class FewShot(Prompting):
-    """A prompt shows the same training examples with their answers before each question."""
+class Showing(Prompting):
+    """A prompt shows training examples, but none that the test set holds too."""
 
-    type: Literal["few_shot"] = Field(description="Chooses this prompting.")
-    k: int = Field(ge=1, description="How many examples.")
-    seed: int = Field(0, ge=0, description="Seed of their choice.")
+    leaks_by_output: Annotated[bool, LATER] = Field(
+        False,
+        description="Never show examples with an output of five words or more that an example of the test set has too. By "
+        "default, only those are left out that ask the question of a test example.",
+    )
+
+    if TYPE_CHECKING:
+        # Each prompting of this kind has it after its type. A field of this class would come first in a rule's params.
+        k: int
 
     @property
     def nb_shown(self) -> int:
         return self.k
 
     def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+        clean, left_out = without_leaks(train, tests, self.leaks_by_output)
+        told = in_words(left_out.values(), len(train))
+        if told:
+            log.info("%s", told)
+        try:
+            return self.choose_among(clean, tests, encoder_folder)
+        except UserError as error:
+            raise UserError(f"demonstrations: {error} {told}." if told else f"demonstrations: {error}") from None
+
+    def choose_among(
+        self, train: Sequence[Example], tests: Sequence[Example], encoder_folder: Path | None
+    ) -> dict[str, list[str]]:
+        """As `choose`, among training examples that all can be shown."""
+        raise NotImplementedError
+
+
+class FewShot(Showing):
+    """A prompt shows the same training examples with their answers before each question."""
+
+    type: Literal["few_shot"] = Field(description="Chooses this prompting.")
+    k: int = Field(ge=1, description="How many examples.")
+    seed: int = Field(0, ge=0, description="Seed of their choice.")
+
+    # 1: they are drawn by question.
+    times_changed: ClassVar[int] = 1
+
+    def choose_among(
+        self, train: Sequence[Example], tests: Sequence[Example], encoder_folder: Path | None
+    ) -> dict[str, list[str]]:
         return few_shot(tests, train, self.k, self.seed)
 
 
-class Retrieved(Prompting):
+class Retrieved(Showing):
     """A prompt shows the training examples that are nearest to the question by sentence embedding, the nearest first."""
 
     type: Literal["retrieved"] = Field(description="Chooses this prompting.")
@@ -119,14 +159,12 @@ class Retrieved(Prompting):
     encoder: Name = Field(description="Name of the encoder, from `encoders`.")
 
     @property
-    def nb_shown(self) -> int:
-        return self.k
-
-    @property
     def needed_encoder(self) -> str:
         return self.encoder
 
-    def choose(self, tests: Sequence[Example], train: Sequence[Example], encoder_folder: Path | None) -> dict[str, list[str]]:
+    def choose_among(
+        self, train: Sequence[Example], tests: Sequence[Example], encoder_folder: Path | None
+    ) -> dict[str, list[str]]:
         assert encoder_folder is not None
         return retrieved(tests, train, self.k, encoder_folder)
 

@@ -134,19 +134,28 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
     """The renderer of an imported base model with these settings.
 
     Raises:
-        UserError: if the chat format is asked for and the tokenizer has no chat template, or if a template loses a text.
+        UserError: if the chat format is asked for and the tokenizer has no chat template, if a template loses a text, or if no
+            token ends an answer.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template
-    has_chat_template = bool(tokenizer.chat_template)
-    if model.prompt_format == "chat" and not has_chat_template:
+    if model.prompt_format == "chat" and not tokenizer.chat_template:
         raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
     # Models are imported into folders of their names.
-    key = f"models.{Path(folder).name}"
-    if model.prompt_format == "chat" or (model.prompt_format == "auto" and has_chat_template):
+    renderer = _as_told(tokenizer, model, f"models.{Path(folder).name}")
+    if renderer.end_of_turn is None:
+        raise UserError(
+            f"{folder}: the tokenizer names no token that ends an answer; set 'eos_token' in its tokenizer_config.json, or give "
+            "the model a chat_template that ends an answer with a special token."
+        )
+    return renderer
+
+
+def _as_told(tokenizer: PreTrainedTokenizerBase, model: ModelSettings, key: str) -> Renderer:
+    if model.prompt_format == "chat" or (model.prompt_format == "auto" and tokenizer.chat_template):
         name = f"{key}.chat_template: the template" if model.chat_template else f"{key}: the tokenizer's chat template"
         arguments, date = model.chat_template_arguments, model.date
         return make_renderer(tokenizer, None, model.system_prompt, arguments=arguments, date=date, name=name)

@@ -33,14 +33,17 @@ class DataFile(Section):
 class Division(Section):
     """How splits that a source does not have are cut from its rows.
 
-    Rows that are not drawn for validation or test stay in train. The draw is a function of each row's own hash, so that no
-    row moves when others are added.
+    Rows that are not drawn for validation or test stay in train. A row is drawn by the hash of its question, or of its group.
+    With shares, no row moves when others are added. An exact number cannot promise that: see `test_per_task`.
     """
 
     validation: float = Field(0.0, ge=0, lt=1, description="Share of the rows for validation.")
     test: float = Field(0.0, ge=0, lt=1, description="Share of the rows for test.")
     test_per_task: int | None = Field(
-        None, ge=1, description="Instead of a share, exactly this many test rows: the rows with the smallest hashes."
+        None,
+        ge=1,
+        description="Instead of a share, exactly this many test questions: those with the smallest hashes. When questions are "
+        "added, one with a smaller hash takes the place of a tested one, which goes to validation or train. No other moves.",
     )
     category: str | None = Field(None, description="Template of a category; each category then has `test_per_task` test rows.")
     group: str | None = Field(

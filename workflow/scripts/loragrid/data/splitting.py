@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from loragrid.data.near_duplicates import near_duplicate_finder
+from loragrid.data.questions import normalise
 from loragrid.data.rows import Row
 from loragrid.data.sources import DataSource, Division
 from loragrid.data.tasks import Cleaning, DataSetFields
@@ -94,7 +96,8 @@ def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict
     """Cut the missing splits from the rows of `all`, or else of `train`.
 
     Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest places are for test, the next for
-    validation. With `test_per_task`, the test split takes instead that many groups of each category, by the lowest places.
+    validation. With `test_per_task`, the test split takes instead that many groups of each category, by the lowest places. A new
+    group with a lower place then takes the place of another; nothing else ever moves.
 
     Raises:
         UserError: if there is nothing to cut a test split from.
@@ -131,7 +134,7 @@ def prompt_key(example: Example) -> str:
 
 def clean_splits(
     splits: Mapping[str, list[Example]], cleaning: Cleaning | None = None, nb_tokens: Callable[[str], int] | None = None
-) -> tuple[dict[str, list[Example]], dict[str, dict[str, list[str]]]]:
+) -> tuple[dict[str, list[Example]], dict[str, dict[str, Collection[str]]]]:
     """Drop unusable examples, repeated ones, and questions that a later split asks too.
 
     The test split is settled first, then validation, then train: what is tested is never trained on.
@@ -141,18 +144,20 @@ def clean_splits(
         nb_tokens: measures a text in tokens; needed if there are limits.
 
     Returns:
-        The kept examples by split, and the ids of the dropped ones by split and reason.
+        The kept examples by split, and the ids of the dropped ones by split and reason. Those of near duplicates come with the id
+        of the kept example that they are nearly the same as.
     """
     kept: dict[str, list[Example]] = {}
-    dropped: dict[str, dict[str, list[str]]] = {}
+    dropped: dict[str, dict[str, Collection[str]]] = {}
     taken: dict[str, str] = {}
     threshold = cleaning.near_duplicates if cleaning else None
-    is_near = near_duplicate_finder(threshold) if threshold else None
+    find_twin = near_duplicate_finder(threshold) if threshold else lambda example: None
     for split in reversed(SPLITS):
         reasons: defaultdict[str, list[str]] = defaultdict(list)
+        twins: dict[str, str] = {}
         kept[split], seen = [], set()
         for example in splits[split]:
-            elsewhere = taken.get(prompt_key(example))
+            elsewhere = taken.get(normalise(prompt_key(example)))
             if not example.references or not all(example.references):
                 reasons["empty output"].append(example.id)
             elif example.id in seen:
@@ -161,13 +166,14 @@ def clean_splits(
                 reasons[f"same question in {elsewhere}"].append(example.id)
             elif cleaning and nb_tokens and (wrong := wrong_length(example, cleaning, nb_tokens)):
                 reasons[wrong].append(example.id)
-            elif is_near and is_near(example):
-                reasons["near duplicate"].append(example.id)
+            elif twin := find_twin(example):
+                seen.add(example.id)
+                twins[example.id] = twin
             else:
                 seen.add(example.id)
                 kept[split].append(example)
-        taken |= {prompt_key(example): split for example in kept[split]}
-        dropped[split] = dict(reasons)
+        taken |= {normalise(prompt_key(example)): split for example in kept[split]}
+        dropped[split] = dict(reasons) | ({"near duplicate": twins} if twins else {})
     return {split: kept[split] for split in SPLITS}, {split: dropped[split] for split in SPLITS}
 
 
@@ -177,31 +183,6 @@ def wrong_length(example: Example, cleaning: Cleaning, nb_tokens: Callable[[str]
     if length < cleaning.min_tokens:
         return "too short"
     return "too long" if cleaning.max_tokens is not None and length > cleaning.max_tokens else None
-
-
-def near_duplicate_finder(threshold: float) -> Callable[[Example], bool]:
-    """A function that says whether an example is nearly the same as an earlier one.
-
-    Questions are compared by the Jaccard similarity of their sets of three-word sequences, estimated with MinHash (Broder
-    1997) in locality-sensitive hashing.
-    """
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=threshold, num_perm=128)
-
-    def is_near(example: Example) -> bool:
-        words = prompt_key(example).split()
-        sketch = MinHash(num_perm=128)
-        sketch.update_batch([" ".join(words[i : i + 3]).encode() for i in range(max(1, len(words) - 2))])
-        if any(sketch.jaccard(index_sketches[name]) >= threshold for name in index.query(sketch)):
-            return True
-        name = str(len(index_sketches))
-        index_sketches[name] = sketch
-        index.insert(name, sketch)
-        return False
-
-    index_sketches: dict[str, Any] = {}
-    return is_near
 
 
 def by_hash(examples: Iterable[Example]) -> list[Example]:

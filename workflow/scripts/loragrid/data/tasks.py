@@ -19,8 +19,9 @@ class Cleaning(Section):
         None,
         gt=0,
         le=1,
-        description="Drop an example if its question shares at least this part of its three-word sequences with a kept question "
-        "(estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept before validation and train.",
+        description="Drop an example if its input (without input: its instruction) shares at least this part of its three-word "
+        "sequences with that of a kept example (estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept "
+        "before validation and train. The manifest names the kept example.",
     )
 
 
@@ -109,7 +110,8 @@ class Task(Fields):
         None,
         ge=1,
         description="Predict only this many test examples: those with the smallest hash of instruction and input, so that "
-        "every model and sample type meets the same examples, and a larger subset contains a smaller one. Default: all.",
+        "every model, and every sample type with the same instruction, meets the same examples, and a larger subset contains a "
+        "smaller one. Default: all.",
     )
 
     def data_set(self, sample_type: str) -> DataSetFields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,12 @@ class Grid:
         """The data sets that runs are trained for and nothing is evaluated on."""
         trained = dict.fromkeys(Dataset(run.task, run.sample_type) for run in self.runs.values())
         return [dataset for dataset in trained if dataset not in self.datasets]
+
+    @cached_property
+    def tasks_of_several_types(self) -> set[str]:
+        """The tasks that runs are trained for on more than one sample type."""
+        trained = {(run.task, run.sample_type) for run in self.runs.values()}
+        return {task for task, number in Counter(task for task, _ in trained).items() if number > 1}
 
     @cached_property
     def trivial(self) -> list[Evaluation]:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loragrid.data.answers import answer_fields, without_thoughts
+from loragrid.data.decontamination import in_words, without_leaks
+from loragrid.data.splitting import subset
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
+from loragrid.runtime.job import log
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import StageSettings
 from loragrid.text.thoughts import Spoken
@@ -27,6 +30,32 @@ class BaselineSettings(StageSettings):
     """Settings of the scorer that reads the label in an output, for the baseline `majority`; empty for other baselines."""
     subset: int | None
     """How many test examples are answered; None: all."""
+
+
+def predict_trivially(
+    settings: BaselineSettings,
+    axes: Mapping[str, Any],
+    tests: Sequence[Example],
+    train: Sequence[Example],
+    label_of: Callable[[str], str],
+) -> list[Prediction]:
+    """The records of a baseline's answers to the evaluated test examples. It learns nothing from what the test set holds too.
+
+    Args:
+        axes: of the predictions; `run` is the name of the baseline.
+        label_of: gives the label of an output, for the baseline `majority`.
+
+    Raises:
+        UserError: as `answer` does.
+    """
+    clean, left_out = without_leaks(train, tests)
+    if told := in_words(left_out.values(), len(train)):
+        log.info("training examples: %s", told)
+    if left_out and not clean:
+        raise UserError(f"baseline '{axes['run']}': no training example is left to learn from: {told}.")
+    evaluated = subset(tests, settings.subset)
+    answers = answer(axes["run"], evaluated, clean, settings.rule, label_of)
+    return [baseline_prediction(axes, example, texts) for example, texts in zip(evaluated, answers, strict=True)]
 
 
 def answer(

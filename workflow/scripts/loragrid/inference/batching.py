@@ -16,6 +16,7 @@ from loragrid.inference.generation import generate_together
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.device import free_cached_memory
+from loragrid.models.loading import padding_id, refuse_ids_without_embedding
 from loragrid.runtime.job import log
 
 BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
@@ -28,12 +29,13 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     Prompts of similar length share a batch, the longest first: a prompt that does not fit in memory fails at the start. If
     memory runs out, batches have half as many tokens from then on.
     """
-    pad, of_one_length = pad_token(renderer), learns_prompt(model)
+    pad, of_one_length = padding_id(model, pad_token(renderer)), learns_prompt(model)
     # Not all recurrent models heed padding.
     is_recurrent = bool(getattr(model, "_is_stateful", False))
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         started, alone = perf_counter(), decoding.latency or is_recurrent
+        refuse_ids_without_embedding(model, renderer.tokenizer, (question.prompt.prompt_ids for question in questions))
         lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
 
         def plan(indices: Sequence[int], most_tokens: int) -> list[list[int]]:

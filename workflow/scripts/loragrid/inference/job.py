@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from loragrid.data.answers import count_thoughts
 from loragrid.data.render import Rendered, Renderer, end_tokens, tell_spelled
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
-from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, model_to_ask
+from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
 from loragrid.inference.protocol import (
     Decoding,
     Engine,
@@ -98,6 +98,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
     counts = count_thoughts(predictions) | {
         "examples": len(examples),
         "input_cut": cut,
+        **leaking_demonstrations(settings.prompting, files.test, files.train, files.demonstrations),
         "taken_over": taken_over,
         **({"prompts_that_spell_control_tokens": spelled} if spelled else {}),
         **({"opened_thought": thought} if (thought := _opened_thought(model.renderer)) else {}),
@@ -171,7 +172,7 @@ def _told(job: PredictJob) -> dict[str, Any]:
     return {
         "axes": settings.axes,
         "model": settings.model.model_dump() | {"engine": job.engine.model_dump()},
-        "prompting": settings.prompting.model_dump(),
+        "prompting": decisive(settings.prompting),
         "instruction": settings.instruction,
         "quantization": settings.quantization,
         "decoding": settings.decoding,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from loragrid.data.prompting import make_request
+from loragrid.data.decontamination import without_leaks
+from loragrid.data.prompting import AnyPrompting, Showing, make_request
 from loragrid.data.render import Rendered, Request, load_renderer, render, render_conversation
 from loragrid.data.splitting import subset
 from loragrid.errors import UserError
@@ -117,3 +118,25 @@ def read_demonstrations(train: str, demonstrations: str) -> dict[str, Sequence[E
     examples = {example.id: example for example in read_records(train, Example)}
     chosen: dict[str, list[str]] = json.loads(Path(demonstrations).read_text(encoding="utf-8"))
     return {test_id: [examples[id_] for id_ in ids] for test_id, ids in chosen.items()}
+
+
+def leaking_demonstrations(
+    prompting: AnyPrompting, test: str, train: str | None, demonstrations: str | None
+) -> dict[str, list[str]]:
+    """The entries of a manifest about training examples that the test set holds too.
+
+    The ids of those that no prompt shows, and of those that a prompt shows although none should. No entry if there are none.
+
+    Args:
+        test, train, demonstrations: as in `asked_examples`.
+    """
+    if not (train and demonstrations and isinstance(prompting, Showing)):
+        return {}
+    _, held = without_leaks(read_records(train, Example), read_records(test, Example), prompting.leaks_by_output)
+    chosen: dict[str, list[str]] = json.loads(Path(demonstrations).read_text(encoding="utf-8"))
+    shown = {id_ for ids in chosen.values() for id_ in ids}
+    entries = {
+        "left_out_because_tested": sorted(held.keys() - shown),
+        "shown_although_tested": sorted(held.keys() & shown),
+    }
+    return {key: ids for key, ids in entries.items() if ids}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
-import shutil
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loragrid.errors import UserError
-from loragrid.runtime.files import folder_written_whole, write_json
-from loragrid.runtime.model_folders import archive_others
+from loragrid.models.weights import refuse_lfs_pointers, refuse_numbers_that_are_none, some, unreadable
+from loragrid.runtime.files import write_json
+from loragrid.runtime.job import log
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class SavedStart:
@@ -69,44 +73,36 @@ def save_model(
     tokenizer.save_pretrained(str(folder))
 
 
-def write_merged(
-    base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
-) -> None:
-    """Write the whole model that results from a run and its base model, with its card, completely or not at all.
-
-    Args:
-        trained: weights of the adapter, or of the model that full fine-tuning made.
-        named_files: the files that rules name, if all other files of the folder are wanted in one archive.
-    """
-    torch.set_num_threads(threads)
-    with folder_written_whole(folder) as temporary:
-        merge(base_folder, trained, temporary)
-        shutil.copy2(card, temporary / "README.md")
-        if named_files is not None:
-            archive_others(temporary, named_files)
-
-
-def merge(base_folder: Path, trained: Path, folder: Path) -> None:
-    """Write the base model with its adapter merged into it, or the result of full fine-tuning, in the base model's number type.
+def load_adapter(base: PreTrainedModel, folder: str | Path, is_trainable: bool = False) -> PeftModel:
+    """A base model with an adapter in peft's layout, all of whose weights come from its file.
 
     Raises:
-        UserError: if an adapter is no change of weights and cannot be merged.
+        UserError: naming the folder, if the adapter does not fit the model.
     """
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from safetensors import SafetensorError
 
-    stored = AutoModelForCausalLM.from_pretrained(base_folder, dtype="auto", use_safetensors=True)
-    number_type = stored.dtype
-    if trained.name == "model.safetensors":
-        model = AutoModelForCausalLM.from_pretrained(trained.parent, dtype=number_type, use_safetensors=True)
-    else:
-        # Added in float32, so that a sum is rounded once.
-        adapted = PeftModel.from_pretrained(stored.float(), str(trained.parent))
-        if learns_prompt(adapted):
-            raise UserError(f"{trained.parent}: a learnt prompt is not a change of weights; there is nothing to merge.")
-        model = adapted.merge_and_unload()
-    model.config.name_or_path = ""
-    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
+    folder = Path(folder)
+    refuse_lfs_pointers(folder)
+    try:
+        adapted = PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
+        # The first time, peft keeps to itself what it did not find.
+        found = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+        log.info("%s cannot be loaded", folder, exc_info=error)
+        raise UserError(unreadable(folder, "adapter", error)) from error
+    # A learnt prompt is no part of the model; it is loaded apart, and strictly.
+    unknown = [] if learns_prompt(adapted) else found.unexpected_keys
+    wrong = [
+        *([f"has no weights for {some(found.missing_keys)}"] if found.missing_keys else []),
+        *([f"has weights for which the model has no place: {some(unknown)}"] if unknown else []),
+    ]
+    if wrong:
+        raise UserError(f"{folder}: this adapter {', and '.join(wrong)}; it was made for another model, or by other names.")
+    refuse_numbers_that_are_none(folder, adapted)
+    return adapted
 
 
 def _sorted(value: Any) -> Any:
@@ -116,6 +112,67 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return sorted(value)
     return value
+
+
+def fused_experts(model: torch.nn.Module) -> list[str]:
+    """The weights of all experts of a layer that are one tensor: their names within a layer.
+
+    peft's `all-linear` means modules. Such a tensor is no linear layer's, but belongs to a module of its own.
+    """
+    names = {
+        f"{module_name}.{name}"
+        for module_name, module in model.named_modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if len(getattr(weight, "ds_shape", weight.shape)) == 3 and "expert" in f"{module_name} {type(module).__name__}".lower()
+    }
+    return sorted({re.sub(r"^.*\.\d+\.", "", name) for name in names})
+
+
+def target_experts(config: Any, model: torch.nn.Module) -> None:
+    """Let a configuration of peft that adapts all linear layers adapt fused experts too, where peft can."""
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    if getattr(config, "target_modules", None) != "all-linear" or not (fused := fused_experts(model)):
+        return
+    # For some types of models peft adapts them by itself.
+    by_peft = copy.deepcopy(config)
+    convert_peft_config_for_transformers(by_peft, model, None)
+    left = _not_among(fused, getattr(by_peft, "target_parameters", None))
+    plain = isinstance(config, LoraConfig) and config.init_lora_weights in (True, False, "gaussian", "orthogonal")
+    if left and plain and config.target_parameters is None and not (config.lora_dropout or config.use_dora or config.lora_bias):
+        config.target_parameters = left
+    elif left:
+        log.info("target_modules: all-linear leaves out fused experts, which this method cannot adapt: %s", ", ".join(left))
+
+
+def experts_left_out(adapted: Any) -> list[str]:
+    """The fused experts of a model with an adapter that the adapter does not change."""
+    fused = {name.replace(".base_layer", "") for name in fused_experts(adapted)}
+    return _not_among(sorted(fused), getattr(adapted.peft_config["default"], "target_parameters", None))
+
+
+def _not_among(fused: Iterable[str], target_parameters: Iterable[str] | None) -> list[str]:
+    """The fused weights that are none of the parameters that an adapter targets by name."""
+    targets = tuple(f".{target}" for target in target_parameters or ())
+    return [name for name in fused if not f".{name}".endswith(targets)] if targets else list(fused)
+
+
+@contextlib.contextmanager
+def own_number_types(model: torch.nn.Module) -> Iterator[None]:
+    """Let inputs of an adapter's layers keep their number type, where peft would turn them to that of the adapter.
+
+    peft's own `disable_input_dtype_casting` fails at layers of methods that never turn inputs: they have no such switch.
+    """
+    modules: Iterator[Any] = model.modules()
+    switched = [module for module in modules if getattr(module, "cast_input_dtype_enabled", False) is True]
+    for module in switched:
+        module.cast_input_dtype_enabled = False
+    try:
+        yield
+    finally:
+        for module in switched:
+            module.cast_input_dtype_enabled = True
 
 
 def learns_prompt(model: torch.nn.Module) -> bool:

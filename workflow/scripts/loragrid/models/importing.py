@@ -14,9 +14,11 @@ from typing import Any
 from pydantic import Field
 
 from loragrid.errors import UserError
+from loragrid.models.gguf_files import refuse_what_is_not_read
 from loragrid.models.sources import AnyModelSource
+from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some, unreadable
 from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
-from loragrid.runtime.job import circumstances, versions
+from loragrid.runtime.job import circumstances, log, versions
 from loragrid.runtime.model_folders import archive_others
 from loragrid.sections import StageSettings
 
@@ -71,26 +73,27 @@ def import_base_model(source: Path, destination: Path) -> None:
     """Convert the causal language model in `source`, a folder or a GGUF file, to the layout.
 
     A GGUF file is dequantised and stored in bfloat16. Other weights keep their type, also if they are stored quantized.
+
+    Raises:
+        UserError: naming the source, if it holds no such model, or not all of it.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    from loragrid.models.loading import stored_quantization
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     if source.is_file():
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent,
-            gguf_file=source.name,
-            dtype=torch.float32,
-            quantization_config=GgufConfig(dequantize=True),
+        as_file: dict[str, Any] = {"gguf_file": source.name}
+        unpacked = GgufConfig(dequantize=True)
+        model = load_weights(
+            AutoModelForCausalLM, source.parent, **as_file, dtype=torch.float32, quantization_config=unpacked
         ).to(torch.bfloat16)
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    elif stored_quantization(source):
-        model, tokenizer = None, AutoTokenizer.from_pretrained(source)
+        tokenizer = load_tokenizer(source.parent, **as_file)
+        refuse_what_is_not_read(source, model.config)
+    elif _language_model(source).get("quantization_config") is not None:
+        model, tokenizer = None, load_tokenizer(source)
         _copy_quantized(source, destination)
     else:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = load_weights(AutoModelForCausalLM, source, dtype="auto")
+        tokenizer = load_tokenizer(source)
     # The manifest records where a file came from. A path on this machine has no place in the model.
     tokenizer.name_or_path = ""
     if model is not None:
@@ -99,13 +102,75 @@ def import_base_model(source: Path, destination: Path) -> None:
     tokenizer.save_pretrained(destination)
 
 
+def _settings(source: Path) -> dict[str, Any]:
+    """The settings of a model folder.
+
+    Raises:
+        UserError: naming the folder, if it has none.
+    """
+    refuse_lfs_pointers(source)
+    try:
+        settings: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source}: a model folder needs the file 'config.json': {error}") from None
+    return settings
+
+
+def _language_model(source: Path) -> dict[str, Any]:
+    """The settings of a folder with a language model. Out of others, transformers may make one that nobody trained.
+
+    Raises:
+        UserError: naming the folder, and what it holds instead.
+    """
+    if (source / "adapter_config.json").is_file():
+        raise UserError(f"{source}: this is an adapter, not a model; merge it into its base model first.")
+    settings = _settings(source)
+    for name in settings.get("architectures") or []:
+        if name.endswith("ForSequenceClassification"):
+            raise UserError(f"{source}: this is a classifier or a reward model ({name}); those go into `reward_models`.")
+        if name.endswith("ForMaskedLM"):
+            raise UserError(f"{source}: this is a masked language model ({name}); it fills gaps, and cannot continue a text.")
+    return settings
+
+
+def load_tokenizer(source: Path, **options: Any) -> Any:
+    """The tokenizer of a model that is imported.
+
+    Args:
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        UserError: naming the folder, if there is no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    except Exception as error:
+        if not options and not (source / "tokenizer.json").is_file() and "trust_remote_code" not in str(error):
+            raise UserError(f"{source}: there is no 'tokenizer.json', and no other file of which it can be made.") from error
+        log.info("the tokenizer in %s cannot be loaded", source, exc_info=error)
+        raise UserError(unreadable(source, "tokenizer", error)) from error
+    # transformers makes an empty one where there is none.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UserError(f"{source}: the tokenizer knows no words: 'tokenizer.json' or the like is missing.")
+    return tokenizer
+
+
 def _copy_quantized(source: Path, destination: Path) -> None:
     """Bring quantized weights into one file without loading them. Loading could need a special device or package."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
     weights: dict[str, Any] = {}
     for shard in sorted(source.glob("*.safetensors")):
-        weights |= load_file(shard)
+        try:
+            weights |= load_file(shard)
+        except SafetensorError as error:
+            raise UserError(unreadable(shard, "model", error)) from error
+    index = source / "model.safetensors.index.json"
+    if index.is_file() and (lost := json.loads(index.read_text(encoding="utf-8"))["weight_map"].keys() - weights.keys()):
+        raise UserError(f"{source}: the files lack weights that '{index.name}' names: {some(lost)}.")
     if not weights:
         raise UserError(f"{source}: there is no '*.safetensors' file; other formats can carry code and are not read.")
     save_file(weights, destination / "model.safetensors", metadata={"format": "pt"})
@@ -119,22 +184,32 @@ def import_encoder(source: Path, destination: Path) -> None:
     """Copy a sentence encoder, a folder in the layout of sentence-transformers.
 
     Raises:
-        UserError: naming the folder, if it is not such a folder with safetensors weights.
+        UserError: naming the folder, if it is not such a folder with safetensors weights, all of them.
     """
+    from transformers import AutoModel, AutoModelForTextEncoding
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
+
     for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
         if not (source / name).is_file():
             raise UserError(f"{source}: a sentence encoder needs the file '{name}'.")
     # Weights in other formats are left behind: they are not needed, and some of them can carry code.
     unwanted = shutil.ignore_patterns("*.bin", "*.pt", "*.h5", "*.ot", "*.msgpack", "onnx", "openvino", ".*")
     shutil.copytree(source, destination, ignore=unwanted, dirs_exist_ok=True)
+    for folder in [destination, *(path for path in destination.rglob("*") if path.is_dir())]:
+        refuse_lfs_pointers(folder)
+    # Of T5 and its like, which have a decoder too, sentence-transformers takes the encoder alone.
+    own_class = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(_settings(source).get("model_type"), "")
+    kind = AutoModelForTextEncoding if own_class.endswith("EncoderModel") else AutoModel
+    load_weights(kind, source, ENCODER, dtype="auto")
+    load_tokenizer(source)
 
 
 def import_reward_model(source: Path, destination: Path) -> None:
     """Bring a sequence classifier, a folder in the layout of transformers, into our layout. Its weights keep their type."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(source, dtype="auto", use_safetensors=True)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = load_weights(AutoModelForSequenceClassification, source, REWARD_MODEL, dtype="auto")
+    tokenizer = load_tokenizer(source)
     model.config.name_or_path = tokenizer.name_or_path = ""
     model.save_pretrained(destination, max_shard_size=NO_SHARDS)
     tokenizer.save_pretrained(destination)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from loragrid.errors import UserError
+from loragrid.models.adapters import load_adapter
 from loragrid.models.device import pick_device, pick_dtype
+from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_base_model(
@@ -29,7 +33,8 @@ def load_base_model(
         device: by default the device that computes here.
 
     Raises:
-        UserError: if the weights cannot be quantized here, or a package that they need is missing.
+        UserError: if the weights cannot be quantized here, a package that they need is missing, or the files are not those of
+            the model.
     """
     from transformers import AutoModelForCausalLM
 
@@ -48,11 +53,14 @@ def load_base_model(
                 f"quantization: {quantization} needs the package bitsandbytes: .venv/bin/python -m pip install bitsandbytes"
             )
         more = {"quantization_config": _quantization_config(quantization, number_type), "device_map": {"": device}}
+    # Methods of quantizing keep numbers of their own beside the weights.
+    accepted = Accepted(surplus=stored is not None)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=number_type, use_safetensors=True, **more)
+        model = load_weights(AutoModelForCausalLM, Path(folder), accepted, dtype=number_type, **more)
     except ImportError as error:
         raise UserError(f"{folder}: the weights, stored as {stored or 'usual'}, need another package: {error}") from error
-    return (model if more else model.to(device)).eval()
+    on_device: PreTrainedModel = (model if more else model.to(device)).eval()
+    return on_device
 
 
 def stored_quantization(folder: str | Path) -> str | None:
@@ -86,7 +94,46 @@ def load_trained(base: PreTrainedModel, trained: Path | None, dtype: str) -> tor
     if trained.name == "model.safetensors":
         whole: torch.nn.Module = load_base_model(trained.parent, dtype)
         return whole
-    from peft import PeftModel
-
-    adapted: torch.nn.Module = PeftModel.from_pretrained(base, str(trained.parent))
+    adapted: torch.nn.Module = load_adapter(base, trained.parent)
     return adapted.eval()
+
+
+def load_sentence_encoder(folder: Path) -> SentenceTransformer:
+    """Load an encoder by the library `sentence-transformers`, onto the device that it chooses.
+
+    Raises:
+        UserError: if its files are not those of the model.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
+
+    encoder = SentenceTransformer(str(folder), local_files_only=True)
+    # The library does not tell what it found. Without their content, weights are compared in no time.
+    for model in [module for module in encoder.modules() if isinstance(module, PreTrainedModel)][:1]:
+        load_weights(type(model), folder, ENCODER, device_map="meta")
+        refuse_numbers_that_are_none(folder, model)
+    return encoder
+
+
+def padding_id(model: Any, preferred: int) -> int:
+    """The id that fills up batches. It is masked, so that any id will do for which the model has an embedding.
+
+    Args:
+        preferred: what the tokenizer fills up with. Some tokenizers got this token later than their model.
+    """
+    return preferred if preferred < model.config.get_text_config().vocab_size else 0
+
+
+def refuse_ids_without_embedding(model: Any, tokenizer: PreTrainedTokenizerBase, sequences: Iterable[Sequence[int]]) -> None:
+    """Refuse token ids for which a model has no embedding.
+
+    Raises:
+        UserError: naming the token.
+    """
+    rows = model.config.get_text_config().vocab_size
+    highest = max((max(ids, default=0) for ids in sequences), default=0)
+    if highest >= rows:
+        raise UserError(
+            f"the tokenizer's token {tokenizer.convert_ids_to_tokens(highest)!r} has the id {highest}, but the model has "
+            f"embeddings of {rows} tokens only: this tokenizer belongs to another model, or got tokens that the model did not."
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
@@ -67,3 +69,23 @@ def padded(
         ids = torch.tensor([[*sequences[i], *[pad] * (longest - lengths[i])] for i in indices])
         mask = torch.tensor([[1] * lengths[i] + [0] * (longest - lengths[i]) for i in indices])
         yield indices, ids, mask
+
+
+class FurtherInputs(NamedTuple):
+    """What a model reads besides the ids of tokens and the attention mask, such as the segment of each token of a pair."""
+
+    by_name: dict[str, Sequence[Sequence[int]]]
+    """Values for each token of each sequence."""
+
+    def rows(self, indices: Sequence[int], width: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """The values for sequences of one batch, filled up with 0 on the right."""
+        return {
+            name: torch.tensor([[*values[i], *[0] * (width - len(values[i]))] for i in indices], device=device)
+            for name, values in self.by_name.items()
+        }
+
+
+def further_inputs(model: Any, encoded: Mapping[str, Sequence[Sequence[int]]]) -> FurtherInputs:
+    """All that a tokenizer gave, as far as the model reads it. Some tokenizers give more than their model knows."""
+    known = inspect.signature(model.forward).parameters.keys() - {"input_ids", "attention_mask"}
+    return FurtherInputs({name: values for name, values in encoded.items() if name in known})

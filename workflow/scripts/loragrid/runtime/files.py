@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_LONGEST_POINTER = 1024
+"""A pointer of Git LFS is shorter than so many bytes, by its specification."""
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
@@ -63,6 +66,13 @@ def tree_sha256(path: str | Path) -> str:
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     listing = "".join(f"{file_sha256(path / file)}  {file}\n" for file in files)
     return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def is_lfs_pointer(path: str | Path) -> bool:
+    """Whether a file is a pointer of Git LFS: a short text in place of the content."""
+    path = Path(path)
+    start = b"version https://git-lfs.github.com/spec/"
+    return path.stat().st_size < _LONGEST_POINTER and path.read_bytes().startswith(start)
 
 
 def fingerprint(value: Any) -> str:

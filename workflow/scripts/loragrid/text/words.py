@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,12 @@ def normalise_answer(text: str) -> str:
 def normalise_space(text: str) -> str:
     """Text with every run of white space as one space."""
     return " ".join(text.split())
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """The first of several names, and how many there are besides."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def trim(text: str) -> str:

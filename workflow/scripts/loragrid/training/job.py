@@ -23,7 +23,7 @@ from loragrid.errors import UserError
 from loragrid.layout import TRACKERS
 from loragrid.models.adapters import SavedStart
 from loragrid.models.device import keep_freed_memory, pick_device, pick_dtype, type_name
-from loragrid.models.loading import load_base_model
+from loragrid.models.loading import load_base_model, padding_id, refuse_ids_without_embedding
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.gpu_leases import lease_files
@@ -149,6 +149,7 @@ def train_here(job: TrainingJob, state: Path) -> None:
             if ids:
                 log.info("%d examples: %s: %s", len(ids), said, ", ".join(ids))
     learner, start = _load_learner(job, accelerator, pad_token(renderer))
+    refuse_ids_without_embedding(learner.model, renderer.tokenizer, (example.ids for example in (*mix.train, *mix.validation)))
     told = settings.model_dump(include={"run", "config", "seeds"})
     with tracked(accelerator, trackers_folder, told) as follow, postponed_signals() as signalled:
         checkpoints = Checkpoints(state, job.checkpoint_minutes, lambda: signalled() or told_to_stop(state))
@@ -182,7 +183,7 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
-    layout = choose_layout(model, config, accelerator.device, pad)
+    layout = choose_layout(model, config, accelerator.device, padding_id(base, pad))
     return make_learner(model, config, layout, accelerator, dtype), start
 
 

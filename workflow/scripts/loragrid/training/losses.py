@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loragrid.models.adapters import own_number_types
 from loragrid.models.packed_attention import of_row
 
 if TYPE_CHECKING:
@@ -51,11 +52,9 @@ class SummedLoss(torch.nn.Module):
             inputs |= of_row(self.model, batch.sections)
         with contextlib.ExitStack() as settings:
             if self.dtype != torch.float32:
-                from peft.helpers import disable_input_dtype_casting
-
                 settings.enter_context(torch.autocast(batch.input_ids.device.type, self.dtype))
                 # peft would turn inputs to the adapter's float32, and autocast turn them back.
-                settings.enter_context(disable_input_dtype_casting(self.model))
+                settings.enter_context(own_number_types(self.model))
             logits = self.model(**inputs).logits
         self._batch = None
         return summed_cross_entropy(logits.squeeze(0), batch.targets)

@@ -122,6 +122,11 @@ class Training(Section):
         return False
 
     @property
+    def adapts_all_linear(self) -> bool:
+        """Whether the configuration asks for an adapter of every linear layer."""
+        return False
+
+    @property
     def needs_hf(self) -> bool:
         """Whether only the engine `hf` can use the result. Other engines can use whole models and plain LoRA adapters."""
         return False
@@ -156,7 +161,11 @@ class AdapterTraining(Training):
         """The base model with its adapter."""
         from peft import get_peft_model
 
-        adapted: torch.nn.Module = get_peft_model(base, self.peft_config(base.config.name_or_path))
+        from loragrid.models.adapters import target_experts
+
+        config = self.peft_config(base.config.name_or_path)
+        target_experts(config, base)
+        adapted: torch.nn.Module = get_peft_model(base, config)
         return adapted
 
     def peft_config(self, base_folder: str) -> PeftConfig:
@@ -190,7 +199,8 @@ class LoraTraining(AdapterTraining):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
     target_modules: str | list[str] = Field(
         "all-linear",
-        description="Adapted layers: `all-linear` (all but the output layer), a list of module names, or a regular expression "
+        description="Adapted layers: `all-linear` (all but the output layer; also experts whose weights are one tensor, without "
+        "dropout and dora), a list of module names, or a regular expression "
         "that matches whole module names.",
     )
     rslora: bool = Field(False, description="Scale by alpha / √rank instead (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).")
@@ -229,6 +239,10 @@ class LoraTraining(AdapterTraining):
     @property
     def moves_base_weights(self) -> bool:
         return self.initialisation.startswith(("pissa", "olora"))
+
+    @property
+    def adapts_all_linear(self) -> bool:
+        return self.target_modules == "all-linear"
 
     @property
     def needs_hf(self) -> bool:
@@ -275,6 +289,10 @@ class PeftTraining(AdapterTraining):
             raise UserError(f"config_class: peft has no '{self.config_class}'.")
         return config_class(task_type="CAUSAL_LM", **self.settings)
 
+    @property
+    def adapts_all_linear(self) -> bool:
+        return bool(self.settings.get("target_modules") == "all-linear")
+
 
 class ContinuedTraining(AdapterTraining):
     """An existing adapter is trained further. The adapter itself says what it adapts and how."""
@@ -285,9 +303,9 @@ class ContinuedTraining(AdapterTraining):
     adapter: str = Field(description="Folder of the adapter, in peft's layout.")
 
     def _adapt(self, base: PreTrainedModel) -> torch.nn.Module:
-        from peft import PeftModel
+        from loragrid.models.adapters import load_adapter
 
-        adapted: torch.nn.Module = PeftModel.from_pretrained(base, self.adapter, is_trainable=True)
+        adapted: torch.nn.Module = load_adapter(base, self.adapter, is_trainable=True)
         return adapted
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loragrid.layout import IMPORT_MODEL
-from loragrid.models.adapters import SavedStart, name_base_model, save_adapter, save_model
+from loragrid.models.adapters import SavedStart, experts_left_out, name_base_model, save_adapter, save_model
 from loragrid.models.device import device_name, type_name
 from loragrid.runtime.files import file_sha256, fingerprint, folder_written_whole, write_json
 from loragrid.runtime.job import circumstances, versions
@@ -86,6 +86,7 @@ def describe(
         "input_cut": mix.cut,
         "dropped": mix.dropped,
     }
+    left_out = experts_left_out(learner.model) if learner.config.adapts_all_linear else []
     return {
         "run": told["run"],
         "config": told["config"],
@@ -98,6 +99,7 @@ def describe(
         "steps": course[-1].step,
         "tokens": course[-1].tokens,
         "training_s": course[-1].seconds,
+        **({"not_adapted": left_out} if left_out else {}),
         "trainable_parameters": sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
         "processes": learner.accelerator.num_processes,
         "distribution": learner.accelerator.distributed_type.value,

@@ -7,10 +7,12 @@ rule's params. A param that changes makes a job run again. So the settings leave
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from loragrid import layout
 from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
 from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
@@ -19,6 +21,7 @@ from loragrid.data.preparation import PrepareSettings
 from loragrid.data.prompt_templates import has_surplus_end, prompt_template
 from loragrid.data.prompting import DemonstrationSettings
 from loragrid.data.render import ModelSettings
+from loragrid.data.tasks import LEARNING_BASELINES
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
 from loragrid.grid.jobs.inputs import scores_of_run
@@ -44,8 +47,9 @@ def import_model(grid: Grid, wildcards: Wildcards, version: int) -> ImportSettin
 def prepare_dataset(grid: Grid, wildcards: Wildcards, version: int) -> PrepareSettings:
     """Where rows come from, and how they become examples."""
     task = grid.config.tasks[wildcards["task"]]
+    # 1 more: near duplicates are found by their inputs.
     return PrepareSettings(
-        version=version,
+        version=version + (task.cleaning.near_duplicates is not None),
         source=data_source(grid.config, wildcards),
         fields=task.data_set(wildcards["sample_type"]),
         cleaning=task.cleaning,
@@ -54,8 +58,23 @@ def prepare_dataset(grid: Grid, wildcards: Wildcards, version: int) -> PrepareSe
 
 def make_mix(grid: Grid, wildcards: Wildcards, version: int) -> MixSettings:
     """The recipe, and the tasks that it draws from."""
-    tasks = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"])
-    return MixSettings(version=version, tasks=tasks, recipe=grid.config.mixes[wildcards["mix"]])
+    tasks, recipe = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"]), grid.config.mixes[wildcards["mix"]]
+    # 1 more: examples are drawn by question, so that compared sample types learn from the same questions. A mix that was drawn
+    # before and is compared with no other sample type is right as it is.
+    is_drawn = recipe.is_drawn(int(wildcards["nb_samples"]))
+    is_kept = wildcards["task"] not in grid.tasks_of_several_types and _was_made_by(grid, layout.MAKE_MIX, wildcards, version)
+    return MixSettings(version=version + (is_drawn and not is_kept), tasks=tasks, recipe=recipe)
+
+
+def _was_made_by(grid: Grid, files: layout.Files, wildcards: Wildcards, version: int) -> bool:
+    """Whether a result is on this machine, and its manifest says that a version of its stage has made it."""
+    if grid.is_stored:
+        return False
+    try:
+        manifest = json.loads(Path(files.path("manifest", wildcards)).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("stage_version") == version
 
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:
@@ -79,7 +98,8 @@ def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
 
 def select_demonstrations(grid: Grid, wildcards: Wildcards, version: int) -> DemonstrationSettings:
     """Which examples a prompting shows."""
-    return DemonstrationSettings(version=version, prompting=grid.config.prompting(wildcards["prompting"]))
+    prompting = grid.config.prompting(wildcards["prompting"])
+    return DemonstrationSettings(version=version + prompting.times_changed, prompting=prompting)
 
 
 def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
@@ -147,7 +167,8 @@ def predict_baseline(grid: Grid, wildcards: Wildcards, version: int) -> Baseline
     task = grid.config.tasks[wildcards["task"]]
     scorers = [grid.config.scorers[name] for name in task.scorers] if wildcards["run"] == "majority" else []
     return BaselineSettings(
-        version=version,
+        # 1 more: nothing is learnt from training examples that the test set holds.
+        version=version + (wildcards["run"] in LEARNING_BASELINES),
         rule=task.rule if wildcards["run"] == "rule" else None,
         label_scorers=[scorer.model_dump() for scorer in scorers if scorer.reads_labels][:1],
         subset=task.subset,

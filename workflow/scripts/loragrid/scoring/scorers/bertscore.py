@@ -61,11 +61,14 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
     from transformers import AutoModel, AutoTokenizer
 
     from loragrid.models.device import pick_device
-    from loragrid.models.sequences import padded
+    from loragrid.models.loading import padding_id
+    from loragrid.models.sequences import further_inputs, padded
+    from loragrid.models.weights import ENCODER, load_weights
 
     device = pick_device()
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
-    encoder = AutoModel.from_pretrained(encoder_folder, dtype=torch.float32, use_safetensors=True).to(device).eval()
+    encoder: Any = load_weights(AutoModel, encoder_folder, ENCODER, dtype=torch.float32)
+    encoder = encoder.to(device).eval()
     layers = getattr(encoder.config, "num_hidden_layers", None)
     if layer is not None and layers is not None and layer > layers:
         raise UserError(f"scorer bertscore: layer {layer} is asked for, but {encoder_folder.name} has {layers}.")
@@ -75,9 +78,14 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         longest = longest_input(tokenizer, encoder.config)
         tokens = tokenizer(list(texts), truncation=True, max_length=longest, return_special_tokens_mask=True)
         ids, special = tokens["input_ids"], tokens["special_tokens_mask"]
+        further = further_inputs(encoder, tokens)
         embedded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-        for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, BATCH_TOKENS[device.type]):
-            output = encoder(input_ids=batch.to(device), attention_mask=mask.to(device), output_hidden_states=layer is not None)
+        pad = padding_id(encoder, tokenizer.pad_token_id or 0)
+        for indices, batch, mask in padded(ids, pad, BATCH_TOKENS[device.type]):
+            more = further.rows(indices, batch.shape[1], device)
+            output = encoder(
+                input_ids=batch.to(device), attention_mask=mask.to(device), **more, output_hidden_states=layer is not None
+            )
             hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
             vectors = torch.nn.functional.normalize(hidden, dim=-1)
             for row, i in enumerate(indices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -50,43 +50,41 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         label: which output of the classifier is the score.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
-    from loragrid.models.sequences import padded
+    from loragrid.models.sequences import further_inputs, padded
 
     device = pick_device()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model = AutoModelForSequenceClassification.from_pretrained(model_folder, dtype=torch.float32, use_safetensors=True)
-    model = model.to(device).eval()
-    if label >= model.config.num_labels:
-        raise UserError(
-            f"scorer reward: label {label} is asked for, but {model_folder.name} has {model.config.num_labels} (from 0)."
-        )
-    if tokenizer.pad_token_id is not None:
+    model = load_reward_model(model_folder, label).to(device)
+    if (pad := padding(tokenizer, model)) is not None:
         # Such models find an answer's last token by looking for padding behind it.
-        model.config.pad_token_id = tokenizer.pad_token_id
+        model.config.pad_token_id = pad
     longest = longest_input(tokenizer, model.config)
 
-    def encode(asked: str, answer: str) -> list[int]:
+    def encode(asked: str, answer: str) -> dict[str, list[int]]:
+        """Ids of tokens, and what else the tokenizer gives for each token."""
         if tokenizer.chat_template is None:
             pair = (asked, answer) if asked else (answer,)
-            ids: list[int] = tokenizer(*pair, truncation=True, max_length=longest).input_ids
-            return ids
+            return dict(tokenizer(*pair, truncation=True, max_length=longest))
         turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-        ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"]
-        return ids[:longest]
+        encoded = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)
+        return {name: values[:longest] for name, values in encoded.items()}
 
     @torch.inference_mode()
     def compare(items: Sequence[Item]) -> list[Outcome]:
         asked = [(question(item), answer) for item in items for answer in dict.fromkeys((item.prediction, *item.references))]
         pairs = list(dict.fromkeys(asked))
-        ids = [encode(*pair) for pair in pairs]
+        encoded = [encode(*pair) for pair in pairs]
+        ids = [one["input_ids"] for one in encoded]
+        further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time.
-        most = BATCH_TOKENS[device.type] if tokenizer.pad_token_id is not None else 1
-        for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, most):
-            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device)).logits[:, label].tolist()
+        most = BATCH_TOKENS[device.type] if pad is not None else 1
+        for indices, batch, mask in padded(ids, pad or 0, most):
+            more = further.rows(indices, batch.shape[1], device)
+            logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), **more).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}
         outcomes: list[Outcome] = []
         for item in items:
@@ -96,6 +94,32 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         return outcomes
 
     return compare
+
+
+def load_reward_model(folder: Path, label: int) -> Any:
+    """A reward model in float32.
+
+    Raises:
+        UserError: if it lacks the output that is the score, or if its weights are not all in its files.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from loragrid.models.weights import REWARD_MODEL, load_weights
+
+    model = load_weights(AutoModelForSequenceClassification, folder, REWARD_MODEL, dtype=torch.float32)
+    if label >= model.config.num_labels:
+        raise UserError(f"scorer reward: label {label} is asked for, but {folder.name} has {model.config.num_labels} (from 0).")
+    return model.eval()
+
+
+def padding(tokenizer: Any, model: Any) -> int | None:
+    """The id that fills up batches.
+
+    None if the tokenizer has no such token, or got it later than the model, which then has no embedding for it.
+    """
+    pad: int | None = tokenizer.pad_token_id
+    return pad if pad is not None and pad < model.config.get_text_config().vocab_size else None
 
 
 def preference(own: float, other: float) -> float:

@@ -33,12 +33,11 @@ def sbert(encoder_folder: Path) -> ScorerFunction:
 
     Each distinct text is embedded once.
     """
-    from sentence_transformers import SentenceTransformer
-
     from loragrid.models.device import pick_device
+    from loragrid.models.loading import load_sentence_encoder
     from loragrid.models.sequences import ENCODER_FORWARD_COST, cut_into_forward_passes
 
-    encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
+    encoder = load_sentence_encoder(encoder_folder)
 
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)

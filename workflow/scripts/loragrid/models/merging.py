@@ -1,0 +1,156 @@
+"""Base models with their adapters merged into them, compared with the adapters themselves."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from loragrid.errors import UserError
+from loragrid.models.adapters import learns_prompt, load_adapter, save_model
+from loragrid.models.device import type_name
+from loragrid.models.weights import load_weights
+from loragrid.runtime.files import folder_written_whole
+from loragrid.runtime.job import log
+from loragrid.runtime.model_folders import archive_others
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def write_merged(
+    base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
+) -> None:
+    """Write the whole model that results from a run and its base model, with its card, completely or not at all.
+
+    Args:
+        trained: weights of the adapter, or of the model that full fine-tuning made.
+        named_files: the files that rules name, if all other files of the folder are wanted in one archive.
+    """
+    torch.set_num_threads(threads)
+    with folder_written_whole(folder) as temporary:
+        merge(base_folder, trained, temporary)
+        shutil.copy2(card, temporary / "README.md")
+        if named_files is not None:
+            archive_others(temporary, named_files)
+
+
+def merge(base_folder: Path, trained: Path, folder: Path) -> None:
+    """Write the base model with its adapter merged into it, or the result of full fine-tuning, in the base model's number type.
+
+    The written model is loaded, and its logits are compared with those of the adapter on the base model.
+
+    Raises:
+        UserError: if an adapter is no change of weights and cannot be merged, or if the logits differ.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    stored = load_weights(AutoModelForCausalLM, base_folder, dtype="auto")
+    number_type = stored.dtype
+    prompts = _prompts(stored.config.get_text_config().vocab_size)
+    model: Any
+    if trained.name == "model.safetensors":
+        model = load_weights(AutoModelForCausalLM, trained.parent, dtype=number_type).float()
+        expected = _logits(model, prompts)
+    else:
+        # Added in float32, so that a sum is rounded once.
+        model, expected = _with_adapter(stored.float(), trained.parent, prompts)
+    model.config.name_or_path = ""
+    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
+    del stored, model
+    written: Any = load_weights(AutoModelForCausalLM, folder, dtype=number_type)
+    refuse_other_logits(trained.parent, expected, _logits(written.float(), prompts), number_type, written.config)
+
+
+def _with_adapter(base: PreTrainedModel, adapter: Path, prompts: torch.Tensor) -> tuple[Any, torch.Tensor]:
+    """The base model with the changes of its adapter, and the logits of the adapter itself.
+
+    Where tied weights become different, the result is not tied.
+    """
+    tied: dict[str, str] = dict(getattr(base, "all_tied_weights_keys", None) or {})
+    shared = [base.get_parameter(name) for name in tied.values()]
+    adapted: Any = load_adapter(base, adapter).eval()
+    if learns_prompt(adapted):
+        raise UserError(f"{adapter}: a learnt prompt is not a change of weights; there is nothing to merge.")
+    expected = _logits(adapted, prompts)
+    # peft adds to a tensor in place. For weights that are tied it would add to all of them what belongs to one.
+    _separate(adapted, shared)
+    try:
+        model = adapted.merge_and_unload()
+    except (AttributeError, NotImplementedError, ValueError, RuntimeError, TypeError) as error:
+        raise UserError(f"{adapter}: peft cannot merge this kind of adapter: {error}") from error
+    if tied:
+        same = all(torch.equal(model.get_parameter(one), model.get_parameter(other)) for one, other in tied.items())
+        _tie(model, same)
+        log.info("%s: the merged model's output layer %s its embedding", adapter, "is" if same else "is no longer")
+    refuse_other_logits(adapter, expected, _logits(model, prompts), torch.float32, model.config)
+    return model, expected
+
+
+def _separate(model: torch.nn.Module, shared: Sequence[torch.nn.Parameter]) -> None:
+    """Give each module that has one of the shared tensors a tensor of its own."""
+    kept: set[int] = set()
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in kept:
+                setattr(module, name, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            elif any(parameter is one for one in shared):
+                kept.add(id(parameter))
+
+
+def _tie(model: Any, tied: bool) -> None:
+    """Tie a model's weights, or have it save all of them and say so in its settings."""
+    for config in (model.config, model.config.get_text_config()):
+        config.tie_word_embeddings = tied
+    if tied:
+        model.tie_weights()
+    else:
+        model.all_tied_weights_keys = {}
+
+
+def refuse_other_logits(adapter: Path, expected: torch.Tensor, found: torch.Tensor, dtype: torch.dtype, config: Any) -> None:
+    """Compare the logits of a merged model with those of its adapter.
+
+    Rounding weights to a number type changes each layer's output by about half its machine precision, relative to the output.
+    The errors of layers are independent, so that they add up as the root of the number of layers. Four times as much is allowed.
+
+    Args:
+        adapter: its folder, for messages.
+        expected: logits of the adapter, shape (tokens, vocabulary).
+        dtype: number type in which the merged weights were stored.
+        config: of the merged model.
+
+    Raises:
+        UserError: if they differ by more than the number type explains.
+    """
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 32)
+    allowed = max(_FLOAT32_NOISE, 4 * torch.finfo(dtype).eps / 2 * math.sqrt(layers))
+    centred = [logits - logits.mean(-1, keepdim=True) for logits in (expected, found)]
+    difference = float((centred[1] - centred[0]).norm() / centred[0].norm())
+    log.info("logits of the merged model in %s: %.2g off, %.2g allowed", type_name(dtype), difference, allowed)
+    # Not a number is not small.
+    if not difference <= allowed:
+        raise UserError(
+            f"{adapter}: the merged model does not answer as the adapter does: its logits in {type_name(dtype)} are "
+            f"{difference:.2g} off, relative to their size, where rounding explains {allowed:.2g}. Use the adapter itself."
+        )
+
+
+_FLOAT32_NOISE = 1e-3
+"""Logits in float32 differ by less, also where a large change of weights is added in another order."""
+
+
+def _prompts(vocabulary: int) -> torch.Tensor:
+    """Token ids from all over the vocabulary, shape (prompts, tokens)."""
+    return torch.randint(vocabulary, (4, 32), generator=torch.Generator().manual_seed(0))
+
+
+@torch.inference_mode()
+def _logits(model: Any, prompts: torch.Tensor) -> torch.Tensor:
+    """Logits after every token of the prompts."""
+    logits: torch.Tensor = model(input_ids=prompts).logits.float()
+    return logits
