@@ -316,6 +316,24 @@ def test_wrong_config_gives_one_sentence_before_any_job(new_project, change, sen
     assert not (new_project.folder / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("report: My: title", "column 11: not valid YAML (mapping values are not allowed in this context)"),
+        ("report: {examples: 1, examples: 2}", "column 23: the key 'examples' stands in line"),
+        ("report: {title: 1.50}", "column 17: YAML reads 1.50 as 1.5; put it in quotes."),
+    ],
+    ids=["no YAML", "repeated key", "text that looks like a number"],
+)
+def test_slip_in_the_config_file_is_named_with_its_line(new_project, line, sentence):
+    path = new_project.folder / "config/config.yaml"
+    text = path.read_text()
+    path.write_text(f"{text}{line}\n")
+    result = new_project.snakemake("-n", check=False)
+    assert f"config/config.yaml, line {len(text.splitlines()) + 1}, {sentence}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_missing_data_file_gives_one_sentence(new_project):
     (new_project.folder / "data/test.jsonl").unlink()
     result = new_project.snakemake(check=False)

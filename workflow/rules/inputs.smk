@@ -2,16 +2,14 @@ import inspect
 import re
 import sys
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import get_type_hints
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
-
 from loragrid import layout
 from loragrid.config.load import parse_config
 from loragrid.config.messages import located
+from loragrid.config.spelling import misspelled_texts
 from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import problems
@@ -33,7 +31,9 @@ def load_grid(raw):
     is_stored = bool(workflow.storage_settings and workflow.storage_settings.default_storage_provider)
     try:
         loaded = parse_config(raw)
-        if found := problems(loaded):
+        # Jobs get what the main process has checked.
+        files = workflow.configfiles if workflow.is_main_process else []
+        if found := [*misspelled_texts(loaded, files), *problems(loaded)]:
             raise UserError("\n".join(found))
     except UserError as error:
         # Snakemake lists the default file last, although the others override it.

@@ -39,6 +39,24 @@ def test_answers_are_found_by_id_in_the_order_of_the_examples_and_those_outside_
     assert matched([row("c"), row("b"), row("a")], test, test[:2]) == (["of a", "of b"], ["c"])
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""), (float("nan"), ""), (4, "4"), (4.0, "4"), (True, "true"), (b"a", "a"), ({"text": None}, ""),
+        ("    return -a\n", "    return -a"), (" yes ", "yes"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_answer_is_the_text_that_its_file_means(value, text):
+    template = "{{ prediction.text }}" if isinstance(value, dict) else "{{ prediction }}"
+    assert [answer.text for answer in read_answers([("w", {"id": 1.0, "prediction": value})], "{{ id }}", template)] == [text]
+
+
+def test_answer_that_is_a_list_is_named_with_its_place():
+    with pytest.raises(UserError, match=r"theirs, row 3: .* found the list \['a'\]; expected text"):
+        list(read_answers([("theirs, row 3", {"id": "1", "prediction": ["a"]})], "{{ id }}", "{{ prediction }}"))
+
+
 def test_templates_give_id_and_prediction_from_the_fields_of_a_row(tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_text('n,text\n7,"  Yes,\nit is "\n')

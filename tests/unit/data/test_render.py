@@ -44,6 +44,10 @@ def test_answer_ends_with_the_token_that_ends_a_turn(chat, tokenizer, make_examp
     assert render(chat, make_example("a"), "Yes.", 512).answer_ids[-1] == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
+def test_empty_answer_to_an_unanswerable_question_is_the_end_of_the_turn_alone(chat, make_example):
+    assert render(chat, make_example("1", output=""), "", 512).answer_ids == [chat.end_of_turn]
+
+
 def test_end_of_turn_is_read_off_the_template_where_it_is_not_the_end_of_text(tokenizer):
     other = copy.deepcopy(tokenizer)
     other.eos_token = "<|endoftext|>"

@@ -108,6 +108,43 @@ def test_malformed_file_is_named_with_line_and_reason(tmp_path, name, data, mess
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("r.csv", b"id,label,x,label\n1,2,3,4\n", "line 1: the column 'label' stands twice; expected each column once."),
+        ("r.tsv", b"a\ta\n1\t2\n", "line 1: the column 'a' stands twice"),
+        ("r.csv", "é, e\u0301,x\n1,2,3\n".encode(), "line 1: the column 'é' stands twice"),
+        ("r.jsonl", b'{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n', "line 2: the key 'a' stands twice; expected each key once."),
+        ("r.jsonl", b'{"a": {"b": [{"c": 1, "c": 1}]}}\n', "line 1: the key 'c' stands twice"),
+        ("r.json", b'[{"a": 1},\n\n {"b": {"c": 1, "c": 2}}]', "entry 2 (line 3): the key 'c' stands twice"),
+        ("r.txt", b"<A B>1\n<A_B>2\n", "line 1: the field 'a_b' stands twice"),
+    ],
+)
+def test_name_that_stands_twice_is_refused(tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        list(read_rows(path))
+    assert str(caught.value).startswith(f"{path}, {message}")
+
+
+def test_column_that_stands_twice_in_a_schema_is_refused(tmp_path):
+    double = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    nested = pa.table({"a": pa.ListArray.from_arrays([0, 1], double)})
+    for table, name in ((pa.Table.from_arrays([pa.array([1])] * 2, names=["a", "a"]), "a"), (nested, "a.x")):
+        pyarrow.parquet.write_table(table, tmp_path / "r.parquet")
+        with pa.ipc.new_file(tmp_path / "r.arrow", table.schema) as file:
+            file.write_table(table)
+        for path in tmp_path.iterdir():
+            with pytest.raises(UserError, match=f"schema: the column '{name}' stands twice"):
+                list(read_rows(path))
+
+
+def test_columns_without_a_name_are_no_problem(tmp_path):
+    (tmp_path / "r.csv").write_text("a,,\n1,2,3\n")
+    assert [row["a"] for _, row in read_rows(tmp_path / "r.csv")] == ["1"]
+
+
 def test_place_of_a_row_is_told(tmp_path):
     (tmp_path / "r.csv").write_text('a,b\n"x\ny",1\nz,2\n')
     assert [where for where, _ in read_rows(tmp_path / "r.csv")] == [f"{tmp_path}/r.csv, line 3", f"{tmp_path}/r.csv, line 4"]

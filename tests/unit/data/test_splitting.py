@@ -40,6 +40,21 @@ def test_filter_marked_picks_items_from_lists_and_from_mappings_of_lists():
     assert map_row({"text": ["1", "2"], "marks": [0, 1]}, told, "t", "s").output == "2"
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "['First.', 'Second.']", "marks": [1, 0]}, "'marked' found text for the items"),
+        ({"text": ["First.", "Second."], "marks": "[True, False]"}, "'marked' found text for the marks ('[True, False]'); expected a list."),
+        ({"text": ["First.", "Second."], "marks": ["True", "False"]}, "the condition is the text 'True'"),
+        ({"text": ["First.", "Second."], "marks": [1]}, "'marked' found 2 items and 1 marks; expected one mark for each item."),
+    ],
+)  # fmt: skip
+def test_filter_marked_takes_no_text_for_lists_or_marks(row, message):
+    with pytest.raises(UserError) as caught:
+        map_row(row, fields(input="", output="{{ text | marked(marks) | join(' ') }}", metadata=None), "t", "s")
+    assert str(caught.value).startswith(f"the template of 'output' fails: {message}")
+
+
 def test_several_references_come_from_an_expression():
     told = fields(output=None, outputs="answers")
     assert map_row({"text": "hi", "answers": ["a ", "b", "a"], "key": 1}, told, "t", "s").output == ["a", "b"]
@@ -47,6 +62,35 @@ def test_several_references_come_from_an_expression():
         map_row({"text": "hi", "answers": "a", "key": 1}, told, "t", "s")
     with pytest.raises(UserError, match=r"the expression of 'outputs' fails: 'answers' is undefined; the row has: text, key"):
         map_row({"text": "hi", "key": 1}, told, "t", "s")
+
+
+def test_references_of_any_single_values_are_texts_and_empty_ones_count_only_alone():
+    def references(*answers):
+        return map_row({"answers": [*answers]}, fields(input="", output=None, outputs="answers", metadata=None), "t", "s").output
+
+    assert references("the letter", "") == references("the letter", None, float("nan")) == ["the letter"]
+    assert references(4.0, True, b"x") == ["4", "true", "x"]
+    assert references("", None) == [""]
+    assert references() == ""
+    with pytest.raises(UserError, match=r"the expression of 'outputs' fails: found the list \['a'\]; expected text"):
+        references("x", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("    c = a + b\n    return c\n", "    c = a + b\n    return c"),
+        ("\n  \n\treturn -a  \n\n", "\treturn -a"),
+        ("        return a\r\n", "        return a"),
+        (" yes\n", "yes"),
+        ("\u3000答え", "答え"),
+        (" \n", ""),
+    ],
+)
+def test_indentation_of_an_output_stays_and_what_is_blank_around_it_goes(text, output):
+    row = {"text": "hi", "answers": [text], "key": 1}
+    assert map_row(row, FIELDS, "t", "s").output == output
+    assert map_row(row, fields(output=None, outputs="answers + ['other']"), "t", "s").output == [output, "other"][output == "" :]
 
 
 def test_several_prompts_of_a_row_have_a_reference_each_or_one_together():
@@ -87,6 +131,36 @@ def test_template_cannot_reach_the_program():
 def test_rows_that_where_is_false_for_are_left_out():
     found, _ = drafts(rows(9), where="key != 1")
     assert [d.example.metadata["of"] for d in found] == ["0", "2"] * 3
+
+
+@pytest.mark.parametrize("where", ["text", "not text", "text and key == 0"])
+def test_text_that_where_takes_for_truth_is_named_with_its_place(where):
+    with pytest.raises(UserError) as caught:
+        drafts([{"text": "False", "answers": ["a"], "key": 0}], where=where)
+    assert str(caught.value).startswith("rows, row 1: the expression of 'where' fails: the condition is the text 'False'")
+
+
+@pytest.mark.parametrize(
+    ("templates", "row", "missing"),
+    [
+        ({"output": "{{ a }}"}, {"q": "1", "a": None}, "null output"),
+        ({"output": "Answer: {{ a | upper }}"}, {"q": "1", "a": float("nan")}, "null output"),
+        ({"output": "{{ a }} {{ q }}"}, {"q": "1", "a": None}, None),
+        ({"output": None, "outputs": "a"}, {"q": "1", "a": None}, "null output"),
+        ({"output": None, "outputs": "a"}, {"q": "1", "a": [None, None]}, "null output"),
+        ({"output": None, "outputs": "a"}, {"q": "1", "a": []}, None),
+        ({"output": "{{ a }}"}, {"q": "1", "a": ""}, None),
+        ({"output": "{{ a }}"}, {"q": None, "a": "x"}, "null question"),
+        ({"output": "{{ a }}", "input": "Question: {{ q }}\nHint: {{ q }}"}, {"q": None, "a": "x"}, "null question"),
+        ({"output": "{{ a }}", "input": "{{ q }} {{ hint }}"}, {"q": "1", "hint": None, "a": "x"}, None),
+        ({"output": "{{ a }}", "instruction": "{{ q }}", "input": "{{ hint }}"}, {"q": "1", "hint": None, "a": "x"}, None),
+    ],
+)
+def test_row_with_only_null_for_its_question_or_output_says_so(templates, row, missing):
+    told = fields(input="{{ q }}", metadata=None, **templates) if "input" not in templates else fields(metadata=None, **templates)
+    source = FileSource.model_validate({"splits": {}})
+    [drafted] = draft(numbered("rows", [row]), told, source, "t", "s")
+    assert drafted.missing == missing
 
 
 def ids(splits):
@@ -266,6 +340,37 @@ def test_empty_outputs_and_repetitions_are_dropped_and_listed(make_example):
     )
     assert [e.id for e in kept["train"]] == ["1"]
     assert dropped["train"] == {"repeated": ["1"], "empty output": ["2"]}
+
+
+def test_null_is_counted_apart_from_what_is_empty(make_example):
+    splits = {
+        "train": [],
+        "validation": [],
+        "test": [make_example("1"), make_example("2", output=""), make_example("3", output="")],
+    }
+    _, dropped = clean_splits(splits, missing={"1": "null question", "2": "null output"})
+    assert dropped["test"] == {"null question": ["1"], "null output": ["2"], "empty output": ["3"]}
+
+
+def test_one_empty_reference_drops_no_example(make_example):
+    splits = {"train": [], "validation": [], "test": [make_example("1", output=["the letter", ""])]}
+    assert [e.id for e in clean_splits(splits)[0]["test"]] == ["1"]
+
+
+def test_unanswerable_questions_are_kept_on_request(make_example):
+    splits = {
+        "train": [make_example("1", output="")],
+        "validation": [],
+        "test": [make_example("2", output=""), make_example("3", output=[""]), make_example("4", output="")],
+    }
+    missing = {"2": "null output", "4": "null question"}
+    kept, dropped = clean_splits(splits, Cleaning(keep_unanswerable=True), missing=missing)
+    assert {split: [e.id for e in examples] for split, examples in kept.items()} == {
+        "train": ["1"],
+        "validation": [],
+        "test": ["2", "3"],
+    }
+    assert dropped["test"] == {"null question": ["4"]}
 
 
 def test_subset_is_the_same_in_any_order_nested_and_common_to_sample_types(make_example):

@@ -5,7 +5,17 @@ import zipfile
 import pytest
 
 from loragrid.errors import UserError
-from loragrid.runtime.spreadsheets import CUT, LONGEST, fitted, read_sheet, set_text, to_number, write_csv, write_workbook
+from loragrid.runtime.spreadsheets import (
+    CUT,
+    LONGEST,
+    UncomputedFormula,
+    fitted,
+    read_sheet,
+    set_text,
+    to_number,
+    write_csv,
+    write_workbook,
+)
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1", '"=1', "' -1", "＝1", "=", "\u00a0+1"]
 TEXTS = ["", "a\r=1", "a = b", "Yes - no", "1+1", "'quoted'", "mail@x", "\\=", "#N/A"]
@@ -96,10 +106,20 @@ def test_workbook_is_read_from_the_sheet_that_has_the_columns(tmp_path, workbook
     assert read_sheet(tmp_path / "x.xlsx", ["id", "ok"]) == [(2, {"id": "1", "ok": 0.5})]
 
 
+def test_formula_without_a_saved_value_is_its_own_text_and_not_empty(tmp_path, workbook):
+    workbook.active.append(["id", "ok"])
+    workbook.active.append(["1", "=1+0"])
+    workbook.save(tmp_path / "x.xlsx")
+    [(_, row)] = read_sheet(tmp_path / "x.xlsx", ["id", "ok"])
+    assert row == {"id": "1", "ok": "=1+0"}
+    assert isinstance(row["ok"], UncomputedFormula)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("x.csv", b"id,other\n1,2\n", r"x\.csv, row 1: there is no column 'ok'; expected the header of the blank sheet\."),
+        ("x.csv", b"id,ok,note,ok\n1,1,,0\n", r"x\.csv, row 1: the column 'ok' stands twice; expected each column once\."),
         ("x.csv", b"", r"x\.csv, row 1: there is no column 'id', 'ok';"),
         ("x.xlsx", b"no zip", r"x\.xlsx: not a valid XLSX file"),
         ("x.ods", b"", r"x\.ods: expected a file that ends in \.csv or \.xlsx\."),

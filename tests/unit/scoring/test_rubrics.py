@@ -79,7 +79,7 @@ def test_each_of_several_references_is_a_correct_answer():
             "derived.b: 'a | string' gives no number.",
         ),
         ("prompt: x\nscores: {a: {minimum: 0, maximum: 1}}\nderived: {a: a * 2}", "'a' is a score and derived as well."),
-        ("prompt: [", "mine.yaml: not valid YAML"),
+        ("prompt: [", "mine.yaml, line 2, column 1: not valid YAML"),
     ],
 )
 def test_rubric_that_cannot_work_is_said_in_a_sentence(write, text, sentence):

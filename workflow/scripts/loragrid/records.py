@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -179,8 +179,13 @@ def content_hash(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def parse_json_lines(path: str | Path, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+def parse_json_lines(
+    path: str | Path, lines: Iterable[str], parse: Callable[[str], Any] = json.loads
+) -> Iterator[tuple[int, Any]]:
     """The values of JSON lines with their line numbers; empty lines are skipped.
+
+    Args:
+        parse: gives the value of one line.
 
     Raises:
         UserError: naming `path` and the line, where a line is not JSON.
@@ -188,7 +193,7 @@ def parse_json_lines(path: str | Path, lines: Iterable[str]) -> Iterator[tuple[i
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, parse(line)
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno}).") from None
 

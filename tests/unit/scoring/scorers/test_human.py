@@ -136,6 +136,20 @@ def test_cell_that_cannot_be_used_is_named(rows, message, filled):
         outcomes(filled("anna.csv", *((names.get(id_, id_), *values) for id_, *values in rows)))
 
 
+def test_formula_without_a_saved_value_is_no_missing_rating(tmp_path):
+    from openpyxl import Workbook
+
+    workbook = Workbook()
+    workbook.active.append(["id", *CRITERIA, "comment"])
+    workbook.active.append([ids()[0], 1, "=1+0", ""])
+    workbook.save(tmp_path / "anna.xlsx")
+    with pytest.raises(UserError) as caught:
+        outcomes(str(tmp_path / "anna.xlsx"))
+    assert str(caught.value).startswith(
+        f"{tmp_path}/anna.xlsx, row 2, column 'style': the formula '=1+0' has no saved value; open"
+    )
+
+
 def test_rows_that_an_annotator_left_blank_or_added_are_no_problem(filled):
     assert outcomes(filled("anna.csv", (ids()[0], "", " ", "later"), ("", "", "", "my notes"))) == [None] * 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -75,6 +76,8 @@ def sentence_of(error: ErrorDetails) -> str:
         return f"{key}: this key is required but missing."
     if type_ == "string_pattern_mismatch" and str(context["pattern"]).startswith("^[A-Za-z0-9]+("):
         return f"{key}: '{value}' is not a valid name; expected {NAME_RULE}."
+    if type_ == "string_type" and (kind := _no_text(value)):
+        return f"{key}: expected text, not {kind}; put it in quotes if it is text."
     if type_ in ("model_type", "model_attributes_type", "dict_type"):
         return f"{key}: expected a mapping of keys to values, not {value!r}."
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
@@ -85,6 +88,13 @@ def sentence_of(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return f"{key or 'configuration'}: {message}" + ("" if isinstance(value, dict | list) else f", not {value!r}") + "."
+
+
+def _no_text(value: Any) -> str | None:
+    """What YAML takes a text for that is no number; None if it is something else."""
+    if isinstance(value, bool):
+        return f"{str(value).lower()}, as YAML reads {'yes and on' if value else 'no and off'}"
+    return f"the date {value}" if isinstance(value, date) else None
 
 
 def located(sentence: str, files: Iterable[str | Path]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from loragrid.config.blocks import broken_block
 from loragrid.config.evaluation import ExternalPredictions
 from loragrid.config.root import Config
+from loragrid.config.spelling import names_alike
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
 from loragrid.errors import unknown_name
@@ -17,6 +18,7 @@ from loragrid.scoring.human_sheets import HumanEvaluation
 
 def broken_references(config: Config) -> Iterator[str]:
     """One sentence for each name that refers to nothing, and each combination that cannot exist."""
+    yield from names_alike(config)
     yield from _taken_names(config)
     for name, scorer in config.scorers.items():
         yield from (f"scorers.{name}.{problem}" for problem in scorer.problems(config))
@@ -43,18 +45,22 @@ def broken_references(config: Config) -> Iterator[str]:
     for i, block in enumerate(config.grid):
         yield from broken_block(config, f"grid[{i}]", block)
     for kept, what in ((EXTERNAL, "external predictions that have no base model"), (BASELINE, "trivial baselines")):
-        if kept in config.models:
-            yield f"models.{kept}: this name is kept for {what}."
+        for name in (name for name in config.models if name.casefold() == kept):
+            yield f"models.{name}: this name is kept for {what}."
     for name, external in config.external_predictions.items():
         yield from _broken_external(config, f"external_predictions.{name}", external)
 
 
 def _taken_names(config: Config) -> Iterator[str]:
-    """One sentence for each model with the name of another model."""
-    for name in config.encoders.keys() & config.models.keys():
-        yield f"encoders.{name}: a base model has this name already."
-    for name in config.reward_models.keys() & (config.models.keys() | config.encoders.keys()):
-        yield f"reward_models.{name}: another model has this name already."
+    """One sentence for each model with the name of another model; case aside, as they share a folder."""
+    taken = {name.casefold() for name in config.models}
+    for name in config.encoders:
+        if name.casefold() in taken:
+            yield f"encoders.{name}: a base model has this name already."
+    taken |= {name.casefold() for name in config.encoders}
+    for name in config.reward_models:
+        if name.casefold() in taken:
+            yield f"reward_models.{name}: another model has this name already."
 
 
 def _kept_names(config: Config) -> Iterator[str]:
@@ -65,8 +71,8 @@ def _kept_names(config: Config) -> Iterator[str]:
         *((f"tasks.{name}.prompt_variants", task.prompt_variants, "default") for name, task in config.tasks.items()),
     ]
     for section, names, kept in listed:
-        if kept in names:
-            yield f"{section}.{kept}: this name is kept for what is there without being listed; choose another."
+        for name in (name for name in names if name.casefold() == kept):
+            yield f"{section}.{name}: this name is kept for what is there without being listed; choose another."
 
 
 def _broken_task(config: Config, where: str, task: Task) -> Iterator[str]:

@@ -10,11 +10,12 @@ from pydantic import Field
 from loragrid.data.answers import answer_fields, count_thoughts
 from loragrid.data.rows import Row, read_rows
 from loragrid.data.splitting import subset
+from loragrid.data.values import plain
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import MENDED, git_commit, log, versions
-from loragrid.runtime.templates import fill_template
+from loragrid.runtime.templates import fill_from_row
 from loragrid.sections import Section, StageSettings
 from loragrid.text.thoughts import Spoken
 from loragrid.text.words import normalise_space, one_form, some_of, trim
@@ -61,15 +62,16 @@ def read_answers(rows: Iterable[Row], key: str | PromptAndReference, prediction:
         UserError: naming the place of a row that a template does not fit.
     """
     template, reference = (key, None) if isinstance(key, str) else (key.prompt, key.reference)
-    for where, row in rows:
+    for where, raw in rows:
+        row = plain(raw)
+        # What is null was not answered.
         of_row = None if reference is None else _fill(where, reference, row)
         yield Answer(where, _fill(where, template, row).strip(), trim(_fill(where, prediction, row)), of_row)
 
 
 def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
     try:
-        # What is null was not answered.
-        return fill_template(template, {key: "" if value is None else value for key, value in row.items()})
+        return fill_from_row(template, row).text
     except UserError as error:
         raise UserError(f"{where}: the template '{template}' fails: {error}") from None
 

@@ -16,7 +16,7 @@ from loragrid.layout import Dataset
 from loragrid.records import write_records
 from loragrid.runtime.files import fingerprint, write_json
 from loragrid.runtime.job import MENDED, log
-from loragrid.sections import StageSettings
+from loragrid.sections import StageSettings, decisive
 
 
 class PrepareSettings(StageSettings):
@@ -52,7 +52,8 @@ def prepare_dataset(
     _check_numbers(name, settings, drafted)
     raw = divide(drafted, settings.source.split)
     nb_tokens = None if tokenizer_folder is None else token_counter(tokenizer_folder)
-    splits, dropped = clean_splits(raw, settings.cleaning, nb_tokens)
+    missing = {d.example.id: d.missing for of_split in drafted.values() for d in of_split if d.missing}
+    splits, dropped = clean_splits(raw, settings.cleaning, nb_tokens, missing)
     if not splits["test"]:
         raise UserError(f"{name}: no test example is left; see the splits of its source and its cleaning.")
     for split in SPLITS:
@@ -61,7 +62,8 @@ def prepare_dataset(
             named = [f"{id_} (of {ids[id_]})" for id_ in ids] if isinstance(ids, Mapping) else ids
             log.info("%s: dropped %d of %d examples, %s: %s", split, len(ids), len(raw[split]), reason, ", ".join(named))
         log.info("%s: %d examples", split, len(splits[split]))
-    told = settings.model_dump()
+    # As the rule's params: a key that came later changes no manifest that does not use it.
+    told = decisive(settings)
     write_json(
         outputs["manifest"],
         {

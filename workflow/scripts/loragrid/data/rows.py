@@ -8,13 +8,16 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
 from loragrid.runtime.user_code import load_function, told
+from loragrid.text.words import one_form
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its fields."""
@@ -67,21 +70,60 @@ def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 
 
 def _jsonl(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    for number, value in parse_json_lines(path, _text_lines(path, file)):
+    repeated: list[str] = []
+    parse = partial(json.loads, object_pairs_hook=partial(_object, repeated))
+    for number, value in parse_json_lines(path, _text_lines(path, file), parse):
+        _check_once(path, f"line {number}", "key", repeated)
         yield f"line {number}", _of_whole_characters(path, f"line {number}", value)
 
 
 def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    repeated: list[str] = []
     try:
-        rows = json.load(file)
+        content = file.read()
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        rows = json.loads(text, object_pairs_hook=partial(_object, repeated))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}).") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno}).") from None
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
+    if repeated:
+        _check_once(path, _repeating_entry(text), "key", repeated)
     for number, row in enumerate(rows, start=1):
         yield f"entry {number}", _of_whole_characters(path, f"entry {number}", row)
+
+
+def _object(repeated: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; keys that stand twice in it are added to `repeated`."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated += _repeated([key for key, _ in pairs])
+    return found
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _check_once(path: Path, where: str, what: str, repeated: Sequence[str]) -> None:
+    """Raise a UserError if there are repeated names: which value is meant would be a guess."""
+    if repeated:
+        raise UserError(f"{path}, {where}: the {what} '{repeated[0]}' stands twice; expected each {what} once.")
+
+
+def _repeating_entry(text: str) -> str:
+    """The first entry of a JSON list with a key that stands twice, and the line in which it begins."""
+    repeated: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=partial(_object, repeated))
+    number, start, end = 0, 0, text.index("[") + 1
+    while not repeated:
+        start = len(text) - len(text[end:].lstrip(", \t\r\n"))
+        _, end = decoder.raw_decode(text, start)
+        number += 1
+    return f"entry {number} (line {text.count(chr(10), 0, start) + 1})"
 
 
 def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
@@ -99,6 +141,8 @@ def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str
         reader = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
+            # Names that look alike are one name. Columns without a name cannot be meant.
+            _check_once(path, "line 1", "column", _repeated(filter(None, (one_form(name).strip() for name in header))))
             for fields in reader:
                 if len(fields) not in (0, len(header)):
                     expected = f"expected {len(header)} fields as in the header, found {len(fields)}"
@@ -118,7 +162,9 @@ def _tagged(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
         if block.keys() != set(tags):
             expected, found = (" ".join(f"<{tag}>" for tag in some) for some in (tags, block))
             raise UserError(f"{path}, line {start}: expected a block with {expected} as the first one, found {found}.")
-        yield f"line {start}", {tag.lower().replace(" ", "_"): "".join(lines).strip() for tag, lines in block.items()}
+        fields = {tag: tag.lower().replace(" ", "_") for tag in block}
+        _check_once(path, f"line {start}", "field", _repeated(fields.values()))
+        yield f"line {start}", {fields[tag]: "".join(lines).strip() for tag, lines in block.items()}
 
 
 def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[str]]]]:
@@ -149,7 +195,7 @@ def _parquet(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     import pyarrow.parquet
 
     try:
-        yield from _batches(pyarrow.parquet.ParquetFile(file).iter_batches())
+        yield from _batches(path, pyarrow.parquet.ParquetFile(file).iter_batches())
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a Parquet file ({error}).") from None
 
@@ -163,19 +209,30 @@ def _arrow(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
         # The hub's data sets are Arrow streams; other programs write Arrow files.
         if magic == b"ARROW1":
             table = pa.ipc.open_file(file)
-            yield from _batches(table.get_batch(i) for i in range(table.num_record_batches))
+            yield from _batches(path, (table.get_batch(i) for i in range(table.num_record_batches)))
         else:
-            yield from _batches(pa.ipc.open_stream(file))
+            yield from _batches(path, pa.ipc.open_stream(file))
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not an Arrow file ({error}).") from None
 
 
-def _batches(batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _batches(path: Path, batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     number = 0
     for batch in batches:
+        _check_once(path, "schema", "column", _repeated_columns(batch.schema))
         for row in batch.to_pylist():
             number += 1
             yield f"row {number}", row
+
+
+def _repeated_columns(fields: Iterable[Any], within: str = "") -> list[str]:
+    """The names that fields of an Arrow schema have in common, also within the structures of a column."""
+    fields = list(fields)
+    found = [f"{within}{name}" for name in _repeated(field.name for field in fields)]
+    for field in fields:
+        inner = [field.type.field(i) for i in range(field.type.num_fields)]
+        found += _repeated_columns(inner, within or f"{field.name}.")
+    return found
 
 
 READERS: dict[str, Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]] = {

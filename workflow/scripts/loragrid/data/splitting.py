@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 from loragrid.data.near_duplicates import near_duplicate_finder
@@ -11,9 +12,12 @@ from loragrid.data.questions import normalise
 from loragrid.data.rows import Row
 from loragrid.data.sources import DataSource, Division
 from loragrid.data.tasks import Cleaning, DataSetFields
+from loragrid.data.values import plain
 from loragrid.errors import UserError
 from loragrid.records import Example, content_hash
-from loragrid.runtime.templates import evaluate_expression, fill_template
+from loragrid.runtime.template_values import as_text
+from loragrid.runtime.templates import MISSING, TEXT, Filled, evaluate_expression, fill_from_row, is_true
+from loragrid.text.words import trim
 
 SPLITS = ("train", "validation", "test")
 
@@ -25,6 +29,11 @@ class Drafted(NamedTuple):
     group: str
     """Examples of the same group must stay in one split."""
     category: str
+    missing: str | None = None
+    """`null question` or `null output`, if the row has no more than null for it."""
+
+
+NO_QUESTION, NO_OUTPUT = "null question", "null output"
 
 
 def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> Example:
@@ -33,45 +42,79 @@ def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_typ
     Raises:
         UserError: naming the template's key and the fields that the row has, if a field is missing.
     """
-    instruction, input_ = _fill("instruction", fields.instruction, row), _fill("input", fields.input, row)
-    output: str | list[str] = (
-        _fill("output", fields.output, row) if fields.outputs is None else _texts("outputs", fields.outputs, row)
-    )
-    prompts = [] if fields.prompts is None else _texts("prompts", fields.prompts, row)
+    return _map_row(plain(row), fields, task, sample_type)[0]
+
+
+def _map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> tuple[Example, str | None]:
+    """The example of a row with plain values, and what the row has only null for, as in `Drafted`."""
+    asked = {key: _fill(key, template, row) for key, template in (("instruction", fields.instruction), ("input", fields.input))}
+    instruction, input_ = (filled.text.strip() for filled in asked.values())
+    prompts = [] if fields.prompts is None else [text.strip() for text in _texts("prompts", fields.prompts, row).texts]
+    output, notes = _output(fields, row)
     answers = fields.answers if prompts else "one"
     if answers == "each" and (isinstance(output, str) or len(output) != len(prompts)):
         found = 1 if isinstance(output, str) else len(output)
         raise UserError(f"there are {len(prompts)} prompts, but 'outputs' gives {found} references; expected one for each.")
+    if answers != "each" and isinstance(output, list) and any(output):
+        # An empty reference beside others says that somebody saw no answer. It must not make an empty answer a right one.
+        output = [reference for reference in output if reference]
     if answers == "one" and isinstance(output, list):
         output = list(dict.fromkeys(output))
-    return Example(
+    example = Example(
         id=content_hash(task, sample_type, instruction, input_, *prompts, *([output] if isinstance(output, str) else output)),
         task=task,
         sample_type=sample_type,
         instruction=instruction,
         input=input_,
-        output=output,
-        metadata={key: _fill(f"metadata.{key}", template, row) for key, template in (fields.metadata or {}).items()},
+        output=output or "",
+        metadata={key: _fill(f"metadata.{key}", text, row).text.strip() for key, text in (fields.metadata or {}).items()},
         prompts=prompts,
         answers=answers,
     )
+    of_question = frozenset().union(*(filled.notes for filled in asked.values()), {TEXT} if any(prompts) else ())
+    missing = NO_QUESTION if _is_missing(of_question) else NO_OUTPUT if _is_missing(notes) else None
+    return example, missing
 
 
-def _fill(key: str, template: str | None, row: Mapping[str, Any]) -> str:
+def _output(fields: DataSetFields, row: Mapping[str, Any]) -> tuple[str | list[str], frozenset[str]]:
+    """The references of a row, and the notes on their values."""
+    if fields.outputs is None:
+        filled = _fill("output", fields.output, row)
+        return trim(filled.text), filled.notes
+    texts, notes = _texts("outputs", fields.outputs, row)
+    return [trim(text) for text in texts], notes
+
+
+def _is_missing(notes: frozenset[str]) -> bool:
+    """Whether a value is missing and no other gives text."""
+    return MISSING in notes and TEXT not in notes
+
+
+def _fill(key: str, template: str | None, row: Mapping[str, Any]) -> Filled:
     try:
-        return fill_template(template or "", row).strip()
+        return fill_from_row(template or "", row)
     except UserError as error:
         raise UserError(f"the template of '{key}' fails: {error}") from None
 
 
-def _texts(key: str, expression: str, row: Mapping[str, Any]) -> list[str]:
+class _Listed(NamedTuple):
+    """The texts of an expression that gives a list."""
+
+    texts: list[str]
+    notes: frozenset[str]
+
+
+def _texts(key: str, expression: str, row: Mapping[str, Any]) -> _Listed:
     try:
         value = evaluate_expression(expression, row)
+        if isinstance(value, list | tuple | NoneType):
+            texts = [as_text(item) for item in value or []]
     except UserError as error:
         raise UserError(f"the expression of '{key}' fails: {error}") from None
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list | tuple | NoneType):
         raise UserError(f"the expression of '{key}' gives {value!r}; expected a list of texts.")
-    return [item.strip() for item in value]
+    notes = {MISSING: value is None or None in value, TEXT: any(text.strip() for text in texts)}
+    return _Listed(texts, frozenset(note for note, met in notes.items() if met))
 
 
 def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: str, sample_type: str) -> Iterator[Drafted]:
@@ -81,15 +124,23 @@ def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: 
         UserError: naming the place of a bad row and the reason.
     """
     division = source.split
-    for where, row in rows:
+    for where, raw in rows:
         try:
-            if source.where is not None and not evaluate_expression(source.where, row):
+            row = plain(raw)
+            if source.where is not None and not _is_kept(source.where, row):
                 continue
-            example = map_row(row, fields, task, sample_type)
-            group = prompt_key(example) if division.group is None else _fill("group", division.group, row)
-            yield Drafted(example, group, _fill("category", division.category, row))
+            example, missing = _map_row(row, fields, task, sample_type)
+            group = prompt_key(example) if division.group is None else _fill("group", division.group, row).text.strip()
+            yield Drafted(example, group, _fill("category", division.category, row).text.strip(), missing)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
+
+
+def _is_kept(expression: str, row: Mapping[str, Any]) -> bool:
+    try:
+        return is_true(expression, row)
+    except UserError as error:
+        raise UserError(f"the expression of 'where' fails: {error}") from None
 
 
 def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict[str, list[Example]]:
@@ -109,7 +160,7 @@ def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict
     tested = _lowest_places(pool, places, division.test_per_task) if division.test_per_task else set()
     test_share = 0.0 if "test" in splits or division.test_per_task else division.test
     validation_share = 0.0 if "validation" in splits else division.validation
-    for example, group, _ in pool:
+    for example, group, *_ in pool:
         if "test" not in splits and (places[group] < test_share or group in tested):
             cut["test"].append(example)
         elif test_share <= places[group] < test_share + validation_share:
@@ -133,7 +184,10 @@ def prompt_key(example: Example) -> str:
 
 
 def clean_splits(
-    splits: Mapping[str, list[Example]], cleaning: Cleaning | None = None, nb_tokens: Callable[[str], int] | None = None
+    splits: Mapping[str, list[Example]],
+    cleaning: Cleaning | None = None,
+    nb_tokens: Callable[[str], int] | None = None,
+    missing: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, list[Example]], dict[str, dict[str, Collection[str]]]]:
     """Drop unusable examples, repeated ones, and questions that a later split asks too.
 
@@ -142,6 +196,7 @@ def clean_splits(
     Args:
         cleaning: limits on the number of tokens, and the similarity at which questions count as the same.
         nb_tokens: measures a text in tokens; needed if there are limits.
+        missing: what examples lack because their rows have only null for it, as in `Drafted`, by the example's id.
 
     Returns:
         The kept examples by split, and the ids of the dropped ones by split and reason. Those of near duplicates come with the id
@@ -158,8 +213,8 @@ def clean_splits(
         kept[split], seen = [], set()
         for example in splits[split]:
             elsewhere = taken.get(normalise(prompt_key(example)))
-            if not example.references or not all(example.references):
-                reasons["empty output"].append(example.id)
+            if unusable := _unusable(example, (missing or {}).get(example.id), cleaning):
+                reasons[unusable].append(example.id)
             elif example.id in seen:
                 reasons["repeated"].append(example.id)
             elif elsewhere:
@@ -175,6 +230,15 @@ def clean_splits(
         taken |= {normalise(prompt_key(example)): split for example in kept[split]}
         dropped[split] = dict(reasons) | ({"near duplicate": twins} if twins else {})
     return {split: kept[split] for split in SPLITS}, {split: dropped[split] for split in SPLITS}
+
+
+def _unusable(example: Example, missing: str | None, cleaning: Cleaning | None) -> str | None:
+    """Why an example can be neither learned nor tested; None if it can."""
+    if missing == NO_QUESTION:
+        return missing
+    if any(example.references) or (cleaning and cleaning.keep_unanswerable):
+        return None
+    return missing or "empty output"
 
 
 def wrong_length(example: Example, cleaning: Cleaning, nb_tokens: Callable[[str], int]) -> str | None:

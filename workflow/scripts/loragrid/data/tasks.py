@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from loragrid.sections import Name, Section
+from loragrid.sections import LATER, Name, Section
 
 
 class Cleaning(Section):
-    """Which examples of a data set are dropped, besides those with an empty output and repeated ones."""
+    """Which examples of a data set are dropped, besides those without question or output and repeated ones."""
 
     tokenizer: Name | None = Field(None, description="Base model whose tokenizer measures `min_tokens` and `max_tokens`.")
     min_tokens: int = Field(0, ge=0, description="Minimum number of tokens of instruction, input and output together.")
     max_tokens: int | None = Field(None, ge=1, description="Maximum number of tokens of instruction, input and output together.")
+    keep_unanswerable: Annotated[bool, LATER] = Field(
+        False,
+        description="Keep examples whose reference outputs are all empty: questions whose right answer is an empty one, as the "
+        "scorer `squad` expects it.",
+    )
     near_duplicates: float | None = Field(
         None,
         gt=0,
@@ -26,7 +31,7 @@ class Cleaning(Section):
 
 
 class Fields(Section):
-    """How a row of raw data becomes an example: Jinja templates over the fields of the row."""
+    """How a row of raw data becomes an example: Jinja templates over the fields of the row; `row` is the whole row."""
 
     source: Name | None = Field(None, description="Name of the data source, from `sources`.")
     instruction: str | None = Field(None, description="Template of the instruction; often just text.")
@@ -34,7 +39,8 @@ class Fields(Section):
     output: str | None = Field(None, description="Template of the reference output.")
     outputs: str | None = Field(
         None,
-        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`.",
+        description="Instead of `output`: an expression that gives the list of reference outputs, for example `answers.text`. "
+        "Empty ones count only if all are empty.",
     )
     prompts: str | None = Field(
         None,

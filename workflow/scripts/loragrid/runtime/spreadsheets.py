@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -37,6 +38,12 @@ CUT = " […]"
 
 MADE = (1980, 1, 1, 0, 0, 0)
 """The date that all files are given, so that the same content has the same bytes: the first moment that ZIP knows."""
+
+
+class UncomputedFormula(str):
+    """A formula without a value, as text."""
+
+    __slots__ = ()
 
 
 def like_formula(text: str) -> bool:
@@ -101,7 +108,7 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
         columns: the columns that must be there.
 
     Raises:
-        UserError: naming the file, if it is neither CSV nor XLSX, or lacks a column.
+        UserError: naming the file, if it is neither CSV nor XLSX, lacks a column, or has one twice.
     """
     path = Path(path)
     match path.suffix.lower():
@@ -116,6 +123,8 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
         header = [str(cell or "").strip() for cell in table[0]] if table else []
         lacking = [name for name in columns if name not in header]
         if not lacking:
+            if repeated := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
+                raise UserError(f"{path}, row 1: the column '{repeated[0]}' stands twice; expected each column once.")
             return [(i, dict(zip_longest(header, row[: len(header)]))) for i, row in enumerate(table[1:], start=2)]
         missing = min(missing, lacking, key=len)
     raise UserError(f"{path}, row 1: there is no column {', '.join(map(repr, missing))}; expected the header of the blank sheet.")
@@ -136,15 +145,22 @@ def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
-    """The sheets of the file. A formula counts as the value that it had when the file was saved."""
+    """The sheets of the file. A formula counts as the value that it had when the file was saved, or else as its own text."""
     from openpyxl import load_workbook
 
     try:
-        workbook = load_workbook(path, data_only=True)
+        values, formulas = load_workbook(path, data_only=True), load_workbook(path)
     except Exception as error:
         raise UserError(f"{path}: not a valid XLSX file ({error}).") from error
-    for sheet in workbook.worksheets:
-        yield [list(row) for row in sheet.iter_rows(values_only=True)]
+    for sheet, written in zip(values.worksheets, formulas.worksheets, strict=True):
+        yield [list(map(_cell, *rows)) for rows in zip(sheet.iter_rows(), written.iter_rows(), strict=True)]
+
+
+def _cell(saved: Cell, written: Cell) -> Any:
+    """The value of a cell. Programs that compute nothing save formulas without one: these are neither lost nor empty."""
+    if saved.value is None and written.data_type == "f":
+        return UncomputedFormula(getattr(written.value, "text", written.value))
+    return saved.value
 
 
 def to_number(cell: Any) -> float | None:

@@ -1,35 +1,193 @@
-"""Jinja templates over the fields of a row. They run in a sandbox: neither templates nor data can reach the program."""
+"""Jinja templates over the fields of a row. They run in a sandbox: neither templates nor data can reach the program.
+
+Texts that templates make hold no words of Python. What is missing gives no text, true and false are written as in JSON, and what
+is no single value, such as a list, is an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from itertools import compress
-from typing import Any
+from functools import cache, wraps
+from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError, nodes, pass_context
 from jinja2.environment import TemplateExpression
+from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from loragrid.errors import UserError
+from loragrid.runtime.template_values import as_text, in_format, marked, no_text_true, no_word_true
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+NOTES = "the notes of a filling"
+"""The name under which a template's context holds what was met. It is no name that a template could use."""
 
-
-def marked(items: Any, marks: Any) -> list[Any]:
-    """Template filter: the items of a list that have a true mark. A mapping of lists is read list by list, in its order."""
-    if isinstance(items, Mapping):
-        return [item for key in items for item in marked(items[key], marks[key])]
-    return list(compress(items, marks))
+MISSING, TEXT = "missing", "text"
+"""The notes: a value was missing; a value gave text."""
 
 
-_ENVIRONMENT.filters["marked"] = marked
+class Filled(NamedTuple):
+    """What a template became."""
+
+    text: str
+    notes: frozenset[str]
+    """`MISSING` and `TEXT`, as they were met."""
+
+
+@pass_context
+def _shown(context: Context, value: Any) -> str:
+    """The text of a value in a template, noted."""
+    text = _noted(context, value)
+    if text.strip():
+        context.parent.get(NOTES, set()).add(TEXT)
+    return text
+
+
+def _noted(context: Context, value: Any) -> str:
+    if value is None:
+        context.parent.get(NOTES, set()).add(MISSING)
+    return as_text(value)
+
+
+def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja that makes text of its value. It now gets the value's text in our sense."""
+    needs = getattr(function, "jinja_pass_arg", None)
+
+    @pass_context
+    @wraps(function, updated=())
+    def filtered(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
+        passed = () if needs is None else (first[needs.name],)
+        return function(*passed, _noted(context, value), *args, **kwargs)
+
+    return filtered
+
+
+@pass_context
+def _joined(context: Context, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    """Template filter: the texts of the items of a list, joined."""
+    if isinstance(value, str):
+        raise UserError(f"'join' was given the text {value!r}; expected a list.")
+    items = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
+    return as_text(d).join(_noted(context, item) for item in items)
+
+
+@pass_context
+def _formatted(context: Context, value: Any, *args: Any, **kwargs: Any) -> str:
+    """Template filter: `printf`-style formatting."""
+    formatted: str = as_text(value) % in_format(kwargs or args)
+    return formatted
+
+
+def _selecting(name: str, tested: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A filter of Jinja that selects items. Without a test, it asks the items, or an attribute of theirs, for their truth."""
+    of_attribute = name.endswith("attr")
+
+    @pass_context
+    def selected(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        items = list(value or ())
+        if len(args) == of_attribute:
+            asked = map(make_attrgetter(context.environment, args[0]), items) if of_attribute else items
+            for one in asked:
+                tested(one)
+        return FILTERS[name](context, items, *args, **kwargs)
+
+    return selected
+
+
+TEXT_FILTERS = (
+    "capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "safe", "string", "striptags", "title",
+    "trim", "truncate", "upper", "urlize", "wordcount", "wordwrap",
+)  # fmt: skip
+"""Filters of Jinja that call `str` on their value."""
+
+
+CONCATENATED, TESTED = "concatenated", "tested"
+"""Filters that take the place of the operator `~`, and that stand around conditions."""
+
+
+class _OwnOperators(NodeTransformer):
+    """Lets filters do what Jinja's compiler does without asking: join texts by `~`, and ask whether a condition is true."""
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
+        """The node as it is compiled."""
+        self.generic_visit(node, *args, **kwargs)
+        match node:
+            case nodes.Concat():
+                return _filter(nodes.List(node.nodes), CONCATENATED)
+            case nodes.If() | nodes.CondExpr():
+                node.test = _tested(node.test)
+            case nodes.For() if node.test is not None:
+                node.test = _tested(node.test)
+            case nodes.Not():
+                node.node = _tested(node.node)
+        return node
+
+
+def _filter(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno or 1)
+
+
+def _tested(node: Any) -> nodes.Expr:
+    """A condition, with its parts tested."""
+    if isinstance(node, nodes.And | nodes.Or):
+        return type(node)(_tested(node.left), _tested(node.right), lineno=node.lineno)
+    # The parts of these are tested already, or they are neither text nor missing.
+    return node if isinstance(node, nodes.Not | nodes.Compare | nodes.Test) else _filter(node, TESTED)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja, with texts and conditions in our sense.
+
+    Args:
+        tested: raises an error if the value of a condition must not be asked for its truth. It returns the value.
+    """
+
+    intercepted_binops = frozenset(["%"])
+
+    def __init__(self, tested: Callable[[Any], Any] | None) -> None:
+        super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_shown)
+        self.filters |= {name: _of_text(FILTERS[name]) for name in TEXT_FILTERS}
+        self.filters |= {"join": _joined, CONCATENATED: _joined, "format": _formatted, "marked": marked}
+        self.filters[TESTED] = tested or (lambda value: value)
+        if tested:
+            self.filters |= {name: _selecting(name, tested) for name in ("select", "reject", "selectattr", "rejectattr")}
+
+    def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
+        _OwnOperators().visit(source)
+        return super()._generate(source, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        return super().call_binop(context, operator, left, in_format(right) if isinstance(left, str) else right)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+        return lambda *args, **kwargs: wrapped(*map(in_format, args), **{key: in_format(arg) for key, arg in kwargs.items()})
+
+
+_GENERAL = _Environment(None)
+"""For templates over texts, which say everything."""
+
+
+_OF_ROWS = _Environment(no_word_true)
+"""For templates over raw data, which may spell what is true and false as text."""
+
+
+_OF_CONDITIONS = _Environment(no_text_true)
+"""For expressions that say whether a row is kept."""
 
 
 @cache
-def _compiled(template: str) -> Template:
-    return _ENVIRONMENT.from_string(template)
+def _compiled(template: str, environment: _Environment = _GENERAL) -> Template:
+    return environment.from_string(template)
+
+
+_TWO_WORDS = "expected token 'end of print statement', got '"
+"""What Jinja says where an expression goes on without an operator."""
 
 
 def syntax_error(template: str) -> str | None:
@@ -37,13 +195,14 @@ def syntax_error(template: str) -> str | None:
     try:
         _compiled(template)
     except TemplateError as error:
-        return error.message
+        hint = "; the name of a field with spaces or signs is written row['the name']"
+        return f"{error.message}{hint if str(error.message).startswith(_TWO_WORDS) else ''}"
     return None
 
 
 @cache
-def _expression(text: str) -> TemplateExpression:
-    return _ENVIRONMENT.compile_expression(text, undefined_to_none=False)
+def _expression(text: str, environment: _Environment = _GENERAL) -> TemplateExpression:
+    return environment.compile_expression(text, undefined_to_none=False)
 
 
 def evaluate_expression(expression: str, row: Mapping[str, Any]) -> Any:
@@ -52,21 +211,50 @@ def evaluate_expression(expression: str, row: Mapping[str, Any]) -> Any:
     Raises:
         UserError: saying what is wrong and, where a field is missing, which ones there are.
     """
+    return _evaluated(_expression(expression, _OF_ROWS), row)
+
+
+def is_true(expression: str, row: Mapping[str, Any]) -> bool:
+    """Whether a Jinja expression holds for the fields of a row. What is missing, zero or empty is false.
+
+    Raises:
+        UserError: as `evaluate_expression`; and if the truth of a text is asked for.
+    """
+    return bool(_evaluated(_expression(f"true if ({expression}) else false", _OF_CONDITIONS), row))
+
+
+def _evaluated(expression: TemplateExpression, row: Mapping[str, Any]) -> Any:
     with _told(row):
-        value = _expression(expression)(**row)
+        value = expression(_with_row(row))
         if isinstance(value, Undefined):
             str(value)
         return value
 
 
-def fill_template(template: str, row: Mapping[str, Any]) -> str:
-    """The text that a template becomes with the fields of a row.
+def fill_template(template: str, fields: Mapping[str, Any]) -> str:
+    """The text that a template becomes with the given fields.
 
     Raises:
         UserError: saying what is wrong and, where a field is missing, which ones there are.
     """
+    with _told(fields):
+        return _compiled(template).render(fields)
+
+
+def fill_from_row(template: str, row: Mapping[str, Any]) -> Filled:
+    """As `fill_template`, with the fields of a row of raw data; `row` is the whole row, unless a field has this name.
+
+    Raises:
+        UserError: as `fill_template`; and if a condition is text that spells what is false.
+    """
+    notes: set[str] = set()
     with _told(row):
-        return _compiled(template).render(row)
+        text = _compiled(template, _OF_ROWS).render({**_with_row(row), NOTES: notes})
+    return Filled(text, frozenset(notes))
+
+
+def _with_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"row": row, **row}
 
 
 @contextmanager
@@ -74,6 +262,8 @@ def _told(row: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except UndefinedError as error:
-        raise UserError(f"{error.message}; the row has: {', '.join(row)}.") from None
+        odd = next((name for name in row if not str(name).isidentifier()), None)
+        hint = "" if odd is None else f"; a name with spaces or signs is written row[{str(odd)!r}]"
+        raise UserError(f"{error.message}; the row has: {', '.join(map(str, row))}{hint}.") from None
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         raise UserError(f"{type(error).__name__}: {error}.") from None

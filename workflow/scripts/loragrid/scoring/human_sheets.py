@@ -265,8 +265,8 @@ class HumanEvaluation(Section):
     def _names_are_free(self) -> Self:
         if taken := self.criteria.keys() & {"id", "question", "reference", "answer", "comment", "mean"}:
             raise ValueError(f"a criterion cannot be called '{min(taken)}': a column of the sheet or a metric has this name")
-        if len(set(self.annotators)) < len(self.annotators):
-            raise ValueError("an annotator is listed twice")
+        if len({name.casefold() for name in self.annotators}) < len(self.annotators):
+            raise ValueError("an annotator is listed twice, case aside")
         return self
 
 

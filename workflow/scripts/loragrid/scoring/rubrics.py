@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from loragrid.errors import UserError
 from loragrid.runtime.templates import evaluate_expression, syntax_error
+from loragrid.runtime.yaml_files import load_yaml
 from loragrid.sections import Name, Section
 
 FOLDER = Path("data/prompts/judges")
@@ -107,12 +107,10 @@ def read_rubric(name: str) -> Rubric:
     """
     path = FOLDER / f"{name}.yaml"
     try:
-        return Rubric.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Rubric.model_validate(load_yaml(path))
     except OSError:
         rubrics = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
         raise UserError(f"there is no rubric '{path}'; known: {rubrics or 'none'}.") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "rubric"

@@ -10,7 +10,7 @@ from loragrid.layout import PREPARE_DATASET
 from loragrid.planning.doubts.results import Doubt, OldModel, data_sets, doubt, models, old_predictions, old_tokens
 from loragrid.records import Example
 
-_MISREAD = re.compile(r"(?s)None|nan|b(['\"]).*\1|\[(?:['\"].*['\"])?\]")
+_MISREAD = re.compile(r"(?s)None|nan|NaT|<NA>|<built-in method .*>|\{'.*\}|b(['\"]).*\1|\[(?:['\"].*['\"])?\]")
 
 
 def misread_values(since: int) -> Iterator[Doubt]:

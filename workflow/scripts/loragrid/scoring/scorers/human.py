@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from loragrid.data.values import plain
 from loragrid.errors import UserError, unknown_name
 from loragrid.layout import RESULTS
 from loragrid.runtime.job import log
-from loragrid.runtime.spreadsheets import is_blank, read_sheet, to_number
+from loragrid.runtime.spreadsheets import UncomputedFormula, is_blank, read_sheet, to_number
+from loragrid.runtime.template_values import as_text
 from loragrid.scoring.criteria import means, metrics_of_criteria
 from loragrid.scoring.human_sheets import COMMENT, ID, row_id, seal
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
@@ -114,6 +116,9 @@ def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginn
                 "expected the ids of the sheets that 'snakemake human_sheets' writes."
             )
         for name, cell in filled.items():
+            if isinstance(cell, UncomputedFormula):
+                hint = "open the sheet in a spreadsheet program and save it, or give the value itself"
+                raise UserError(f"{path}, row {number}, column '{name}': the formula '{cell}' has no saved value; {hint}.")
             if to_number(cell) not in criteria[name]:
                 values = ", ".join(f"{value:g}" for value in criteria[name])
                 raise UserError(f"{path}, row {number}, column '{name}': '{cell}' cannot be chosen; expected one of {values}.")
@@ -122,7 +127,7 @@ def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginn
         if id_ in rated:
             raise UserError(f"{path}, row {number}, column '{ID}': '{id_}' is rated in a row above already.")
         ratings = {name: value for name, cell in filled.items() if (value := to_number(cell)) is not None}
-        rated[id_] = RatedRow(ratings, "" if is_blank(row.get(COMMENT)) else str(row[COMMENT]).strip())
+        rated[id_] = RatedRow(ratings, "" if is_blank(row.get(COMMENT)) else as_text(plain(row[COMMENT])).strip())
     return rated
 
 
