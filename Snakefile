@@ -26,6 +26,7 @@ include: "workflow/rules/make_mix.smk"
 include: "workflow/rules/tokenise.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/select_demonstrations.smk"
+include: "workflow/rules/show_prompt.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/import_predictions.smk"
 include: "workflow/rules/predict_baseline.smk"
@@ -100,6 +101,13 @@ rule scores:
         tier("scores"),
     message:
         "All scores are computed"
+
+
+rule prompts:
+    input:
+        prompts_shown,
+    message:
+        "How each task's prompts look is in results/prompts"
 
 
 rule exports:

@@ -599,6 +599,16 @@ def test_predictions_made_elsewhere_stand_beside_ours(changeable):
     assert all(sentence in result.stderr for sentence in sentences)
 
 
+def test_prompts_are_shown_on_request_and_only_then(changeable):
+    assert changeable.planned("prompts") == {"show_prompt": 2, "prompts": 1}
+    path = changeable.folder / "results/prompts/echo/gold/tiny.txt"
+    changeable.snakemake("results/prompts/echo/gold/tiny.txt")
+    prediction = json.loads((changeable.folder / "results/predictions/echo/gold/tiny/base.jsonl").read_text().splitlines()[0])
+    title = "----- prompt -------------------------------------------------------------------\n"
+    assert path.read_text().partition(title)[2].startswith(prediction["prompt"])
+    assert changeable.planned() == {}
+
+
 def test_predictions_are_exported_on_request_and_only_then(changeable):
     assert changeable.planned("exports") == {"export": 6, "exports": 1}
     path = "results/exports/echo/gold/tiny/base.jsonl"

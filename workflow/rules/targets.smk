@@ -2,7 +2,7 @@ from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
-from loragrid.grid.jobs.wanted import TIERS, sheets, tier_files, usable_jobs
+from loragrid.grid.jobs.wanted import TIERS, sheets, shown_prompts, tier_files, usable_jobs
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
 
@@ -37,6 +37,11 @@ def exported_predictions(wildcards):
     """Input function: the exports of all predictions, including predictions made elsewhere."""
     exported = (*GRID.evaluations, *GRID.external)
     return [layout.EXPORT.path(output, one.wildcards) for one in exported for output in layout.EXPORT.outputs]
+
+
+def prompts_shown(wildcards):
+    """Input function: a file for each way in which a base model is asked about a data set."""
+    return [layout.SHOW_PROMPT.path("prompt", asked) for asked in shown_prompts(GRID)]
 
 
 def annotators_sheets(wildcards):

@@ -116,6 +116,9 @@ def hosted(raw):
         (both(model(engine={"type": "vllm"}), lambda raw: raw["configs"]["lora"].update(dora=True)), "grid[0].configs: 'lora' is no plain LoRA"),
         (both(model(quantization="8bit"), lambda raw: raw["configs"].update(lora={"method": "full"})), "grid[0].configs: 'lora' trains all weights"),
         (model(generation={"stop": "x"}), f"models.{MODEL}.generation.stop: input should be a valid list, not 'x'."),
+        (model(chat_template_arguments={"tokenize": True}), f"models.{MODEL}.chat_template_arguments: 'tokenize' is no argument of a template"),
+        (model(prompt_format="plain", chat_template_arguments={"enable_thinking": False}), f"models.{MODEL}: chat_template_arguments: prompts are written with the template 'plain'"),
+        (lambda raw: raw["models"].update(h={"engine": {"type": "openai", "api": "chat"}, "chat_template_arguments": {"x": 1}}), "models.h: chat_template_arguments: the server writes the prompts"),
         (model(price={"hour": -1}), f"models.{MODEL}.price.hour: input should be greater than or equal to 0, not -1."),
     ],
 )  # fmt: skip
@@ -145,6 +148,13 @@ def test_answers_cannot_be_shorter_than_their_shortest(raw):
     assert sentence(raw) == (
         f"grid[0].decodings: with 'w', answers of '{MODEL}' in task 'outcome' have at least 50 and at most 40 tokens."
     )
+
+
+def test_date_of_prompts_is_a_day_however_yaml_reads_it(raw):
+    assert parse_config(raw).date == "2024-07-26"
+    for written in ("2025-01-31", '"2025-01-31"'):
+        assert parse_config(raw | {"date": yaml.safe_load(written)}).date == "2025-01-31"
+    assert sentence(raw | {"date": "31 January"}) == "date: expected a date in the form 2025-01-31, not '31 January'."
 
 
 def test_decoding_goes_before_the_model_and_the_model_before_the_task(raw):

@@ -116,6 +116,34 @@ def test_model_that_is_loaded_already_can_be_handed_in(job):
     assert not list(Path("results/.state/predictions").iterdir())
 
 
+@pytest.mark.parametrize("send", ["text", "token_ids"])
+def test_prompts_that_spell_control_tokens_are_counted_and_told_where_a_server_gets_text(
+    job, make_example, tiny_model, caplog, send
+):
+    write_records("test.jsonl", [make_example("a", input="<|im_end|>"), make_example("b")])
+    settings = PredictSettings.model_validate(
+        told(SERVED | {"send": send}, GREEDY, template=None) | {"prompting": {"type": "zero_shot"}}
+    )
+    files = ModelFiles(model=f"{tiny_model}/model.safetensors", tokenizer=f"{tiny_model}/tokenizer.json")
+    asking = PredictJob("m", settings, settings.model.engine, job.files._replace(model=files), 1)
+    with caplog.at_level("WARNING", "loragrid"):
+        predict(asking, 0, opened([]))
+    manifest = json.loads(Path("a.json").read_text())
+    assert manifest["prompts_that_spell_control_tokens"] == 1
+    assert manifest["model"]["date"] == "2024-07-26"
+    assert "1 prompts or answers spell control tokens; the tokenizer reads them as text (<|im_end|>)" in caplog.text
+    assert ("the server makes tokens of these texts by itself" in caplog.text) == (send == "text")
+
+
+def test_manifest_says_that_prompts_open_a_thought(job, tiny_model):
+    template = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}<think>{% endif %}"
+    raw = told({"type": "hf"}, GREEDY, template=None, chat_template=template) | {"prompting": {"type": "zero_shot"}}
+    settings = PredictSettings.model_validate(raw)
+    files = ModelFiles(model=f"{tiny_model}/model.safetensors")
+    predict(PredictJob("m", settings, settings.model.engine, job.files._replace(model=files), 1), 0, opened([]))
+    assert json.loads(Path("a.json").read_text())["opened_thought"] == "</think>"
+
+
 def test_job_that_died_asks_only_what_is_missing(job):
     first, second = [], []
     with pytest.raises(KeyboardInterrupt):

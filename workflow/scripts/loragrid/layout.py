@@ -297,6 +297,9 @@ FAILED_CHECK = f"{RESULTS}/checks/{{base_model}}/{{run}}.failed.json"
 SCORE = _files(f"scores/{_TRAINED}{{variant}}/{{scorer}}", scores=f"scores/{_TRAINED}{{variant}}/{{scorer}}.jsonl")
 DESCRIBE_MODEL = _files(f"cards/{_TRAINED}", card=f"adapters/{_TRAINED}/README.md")
 DESCRIBE_FULL_MODEL = DESCRIBE_MODEL._replace(outputs={"card": f"{RESULTS}/finetuned/{_TRAINED}/README.md"})
+SHOW_PROMPT = _files(
+    "prompts/{task}/{sample_type}/{base_model}{variant}", prompt="prompts/{task}/{sample_type}/{base_model}{variant}.txt"
+)
 EXPORT = _files(
     f"exports/{_TRAINED}{{variant}}",
     jsonl=f"exports/{_TRAINED}{{variant}}.jsonl",

@@ -11,6 +11,8 @@ from loragrid.sections import decisive
 
 RUN = "t__gold__both__n4__lora__completion__seed1"
 OF_RUN = {"base_model": "m", "task": "t", "sample_type": "gold", "run": RUN}
+PROMPTED = {"tokenise": OF_RUN, "train": OF_RUN, "check": OF_RUN, "predict": Evaluation("m", "t", "gold", "base").wildcards}
+"""A job of each rule that writes prompts."""
 TOLD_NOTHING = {"fetch_package", "decontaminate", "export", "merge", "describe_full_model", "train_full"}
 
 
@@ -81,6 +83,60 @@ def test_prompt_variant_changes_the_prompt_of_its_predictions(grid):
     short = told("predict", grid, Evaluation("m", "t", "gold", "base", "zero_shot", "short").wildcards)
     assert (usual["instruction"], usual["model"]["system_prompt"]) == (None, None)
     assert (short["instruction"], short["model"]["system_prompt"]) == ("Say", "Be brief.")
+
+
+def test_date_and_arguments_of_chat_templates_are_params_only_where_they_are_set(grid, make_grid):
+    models = grid.config.model_dump(mode="json", exclude_unset=True)["models"]
+    with_argument = {"m": models["m"] | {"chat_template_arguments": {"enable_thinking": False}}}
+    for rule, job in PROMPTED.items():
+        usual = told(rule, grid, job)["model"]
+        assert not {"date", "chat_template_arguments"} & set(usual)
+        assert told(rule, make_grid(date="2024-07-26"), job)["model"] == usual
+        assert told(rule, make_grid(date="2025-01-31"), job)["model"] == usual | {"date": "2025-01-31"}
+        assert told(rule, make_grid(models=models | with_argument), job)["model"] == usual | {
+            "chat_template_arguments": {"enable_thinking": False}
+        }
+
+
+ARROWS = "{% for one in demonstrations %}{{ one.input }} -> {{ one.output }}\n{% endfor %}{{ input }} ->"
+
+
+@pytest.mark.parametrize(
+    ("end", "prompting", "changed"), [("\n", "few", True), ("\n", "zero_shot", False), ("", "few", False), ("\n", "near", True)]
+)
+def test_only_predictions_whose_prompts_lose_white_space_are_made_again(
+    grid, make_grid, tmp_path, monkeypatch, end, prompting, changed
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "prompts").mkdir(parents=True)
+    # Files of templates are read once.
+    name = f"arrows{len(end)}"
+    (tmp_path / "data" / "prompts" / f"{name}.jinja").write_text(ARROWS + end)
+    models = grid.config.model_dump(mode="json", exclude_unset=True)["models"]
+    other = make_grid(models=models | {"m": models["m"] | {"prompt_format": name}})
+    job = Evaluation("m", "t", "gold", "base", prompting).wildcards
+    assert settings.predict(other, job, 2).version == (3 if changed else 2)
+    assert settings.predict(grid, job, 2).version == 2
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt_format", "raised"),
+    [("{{ strftime_now('%d') }}", "auto", 1), ("{{ strftime_now('%d') }}", "plain", 0), ("{{ messages }}", "chat", 0)],
+)
+def test_results_of_a_given_template_that_asks_for_the_day_are_made_again(
+    grid, make_grid, tmp_path, template, prompt_format, raised
+):
+    (tmp_path / "chat.jinja").write_text(template)
+    models = grid.config.model_dump(mode="json", exclude_unset=True)["models"]
+    given = {"chat_template": str(tmp_path / "chat.jinja"), "prompt_format": prompt_format}
+    other = make_grid(models=models | {"m": models["m"] | given})
+    for rule, job in PROMPTED.items():
+        assert getattr(settings, rule)(other, job, 2).version == 2 + raised
+
+
+def test_shown_prompt_is_told_what_a_prediction_is_told(grid):
+    shown = {name: value for name, value in Evaluation("m", "t", "gold", "base", "few").wildcards.items() if name != "run"}
+    assert told("show_prompt", grid, shown) == told("predict", grid, {**shown, "run": "base"})
 
 
 def test_upload_names_its_repository(grid, make_grid):

@@ -2,6 +2,7 @@ from collections import Counter
 
 from loragrid import layout
 from loragrid.grid.jobs.wanted import TIERS, tier_files, tiers, usable_jobs
+from loragrid.layout import Evaluation
 
 
 def test_tiers_are_those_that_are_listed_in_order(grid):
@@ -34,6 +35,14 @@ def test_every_file_of_a_tier_is_listed_once_with_the_log_of_its_job(grid):
     assert ("results/models/m/model.safetensors", "results/logs/models/m.log") in tier_files(grid)["models"]
     full = "t/gold/m/t__gold__alone__n4__full__completion__seed1"
     assert (f"results/finetuned/{full}/README.md", f"results/logs/cards/{full}.log") in tier_files(grid)["cards"]
+
+
+def test_prompts_are_shown_once_for_each_way_of_asking_a_base_model(grid):
+    shown = [Evaluation.from_wildcards(job) for job in usable_jobs(grid)["show_prompt"]]
+    assert len(set(shown)) == len(shown)
+    assert {(one.run, one.decoding) for one in shown} == {("base", "greedy")}
+    asked = {(one.base_model, one.task, one.sample_type, one.prompting, one.prompt) for one in grid.evaluations}
+    assert {(one.base_model, one.task, one.sample_type, one.prompting, one.prompt) for one in shown} == asked
 
 
 def test_runs_that_are_tested_on_other_references_are_trained_on_their_own(make_grid):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from loragrid.data.chat import PASSED_ALREADY
 from loragrid.inference.registry import DEFAULT_ENGINE, AnyEngine
 from loragrid.inference.settings import Generation
 from loragrid.models.sources import AnyModelSource, Quantization
@@ -71,8 +72,15 @@ class BaseModelEntry(Section):
     chat_template: str | None = Field(
         None, description="File with a chat template (Jinja, over `messages`) that replaces the tokenizer's own."
     )
+    chat_template_arguments: dict[str, Any] = Field(
+        default={},
+        description="What the chat template is told besides the conversation, as `{enable_thinking: false}`; each template reads "
+        "others.",
+    )
     system_prompt: str | None = Field(
-        None, description="System message of the chat format; by default the one in the template, if any."
+        None,
+        description="System message; by default the one in the chat template, if any. A chat template without a system turn has "
+        "it before the first question. Another template has to show it as `system_prompt`.",
     )
     quantization: Quantization = Field(
         "none",
@@ -94,6 +102,21 @@ class BaseModelEntry(Section):
         default=ModelResources(),
         description="Memory, time and GPUs of the jobs that load the model, if the rules' own values do not suit.",
     )
+
+    @field_validator("chat_template_arguments")
+    @classmethod
+    def _arguments_are_the_templates_own(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(PASSED_ALREADY & set(arguments)):
+            raise ValueError(f"'{taken[0]}' is no argument of a template; it is given by the workflow itself")
+        return arguments
+
+    @model_validator(mode="after")
+    def _arguments_reach_a_template(self) -> Self:
+        if self.chat_template_arguments and not self.engine.needs_source:
+            raise ValueError("chat_template_arguments: the server writes the prompts; see engine.settings.chat_template_kwargs")
+        if self.chat_template_arguments and self.prompt_format not in ("auto", "chat"):
+            raise ValueError(f"chat_template_arguments: prompts are written with the template '{self.prompt_format}'")
+        return self
 
     @model_validator(mode="after")
     def _source_is_there_if_needed(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loragrid.config.root import Config
-from loragrid.data.render import prompt_template
+from loragrid.data.prompt_templates import prompt_template
 from loragrid.errors import nearest
 from loragrid.layout import RESULTS
 from loragrid.runtime.templates import syntax_error

@@ -5,12 +5,14 @@ The JSON schema under `workflow/schemas/` and the reference in `docs/configurati
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from loragrid.config.evaluation import Block, ExternalPredictions, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
+from loragrid.data.chat import FIXED_DATE
 from loragrid.data.mixes import AnyMix
 from loragrid.data.prompting import AnyPrompting, Prompting, ZeroShot
 from loragrid.data.sources import AnyDataSource, DataSource
@@ -45,6 +47,11 @@ class Config(Section):
     seeds: dict[NonNegative, Seeds] = Field(
         default={}, description="Spells out a value of the `seeds` axis whose three random seeds differ."
     )
+    date: str = Field(
+        FIXED_DATE,
+        description="The date, as `2025-01-31`, that prompts tell where a chat template asks for the day (`strftime_now`). So "
+        "prompts do not depend on the day on which they are written.",
+    )
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         default=[],
         description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), "
@@ -63,6 +70,16 @@ class Config(Section):
     human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _date_is_a_day(cls, value: Any) -> str:
+        # YAML reads an unquoted date as one.
+        text = value.isoformat() if isinstance(value, datetime.date) else str(value)
+        try:
+            return datetime.date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise ValueError("expected a date in the form 2025-01-31") from None
 
     @property
     def metrics(self) -> list[str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
+from loragrid.data.chat import FIXED_DATE, ChatFormat, examine, merged_messages, write_prompt
+from loragrid.data.control_tokens import ControlTokens, can_read_as_text, control_tokens, ids_as_text, ids_of_prompt
+from loragrid.data.prompt_templates import fill_prompt, has_surplus_end, lost_texts
 from loragrid.errors import UserError
-from loragrid.runtime.templates import fill_template
-from loragrid.sections import Section
+from loragrid.runtime.job import log
+from loragrid.sections import LATER, Section
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from loragrid.records import Example
-
-_PROBE = "loragrid"
 
 
 class ModelSettings(Section):
@@ -33,6 +35,8 @@ class ModelSettings(Section):
         exclude_if=lambda template: template is None,
         description="Text of a chat template that replaces the tokenizer's own.",
     )
+    chat_template_arguments: Annotated[dict[str, Any], LATER] = Field({}, description="As in `models`.")
+    date: Annotated[str, LATER] = Field(FIXED_DATE, description="The date that chat templates are told, as `date`.")
 
 
 class Renderer(NamedTuple):
@@ -44,6 +48,11 @@ class Renderer(NamedTuple):
     system_prompt: str | None
     end_of_turn: int
     """Id of the token that ends an answer."""
+    controls: ControlTokens
+    chat: ChatFormat | None = None
+    """How the chat template is used; None for another template."""
+    name: str = "the template"
+    """How sentences name the template."""
 
 
 class Request(NamedTuple):
@@ -64,42 +73,99 @@ class Rendered(NamedTuple):
     truncated: bool
     messages: tuple[dict[str, str], ...] = ()
     """The prompt as a conversation, for servers that write it themselves."""
+    spelled: tuple[str, ...] = ()
+    """Control tokens and marks of the template that its texts spell."""
 
 
-def make_renderer(tokenizer: PreTrainedTokenizerBase, template: str | None = None, system_prompt: str | None = None) -> Renderer:
-    """Make a renderer. An answer ends with the first special token behind it in the chat template, else with the end of text."""
-    end_of_turn = tokenizer.eos_token_id
-    if template is None:
-        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}]
-        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-        after_answer = tokenizer(text.rpartition(_PROBE)[2], add_special_tokens=False).input_ids
-        special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
-        end_of_turn = next((i for i in after_answer if i in special), end_of_turn)
-    return Renderer(tokenizer, template, system_prompt, end_of_turn)
+class _Texts(NamedTuple):
+    """The texts of a prompt, as its template gets them."""
+
+    system_prompt: str | None
+    instruction: str
+    input: str
+    demonstrations: tuple[Mapping[str, str], ...]
+
+    @classmethod
+    def of(cls, system_prompt: str | None, request: Request) -> Self:
+        shown = [{"instruction": d.instruction, "input": d.input, "output": d.references[0]} for d in request.demonstrations]
+        return cls(system_prompt, request.instruction, request.input, tuple(shown))
+
+    def all(self) -> Iterable[str]:
+        yield from (self.system_prompt or "", self.instruction, self.input)
+        for shown in self.demonstrations:
+            yield from shown.values()
+
+    def changed(self, change: Callable[[str], str]) -> Self:
+        shown = tuple({field: change(text) for field, text in one.items()} for one in self.demonstrations)
+        system_prompt = None if self.system_prompt is None else change(self.system_prompt)
+        return type(self)(system_prompt, change(self.instruction), change(self.input), shown)
+
+
+def make_renderer(
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    system_prompt: str | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    date: str = FIXED_DATE,
+    name: str = "the template",
+) -> Renderer:
+    """Make a renderer. An answer ends with the first special token behind it in the chat template, else with the end of text.
+
+    Args:
+        arguments: of the chat template, besides the conversation.
+        name: how sentences name the template.
+
+    Raises:
+        UserError: if the chat template loses a text.
+    """
+    if template is not None:
+        return Renderer(
+            tokenizer, template, system_prompt, tokenizer.eos_token_id, control_tokens(tokenizer, template), name=name
+        )
+    chat, after_answer = examine(tokenizer, name, arguments or {}, date, system_prompt is not None)
+    special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
+    ids = tokenizer(after_answer, add_special_tokens=False).input_ids
+    end_of_turn = next((i for i in ids if i in special), tokenizer.eos_token_id)
+    return Renderer(tokenizer, None, system_prompt, end_of_turn, control_tokens(tokenizer, chat.written), chat, name)
 
 
 def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
     """The renderer of an imported base model with these settings.
 
     Raises:
-        UserError: if the chat format is asked for and the tokenizer has no chat template, or if no token ends an answer.
+        UserError: if the chat format is asked for and the tokenizer has no chat template, if a template loses a text, or if no
+            token ends an answer.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template
-    has_chat_template = bool(tokenizer.chat_template)
-    if model.prompt_format == "chat" and not has_chat_template:
+    if model.prompt_format == "chat" and not tokenizer.chat_template:
         raise UserError(f"{folder}: prompt_format is 'chat', but the tokenizer has no chat template.")
-    is_chat = model.prompt_format == "chat" or (model.prompt_format == "auto" and has_chat_template)
-    renderer = make_renderer(tokenizer, None if is_chat else model.template, model.system_prompt)
+    # Models are imported into folders of their names.
+    renderer = _as_told(tokenizer, model, f"models.{Path(folder).name}")
     if renderer.end_of_turn is None:
         raise UserError(
             f"{folder}: the tokenizer names no token that ends an answer; set 'eos_token' in its tokenizer_config.json, or give "
             "the model a chat_template that ends an answer with a special token."
         )
     return renderer
+
+
+def _as_told(tokenizer: PreTrainedTokenizerBase, model: ModelSettings, key: str) -> Renderer:
+    if model.prompt_format == "chat" or (model.prompt_format == "auto" and tokenizer.chat_template):
+        name = f"{key}.chat_template: the template" if model.chat_template else f"{key}: the tokenizer's chat template"
+        arguments, date = model.chat_template_arguments, model.date
+        return make_renderer(tokenizer, None, model.system_prompt, arguments=arguments, date=date, name=name)
+    if model.chat_template_arguments:
+        raise UserError(f"{key}.chat_template_arguments: prompts are not written with a chat template.")
+    name = f"{key}.prompt_format: the template"
+    if model.template and has_surplus_end(model.template):
+        said = "prompts with demonstrations leave it out, prompts without keep it, in training and prediction"
+        log.warning("%s ends with white space that its demonstrations lack before their answers: %s", name, said)
+    return make_renderer(tokenizer, model.template, model.system_prompt, name=name)
 
 
 def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:
@@ -124,24 +190,36 @@ def own_ends(renderer: Renderer, folder: str | Path) -> set[int]:
 
 
 def prompt_text(renderer: Renderer, request: Request) -> str:
-    """The prompt as text, up to where the answer starts."""
-    if renderer.template is not None:
-        demonstrations = [
-            {"instruction": d.instruction, "input": d.input, "output": d.references[0]} for d in request.demonstrations
-        ]
-        known = {"instruction": request.instruction, "input": request.input, "system_prompt": renderer.system_prompt or ""}
-        return fill_template(renderer.template, known | {"demonstrations": demonstrations})
-    messages = conversation(renderer.system_prompt, request)
-    return str(renderer.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
+    """The prompt as text, up to where the answer starts.
+
+    Raises:
+        UserError: if the template does not show a part of the request.
+    """
+    return _write(renderer, _Texts.of(renderer.system_prompt, request))
+
+
+def _write(renderer: Renderer, texts: _Texts) -> str:
+    if renderer.chat is not None:
+        if texts.demonstrations and renderer.chat.lost_turns:
+            raise UserError(f"{renderer.name} {renderer.chat.lost_turns}; demonstrations are such earlier turns.")
+        return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts))
+    assert renderer.template is not None
+    if lost := lost_texts(renderer.template, bool(texts.system_prompt), bool(texts.input), bool(texts.demonstrations)):
+        raise UserError(f"{renderer.name} does not show {lost}.")
+    return fill_prompt(renderer.template, texts.instruction, texts.input, texts.system_prompt, texts.demonstrations)
 
 
 def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str, str], ...]:
     """A request as messages, demonstrations as earlier turns."""
-    messages = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
-    for demonstration in request.demonstrations:
-        messages.append({"role": "user", "content": _message(demonstration.instruction, demonstration.input)})
-        messages.append({"role": "assistant", "content": demonstration.references[0]})
-    return (*messages, {"role": "user", "content": _message(request.instruction, request.input)})
+    return _messages(_Texts.of(system_prompt, request))
+
+
+def _messages(texts: _Texts) -> tuple[dict[str, str], ...]:
+    messages = [] if texts.system_prompt is None else [{"role": "system", "content": texts.system_prompt}]
+    for one in texts.demonstrations:
+        messages.append({"role": "user", "content": _message(one["instruction"], one["input"])})
+        messages.append({"role": "assistant", "content": one["output"]})
+    return (*messages, {"role": "user", "content": _message(texts.instruction, texts.input)})
 
 
 def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
@@ -154,14 +232,41 @@ def _message(instruction: str, input_: str) -> str:
     return f"{instruction}\n\n{input_}" if input_ else instruction
 
 
-def _prompt_ids(renderer: Renderer, text: str) -> list[int]:
-    ids: list[int] = renderer.tokenizer(text, add_special_tokens=False).input_ids
+class _Prompt(NamedTuple):
+    text: str
+    ids: list[int]
+    spelled: tuple[str, ...]
+    """Control tokens and marks of the template that its texts spell."""
+
+
+def _prompt(renderer: Renderer, request: Request) -> _Prompt:
+    """A prompt in which only the template writes control tokens."""
+    tokenizer, controls = renderer.tokenizer, renderer.controls
+    texts = _Texts.of(renderer.system_prompt, request)
+    spelled, marks = controls.spelled_in(texts.all()), controls.marks_in(texts.all())
+    if spelled:
+        hidden = _write(renderer, texts.changed(controls.hide))
+        ids = ids_of_prompt(tokenizer, controls, hidden)
+        if ids is not None:
+            return _Prompt(controls.show(hidden), _with_beginning(renderer, ids), spelled + marks)
+    text = _write(renderer, texts)
+    ids = _with_beginning(renderer, list(tokenizer(text, add_special_tokens=False).input_ids))
+    return _Prompt(text, ids, spelled + marks)
+
+
+def _with_beginning(renderer: Renderer, ids: list[int]) -> list[int]:
     if renderer.template is not None:
         # A chat template writes the beginning-of-sequence token itself. Other text gets the token if the tokenizer adds one.
         first = renderer.tokenizer("").input_ids[:1]
         if first and first[0] == renderer.tokenizer.bos_token_id and ids[:1] != first:
             ids = first + ids
     return ids
+
+
+def text_ids(renderer: Renderer, text: str) -> list[int]:
+    """The token ids of a text from data. Control tokens that it spells are text, if the tokenizer can read them as such."""
+    as_text = ids_as_text(renderer.tokenizer, renderer.controls, text) if renderer.controls.spelled_in([text]) else None
+    return list(renderer.tokenizer(text, add_special_tokens=False).input_ids) if as_text is None else as_text
 
 
 def render(renderer: Renderer, request: Request, answer: str | None, max_length: int, reserve: int = 0) -> Rendered | None:
@@ -177,34 +282,51 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
     Returns:
         The rendered request, or None if it does not fit even without any input.
     """
-    tokenizer = renderer.tokenizer
-    answer_ids = [] if answer is None else [*tokenizer(answer, add_special_tokens=False).input_ids, renderer.end_of_turn]
+    answer_ids = [] if answer is None else [*text_ids(renderer, answer), renderer.end_of_turn]
     room = max_length - reserve - len(answer_ids)
 
-    def fit(shorter: Request) -> tuple[str, list[int]]:
-        text = prompt_text(renderer, shorter)
-        return text, _prompt_ids(renderer, text)
-
-    def rendered(fitting: Request, text: str, prompt_ids: list[int]) -> Rendered:
+    def rendered(fitting: Request, prompt: _Prompt) -> Rendered:
         own_words = renderer.template is not None
-        messages = ({"role": "user", "content": text},) if own_words else conversation(renderer.system_prompt, fitting)
-        return Rendered(text, prompt_ids, answer_ids, fitting is not request, messages)
+        asked = [{"role": "user", "content": prompt.text}] if own_words else conversation(renderer.system_prompt, fitting)
+        controls, answers = renderer.controls, [] if answer is None else [answer]
+        spelled = dict.fromkeys((*prompt.spelled, *controls.spelled_in(answers), *controls.marks_in(answers)))
+        messages = tuple(merged_messages(renderer.chat, asked))
+        return Rendered(prompt.text, prompt.ids, answer_ids, fitting is not request, messages, tuple(spelled))
 
-    text, prompt_ids = fit(request)
-    if len(prompt_ids) <= room:
-        return rendered(request, text, prompt_ids)
+    prompt = _prompt(renderer, request)
+    if len(prompt.ids) <= room:
+        return rendered(request, prompt)
     fitting = request
     demonstrations: Sequence[Example] = request.demonstrations
-    while demonstrations and len(prompt_ids) > room:
+    while demonstrations and len(prompt.ids) > room:
         demonstrations = demonstrations[:-1]
         fitting = request._replace(demonstrations=tuple(demonstrations))
-        text, prompt_ids = fit(fitting)
-    input_ids = tokenizer(request.input, add_special_tokens=False).input_ids
-    while input_ids and len(prompt_ids) > room:
-        del input_ids[-(len(prompt_ids) - room) :]
-        fitting = Request(request.instruction, tokenizer.decode(input_ids).strip())
-        text, prompt_ids = fit(fitting)
-    return rendered(fitting, text, prompt_ids) if len(prompt_ids) <= room else None
+        prompt = _prompt(renderer, fitting)
+    input_ids = text_ids(renderer, request.input)
+    while input_ids and len(prompt.ids) > room:
+        del input_ids[-(len(prompt.ids) - room) :]
+        fitting = Request(request.instruction, renderer.tokenizer.decode(input_ids).strip())
+        prompt = _prompt(renderer, fitting)
+    return rendered(fitting, prompt) if len(prompt.ids) <= room else None
+
+
+def tell_spelled(renderer: Renderer, prompts: Sequence[Rendered]) -> int:
+    """Say in the log in how many prompts or answers texts spell control tokens. Returns their number."""
+    spelled = [[token for token in prompt.spelled if token in renderer.controls.ids] for prompt in prompts]
+    marks = [[mark for mark in prompt.spelled if mark not in renderer.controls.ids] for prompt in prompts]
+    if any(spelled):
+        can = can_read_as_text(renderer.tokenizer, renderer.controls)
+        as_what = "the tokenizer reads them as text" if can else "this tokenizer cannot but read them as such"
+        _tell_counted(spelled, f"control tokens; {as_what}")
+    _tell_counted(marks, "marks of the template for which the tokenizer has no token: the model cannot tell them apart")
+    return sum(map(bool, spelled))
+
+
+def _tell_counted(found: Sequence[Sequence[str]], said: str) -> None:
+    counts = Counter(token for one in found for token in one)
+    if counts:
+        which = ", ".join(token for token, _ in counts.most_common(5))
+        log.warning("%d prompts or answers spell %s (%s)", sum(map(bool, found)), said, which)
 
 
 def zero_shot(example: Example) -> Request:
@@ -216,10 +338,3 @@ def pad_token(renderer: Renderer) -> int:
     """The id that fills up batches. It is masked by length, so that any id will do."""
     pad = renderer.tokenizer.pad_token_id
     return renderer.end_of_turn if pad is None else pad
-
-
-def prompt_template(prompt_format: str) -> Path | None:
-    """The file of a prompt format; None for `chat`, whose template the tokenizer has. `auto` falls back on plain."""
-    if prompt_format == "chat":
-        return None
-    return Path(f"data/prompts/{'plain' if prompt_format == 'auto' else prompt_format}.jinja")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
-from loragrid.data.render import ModelSettings, Renderer, render, zero_shot
+from loragrid.data.render import ModelSettings, Renderer, render, tell_spelled, zero_shot
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import MENDED
@@ -49,14 +49,16 @@ def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.
     """The token ids of every prompt of every example in its zero-shot form, as a table with the columns of `schema()`."""
     import pyarrow as pa
 
-    rows, columns = [], schema()
+    rows, prompts, columns = [], [], schema()
     for split, examples in splits.items():
         # Where several answers share one reference, a prompt alone has nothing to learn.
         for example in (part for e in examples if e.answers != "joined" for part in e.parts):
             rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
             assert rendered is not None
             input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
+            prompts.append(rendered)
             rows.append((example.id, split, rendered.prompt_ids, rendered.answer_ids, input_tokens))
+    tell_spelled(renderer, prompts)
     return pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], schema=columns)
 
 

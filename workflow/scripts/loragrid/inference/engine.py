@@ -68,6 +68,11 @@ class EngineSettings(Section, ABC):
         return True
 
     @property
+    def sends_text(self) -> bool:
+        """Whether something else makes the tokens of a prompt, from its text."""
+        return False
+
+    @property
     def batch_limit(self) -> int | None:
         """The setting that decides how prompts are batched, and so how results are rounded; None if we cannot decide that."""
         return None

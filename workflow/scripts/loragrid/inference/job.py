@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.data.answers import count_thoughts
-from loragrid.data.render import Rendered, Renderer, end_tokens
+from loragrid.data.render import Rendered, Renderer, end_tokens, tell_spelled
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
 from loragrid.inference.protocol import (
@@ -74,6 +74,9 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     prompts = [prompt for asked in examples for prompt in asked.prompts]
+    spelled = tell_spelled(model.renderer, prompts) if model.renderer else 0
+    if spelled and job.engine.sends_text:
+        log.warning("the server makes tokens of these texts by itself, perhaps control tokens; send: token_ids leaves no doubt")
     known = known_answers(read_records(files.known, Prediction)) if files.known else {}
     missing = list({prompt.prompt: prompt for prompt in prompts if prompt.prompt not in known}.values())
     taken_over = sum(prompt.prompt in known for prompt in prompts)
@@ -97,6 +100,8 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         "input_cut": cut,
         **leaking_demonstrations(settings.prompting, files.test, files.train, files.demonstrations),
         "taken_over": taken_over,
+        **({"prompts_that_spell_control_tokens": spelled} if spelled else {}),
+        **({"opened_thought": thought} if (thought := _opened_thought(model.renderer)) else {}),
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
@@ -104,6 +109,11 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
     if journal:
         journal.unlink(missing_ok=True)
         journal.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _opened_thought(renderer: Renderer | None) -> str:
+    """The closing mark of the thought inside which each answer begins."""
+    return renderer.chat.opened_thought if renderer is not None and renderer.chat is not None else ""
 
 
 def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[str, str | None]:

@@ -104,15 +104,18 @@ def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
     """A model, the adapter of a run, the test set, the demonstrations if prompts show any, and existing answers."""
     evaluation = Evaluation.from_wildcards(wildcards)
     inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
-    if grid.config.prompting(evaluation.prompting).type == "zero_shot":
-        inputs |= _known_predictions(grid, evaluation)
-    else:
-        of_data = evaluation.dataset.wildcards
-        inputs["demonstrations"] = layout.SELECT_DEMONSTRATIONS.path(
-            "demonstrations", of_data | {"prompting": evaluation.prompting}
-        )
-        inputs["train"] = layout.PREPARE_DATASET.path("train", of_data)
+    inputs |= _demonstrations(grid, evaluation) or _known_predictions(grid, evaluation)
     return inputs | _dataset(wildcards, "test")
+
+
+def show_prompt(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A tokenizer, the test set, and the demonstrations if prompts show any: what a prediction reads, without weights."""
+    evaluation = Evaluation.from_wildcards({**wildcards, "run": BASE})
+    inputs = _dataset(wildcards, "test") | _demonstrations(grid, evaluation)
+    if grid.config.models[evaluation.base_model].source is None:
+        return inputs
+    files: Inputs = {"tokenizer": layout.IMPORT_MODEL.path("tokenizer", wildcards)}
+    return inputs | files | _all_files(grid, evaluation.base_model)
 
 
 def import_predictions(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -275,6 +278,18 @@ def _adapter(grid: Grid, wildcards: Wildcards) -> Inputs:
     if grid.is_stored and files is layout.TRAIN_FULL:
         inputs["other_files_of_adapter"] = model_outputs(grid, files)["other_files"].format_map(run.wildcards)
     return inputs
+
+
+def _demonstrations(grid: Grid, evaluation: Evaluation) -> Inputs:
+    """The demonstrations of an evaluation's prompts, and the examples that they name; nothing if prompts show none."""
+    if grid.config.prompting(evaluation.prompting).type == "zero_shot":
+        return {}
+    of_data = evaluation.dataset.wildcards
+    chosen = of_data | {"prompting": evaluation.prompting}
+    return {
+        "demonstrations": layout.SELECT_DEMONSTRATIONS.path("demonstrations", chosen),
+        "train": layout.PREPARE_DATASET.path("train", of_data),
+    }
 
 
 def _known_predictions(grid: Grid, evaluation: Evaluation) -> Inputs:

@@ -18,8 +18,9 @@ from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
+from loragrid.data.prompt_templates import has_surplus_end, prompt_template
 from loragrid.data.prompting import DemonstrationSettings
-from loragrid.data.render import ModelSettings, prompt_template
+from loragrid.data.render import ModelSettings
 from loragrid.data.tasks import LEARNING_BASELINES
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
@@ -28,7 +29,7 @@ from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, promp
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
 from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
-from loragrid.layout import Evaluation, Run
+from loragrid.layout import BASE, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
@@ -78,16 +79,18 @@ def _was_made_by(grid: Grid, files: layout.Files, wildcards: Wildcards, version:
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:
     """How a base model is prompted."""
-    return TokeniseSettings(version=version, model=model_settings(grid.config, wildcards["base_model"]))
+    model = model_settings(grid.config, wildcards["base_model"])
+    return TokeniseSettings(version=version + _told_the_day(model), model=model)
 
 
 def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
     """The run, how its base model is prompted, its training configuration with the base model's quantization, its seeds."""
     config, run = grid.config, trained_run(grid, wildcards)
+    model = model_settings(config, run.base_model)
     return TrainSettings(
-        version=version,
+        version=version + _told_the_day(model),
         run=run,
-        model=model_settings(config, run.base_model),
+        model=model,
         config=config.configs[run.config].on_base(config.models[run.base_model].quantization),
         seeds=config.seeds_of(run.seed),
     )
@@ -106,17 +109,27 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
     model = asked_model(config, evaluation.base_model)
     changes = variant.model_dump(include={"prompt_format", "system_prompt"}, exclude_none=True)
     template = _template(changes.get("prompt_format", model.prompt_format))
+    prompting = config.prompting(evaluation.prompting)
+    if template and prompting.nb_shown and has_surplus_end(template):
+        # Version 2 kept white space at the end of these prompts that their demonstrations lack.
+        version += 1
+    model = model.model_copy(update={**changes, "template": template})
     return PredictSettings(
-        version=version,
+        version=version + _told_the_day(model),
         axes=prediction_axes(evaluation, run),
-        model=model.model_copy(update={**changes, "template": template}),
+        model=model,
         quantization=quantization(config, evaluation.base_model, run),
-        prompting=config.prompting(evaluation.prompting),
+        prompting=prompting,
         # None: the limit of the task.
         instruction=variant.instruction,
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
         subset=config.tasks[evaluation.task].subset,
     )
+
+
+def show_prompt(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
+    """What a prediction of the base model is told, which writes the same prompts."""
+    return predict(grid, {**wildcards, "run": BASE}, version)
 
 
 def prediction_axes(evaluation: Evaluation, run: Run | None) -> dict[str, Any]:
@@ -165,9 +178,10 @@ def predict_baseline(grid: Grid, wildcards: Wildcards, version: int) -> Baseline
 def check(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
     """How a model is asked, and how much of it is checked."""
     base_model = wildcards["base_model"]
+    model = asked_model(grid.config, base_model)
     return CheckSettings(
-        version=version,
-        model=asked_model(grid.config, base_model),
+        version=version + _told_the_day(model),
+        model=model,
         quantization=quantization(grid.config, base_model, run_of(grid, wildcards)),
         checks=grid.config.checks,
     )
@@ -242,6 +256,8 @@ def model_settings(config: Config, base_model: str) -> ModelSettings:
         system_prompt=model.system_prompt,
         template=_template(model.prompt_format),
         chat_template=_text_of(Path(model.chat_template)) if model.chat_template else None,
+        chat_template_arguments=model.chat_template_arguments,
+        date=config.date,
     )
 
 
@@ -250,6 +266,11 @@ def asked_model(config: Config, base_model: str) -> AskedModel:
     model = config.models[base_model]
     learnt = dict(model_settings(config, base_model))
     return AskedModel(**learnt, engine=model.engine, context_length=model.context_length)
+
+
+def _told_the_day(model: ModelSettings) -> int:
+    """1 for prompts that once told the day on which they were written, as far as the configuration knows; else 0."""
+    return int(model.prompt_format in ("auto", "chat") and "strftime_now" in (model.chat_template or ""))
 
 
 def _source(config: Config, name: str) -> ModelSource:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from loragrid import layout
 from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASE, BASELINE, Dataset, Evaluation, Files
+from loragrid.layout import BASE, BASELINE, USUAL, Dataset, Evaluation, Files
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.scoring.scorer import ScorerSettings
 
@@ -123,11 +123,18 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "prepare_dataset": datasets,
         "decontaminate": datasets,
         "tokenise": [*jobs["tokenise"], *mixed],
+        "show_prompt": shown_prompts(grid),
         "export": [*jobs["predict"], *jobs["import_predictions"], *jobs["predict_baseline"]],
         "merge": runs,
         "push": runs,
         "human_sheet": sheets(grid),
     }
+
+
+def shown_prompts(grid: Grid) -> Jobs:
+    """The ways in which base models are asked about data sets. Runs are asked as their base models, whatever the decoding."""
+    asked = dict.fromkeys(evaluation._replace(run=BASE, decoding=USUAL[2]) for evaluation in grid.evaluations)
+    return [evaluation.wildcards for evaluation in asked]
 
 
 def packages(grid: Grid) -> Jobs:

@@ -64,6 +64,10 @@ class OpenAiEngine(EngineSettings, Server):
     def needs_source(self) -> bool:
         return self.api != "chat"
 
+    @property
+    def sends_text(self) -> bool:
+        return self.api == "chat" or self.send == "text"
+
     @contextmanager
     def open(self, model: ModelToAsk) -> Iterator[Engine]:
         """Connect to the server that has a base model.
