@@ -11,6 +11,7 @@ import torch
 
 from loragrid.errors import UserError
 from loragrid.models.device import pick_device, pick_dtype
+from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,6 +53,7 @@ def load_base_model(
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=number_type, use_safetensors=True, **more)
     except ImportError as error:
         raise UserError(f"{folder}: the weights, stored as {stored or 'usual'}, need another package: {error}") from error
+    forget_longest_sequence(model)
     return (model if more else model.to(device)).eval()
 
 

@@ -53,6 +53,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from loragrid.models.device import pick_device
+    from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import padded
 
     device = pick_device()
@@ -85,7 +86,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time.
         most = BATCH_TOKENS[device.type] if tokenizer.pad_token_id is not None else 1
-        for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, most):
+        for indices, batch, mask in padded(ids, tokenizer.pad_token_id or 0, most, stretches_of(model)):
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device)).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}
         outcomes: list[Outcome] = []
