@@ -88,7 +88,7 @@ def told(settings_of, version, derived=()):
         return signed(lambda wildcards: params(*wildcards.items())[field])
 
     fields = get_type_hints(settings_of)["return"].model_fields
-    return {field: version if field == "version" else param(field) for field in fields}
+    return {field: param(field) for field in fields}
 
 
 def ask(function, wildcards):
