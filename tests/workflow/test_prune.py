@@ -84,6 +84,10 @@ def test_pruning_removes_what_is_out_of_the_grid_and_putting_it_back_computes_th
     # The test sets of all data sets are compared with each other.
     assert planned == again | {"decontaminate": 2, "analyse": 1, "describe_data": 1, "report": 1}
 
+    # Nothing that this version has made is in doubt.
+    assert "No result is in doubt" in changeable.snakemake("doubtful").stdout
+    assert (changeable.folder / "results/doubtful.csv").read_text() == "file,check,what,evidence\n"
+
 
 def test_prune_removes_nothing_that_was_not_listed_for_this_configuration(changeable):
     before = everything(changeable)

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from loragrid.analysis.findings import headline, strong_baselines
+from loragrid.analysis.findings import headline, lost_in_thoughts, strong_baselines
 from loragrid.analysis.grid_state import grid_state
 from loragrid.analysis.provenance import circumstances_of, leaking_mixes
 from loragrid.analysis.report import number, write_report
@@ -160,6 +160,16 @@ def test_baseline_that_is_as_good_as_every_model_is_named(lower, strong):
     assert best["baseline"] == strong
     assert best["best_model"] == (0.3 if lower else 0.5)
     assert strong_baselines(pd.DataFrame(rows[:2]), "r/x") == []
+
+
+def test_answers_that_thoughts_left_empty_are_counted():
+    of = {"task": "t", "sample_type": "s", "base_model": "m", "trained_task": None}
+    of |= {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
+    of |= dict.fromkeys(("trained_sample_type", "mix", "config", "loss_computation", "seed", "nb_samples"))
+    texts = {"base": [("yes", "hm"), ("", "hm"), ("", "hm")], "theirs": [("", None), ("yes", None)], "their-lora": [("", "")]}
+    rows = [of | {"run": run, "prediction": text, "thoughts": thoughts} for run in texts for text, thoughts in texts[run]]
+    [found] = lost_in_thoughts(pd.DataFrame(rows))
+    assert (found["task"], found["label"], found["empty"], found["answers"]) == ("t", "base", 2, 3)
 
 
 def test_what_a_model_wrote_is_shown_as_text_and_never_as_markup(tmp_path):

@@ -42,7 +42,7 @@ def test_templates_give_id_and_prediction_from_the_fields_of_a_row(tmp_path):
     path = tmp_path / "theirs.csv"
     path.write_text('n,text\n7,"  Yes,\nit is "\n')
     [answer] = read_answers(read_rows(path), "id-{{ n }}", "{{ text | upper }}!")
-    assert (answer.where, answer.key, answer.text) == (f"{path}, line 3", "id-7", "YES,\nIT IS !")
+    assert (answer.where, answer.key, answer.text) == (f"{path}, line 3", "id-7", "  YES,\nIT IS !")
 
 
 def test_row_that_a_template_does_not_fit_is_named_with_its_place():
@@ -117,3 +117,38 @@ def test_imported_predictions_have_a_manifest_that_tells_how_they_were_matched(m
     manifest = json.loads((tmp_path / "manifest").read_text())
     assert manifest["templates"] == {"id": "{{ id }}", "prediction": "{{ prediction }}"}
     assert (manifest["examples"], manifest["ignored"], manifest["axes"]) == (1, 1, axes)
+
+
+def test_answer_keeps_its_indentation(make_example):
+    [answer] = answers({"id": " a ", "prediction": "\n    c = a + b\n    return c\n"})
+    assert (answer.key, answer.text) == ("a", "    c = a + b\n    return c")
+
+
+AXES = {"task": "t", "sample_type": "s", "base_model": "external", "run": "theirs"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "expected"),
+    [
+        ("<think>or 20?</think>\nThe answer is 18.", "18", ("The answer is 18.", "or 20?", "18")),
+        ("or 20?</think>18", "18", ("18", "or 20?", "18")),
+        ("<think>or 20?", "18", ("", "or 20?", "18")),
+        ("<think>or 20?</think>18", ["<think>3 * 6</think>\n\n18", "eighteen"], ("18", "or 20?", ["18", "eighteen"])),
+        # Who asks for thoughts gets them whole.
+        ("<think>3 * 6</think>", "<think>3 * 6 = 18</think>", ("<think>3 * 6</think>", None, "<think>3 * 6 = 18</think>")),
+    ],
+)
+def test_answers_and_references_are_compared_without_thoughts(make_example, text, reference, expected):
+    [answer] = answers({"id": "a", "prediction": text})
+    record = external_prediction(AXES, make_example("a", output=reference), answer, "id")
+    assert (record.prediction, record.thoughts, record.reference) == expected
+    assert ("thoughts" in record.model_dump()) == (expected[1] is not None)
+
+
+def test_manifest_counts_thoughts_and_answers_that_they_leave_empty(make_example, tmp_path):
+    paths = {name: str(tmp_path / name) for name in ("theirs.csv", "test", "predictions", "manifest")}
+    (tmp_path / "theirs.csv").write_text("id,prediction\na,<think>x</think>y\nb,<think>x\nc,y\n")
+    write_records(paths["test"], [make_example(name) for name in "abc"])
+    how = {"match": "id", "key": "{{ id }}", "prediction": "{{ prediction }}", "subset": None}
+    import_predictions(ImportedPredictionsSettings(version=1, axes=AXES, **how), *paths.values())
+    assert json.loads((tmp_path / "manifest").read_text())["thoughts"] == {"answers": 2, "empty": 1}

@@ -70,6 +70,16 @@ def test_majority_is_the_most_frequent_output_of_the_most_frequent_label():
 
 
 @pytest.mark.parametrize("name", ["majority", "nearest"])
+def test_what_a_baseline_learns_from_outputs_with_thoughts_is_their_answers(tests, make_example, name):
+    outputs = ["<think>Some bark.</think>True.", "<think>Some do not.</think>False.", "<think>All bark.</think>True."]
+    train = [make_example(str(i), input="Some dogs bark.", output=output) for i, output in enumerate(outputs)]
+    read = label_of_task([TrueFalseScorer(type="true_false")])
+    axes = {"task": "t", "sample_type": "s", "base_model": "baseline", "run": name}
+    [answers, _] = answer(name, tests, train, None, read)
+    assert baseline_prediction(axes, tests[0], answers).prediction == "True."
+
+
+@pytest.mark.parametrize("name", ["majority", "nearest"])
 def test_baseline_that_learns_says_so_where_there_is_nothing_to_learn_from(tests, name):
     with pytest.raises(UserError, match=f"baseline '{name}': there are no training examples"):
         answer(name, tests, [], None, str)

@@ -44,6 +44,9 @@ def told(engine, decoding, **model):
     }
 
 
+MODEL_FILES = {"model": "model.safetensors", "model_config": "config.json", "tokenizer": "tokenizer.json"}
+
+
 CASES = {
     "hf": (told({"type": "hf"}, GREEDY), None),
     "hf, fast": (told({"type": "hf"}, SAMPLED, chat_template="{{ messages }}"), {"type": "hf", "batch_tokens": 9}),
@@ -140,8 +143,8 @@ def job(tmp_path, monkeypatch, make_example):
     return PredictJob("m", settings, settings.model.engine, PredictFiles("a.jsonl", "a.json", "test.jsonl", ModelFiles()), 1)
 
 
-def opened(asked, died_after=None):
-    """Opens an engine that notes what it is asked, and dies after so many answers."""
+def opened(asked, died_after=None, text=None):
+    """Opens an engine that notes what it is asked, and dies after so many answers. Its answers are a text, or prompts reversed."""
 
     def answer(questions, decoding, answered):
         for i, question in enumerate(questions):
@@ -149,7 +152,7 @@ def opened(asked, died_after=None):
                 if len(asked) == died_after:
                     raise KeyboardInterrupt
                 asked.append(question.prompt.prompt)
-                yield {i: Answer(question.prompt.prompt[::-1], [], 1, 1, "stop", 0, 1, 1, 1)}
+                yield {i: Answer(text or question.prompt.prompt[::-1], [], 1, 1, "stop", 0, 1, 1, 1)}
 
     return lambda engine, model: contextlib.nullcontext(Engine("e", "5.0", answer, "here", "float32"))
 
@@ -180,3 +183,39 @@ def test_nothing_is_opened_where_every_answer_is_known(job):
     predict(known, 0, lambda engine, model: pytest.fail("opened"))
     assert Path("b.jsonl").read_text() == Path("a.jsonl").read_text()
     assert json.loads(Path("a.json").read_text())["taken_over"] == 3
+
+
+THOUGHTFUL = [
+    ("</think>\n\n18", {"base": ("18", None), "adapter": ("18", None)}),
+    ("3 * 6</think>18", {"base": ("18", "3 * 6"), "adapter": ("18", "3 * 6")}),
+    ("<think>3 * 6</think>18", {"base": ("18", "<think>3 * 6"), "adapter": ("18", "3 * 6")}),
+    # A trained model has learnt to answer right behind the prompt.
+    ("3 * 6", {"base": ("", "3 * 6"), "adapter": ("3 * 6", None)}),
+]
+
+
+@pytest.mark.parametrize("trained", ["base", "adapter"])
+@pytest.mark.parametrize(("text", "expected"), THOUGHTFUL)
+def test_thought_that_a_prompt_opens_is_no_answer(job, tiny_model, text, expected, trained):
+    params = told({"type": "hf"}, GREEDY, template="{{ input }}\n<think>\n", prompt_format="plain")
+    settings = PredictSettings.model_validate(params | {"prompting": {"type": "zero_shot"}})
+    model = {name: str(tiny_model / file) for name, file in MODEL_FILES.items()}
+    adapter = str(tiny_model / "model.safetensors") if trained == "adapter" else None
+    files = job.files._replace(model=ModelFiles(**model, adapter=adapter))
+    thoughtful = job._replace(settings=settings, engine=settings.model.engine, files=files)
+    predict(thoughtful, 0, opened([], text=text))
+    rows = read_records("a.jsonl", Prediction)
+    assert {(row.prediction, row.thoughts) for row in rows} == {expected[trained]}
+    # On another data set, the answers are taken over as they are.
+    known = files._replace(predictions="b.jsonl", manifest="b.json", known="a.jsonl")
+    predict(thoughtful._replace(files=known), 0, lambda engine, model: pytest.fail("opened"))
+    assert Path("b.jsonl").read_text() == Path("a.jsonl").read_text()
+    lost = {"answers": 3, "empty": 3 * (not expected[trained][0])}
+    for manifest in ("a.json", "b.json"):
+        assert json.loads(Path(manifest).read_text()).get("thoughts") == (lost if expected[trained][1] else None)
+
+
+def test_marks_of_thoughts_are_a_setting(job):
+    settings = PredictSettings.model_validate(job.settings.model_dump() | {"decoding": GREEDY | {"thought_marks": [["(", ")"]]}})
+    predict(job._replace(settings=settings), 0, opened([], text="(hm) <think>18"))
+    assert {(row.prediction, row.thoughts) for row in read_records("a.jsonl", Prediction)} == {("<think>18", "hm")}

@@ -122,7 +122,7 @@ def changed_identities():
     yield "dtype setting", {"settings": IDENTITY["settings"] | {"dtype": "auto"}}
     yield "quantization", {"settings": IDENTITY["settings"] | {"quantization": "8bit"}}
     yield "engine setting", {"settings": IDENTITY["settings"] | {"engine": {"type": "hf", "batch_tokens": 9}}}
-    for field, value in zip(Decoding._fields, (7, 1, 0.5, 0.5, 4, 1.1, ["."], 1, 3, True), strict=True):
+    for field, value in zip(Decoding._fields, (7, 1, 0.5, 0.5, 4, 1.1, ["."], 1, 3, True, []), strict=True):
         if field != "samples":
             yield field, {"decoding": SIX._replace(**{field: value})}
     for field in ("name", "version", "device", "dtype"):

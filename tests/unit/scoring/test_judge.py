@@ -61,6 +61,9 @@ def said(text, **fields):
         "I give 7 out of 10.",
         "On a scale from 0 to 10 I give it a 7.",
         "<think>Is it 3? score: 4. {\"score\": 5}</think>\n{\"score\": 7}",
+        "<thinking>Is it 3? score: 4.</thinking>score: 7",
+        "[THINK]Is it 3? score: 4.[/THINK]7",
+        "Is it 3? score: 4.</think>7",
     ],
 )  # fmt: skip
 def test_single_score_is_read_however_it_is_said(text):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from loragrid.text.words import one_form, sentences, words
+from loragrid.text.words import one_form, sentences, trim, words
 from packaged import unpacked
 
 
@@ -75,3 +75,21 @@ def test_most_sentences_of_real_papers_are_found_again():
 @pytest.mark.parametrize("other", ["cafe\u0301", "ca\u200bfé", "\ufeffcafé", "ca\u00adfé"])
 def test_texts_that_look_alike_have_one_form(other):
     assert one_form(other) == one_form("café") == "café"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\n  \n    c = a + b\n    return c\n\n", "    c = a + b\n    return c"),
+        ("    return -a\n", "    return -a"),
+        ("\treturn -a  ", "\treturn -a"),
+        # A single space separates an answer from its prompt, unless the whole text is indented by one.
+        (" Paris\n", "Paris"),
+        (" Paris\nor Lyon", "Paris\nor Lyon"),
+        (" a:\n  b", " a:\n  b"),
+        ("\u3000Paris\r\n", "Paris"),
+        (" \n\t\n", ""),
+    ],
+)
+def test_only_blank_lines_around_a_text_and_space_at_its_end_go(text, expected):
+    assert trim(text) == expected

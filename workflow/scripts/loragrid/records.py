@@ -92,8 +92,14 @@ class Prediction(Record):
     prompt: str | list[str] = Field(
         description="The prompt as the model got it, special tokens included; for external predictions as far as it is known."
     )
-    prediction: str | list[str] = Field(description="The answer, without the end-of-turn token.")
-    reference: str | list[str] = Field(description="The reference output, or several.")
+    prediction: str | list[str] = Field(description="The answer, without the end-of-turn token and without thoughts.")
+    thoughts: str | list[str] | None = Field(
+        None,
+        exclude_if=lambda thoughts: thoughts is None,
+        description="What the model thought before it answered; absent if nothing. If the answer is empty, the thoughts did not "
+        "end, or nothing followed.",
+    )
+    reference: str | list[str] = Field(description="The reference output, or several, without thoughts.")
     queue_s: float | list[float] | None = Field(
         description="Seconds from the start of asking until it was its turn; null for external predictions, as are the next six."
     )
@@ -113,11 +119,11 @@ class Prediction(Record):
     @property
     def parts(self) -> list[dict[str, Any]]:
         """The prediction's fields, once for each prompt, with the references of that prompt alone as a list."""
-        fields = self.model_dump()
+        fields = self.model_dump() | {"thoughts": self.thoughts}
         references = [self.reference] if isinstance(self.reference, str) else self.reference
         if self.answers == "one":
             return [fields | {"reference": references}]
-        listed = ("prompt", "prediction", *ACCOUNT)
+        listed = ("prompt", "prediction", "thoughts", *ACCOUNT)
         return [
             fields
             | {name: None if fields[name] is None else fields[name][i] for name in listed}

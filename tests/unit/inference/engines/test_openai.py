@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from loragrid.data.render import Request, make_renderer, render
 from loragrid.errors import UserError
 from loragrid.inference.engine import ModelToAsk
-from loragrid.inference.engines.openai import OpenAiEngine, request, text_to_send
+from loragrid.inference.engines.openai import OpenAiEngine, Served, request, text_to_send
 from loragrid.inference.protocol import Decoding, Question, generate
 from loragrid.runtime.server import pause
 from servers import ANSWER_S
@@ -114,7 +114,7 @@ def test_latency_is_measured_one_request_at_a_time(gate, smollm2, prompts):
 
 def test_only_settings_that_are_used_are_sent(prompts, make_prompts):
     def sent(decoding, **values):
-        return request(Question(prompts[0], 5), decoding, "m", settings(**values), make_prompts.renderer)
+        return request(Question(prompts[0], 5), decoding, Served(None, settings(**values), "m", make_prompts.renderer, [2], []))
 
     usual = {"model": "m", "max_tokens": 8, "temperature": 0.0, "prompt": prompts[0].prompt}
     assert sent(EIGHT) == usual
@@ -126,7 +126,7 @@ def test_only_settings_that_are_used_are_sent(prompts, make_prompts):
         "user": "u",
     }
     ids = sent(EIGHT, send="token_ids")
-    assert (ids["prompt"], ids["stop_token_ids"]) == (prompts[0].prompt_ids, [make_prompts.renderer.end_of_turn])
+    assert (ids["prompt"], ids["stop_token_ids"]) == (prompts[0].prompt_ids, [2])
     limited = sent(EIGHT, length_field="max_completion_tokens")
     assert (limited["max_completion_tokens"], "max_tokens" in limited) == (8, False)
     chat = sent(EIGHT, api="chat")

@@ -1,4 +1,4 @@
-"""What the report says first: whether training helped, which sample type trains better, and whether a baseline does as well."""
+"""What the report says first: what helped, whether a trivial baseline does as well, which answers were lost in thoughts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from loragrid.analysis.columns import MODEL
 from loragrid.analysis.comparisons import on_own_task, tests_foreign_sample_types
 from loragrid.analysis.labels import label_runs
 from loragrid.layout import BASELINE
@@ -126,3 +127,15 @@ def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]
                 }
             )
     return strong
+
+
+def lost_in_thoughts(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The models and data sets with answers that are empty because the model did not get beyond its thoughts, with the counts.
+
+    Args:
+        predictions: a row for each answer.
+    """
+    is_lost = (predictions["prediction"] == "") & predictions["thoughts"].notna() & (predictions["thoughts"] != "")
+    counts = predictions.assign(empty=is_lost, answers=1).groupby(MODEL, sort=False)[["empty", "answers"]].sum().reset_index()
+    counts = counts.assign(label=label_runs(predictions.drop_duplicates(MODEL)))
+    return [{str(key): value for key, value in row.items()} for row in counts[counts["empty"] > 0].to_dict("records")]

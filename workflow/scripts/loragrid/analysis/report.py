@@ -11,7 +11,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from loragrid.analysis.columns import GROUP, MODEL, RUN
-from loragrid.analysis.findings import headline, sample_type_findings, strong_baselines, without_common_references
+from loragrid.analysis.findings import (
+    headline,
+    lost_in_thoughts,
+    sample_type_findings,
+    strong_baselines,
+    without_common_references,
+)
 from loragrid.analysis.labels import label_runs, run_labels
 from loragrid.analysis.provenance import circumstances_of, read_checks
 from loragrid.analysis.report_tables import example_answers, few_groups, result_tables, transfer_table
@@ -76,6 +82,7 @@ def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples:
         ),
         "apart": without_common_references(summary),
         "strong_baselines": strong_baselines(summary, metric),
+        "lost_in_thoughts": lost_in_thoughts(predictions),
         "results": result_tables(summary, comparisons),
         "groups": result_tables(few_groups(pd.read_parquet(files["groups_parquet"])), comparisons, GROUP),
         "compared": not comparisons.empty,

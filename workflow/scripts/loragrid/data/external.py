@@ -7,15 +7,17 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from loragrid.data.answers import answer_fields, count_thoughts
 from loragrid.data.rows import Row, read_rows
 from loragrid.data.splitting import subset
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.job import git_commit, log, versions
+from loragrid.runtime.job import MENDED, git_commit, log, versions
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import StageSettings
-from loragrid.text.words import normalise_space
+from loragrid.text.thoughts import Spoken
+from loragrid.text.words import normalise_space, trim
 
 Match = Literal["id", "prompt"]
 
@@ -50,13 +52,13 @@ def read_answers(rows: Iterable[Row], key: str, prediction: str) -> Iterator[Ans
         UserError: naming the place of a row that a template does not fit.
     """
     for where, row in rows:
-        yield Answer(where, _fill(where, key, row), _fill(where, prediction, row))
+        yield Answer(where, _fill(where, key, row).strip(), trim(_fill(where, prediction, row)))
 
 
 def _fill(where: str, template: str, row: Mapping[str, Any]) -> str:
     try:
         # What is null was not answered.
-        return fill_template(template, {key: "" if value is None else value for key, value in row.items()}).strip()
+        return fill_template(template, {key: "" if value is None else value for key, value in row.items()})
     except UserError as error:
         raise UserError(f"{where}: the template '{template}' fails: {error}") from None
 
@@ -128,8 +130,7 @@ def external_prediction(axes: Mapping[str, Any], example: Example, answer: Answe
     return Prediction(
         id=example.id,
         prompt=answer.key if match == "prompt" else question(example),
-        prediction=answer.text,
-        reference=example.output,
+        **answer_fields(example, [Spoken("", answer.text)]),
         engine="external",
         engine_version="",
         **axes,
@@ -155,7 +156,8 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
     if ignored:
         log.info("%d rows ignored: they answer test examples outside the subset of %d", len(ignored), len(evaluated))
     pairs = zip(evaluated, answers, strict=True)
-    write_records(predictions, [external_prediction(settings.axes, *pair, settings.match) for pair in pairs])
+    records = [external_prediction(settings.axes, *pair, settings.match) for pair in pairs]
+    write_records(predictions, records)
     write_json(
         manifest,
         {
@@ -165,9 +167,11 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
             "templates": {settings.match: settings.key, "prediction": settings.prediction},
             "subset": settings.subset,
             "stage_version": settings.version,
+            "mended": MENDED,
             "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
             "examples": len(evaluated),
             "ignored": len(ignored),
+            **count_thoughts(records),
             "git_commit": git_commit(),
             "versions": versions(),
         },

@@ -14,7 +14,7 @@ from pydantic import Field
 from loragrid.errors import UserError
 from loragrid.records import Example, content_hash, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.job import log
+from loragrid.runtime.job import MENDED, log
 from loragrid.sections import Name, OneOf, Section, StageSettings
 
 
@@ -222,6 +222,7 @@ def write_mix(
             "nb_samples": nb_samples,
             "mix_seed": seed,
             "stage_version": settings.version,
+            "mended": MENDED,
             "examples": {"train": Counter(e.task for e in train), "validation": Counter(e.task for e in validation)},
             "left_out_because_tested": leaked,
             "sha256": {part: file_sha256(outputs[part]) for part in ("train", "validation")},

@@ -15,7 +15,7 @@ from loragrid.errors import UserError
 from loragrid.layout import Dataset
 from loragrid.records import write_records
 from loragrid.runtime.files import fingerprint, write_json
-from loragrid.runtime.job import log
+from loragrid.runtime.job import MENDED, log
 from loragrid.sections import StageSettings
 
 
@@ -69,6 +69,7 @@ def prepare_dataset(
             **{key: told[key] for key in ("source", "fields", "cleaning")},
             "fingerprint": fingerprint([told[key] for key in ("source", "fields", "cleaning", "version")]),
             "stage_version": settings.version,
+            "mended": MENDED,
             "examples": {split: len(splits[split]) for split in SPLITS},
             "dropped": dropped,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -97,16 +97,24 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
 
 
 def end_tokens(renderer: Renderer, folder: str | Path) -> list[int]:
-    """The ids that end an answer of an imported base model: the end of turn, and the ids that its own settings list.
+    """The ids that end an answer of an imported base model: the end of turn, and the ids that the model itself lists."""
+    return sorted({renderer.end_of_turn} | own_ends(renderer, folder))
+
+
+def own_ends(renderer: Renderer, folder: str | Path) -> set[int]:
+    """The ids at which every engine stops by itself: the tokenizer's end of text, and those that the model's own settings list.
 
     Nothing else is taken from a model's own generation settings, which may well sample.
     """
-    own: set[int] = set()
+    listed: list[Any] = [renderer.tokenizer.eos_token_id]
     for name in ("config.json", "generation_config.json"):
         path = Path(folder) / name
-        found = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.exists() else None
-        own |= set(found if isinstance(found, list) else [] if found is None else [found])
-    return sorted({renderer.end_of_turn} | own)
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        # The language model of a model that also reads pictures has settings of its own.
+        for part in (settings, settings.get("text_config") or {}):
+            found = part.get("eos_token_id")
+            listed += found if isinstance(found, list) else [found]
+    return {end for end in listed if end is not None and end >= 0}
 
 
 def prompt_text(renderer: Renderer, request: Request) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field
 from loragrid.data.render import ModelSettings, Renderer, render, zero_shot
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.job import MENDED
 from loragrid.sections import StageSettings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def write_tokens(path: str | Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     with written_whole(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table.replace_schema_metadata({"mended": str(MENDED)}), temporary)
 
 
 def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:

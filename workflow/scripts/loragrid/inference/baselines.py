@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loragrid.data.answers import answer_fields, without_thoughts
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Example, Prediction, question
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import StageSettings
-from loragrid.text.words import sentences
+from loragrid.text.thoughts import Spoken
+from loragrid.text.words import sentences, trim
 
 NEAREST_BLOCK = 128
 """Texts that are compared with all others at a time."""
@@ -53,7 +55,7 @@ def answer(
         case "rule":
             return answer_each(tests, lambda part: _by_rule(rule or "", part))
         case "majority":
-            frequent = most_frequent([part.references[0] for part in shown], label_of)
+            frequent = most_frequent([without_thoughts(part.references[0]) for part in shown], label_of)
             return answer_each(tests, lambda part: frequent)
         case "nearest":
             parts = [part for example in tests for part in example.parts]
@@ -70,7 +72,7 @@ def answer_each(tests: Sequence[Example], answer_one: Callable[[Example], str]) 
 def _by_rule(rule: str, part: Example) -> str:
     fields = {"instruction": part.instruction, "input": part.input, "metadata": part.metadata}
     try:
-        return fill_template(rule, fields).strip()
+        return trim(fill_template(rule, fields))
     except UserError as error:
         raise UserError(f"the task's 'rule' fails on example {part.id}: {error}") from None
 
@@ -109,10 +111,10 @@ def nearest(texts: Sequence[str], among: Sequence[str]) -> list[int]:
 def baseline_prediction(axes: Mapping[str, Any], example: Example, answers: Sequence[str]) -> Prediction:
     """The record of a baseline's answers to an example."""
     prompts = [question(part) for part in example.parts]
-    single = example.answers == "one"
-    fields: dict[str, Any] = (
-        {"prompt": prompts[0], "prediction": answers[0]} if single else {"prompt": prompts, "prediction": answers}
-    )
+    # What a baseline takes from training examples may have thoughts.
+    fields = answer_fields(example, [Spoken("", answer) for answer in answers]) | {
+        "prompt": prompts[0] if example.answers == "one" else prompts
+    }
     unknown = dict.fromkeys(ACCOUNT)
-    of_example = {"id": example.id, "reference": example.output, "answers": example.answers}
+    of_example = {"id": example.id, "answers": example.answers}
     return Prediction(engine="baseline", engine_version="", **of_example, **axes, **fields, **unknown)

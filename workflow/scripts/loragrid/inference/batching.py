@@ -12,6 +12,7 @@ import torch
 
 from loragrid.data.render import Renderer, pad_token
 from loragrid.errors import UserError
+from loragrid.inference.answer_texts import stopped_text, text_reader
 from loragrid.inference.generation import generate_together
 from loragrid.inference.padding import why_alone
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
@@ -86,24 +87,18 @@ def _answer_batch(
     pad: int,
     job_started: float,
 ) -> list[Answer]:
-    tokenizer, started = renderer.tokenizer, perf_counter()
-
-    def text_of(ids: list[int]) -> tuple[str, bool]:
-        text = tokenizer.decode(ids, skip_special_tokens=True)
-        # The tokens of a minimum length are not searched for an end.
-        least = len(tokenizer.decode(ids[: decoding.min_new_tokens], skip_special_tokens=True))
-        stops = [place for stop in decoding.stop if (place := text.find(stop, least)) >= 0]
-        return (text[: min(stops)] if stops else text).strip(), bool(stops)
+    started = perf_counter()
+    text_of = text_reader(renderer.tokenizer, set(ends), decoding.thought_marks)
 
     def is_stopped(ids: list[int]) -> bool:
-        return bool(decoding.stop) and text_of(ids)[1]
+        return bool(decoding.stop) and stopped_text(text_of, ids, decoding)[1]
 
     prompts, seeds = [q.prompt.prompt_ids for q in questions], [q.seed for q in questions]
     sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped)
     share = round((perf_counter() - started) / len(questions), 6)
     answers = []
     for prompt, (ids, compute_s) in zip(prompts, sequences, strict=True):
-        text, stopped = text_of(ids)
+        text, stopped = stopped_text(text_of, ids, decoding)
         answers.append(
             Answer(
                 text=text,

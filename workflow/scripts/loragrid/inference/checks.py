@@ -15,6 +15,8 @@ from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, genera
 from loragrid.inference.settings import CheckSettings
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import write_json
+from loragrid.text.thoughts import tell_apart
+from loragrid.text.words import normalise_space
 
 Check = dict[str, Any]
 """Whether the model `passed` (None: the check does not apply), and the `evidence`."""
@@ -169,11 +171,17 @@ def check_generation(
 
 def same_texts(first: Sequence[Answer], second: Sequence[Answer], strict: bool) -> Check:
     """Whether answers are the same. Different answers are a failure only if `strict`."""
-    same = all(a.text == b.text for a, b in zip(first, second, strict=True))
+    same = all(_whole(a) == _whole(b) for a, b in zip(first, second, strict=True))
     return {
         "passed": same if same or strict else None,
         "evidence": [[a.text, b.text] for a, b in zip(first, second, strict=True)],
     }
+
+
+def _whole(answer: Answer) -> str:
+    """An answer with its thoughts. A server may have told them apart, and left out their marks."""
+    found = tell_apart(answer.text)
+    return normalise_space(" ".join([answer.thoughts, *found])) if answer.thoughts or found.thoughts else answer.text
 
 
 def differs_from_base(model: Any, base_logits: Sequence[Any], prompts: Sequence[Rendered]) -> Check:

@@ -197,7 +197,8 @@ def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.G
             )
         scores: torch.Tensor = penalty(histories, logits.float())
         if number < decoding.min_new_tokens:
-            scores[:, list(ends)] = -torch.inf
+            # A model may list an end that its vocabulary lacks.
+            scores[:, [end for end in ends if end < scores.shape[1]]] = -torch.inf
         if not decoding.temperature:
             return scores
         scores = warpers(histories, scores)

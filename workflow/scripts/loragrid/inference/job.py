@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.data.answers import count_thoughts
 from loragrid.data.render import Rendered, Renderer, end_tokens
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, model_to_ask
@@ -28,6 +29,7 @@ from loragrid.runtime.job import circumstances, installed_versions, log, version
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import decisive
+from loragrid.text.thoughts import opened_by
 
 PACKAGES = ("torch", "transformers", "peft")
 """Packages whose versions decide on answers."""
@@ -90,8 +92,9 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
             hardware = (engine.device, engine.dtype)
             new = ask(engine, missing, settings.how, journal)
 
-    write_records(files.predictions, _predictions(settings.axes, examples, known | new))
-    counts = {
+    predictions = list(_predictions(job, model, examples, known, new))
+    write_records(files.predictions, predictions)
+    counts = count_thoughts(predictions) | {
         "examples": len(examples),
         "input_cut": cut,
         "taken_over": taken_over,
@@ -140,10 +143,21 @@ def ask(engine: Engine, prompts: Sequence[Rendered], decoding: Decoding, journal
 
 
 def _predictions(
-    axes: Mapping[str, Any], examples: Sequence[AskedExample], answers: Mapping[str, PromptAnswers]
+    job: PredictJob,
+    model: ModelToAsk,
+    examples: Sequence[AskedExample],
+    known: Mapping[str, PromptAnswers],
+    new: Mapping[str, PromptAnswers],
 ) -> Iterator[Prediction]:
+    # A server that writes prompts by itself reads thoughts by itself. What is trained here has learnt to answer right behind the
+    # prompt.
+    goes_on = job.engine.needs_source and model.trained is None
+    marks, answers = job.settings.how.thought_marks, {**known, **new}
     for example, prompts in examples:
-        yield from make_predictions(axes, example, prompts, [answers[prompt.prompt] for prompt in prompts])
+        answered = [answers[prompt.prompt] for prompt in prompts]
+        # In known answers, thoughts and answer are apart already.
+        opened = [opened_by(prompt.prompt, marks) if goes_on and prompt.prompt in new else None for prompt in prompts]
+        yield from make_predictions(job.settings.axes, example, prompts, answered, marks, opened)
 
 
 def _told(job: PredictJob) -> dict[str, Any]:

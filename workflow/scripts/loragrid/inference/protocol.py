@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from loragrid.data.answers import answer_fields
 from loragrid.data.render import Rendered
 from loragrid.records import ACCOUNT, Example, Prediction
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.job import log
 from loragrid.runtime.journal import append_to_journal, read_journal
+from loragrid.text.thoughts import MARKS, Marks, Spoken
 
 
 class Decoding(NamedTuple):
@@ -26,6 +28,7 @@ class Decoding(NamedTuple):
     samples: int = 1
     seed: int = 0
     latency: bool = False
+    thought_marks: Marks = MARKS
 
 
 class Question(NamedTuple):
@@ -40,6 +43,7 @@ class Answer(NamedTuple):
     """The answer to one question."""
 
     text: str
+    """With thoughts, if the model marks them in its text."""
     token_ids: list[int]
     """With the end-of-turn token, if the model gave it; empty if the engine gives only text."""
     prompt_tokens: int
@@ -52,6 +56,8 @@ class Answer(NamedTuple):
     runtime_s: float
     """Its share of the computing: seconds for all questions that were answered together, divided by their number."""
     batch_size: int
+    thoughts: str = ""
+    """What a server has told apart from the text."""
 
 
 AnswerFunction = Callable[[Sequence[Question], Decoding, Collection[int]], Iterator[dict[int, Answer]]]
@@ -150,24 +156,35 @@ def known_answers(predictions: Sequence[Prediction]) -> dict[str, PromptAnswers]
             answers = known.setdefault(part["prompt"], PromptAnswers(made_by, [])).answers
             # Two examples may have the same prompt. Their answers are then the same too.
             if len(answers) == prediction.sample:
-                answers.append(Answer(text=part["prediction"], token_ids=[], **{name: part[name] for name in ACCOUNT}))
+                account = {name: part[name] for name in ACCOUNT}
+                answers.append(Answer(text=part["prediction"], token_ids=[], thoughts=part["thoughts"] or "", **account))
     return known
 
 
 def make_predictions(
-    axes: Mapping[str, Any], example: Example, prompts: Sequence[Rendered], answered: Sequence[PromptAnswers]
+    axes: Mapping[str, Any],
+    example: Example,
+    prompts: Sequence[Rendered],
+    answered: Sequence[PromptAnswers],
+    marks: Marks = MARKS,
+    opened: Sequence[str | None] = (),
 ) -> list[Prediction]:
-    """The records of the answers to all prompts of an example, one for each sample."""
+    """The records of the answers to all prompts of an example, one for each sample.
+
+    Args:
+        marks: of thoughts.
+        opened: for each prompt, the closing mark of a thought that the prompt opens and that goes on in the answer.
+    """
     made_by = answered[0].made_by
     records = []
     for sample, answers in enumerate(zip(*(of_prompt.answers for of_prompt in answered), strict=True)):
         fields: dict[str, Any] = {
             "prompt": [prompt.prompt for prompt in prompts],
-            "prediction": [answer.text for answer in answers],
             **{name: [getattr(answer, name) for answer in answers] for name in ACCOUNT},
         }
         if example.answers == "one":
             fields = {name: values[0] for name, values in fields.items()}
-        of_example = {"id": example.id, "sample": sample, "reference": example.output, "answers": example.answers}
+        fields |= answer_fields(example, [Spoken(answer.thoughts, answer.text) for answer in answers], marks, opened)
+        of_example = {"id": example.id, "sample": sample, "answers": example.answers}
         records.append(Prediction(**of_example, **axes, **fields, **made_by._asdict()))
     return records

@@ -13,6 +13,11 @@ from loragrid.inference.registry import AnyEngine
 from loragrid.models.sources import Quantization
 from loragrid.sections import Section, StageSettings
 
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+Pair = Annotated[list[NonEmpty], Field(min_length=2, max_length=2)]
+
 
 class Generation(Section):
     """Settings of generation that a model may have of its own."""
@@ -24,9 +29,7 @@ class Generation(Section):
         gt=0,
         description="Tokens of prompt and answer become less likely by this factor (Keskar et al. 2019, arXiv:1909.05858).",
     )
-    stop: list[Annotated[str, StringConstraints(min_length=1)]] | None = Field(
-        None, description="Texts that end an answer; it is cut before them."
-    )
+    stop: list[NonEmpty] | None = Field(None, description="Texts that end an answer; it is cut before them.")
     top_p: float | None = Field(
         None,
         gt=0,
@@ -34,6 +37,11 @@ class Generation(Section):
         description="Sample from the likeliest tokens that together have this probability (Holtzman et al. 2020).",
     )
     top_k: int | None = Field(None, ge=1, description="Sample from this many of the likeliest tokens.")
+    thought_marks: list[Pair] | None = Field(
+        None,
+        description="Pairs of texts that open and close a thought: an answer is what follows. Default: `<think>` and "
+        "`</think>`, and others in common use (guide.md). An empty list: thoughts are not told apart.",
+    )
 
     @model_validator(mode="after")
     def _shortest_is_not_longer_than_longest(self) -> Self:

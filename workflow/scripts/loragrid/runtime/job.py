@@ -99,6 +99,10 @@ def peak_memory_mb() -> int:
     return peak // (1024 if sys.platform == "linux" else 1024**2)
 
 
+MENDED = 1
+"""How often faults were mended that no version of a stage tells of. Manifests say it as `mended`; `doubtful` reads it."""
+
+
 def circumstances(started: float, device: str, dtype: str, threads: int) -> dict[str, Any]:
     """The part of a manifest that says where and at what cost something was computed.
 
@@ -106,6 +110,7 @@ def circumstances(started: float, device: str, dtype: str, threads: int) -> dict
         started: `time.perf_counter()` at the start of the work.
     """
     return {
+        "mended": MENDED,
         "git_commit": git_commit(),
         "hardware": {"processor": processor(), "device": device, "dtype": dtype, "threads": threads},
         "wall_time_s": round(time.perf_counter() - started, 3),

@@ -17,6 +17,7 @@ from loragrid.runtime.job import log
 from loragrid.runtime.server import Connection, explain, send
 from loragrid.scoring.judge_conversations import Message
 from loragrid.scoring.judge_ledger import NO_TOKENS, Judgement, Ledger, OverBudgetError, Tokens, upper_bound
+from loragrid.text.thoughts import spoken_in
 
 MAY_HAVE_COST = (408, 504, 524)
 """Status codes with which a gateway in front of the model gives up, while the model may go on."""
@@ -173,10 +174,10 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
     try:
         choice = reply["choices"][0]
         message = choice["message"]
-        refusal, content = message.get("refusal"), message.get("content")
+        refusal, content = message.get("refusal"), spoken_in(message).answer
     except (KeyError, IndexError, TypeError, AttributeError):
         raise ValueError("the reply lacks an answer") from None
-    if not isinstance(content, str | None) or not isinstance(refusal, str | None):
+    if not isinstance(refusal, str | None):
         raise ValueError("the reply's content is no text")
     usage = reply.get("usage") or {}
     try:
@@ -185,7 +186,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         tokens = bound
     cut_off = choice.get("finish_reason") == "length"
     return Judgement(
-        storable(refusal or content or ""),
+        storable(refusal or content),
         bool(refusal) or choice.get("finish_reason") == "content_filter",
         cut_off,
         tokens.prompt,

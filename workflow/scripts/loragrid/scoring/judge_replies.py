@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from loragrid.scoring.rubrics import Range, Rubric
+from loragrid.text.thoughts import tell_apart
 
 Verdict = Literal["first", "second", "tie"]
 
@@ -139,8 +140,8 @@ def _verdict_of(entries: Mapping[str, Any]) -> Verdict | None:
 
 
 def without_thoughts(text: str) -> str:
-    """A judge's answer without its thoughts between `<think>` and `</think>`; every minus sign becomes the plain one."""
-    return re.sub(r"(?s)<think>.*", "", text.rpartition("</think>")[2]).strip().replace("\N{MINUS SIGN}", "-")
+    """A judge's answer without its thoughts; every minus sign becomes the plain one."""
+    return tell_apart(text).answer.strip().replace("\N{MINUS SIGN}", "-")
 
 
 def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:

@@ -181,3 +181,18 @@ def normalise_answer(text: str) -> str:
 def normalise_space(text: str) -> str:
     """Text with every run of white space as one space."""
     return " ".join(text.split())
+
+
+def trim(text: str) -> str:
+    """Text without blank lines around it and without space at its end. The indentation of its first line stays, as code needs it.
+
+    A single space in front goes too, unless all further lines are indented as well: it only separates an answer from its prompt.
+    """
+    if not (body := text.strip()):
+        return ""
+    before = text[: len(text) - len(text.lstrip())]
+    indentation = before[len(before.rstrip(" \t")) :]
+    if indentation == " ":
+        further = [line for line in body.splitlines()[1:] if line.strip()]
+        indentation = indentation if further and all(line[0].isspace() for line in further) else ""
+    return indentation + body

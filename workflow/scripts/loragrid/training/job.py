@@ -37,7 +37,7 @@ from loragrid.runtime.states import describe_state
 from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
-from loragrid.training.gradients import choose_layout
+from loragrid.training.gradients import Layout, choose_layout
 from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
 from loragrid.training.results import LIBRARIES, write_result
 from loragrid.training.settings import TrainSettings
@@ -238,12 +238,24 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
     base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
-    if sees_ahead(base):
-        raise UserError(f"{job.model_folder}/config.json: the model's tokens see the tokens behind them, which it is to predict.")
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
-    layout = choose_layout(model, config, accelerator.device, pad)
-    return make_learner(model, config, layout, accelerator, dtype), start
+    # DeepSpeed spreads weights over the processes where they are loaded, and can compute only once all is made ready.
+    later = accelerator.distributed_type.value == "DEEPSPEED"
+    layout = None if later else _try_model(job, model, accelerator, pad)
+    learner = make_learner(model, config, layout or Layout(0, False, pad), accelerator, dtype)
+    return (learner if layout else learner._replace(layout=_try_model(job, model, accelerator, pad))), start
+
+
+def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int) -> Layout:
+    """How examples are laid out, as the model itself shows what is exact.
+
+    Raises:
+        UserError: if the model cannot be trained to continue texts.
+    """
+    if sees_ahead(getattr(model, "get_base_model", lambda: model)()):
+        raise UserError(f"{job.model_folder}/config.json: the model's tokens see the tokens behind them, which it is to predict.")
+    return choose_layout(model, job.settings.config, accelerator.device, pad)
 
 
 def told_to_stop(state: Path) -> str:

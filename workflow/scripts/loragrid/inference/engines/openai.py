@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from loragrid.data.render import Rendered, Renderer
+from loragrid.data.render import Rendered, Renderer, end_tokens, own_ends
+from loragrid.inference.answer_texts import added_tokens, cut_before, end_texts, special_marks
 from loragrid.inference.engine import EngineSettings, ModelToAsk
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.files import file_sha256, fingerprint, storable
 from loragrid.runtime.job import log
 from loragrid.sections import Server
+from loragrid.text.thoughts import Spoken, spoken_in
+from loragrid.text.words import trim
 
 if TYPE_CHECKING:
     import openai
@@ -76,7 +79,7 @@ class OpenAiEngine(EngineSettings, Server):
 
         server = connect(f"models.{model.name}.engine", self.model_dump())
         with _loaded_adapter(server, model) as adapter, ThreadPoolExecutor(self.concurrency) as pool:
-            served = _Served(server, self, adapter or self.model or model.name, model.renderer)
+            served = Served(server, self, adapter or self.model or model.name, model.renderer, *_ends_of(model))
             yield Engine("openai", version("openai"), partial(_answer, served, pool), "server", "as served")
 
 
@@ -114,7 +117,7 @@ def _load_adapter(client: openai.OpenAI, name: str, folder: Path) -> None:
             raise
 
 
-class _Served(NamedTuple):
+class Served(NamedTuple):
     """A model on a server, and how it is asked."""
 
     server: Connection
@@ -122,6 +125,22 @@ class _Served(NamedTuple):
     model: str
     """Its name on the server."""
     renderer: Renderer | None
+    ends: Sequence[int] = ()
+    """The ids that end an answer."""
+    unknown_ends: Sequence[int] = ()
+    """Those at which the server does not stop by itself."""
+
+    def stops(self, decoding: Decoding) -> list[str]:
+        """The texts that the server is told to stop at."""
+        return [*decoding.stop, *(end_texts(self.renderer.tokenizer, self.unknown_ends) if self.renderer else ())]
+
+
+def _ends_of(model: ModelToAsk) -> tuple[list[int], list[int]]:
+    """The ids that end a model's answers, and those of them at which servers do not stop by themselves."""
+    if model.renderer is None or model.folder is None:
+        return [], []
+    ends = end_tokens(model.renderer, model.folder)
+    return ends, sorted({*ends} - own_ends(model.renderer, model.folder))
 
 
 class _Turns:
@@ -146,7 +165,7 @@ class _Turns:
 
 
 def _answer(
-    served: _Served, pool: ThreadPoolExecutor, questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
+    served: Served, pool: ThreadPoolExecutor, questions: Sequence[Question], decoding: Decoding, answered: Collection[int]
 ) -> Iterator[dict[int, Answer]]:
     from loragrid.runtime.server import send
 
@@ -159,12 +178,12 @@ def _answer(
             if stopping.is_set():
                 return None
             try:
-                fields = request(question, decoding, served.model, engine, served.renderer)
+                fields = request(question, decoding, served)
                 reply, began, ended = send(server, stopping, lambda: _completion(server.client, engine.api, fields))
             except BaseException:
                 stopping.set()
                 raise
-        answer = read_reply(reply, began - started, ended - began, together)
+        answer = without_ends(served, read_reply(reply, began - started, ended - began, together), decoding)
         _compare_lengths(served, question, answer)
         return answer
 
@@ -184,7 +203,7 @@ def _answer(
         raise problem
 
 
-def _compare_lengths(served: _Served, question: Question, answer: Answer) -> None:
+def _compare_lengths(served: Served, question: Question, answer: Answer) -> None:
     """Say so in the log if the server makes other tokens from a prompt than the renderer."""
     here = len(question.prompt.prompt_ids)
     if served.renderer is not None and served.engine.api == "completions" and answer.prompt_tokens != here:
@@ -192,12 +211,26 @@ def _compare_lengths(served: _Served, question: Question, answer: Answer) -> Non
         log.info(said, answer.prompt_tokens, here)
 
 
-def request(
-    question: Question, decoding: Decoding, model: str, engine: OpenAiEngine, renderer: Renderer | None
-) -> dict[str, Any]:
+def without_ends(served: Served, answer: Answer, decoding: Decoding) -> Answer:
+    """An answer without the text of a token that ends it: servers leave out only the tokens that they count as special.
+
+    The answer also ends where the model ended it, if the server does not know that token as an end.
+    """
+    if served.renderer is None:
+        return answer
+    tokenizer = served.renderer.tokenizer
+    text, ended = cut_before(answer.text, end_texts(tokenizer, served.ends))
+    if kept := special_marks(tokenizer, decoding.thought_marks):
+        for id_, token in added_tokens(tokenizer).items():
+            text = text.replace(token.content, "") if token.special and id_ not in kept else text
+    return answer._replace(text=trim(text), finish_reason="stop" if ended else answer.finish_reason)
+
+
+def request(question: Question, decoding: Decoding, served: Served) -> dict[str, Any]:
     """The fields of a request. Fields that the API does not have itself are given only if they are needed."""
+    engine, renderer = served.engine, served.renderer
     fields: dict[str, Any] = {
-        "model": model,
+        "model": served.model,
         engine.length_field: decoding.max_new_tokens,
         "temperature": decoding.temperature,
     }
@@ -205,8 +238,8 @@ def request(
         fields["seed"] = question.seed
     if decoding.top_p < 1:
         fields["top_p"] = decoding.top_p
-    if decoding.stop:
-        fields["stop"] = list(decoding.stop)
+    if stops := served.stops(decoding) if engine.api == "completions" else list(decoding.stop):
+        fields["stop"] = stops
     if decoding.top_k:
         fields["top_k"] = decoding.top_k
     if decoding.repetition_penalty != 1:
@@ -220,7 +253,9 @@ def request(
     else:
         assert renderer is not None
         # A server that takes token ids takes the ids of end tokens too.
-        fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": [renderer.end_of_turn]}
+        fields |= {"prompt": question.prompt.prompt_ids, "stop_token_ids": list(served.ends)}
+        if special_marks(renderer.tokenizer, decoding.thought_marks):
+            fields["skip_special_tokens"] = False
     return {key: value for key, value in (fields | engine.settings).items() if value is not None}
 
 
@@ -259,14 +294,14 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     """
     try:
         choice, usage = reply["choices"][0], reply["usage"]
-        text = (choice["message"]["content"] if "message" in choice else choice["text"]) or ""
-        if not isinstance(text, str):
+        said = spoken_in(choice["message"]) if "message" in choice else Spoken("", choice["text"] or "")
+        if not isinstance(said.answer, str):
             raise ValueError("the reply's content is no text")
         tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
     except (KeyError, IndexError, TypeError):
         raise ValueError("the reply lacks an answer, or how many tokens it has") from None
     return Answer(
-        text=storable(text).strip(),
+        text=trim(storable(said.answer)),
         token_ids=[],
         prompt_tokens=tokens[0],
         new_tokens=tokens[1],
@@ -275,4 +310,5 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
         compute_s=round(compute_s, 6),
         runtime_s=round(compute_s / in_flight, 6),
         batch_size=in_flight,
+        thoughts=storable(said.thoughts).strip(),
     )

@@ -20,10 +20,12 @@ from pydantic import Field
 
 from loragrid.data.render import Renderer, end_tokens
 from loragrid.errors import UserError
+from loragrid.inference.answer_texts import cut_before, end_texts, special_marks, stopped_text, text_reader
 from loragrid.inference.engine import EngineSettings, ModelToAsk
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.sections import ONLY_SPEED
+from loragrid.text.words import trim
 
 WORKER = Path(__file__).parents[1] / "vllm_worker.py"
 
@@ -95,13 +97,20 @@ def open_vllm(
     ends = end_tokens(renderer, folder)
     process = _start(engine.python or sys.executable)
 
+    def text_of(reply: Mapping[str, Any], decoding: Decoding) -> str:
+        ids = reply["token_ids"]
+        # vLLM leaves out special tokens, even if they mark thoughts.
+        if special_marks(renderer.tokenizer, decoding.thought_marks).keys() & set(ids):
+            return stopped_text(text_reader(renderer.tokenizer, set(ends), decoding.thought_marks), ids, decoding)[0]
+        return trim(cut_before(reply["text"], end_texts(renderer.tokenizer, set(ends) & set(ids[-1:])))[0])
+
     def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Answer]]:
         wanted = [{"ids": question.prompt.prompt_ids, "seed": question.seed, "adapter": name} for question, name in questions]
         order = {"questions": wanted, "sampling": sampling_parameters(decoding, ends), "alone": decoding.latency}
         reply = _ask(process, order)
         for left in reversed(range(len(questions))):
             index = reply["number"]
-            yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids))}
+            yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids), text_of(reply, decoding))}
             reply = _read(process) if left else {}
 
     try:
@@ -201,10 +210,10 @@ def sampling_parameters(decoding: Decoding, ends: Sequence[int]) -> dict[str, An
     }
 
 
-def _answer(reply: Mapping[str, Any], prompt_tokens: int) -> Answer:
+def _answer(reply: Mapping[str, Any], prompt_tokens: int, text: str) -> Answer:
     ids, running = reply["token_ids"], reply["running"]
     return Answer(
-        text=reply["text"].strip(),
+        text=text,
         token_ids=ids,
         prompt_tokens=prompt_tokens,
         new_tokens=len(ids),

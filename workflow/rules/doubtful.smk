@@ -1,0 +1,18 @@
+# Always runs when asked for: it has no output that could be up to date.
+rule doubtful:
+    log:
+        layout.log_file("doubtful"),
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        version=1,
+        # Ends the workflow if the results are in a storage.
+        local=lambda wildcards: local_results("doubtful"),
+    message:
+        "List results of earlier versions that may be wrong in results/doubtful.csv"
+    script:
+        "../scripts/doubtful.py"
