@@ -32,10 +32,10 @@ def make_model(kind, **more):
     """A tiny random model of a type that transformers knows.
 
     Args:
-        more: settings of its configuration.
+        more: settings of its configuration, also in place of those of SHAPE.
     """
     usual = CONFIG_MAPPING[kind]()
-    config = CONFIG_MAPPING[kind](**{name: value for name, value in SHAPE.items() if hasattr(usual, name)}, **more)
+    config = CONFIG_MAPPING[kind](**({name: value for name, value in SHAPE.items() if hasattr(usual, name)} | more))
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():

@@ -160,9 +160,13 @@ def make_job(tiny_model, tokenizer, make_example, tmp_path):
 
 @pytest.fixture
 def zero3(tmp_path, monkeypatch):
-    """The shipped DeepSpeed example, for one process on a CPU: accelerate starts several only on GPUs."""
+    """The shipped DeepSpeed example, for one process on a CPU: accelerate starts several only on GPUs.
+
+    It asks for the accumulation of gradients, which is done by us in any case.
+    """
     pytest.importorskip("deepspeed")
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
     settings = yaml.safe_load(Path("profiles/accelerate/zero3-offload.yaml").read_text())
+    settings["deepspeed_config"]["gradient_accumulation_steps"] = 4
     (tmp_path / "zero3.yaml").write_text(yaml.safe_dump(settings | {"num_processes": 1}))
     return str(tmp_path / "zero3.yaml")

@@ -8,9 +8,11 @@ from loragrid.data.render import Rendered
 from loragrid.errors import UserError
 from loragrid.inference.batching import answer_with
 from loragrid.inference.generation import attends_from_cache, generate_together, make_choice
+from loragrid.inference.padding import why_alone
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import COMPARED
+from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 from loragrid.training.methods import LoraTraining, PromptTuning
 
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
@@ -56,17 +58,84 @@ def test_prompts_may_be_the_same_short_or_none(model, prompts):
     assert list(engine([], Decoding(4), ())) == []
 
 
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [9.0] * 4, "rope_theta": 1e4}
+STRETCHING = {
+    "longrope": ("phi3", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 16, "max_position_embeddings": 64}),
+    "dynamic": (
+        "llama",
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}, "max_position_embeddings": 16},
+    ),
+}
+"""Encodings of positions that stretch for sequences of more than 16 tokens."""
+
+
+def loaded(kind, **more):
+    """A tiny model as `load_base_model` gives it."""
+    model = make_model(kind, **more)
+    forget_longest_sequence(model)
+    return model
+
+
+def asked(model, prompts, max_new_tokens=7, batch_tokens=1000):
+    """The tokens of each answer, and the number of prompts that were answered together."""
+    tokenizer = SimpleNamespace(pad_token_id=2, decode=lambda ids, **_: str(ids))
+    engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], batch_tokens)
+    found = generate(engine, [Rendered(str(ids), ids, [], False) for ids in prompts], Decoding(max_new_tokens))
+    return [one.token_ids for [one] in found], [one.batch_size for [one] in found]
+
+
+def one_by_one(kind, more, prompts, max_new_tokens=7):
+    """What `generate()` gives for each prompt by itself, each time with a model that has seen nothing else."""
+    found = []
+    for prompt in prompts:
+        output = make_model(kind, **more).generate(
+            torch.tensor([prompt]), do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=2, pad_token_id=2
+        )
+        found.append(output[0, len(prompt) :].tolist())
+    return found
+
+
+@pytest.mark.parametrize("name", STRETCHING)
+def test_answers_depend_on_no_longer_prompt_where_positions_stretch(name):
+    kind, more = STRETCHING[name]
+    # Of 3 and 5 tokens, with all answers below 16; of 12, which an answer makes longer; of 19 and 25.
+    prompts = [[5, 6, 9], [7, 8, 9, 11, 12], list(range(20, 32)), list(range(40, 59)), list(range(60, 85))]
+    model = loaded(kind, **more)
+    assert not attends_from_cache(model)
+    answered, together = asked(model, prompts)
+    assert answered == one_by_one(kind, more, prompts)
+    assert together == ([2, 2, 1, 2, 2] if name == "longrope" else [2, 2, 1, 1, 1])
+    # In another order: what came before changes nothing.
+    assert asked(model, prompts[::-1])[0] == answered[::-1]
+
+
+def test_library_still_remembers_the_longest_sequence():
+    """Where this fails, patches/transformers_dynamic_rope.py can go."""
+    kind, more = STRETCHING["dynamic"]
+    model, ids = make_model(kind, **more), torch.tensor([list(range(40, 58))])
+    before = model(input_ids=ids).logits
+    model(input_ids=torch.tensor([list(range(40, 90))]))
+    assert not torch.equal(model(input_ids=ids).logits, before)
+
+
 @pytest.mark.parametrize(
-    ("kind", "rope"),
+    ("kind", "more", "reason"),
     [
-        ("phi3", {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [9.0] * 4, "rope_theta": 1e4}),
-        ("llama", {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}, ""),
+        ("bloom", {}, ""),
+        ("qwen2_moe", {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]}, ""),
+        ("llama4_text", {"layer_types": ["chunked_attention"] * 2, "attention_chunk_size": 6, "intermediate_size_mlp": 64}, ""),
+        ("minimax", {"layer_types": ["linear_attention", "full_attention"]}, "the model does not heed padding"),
+        ("recurrent_gemma", {"block_types": ["recurrent", "attention"], "lru_width": 32}, "the model is recurrent"),
     ],
 )
-def test_models_whose_positions_depend_on_the_length_go_another_way(kind, rope):
-    more = {"original_max_position_embeddings": 16} if kind == "phi3" else {}
-    model = make_model(kind, rope_parameters=rope, max_position_embeddings=16 if kind == "llama" else 64, **more)
+def test_models_that_go_another_way_answer_in_a_batch_what_they_answer_alone(kind, more, reason):
+    model = make_model(kind, **more)
     assert not attends_from_cache(model)
+    assert why_alone(model, pad=2) == reason
+    answered, together = asked(model, PROMPTS)
+    assert answered == one_by_one(kind, more, PROMPTS)
+    assert set(together) == ({1} if reason else {len(PROMPTS)})
 
 
 @pytest.mark.parametrize("kind", ["llama", "bloom"])
@@ -101,12 +170,9 @@ def test_logits_that_are_no_numbers_end_in_a_sentence(model):
 
 def test_recurrent_models_are_asked_one_prompt_at_a_time():
     model = make_model("rwkv", attention_hidden_size=32)
-    prompts = [Rendered(str(ids), ids, [], False) for ids in PROMPTS]
-    tokenizer = SimpleNamespace(pad_token_id=2, decode=lambda ids, **_: str(ids))
-    engine = answer_with(model, SimpleNamespace(tokenizer=tokenizer, end_of_turn=2), [2], 1000)
-    found = generate(engine, prompts, Decoding(5))
-    assert [one.token_ids for [one] in found] == [by_hand(model, p, {2}, 5) for p in PROMPTS]
-    assert {one.batch_size for [one] in found} == {1}
+    found, together = asked(model, PROMPTS, 5)
+    assert found == [by_hand(model, p, {2}, 5) for p in PROMPTS]
+    assert set(together) == {1}
 
 
 def test_model_is_left_as_it_was(model):
@@ -133,6 +199,7 @@ def test_rows_longer_than_one_pass_are_read_in_several(model, monkeypatch):
 
 
 def test_what_all_prompts_begin_with_is_computed_once(model, monkeypatch):
+    assert attends_from_cache(model)
     passes = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda **inputs: passes.append(inputs["input_ids"].shape) or forward(**inputs))

@@ -48,16 +48,12 @@ MODEL_FILES = {"model": "model.safetensors", "model_config": "config.json", "tok
 
 
 CASES = {
-    "hf": (told({"type": "hf"}, GREEDY), None, "bcf25aa6617cefef0ea6eaeccfaacbff"),
-    "hf, fast": (
-        told({"type": "hf"}, SAMPLED, chat_template="{{ messages }}"),
-        {"type": "hf", "batch_tokens": 9},
-        "02d41e61eb102b9b806474d06d1435c6",
-    ),
-    "openai": (told(SERVED, GREEDY), {"type": "openai", "retries": 9}, "a09ee3692ef7c67c7355f28a7b398467"),
-    "vllm": (told({"type": "vllm", "settings": {"max_num_seqs": 8}}, SAMPLED), None, "401f12806a9836bd533e03cd06b01427"),
+    "hf": (told({"type": "hf"}, GREEDY), None),
+    "hf, fast": (told({"type": "hf"}, SAMPLED, chat_template="{{ messages }}"), {"type": "hf", "batch_tokens": 9}),
+    "openai": (told(SERVED, GREEDY), {"type": "openai", "retries": 9}),
+    "vllm": (told({"type": "vllm", "settings": {"max_num_seqs": 8}}, SAMPLED), None),
 }
-"""What a job is told, its engine in the configuration, and the name of its journal, which stays while it is told the same."""
+"""What a job is told, and its engine in the configuration."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -66,18 +62,75 @@ def test_what_a_job_is_told_is_the_same_once_it_is_read(case):
     assert repr(decisive(PredictSettings.model_validate(params))) == repr(params)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_journal_keeps_its_name_from_version_to_version(case, tmp_path, monkeypatch):
-    params, configured, expected = CASES[case]
-    monkeypatch.setattr("loragrid.inference.job.versions", lambda *names: {"python": "3", "torch": "2"})
+IN_MODEL = (
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "sub/module.json",
+)
+IN_ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
+ENGINE = Engine("e", "5.0", print, "cpu", "float32")
+
+
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    """Gives the journal of a job that asks a model with an adapter, all its files small texts."""
     monkeypatch.chdir(tmp_path)
-    for name in (*ModelFiles._fields, "test"):
-        Path(name).write_text(name)
-    settings = PredictSettings.model_validate(params)
-    files = PredictFiles("results/predictions/a.jsonl", "manifest", "test", ModelFiles(*ModelFiles._fields))
-    job = PredictJob("m", settings, with_speed(settings.model.engine, configured), files, threads=1)
-    journal = journal_of(job, ModelToAsk(), file_fingerprints(files, None), Engine("e", "5.0", print, "cpu", "float32"))
-    assert journal == Path("results/.state/predictions") / f"{expected}.jsonl"
+    monkeypatch.setattr("loragrid.inference.job.end_tokens", lambda renderer, folder: [2])
+    for path in (*(f"model/{name}" for name in IN_MODEL), *(f"run/{name}" for name in IN_ADAPTER), "test"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(path)
+    Path("model/manifest.json").write_text("imported at noon")
+
+    def find(case="hf", engine=ENGINE, configured=None, **more):
+        params, speed = CASES[case]
+        settings = PredictSettings.model_validate(params | more)
+        of_model = ModelFiles(
+            "model/model.safetensors", "model/config.json", "model/tokenizer.json", *(f"run/{n}" for n in IN_ADAPTER)
+        )
+        files = PredictFiles("results/predictions/a.jsonl", "manifest", "test", of_model)
+        job = PredictJob("m", settings, with_speed(settings.model.engine, configured or speed), files, threads=1)
+        model = ModelToAsk(folder=Path("model"), trained=Path("run") / IN_ADAPTER[0])
+        return journal_of(job, model, file_fingerprints(files, None), engine)
+
+    return find
+
+
+@pytest.mark.parametrize("path", [*(f"model/{name}" for name in IN_MODEL), *(f"run/{name}" for name in IN_ADAPTER)])
+def test_journal_is_named_by_the_bytes_of_every_file_of_the_model(journal, path):
+    before = journal()
+    Path(path).write_text("other")
+    assert journal() != before
+
+
+def test_journal_is_named_by_all_that_decides_on_answers(journal, monkeypatch):
+    names = [
+        *map(journal, CASES),
+        journal(quantization="none"),
+        journal(version=3),
+        journal(decoding=GREEDY | {"max_new_tokens": 7}),
+        journal(configured={"type": "hf", "batch_tokens": 8}),
+        journal(engine=ENGINE._replace(dtype="bfloat16")),
+        journal(engine=ENGINE._replace(device="a GPU")),
+        journal(engine=ENGINE._replace(version="6")),
+    ]
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere")
+    names.append(journal("openai"))
+    for function in ("versions", "installed_versions"):
+        monkeypatch.setattr(f"loragrid.inference.job.{function}", lambda *names: {"other": "1"})
+        names.append(journal())
+    assert len(set(names)) == len(names)
+
+
+def test_journal_keeps_its_name_whatever_changes_no_answer(journal):
+    before = journal()
+    Path("model/manifest.json").write_text("imported once more")
+    Path("test").write_text("more questions")
+    assert journal() == before
+    assert journal(axes=CASES["hf"][0]["axes"] | {"nb_samples": 5}) == before
+    assert journal("openai", configured=SERVED | {"retries": 1}) == journal("openai")
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ import torch
 
 from architectures import make_model
 from loragrid.models.loading import load_base_model
-from loragrid.models.packed_attention import COMPARED, _CausalAttention, keep_examples_apart, of_row
+from loragrid.models.packed_attention import BY_EXAMPLE, COMPARED, _CausalAttention, keep_examples_apart, of_row
+from loragrid.models.plain_attention import attention_of
 
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
+DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
 FOLLOWING = [list(range(20, 20 + length)) for length in (1, 9, 4)]
 
 
@@ -45,20 +47,85 @@ def test_layers_that_are_computed_again_know_their_row(kind, more):
 
 
 def test_the_patch_of_nemotron_can_go_when_its_layers_hand_on_arguments(monkeypatch):
-    monkeypatch.setattr("loragrid.models.packed_attention.hand_on_arguments", lambda model: None)
-    with pytest.raises(TypeError, match="row_sections"):
-        check_gradients_in_a_row(make_model("nemotron"))
+    monkeypatch.setattr("loragrid.models.plain_attention.hand_on_arguments", lambda model: None)
+    assert attention_of(make_model("nemotron")).obstacle == "its layers do not hand on what its attention has to know"
 
 
-def test_attention_of_its_own_keeps_a_model_from_packing(tiny_model):
-    base = load_base_model(tiny_model, "float32")
-    assert not keep_examples_apart(base, "auto", torch.device("cuda"))
-    base.config.attn_logit_softcapping = 30.0
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.attn_logit_softcapping = None
-    assert keep_examples_apart(base, "on", torch.device("cpu"))
-    base.config.model_type = "diffllama"
-    assert not keep_examples_apart(base, "on", torch.device("cpu"))
+WINDOWS = [
+    ("qwen2", {"use_sliding_window": True, "max_window_layers": 1}),
+    ("qwen3", {"use_sliding_window": True, "max_window_layers": 0}),
+    ("qwen3_moe", {"use_sliding_window": True}),
+    ("qwen2_moe", {"use_sliding_window": False}),
+    ("mistral", {"sliding_window": None}),
+    ("phi3", {"sliding_window": 3}),
+    ("gemma3_text", {"layer_types": ["sliding_attention", "full_attention"]}),
+    ("cohere2", {"layer_types": ["full_attention", "sliding_attention"]}),
+    ("smollm3", {"layer_types": ["sliding_attention", "full_attention"], "use_sliding_window": True}),
+    ("starcoder2", {"use_sliding_window": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "more"), WINDOWS)
+def test_windows_are_those_of_each_layer(kind, more):
+    check_gradients_in_a_row(make_model(kind, **more))
+
+
+def with_flash_attention(model, monkeypatch, packing="auto"):
+    """The implementation of attention of a model on a GPU where FlashAttention is installed; None if its examples are padded."""
+    chosen = []
+    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
+    usual = type(model).set_attn_implementation
+
+    def choose(model, name):
+        if name == "flash_attention_2":
+            chosen.append(name)
+        else:
+            usual(model, name)
+
+    monkeypatch.setattr(type(model), "set_attn_implementation", choose)
+    packed = keep_examples_apart(model, packing, torch.device("cuda"))
+    assert packed or not chosen
+    return (chosen or [model.config._attn_implementation])[0] if packed else None
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "olmoe", "gemma3_text"])
+def test_flash_attention_keeps_examples_apart_where_attention_is_plain(kind, monkeypatch):
+    assert with_flash_attention(make_model(kind), monkeypatch) == "flash_attention_2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+        ("recurrent_gemma", {"block_types": ["recurrent", "attention"], "lru_width": 32}),
+        ("qwen2_moe", {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]}),
+        ("phimoe", {}),
+    ],
+)
+def test_flash_attention_is_no_reason_to_pack_what_is_mixed_otherwise(kind, more, monkeypatch):
+    model = make_model(kind, **more)
+    assert with_flash_attention(model, monkeypatch, "on") is None
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_flash_attention_has_to_be_told_where_a_sequence_starts(monkeypatch):
+    """The layers of this type do not tell it. Attention of our own is slow on a GPU, so that it has to be asked for."""
+    assert with_flash_attention(make_model("persimmon"), monkeypatch, "auto") is None
+    assert with_flash_attention(make_model("persimmon"), monkeypatch, "on") == BY_EXAMPLE
+
+
+def test_packing_is_off_on_a_gpu_without_flash_attention(tiny_model):
+    assert not keep_examples_apart(load_base_model(tiny_model, "float32"), "auto", torch.device("cuda"))
+
+
+def test_log_says_why_examples_are_padded(caplog):
+    with caplog.at_level("INFO", logger="loragrid"):
+        assert not keep_examples_apart(make_model("diffllama"), "auto", torch.device("cpu"))
+        assert not keep_examples_apart(make_model("llama", rope_parameters=DYNAMIC), "auto", torch.device("cpu"))
+    assert caplog.messages == [
+        "examples are padded, not packed: models of the type diffllama were not compared",
+        "examples are padded, not packed: its encoding of positions changes with the length of a sequence",
+    ]
 
 
 @pytest.mark.parametrize("length", [7, 128, 300])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -12,17 +13,18 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from safetensors.torch import load_file
-from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
+from transformers import AutoTokenizer, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
+from architectures import make_model
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.training.job import run_training
+from loragrid.training.job import _make_accelerator, run_training
 from loragrid.training.methods import FullTraining
 from loragrid.training.trackers import checked_trackers
-from trainings import TWO_PROCESSES, changed, course
+from trainings import TWO_PROCESSES, adapter_bytes, changed, course
 
 
 def test_two_processes_learn_what_one_does_with_the_same_batches(make_job):
@@ -144,6 +146,43 @@ def test_adapter_names_its_base_model_by_its_result_wherever_that_was_loaded_fro
     run_training(job, None)
     assert json.loads(Path(job.folder, "adapter_config.json").read_text())["base_model_name_or_path"] == "results/models/tiny"
     assert json.loads(Path(job.folder, "manifest.json").read_text())["tokenizer"] == "results/models/tiny"
+
+
+WISHES = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4", "ACCELERATE_MIXED_PRECISION": "bf16", "FSDP_OFFLOAD_PARAMS": "true"}
+
+
+def test_variables_of_the_environment_change_no_training(make_job, monkeypatch, caplog):
+    plain, wished = make_job("plain", epochs=1), make_job("wished", epochs=1)
+    run_training(plain, None)
+    for name, value in WISHES.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level("INFO", logger="loragrid"):
+        run_training(wished, None)
+    assert f"these variables of the environment are ignored: {', '.join(sorted(WISHES))}" in caplog.messages
+    assert adapter_bytes(wished) == adapter_bytes(plain)
+    assert WISHES.items() <= os.environ.items()
+
+
+def test_launcher_s_wish_to_accumulate_divides_no_gradient(make_job, monkeypatch):
+    """The launcher hands `gradient_accumulation_steps` of its configuration file on in this variable."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    accelerator = _make_accelerator(make_job("any"), "trackers")
+    weight = torch.ones(1, requires_grad=True)
+    accelerator.backward(weight.sum())
+    assert weight.grad.item() == 1
+
+
+def test_model_whose_tokens_see_ahead_is_not_trained(make_job, tmp_path):
+    job = make_job("ahead")
+    tokenizer = AutoTokenizer.from_pretrained(job.model_folder)
+    model = make_model("bert", vocab_size=len(tokenizer), is_decoder=False, max_position_embeddings=512)
+    model.save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    files = {"model": str(tmp_path / "bert/model.safetensors"), "tokenizer": str(tmp_path / "bert/tokenizer.json")}
+    with pytest.raises(
+        UserError, match=r"bert/config\.json: the model's tokens see the tokens behind them, which it is to predict"
+    ):
+        run_training(changed(job, **files), None)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -1,19 +1,23 @@
 import csv
 import hashlib
 import json
+import math
 
 import pytest
 import torch
 from accelerate import Accelerator
 
+from architectures import make_model
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import Tokenised, tokenise
 from loragrid.errors import UserError
 from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
+from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 from loragrid.training.batches import Encoded, common_beginning, encode
-from loragrid.training.gradients import Layout, accumulate_gradients, mean_loss
+from loragrid.training.checkpoints import trained_weights
+from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, mean_loss
 from loragrid.training.loop import Checkpoints, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
 from loragrid.training.methods import FullTraining, LoraTraining
@@ -164,6 +168,57 @@ def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accel
     assert mean_loss(SummedLoss(model), encoded[:4], layout, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [9.0] * 4, "rope_theta": 1e4}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("phi3", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 12, "max_position_embeddings": 64}),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}, "max_position_embeddings": 12},
+        ),
+    ],
+)
+def test_gradients_of_an_example_depend_on_no_longer_one_where_positions_stretch(kind, more, accelerator):
+    # Up to 12 tokens, the encoding of positions is as it is.
+    items = [Encoded([3 + i, *range(20, 20 + length)], 2) for i, length in enumerate((6, 9, 17, 17, 21))]
+    reference = make_model(kind, **more)
+    losses = []
+    for item in items:
+        # One that has seen nothing else, with the same weights.
+        alone = make_model(kind, **more)
+        losses.append(mean_loss_by_hand(alone, [item]) * item.nb_targets)
+        losses[-1].backward()
+        for parameter, of_alone in zip(reference.parameters(), alone.parameters(), strict=True):
+            of_item = of_alone.grad / sum(item.nb_targets for item in items)
+            parameter.grad = of_item if parameter.grad is None else parameter.grad + of_item
+    model = make_model(kind, **more)
+    forget_longest_sequence(model)
+    layout = choose_layout(model, CONFIG, torch.device("cpu"), pad=2)
+    assert not layout.packed
+    passes = [[len(item.ids) for item in one.examples] for one in forward_passes(items, layout, accelerator)]
+    assert sorted(map(sorted, passes)) == ([[7, 10], [18, 18, 22]] if kind == "phi3" else [[7, 10], [18, 18], [22]])
+    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    assert loss == pytest.approx(sum(losses).item() / sum(item.nb_targets for item in items), rel=1e-5)
+    assert largest_difference(gradients(reference), gradients(model)) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "qwen2_moe"])
+def test_examples_of_a_model_that_cannot_be_packed_are_padded_and_stay_apart(kind, accelerator):
+    more = {"layer_types": ["conv" if kind == "lfm2" else "sliding_attention", "full_attention"]}
+    more |= {"use_sliding_window": True} if kind == "qwen2_moe" else {}
+    items = [Encoded([3 + i, *range(20, 20 + length)], 2) for i, length in enumerate((6, 9, 17))]
+    reference, model = make_model(kind, **more), make_model(kind, **more)
+    expected = mean_loss_by_hand(reference, items)
+    expected.backward()
+    layout = choose_layout(model, CONFIG.model_copy(update={"packing": "on"}), torch.device("cpu"), pad=2)
+    assert not layout.packed
+    assert accumulate_gradients(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
+    assert largest_difference(gradients(reference), gradients(model)) < 1e-4
+
+
 def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator):
     model = load_base_model(gpt2, "float32")
     expected = mean_loss_by_hand(model, encoded[:4]).item()
@@ -299,6 +354,44 @@ def test_training_stops_early_when_validation_no_longer_gains_and_keeps_the_best
     assert mean_loss(SummedLoss(model), spoiled, PADDED, accelerator) == pytest.approx(best, rel=1e-6)
     last, _ = run(tiny_model, encoded, accelerator, CONFIG.model_copy(update=keys | {"keep": "last"}), validation=spoiled)
     assert mean_loss(SummedLoss(last), spoiled, PADDED, accelerator) == pytest.approx(validated[-1], rel=1e-6)
+
+
+def validated_as(monkeypatch, losses):
+    """Let the validations of a training give these losses, one after the other."""
+    given = iter(losses)
+    monkeypatch.setattr("loragrid.training.loop.mean_loss", lambda *args: next(given))
+
+
+@pytest.mark.parametrize(
+    ("losses", "best_step"), [((2.0, math.nan, 1.5, math.nan, 1.8), 2), ((math.nan, 1.0, math.inf, 2, 2), 1)]
+)
+def test_validation_loss_that_is_no_number_is_never_the_best(tiny_model, encoded, accelerator, monkeypatch, losses, best_step):
+    weights = []
+
+    def keep_weights(row):
+        weights.append({name: p.detach().clone() for name, p in trained_weights(learner.model).items()})
+
+    config = CONFIG.model_copy(update={"keep": "best", "validate_every": 1})
+    model = config.make_trainable(load_base_model(tiny_model, "float32"), SEEDS.adapter_init)
+    learner = make_learner(model, config, PADDED, accelerator)
+    validated_as(monkeypatch, losses)
+    train(learner, encoded[:8], encoded[8:], SEEDS, follow=keep_weights)
+    assert largest_difference(trained_weights(model), weights[best_step]) == 0
+    assert largest_difference(trained_weights(model), weights[-1]) > 0
+
+
+def test_validation_loss_that_is_no_number_is_no_gain(tiny_model, encoded, accelerator, monkeypatch):
+    config = CONFIG.model_copy(update={"patience": 2, "validate_every": 1, "epochs": 20})
+    validated_as(monkeypatch, [2.0, 1.0, math.nan, math.nan])
+    assert len(run(tiny_model, encoded, accelerator, config)[1]) == 4
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_training_whose_validation_loss_is_never_a_number_fails(tiny_model, encoded, accelerator, monkeypatch, keep):
+    config = CONFIG.model_copy(update={"keep": keep, "validate_every": 1})
+    validated_as(monkeypatch, [math.nan, math.nan, math.inf, math.nan, math.nan])
+    with pytest.raises(UserError, match="the validation loss was never a finite number: try dtype float32"):
+        run(tiny_model, encoded, accelerator, config)
 
 
 @pytest.mark.parametrize("keys", [{"keep": "best"}, {"patience": 2}])

@@ -20,6 +20,16 @@ def test_each_epoch_holds_every_example_once(examples, batch_size, epochs, steps
         assert sorted(i for step in order[epoch * per_epoch : (epoch + 1) * per_epoch] for i in step) == list(range(examples))
 
 
+@pytest.mark.parametrize(
+    ("epochs", "steps_per_epoch", "steps"),
+    [(0.07, 100, 7), (0.14, 50, 7), (1.1, 10, 11), (0.29, 100, 29), (0.071, 100, 8), (1, 3, 3), (0.5, 3, 2), (1e-12, 100, 1)],
+)
+def test_part_of_an_epoch_is_rounded_up_but_not_for_the_rounding_of_the_machine(epochs, steps_per_epoch, steps):
+    config = LoraTraining(batch_size=1, epochs=epochs)
+    assert config.nb_steps(steps_per_epoch) == steps
+    assert len(steps_of([9] * steps_per_epoch, config, seed=1)[0]) == steps
+
+
 def test_steps_can_be_counted_instead_of_epochs():
     assert len(steps_of([9] * 10, LoraTraining(batch_size=4, max_steps=7), seed=1)[0]) == 7
 

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from loragrid import layout
@@ -150,3 +153,12 @@ def test_under_a_storage_a_job_names_every_file_of_its_models(make_grid):
 def test_job_that_the_configuration_does_not_know_is_a_sentence(grid, rule, wildcards, sentence):
     with pytest.raises(UserError, match=f"^{sentence}"):
         getattr(inputs, rule)(grid, wildcards)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_script_hands_every_input_to_a_training_so_that_its_state_depends_on_it(make_grid, is_stored):
+    grid = make_grid(is_stored)
+    named = {name for job in usable_jobs(grid)["train"] for name in inputs.train(grid, job)}
+    handed = re.findall(r'snakemake\.input\.(?:get\(")?(\w+)', Path("workflow/scripts/train.py").read_text())
+    # The folder of the model comes with its weights.
+    assert named - {"model_config", "all_files"} == set(handed)

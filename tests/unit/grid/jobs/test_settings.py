@@ -145,6 +145,39 @@ def test_upload_names_its_repository(grid, make_grid):
         told("push", make_grid(hub=None), OF_RUN)
 
 
+@pytest.mark.parametrize(
+    ("mix", "nb_samples", "keys", "version"),
+    [
+        # 50 steps an epoch, of 50 examples or of 4 and 46 others: 7 steps instead of 8.
+        ("alone", 50, {"batch_size": 1, "epochs": 0.14}, 2),
+        ("shared", 4, {"batch_size": 1, "epochs": 0.14}, 2),
+        # 4 steps an epoch: 5 as before.
+        ("alone", 4, {"batch_size": 1, "epochs": 1.1}, 1),
+        ("alone", 200, {"batch_size": 2, "epochs": 0.07}, 2),
+        ("alone", 200, {"batch_size": 2, "epochs": 0.07, "max_steps": 8}, 1),
+        # The configuration does not tell how many steps an epoch has.
+        ("alone", 200, {"batch_tokens": 50, "epochs": 0.07}, 1),
+        ("both", 200, {"batch_size": 2, "epochs": 0.07}, 1),
+    ],
+)
+def test_training_that_had_a_step_too_many_is_made_again(make_grid, mix, nb_samples, keys, version):
+    mixes = {
+        "alone": {"recipe": "target_only"},
+        "shared": {"recipe": "weighted", "weights": {"u": 1}, "nb_others": 46},
+        "both": {"recipe": "fractional", "tasks": ["t", "u"]},
+    }
+    of_run = {"mixes": [mix], "nb_samples": [nb_samples], "configs": ["lora"]}
+    grid = make_grid(
+        mixes=mixes,
+        configs={"lora": keys},
+        hub=None,
+        human_evaluations={},
+        grid=[{"base_models": ["m"], "tasks": ["t"], "sample_types": ["gold"], **of_run}],
+    )
+    [run] = grid.runs.values()
+    assert told("train", grid, run.wildcards)["version"] == version
+
+
 def test_every_rule_that_the_grid_asks_for_is_told_something_or_known_to_need_nothing(grid):
     for by_rule in tiers(grid).values():
         for rule in by_rule:

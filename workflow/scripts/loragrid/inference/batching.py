@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import groupby
 from time import perf_counter
 from typing import Any
@@ -13,10 +14,12 @@ from loragrid.data.render import Renderer, pad_token
 from loragrid.errors import UserError
 from loragrid.inference.answer_texts import stopped_text, text_reader
 from loragrid.inference.generation import generate_together
+from loragrid.inference.padding import why_alone
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.device import free_cached_memory
 from loragrid.models.loading import padding_id, refuse_ids_without_embedding
+from loragrid.models.rope import stretched_by_answer, stretches_of
 from loragrid.runtime.job import log
 
 BATCH_TOKENS = {"cpu": 16384, "cuda": 65536}
@@ -27,20 +30,29 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     """The function that answers with a loaded model.
 
     Prompts of similar length share a batch, the longest first: a prompt that does not fit in memory fails at the start. If
-    memory runs out, batches have half as many tokens from then on.
+    memory runs out, batches have half as many tokens from then on. A prompt is answered by itself if a batch would change its
+    answer: `why_alone` says for which models, and `stretched_by_answer` for which prompts.
     """
-    pad, of_one_length = padding_id(model, pad_token(renderer)), learns_prompt(model)
-    # Not all recurrent models heed padding.
-    is_recurrent = bool(getattr(model, "_is_stateful", False))
+    pad, of_one_length, stretches = padding_id(model, pad_token(renderer)), learns_prompt(model), stretches_of(model)
+    never_together = why_alone(model, pad)
+    if never_together:
+        log.info("prompts are answered one at a time: %s", never_together)
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
-        started, alone = perf_counter(), decoding.latency or is_recurrent
+        started, alone = perf_counter(), decoding.latency or bool(never_together)
         refuse_ids_without_embedding(model, renderer.tokenizer, (question.prompt.prompt_ids for question in questions))
-        lengths = [len(question.prompt.prompt_ids) + decoding.max_new_tokens for question in questions]
+        of_prompts = [len(question.prompt.prompt_ids) for question in questions]
+        lengths = [of_prompt + decoding.max_new_tokens for of_prompt in of_prompts]
 
         def plan(indices: Sequence[int], most_tokens: int) -> list[list[int]]:
-            planned = batches([lengths[i] for i in indices], most_tokens, of_one_length, alone)
-            return [[indices[i] for i in batch] for batch in planned]
+            alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+            for i in indices:
+                alike[stretched_by_answer(of_prompts[i], lengths[i], stretches)].append(i)
+            return [
+                [of_one[i] for i in batch]
+                for stretch, of_one in alike.items()
+                for batch in batches([lengths[i] for i in of_one], most_tokens, of_one_length, alone or stretch is None)
+            ]
 
         # The batches are the same as in an uninterrupted job: the shape of a batch changes the rounding.
         waiting = plan(range(len(questions)), batch_tokens)

@@ -77,6 +77,11 @@ class EngineSettings(Section, ABC):
         """The setting that decides how prompts are batched, and so how results are rounded; None if we cannot decide that."""
         return None
 
+    @property
+    def address(self) -> str | None:
+        """Where the server is that computes; None if none does, or if the environment does not say."""
+        return None
+
     def files(self) -> dict[str, str]:
         """The files on this machine that it needs, by their keys."""
         return {}

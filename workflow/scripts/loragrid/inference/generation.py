@@ -1,8 +1,7 @@
 """Generation with a torch model: a batch of prompts, where a decoding says how each token is chosen.
 
-If a model attends through transformers' attention interface, the prompts stand in one row without padding, and their common
-beginning is computed once. Each sequence has a row of its own in the cache of keys and values. Other models go through
-`generate()`.
+If a model's attention is plain, the prompts stand in one row without padding, and their common beginning is computed once. Each
+sequence has a row of its own in the cache of keys and values. Other models go through `generate()`, with padding.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from loragrid.errors import UserError
 from loragrid.inference.protocol import Decoding
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.packed_attention import attends_plainly, use_attention
-from loragrid.models.sequences import common_length
+from loragrid.models.sequences import common_length, padded_on_the_left
 
 FROM_CACHE = "loragrid_from_cache"
 """Name of this implementation of attention, as transformers calls it."""
@@ -65,7 +64,7 @@ class _KeyValues:
 
 def attends_from_cache(model: Any) -> bool:
     """Whether a model's attention can be computed here: a learnt prompt needs places of its own."""
-    return attends_plainly(model) and not learns_prompt(model)
+    return not learns_prompt(model) and attends_plainly(model)
 
 
 def attend_from_cache(
@@ -342,10 +341,9 @@ def _through_transformers(
     )
     # generate() would add what the model's own generation settings say to ours.
     model.generation_config = config
-    width = max(map(len, prompts))
     device = model.device
-    input_ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    input_ids, mask = padded_on_the_left(prompts, pad, device)
+    width = input_ids.shape[1]
 
     def choose(histories: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         padding = torch.nn.functional.pad(mask == 0, (0, histories.shape[1] - width))

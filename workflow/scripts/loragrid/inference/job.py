@@ -22,9 +22,11 @@ from loragrid.inference.protocol import (
 )
 from loragrid.inference.settings import PredictSettings
 from loragrid.layout import PREDICTION_STATES
+from loragrid.models.device import ALSO_COMPUTING
 from loragrid.records import Prediction, read_records, write_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
-from loragrid.runtime.job import circumstances, log, versions
+from loragrid.runtime.job import circumstances, installed_versions, log, versions
+from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import decisive
 from loragrid.text.thoughts import opened_by
@@ -130,13 +132,16 @@ def _sha256(path: str | None) -> str | None:
 def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, str | None], engine: Engine) -> Path:
     """Where a job keeps its answers until it is done. The name is a function of all that the answers depend on."""
     settings, files = job.settings, job.files
-    of_files = {part: fingerprints[part] for part in ("model", "tokenizer", "adapter")} | {
-        "configs": [_sha256(path) for path in (files.model.model_config, files.model.adapter_config)],
+    of_files = {
+        "weights": [fingerprints["model"], fingerprints["adapter"]],
+        "model": content_of_model(model.folder, [Path(files.model.model or "").name]) if model.folder else None,
+        "trained": content_of_model(model.trained.parent, [model.trained.name]) if model.trained else None,
         "ends": end_tokens(model.renderer, model.folder) if model.renderer and model.folder else [],
+        "server": job.engine.address,
     }
     # The shape of batches changes the rounding; how patiently a server is asked changes nothing.
     of_model = decisive(settings.model) | {"quantization": settings.quantization, "batch_tokens": job.engine.batch_limit}
-    of_code = versions(*PACKAGES) | {"stage": settings.version}
+    of_code = versions(*PACKAGES) | installed_versions(*ALSO_COMPUTING) | {"stage": settings.version}
     identity = prediction_identity(files.predictions, of_files, of_model, settings.how, engine, of_code)
     return Path(PREDICTION_STATES) / f"{identity}.jsonl"
 

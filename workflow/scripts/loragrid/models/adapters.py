@@ -178,3 +178,8 @@ def own_number_types(model: torch.nn.Module) -> Iterator[None]:
 def learns_prompt(model: torch.nn.Module) -> bool:
     """Whether an adapter stands before the prompt, as virtual tokens."""
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+
+
+def virtual_tokens(model: torch.nn.Module) -> int:
+    """How many virtual tokens an adapter places before the prompt."""
+    return int(model.active_peft_config.num_virtual_tokens) if learns_prompt(model) else 0  # type: ignore[union-attr, arg-type]

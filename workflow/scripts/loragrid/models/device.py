@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     import torch
 
 
+ALSO_COMPUTING = (
+    "bitsandbytes", "causal-conv1d", "deepspeed", "flash-attn", "flash-linear-attention", "gptqmodel", "kernels", "mamba-ssm",
+    "tokenizers",
+)  # fmt: skip
+"""Packages that change what a model computes, or how it is rounded, wherever they are installed."""
+
+
 def pick_device() -> torch.device:
     """The first CUDA device, else Apple's GPU, else the CPU."""
     import torch

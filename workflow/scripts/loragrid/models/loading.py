@@ -14,6 +14,7 @@ from loragrid.errors import UserError
 from loragrid.models.adapters import load_adapter
 from loragrid.models.device import pick_device, pick_dtype
 from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
+from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -59,6 +60,7 @@ def load_base_model(
         model = load_weights(AutoModelForCausalLM, Path(folder), accepted, dtype=number_type, **more)
     except ImportError as error:
         raise UserError(f"{folder}: the weights, stored as {stored or 'usual'}, need another package: {error}") from error
+    forget_longest_sequence(model)
     on_device: PreTrainedModel = (model if more else model.to(device)).eval()
     return on_device
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
+from loragrid.models.plain_attention import attention_of
+from loragrid.models.rope import stretches_of
 from loragrid.patches.transformers_nemotron import hand_on_arguments
+from loragrid.runtime.job import log
 
 BY_EXAMPLE = "loragrid_by_example"
 """Name of this implementation of attention, as transformers calls it."""
@@ -21,7 +24,7 @@ COMPARED = frozenset({
     "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3",
     "starcoder2",
 })  # fmt: skip
-"""Model types that leave all of their attention to transformers' interface. A comparison token by token showed this."""
+"""Model types whose attention our own implementations were compared with, token by token, and found to be the same."""
 
 
 _QUERIES = 128
@@ -47,27 +50,29 @@ def attends_by_example(model: Any) -> bool:
 def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
     """Give a model an implementation of attention with which training examples can stand in one row, each for itself.
 
-    FlashAttention keeps them apart on a GPU by itself. Otherwise each example's attention is computed alone. That is fastest on
-    a CPU, but keeps a GPU waiting.
+    FlashAttention keeps them apart on a GPU by itself, if each layer tells it the positions of tokens. Otherwise each example's
+    attention is computed alone. That is fastest on a CPU, but keeps a GPU waiting.
 
     Args:
         packing: `on`, `off`, or `auto`: on where it is fastest.
 
     Returns:
-        Whether examples can stand in one row now. They cannot if the model has an attention of its own.
+        Whether examples can stand in one row now. They cannot if the model mixes tokens in a way of its own; the log tells it.
     """
     from transformers.utils import is_flash_attn_2_available
 
     flash = device.type == "cuda" and is_flash_attn_2_available()
     if packing == "off" or (packing == "auto" and device.type != "cpu" and not flash):
         return False
-    if getattr(model.config, "attn_logit_softcapping", None) or not model._supports_sdpa or not (flash or attends_plainly(model)):
-        return False
-    if flash:
+    attention = attention_of(model)
+    if flash and getattr(model, "_supports_flash_attn", False) and attention.tells_positions and not attention.obstacle:
         model.set_attn_implementation("flash_attention_2")
-    else:
+        return True
+    if not (why := why_not_plain(model)) and (packing == "on" or device.type == "cpu"):
         use_attention(model, BY_EXAMPLE, attend_by_example)
-    return True
+        return True
+    log.info("examples are padded, not packed: %s", why or "its layers do not tell FlashAttention the positions of tokens")
+    return False
 
 
 def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
@@ -87,13 +92,22 @@ def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tenso
     model.set_attn_implementation(name)
 
 
-def attends_plainly(model: Any) -> bool:
-    """Whether a model's attention is exactly the attention that this module computes in its place.
+def why_not_plain(model: Any) -> str:
+    """Why a model's attention is not computed by an implementation of our own, as part of a sentence; empty if it can be.
 
-    It is not if the encoding of positions depends on the length of a sequence: sequences of different lengths stand in one row.
+    This is the one rule for training and for prediction. The model's type is one that was compared token by token, and the model
+    itself, as it is configured, shows nothing that our own implementations lack.
     """
-    rope = str(getattr(model.config, "rope_parameters", None))
-    return model.config.model_type in COMPARED and not any(f"'{type_}'" in rope for type_ in ("dynamic", "longrope"))
+    if (kind := model.config.model_type) not in COMPARED:
+        return f"models of the type {kind} were not compared"
+    if stretches_of(model):
+        return "its encoding of positions changes with the length of a sequence"
+    return attention_of(model).obstacle
+
+
+def attends_plainly(model: Any) -> bool:
+    """Whether a model's attention is exactly the attention that our own implementations compute in its place."""
+    return not why_not_plain(model)
 
 
 def can_share_beginnings(model: Any) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+
+from loragrid.models.rope import Stretch, stretched_by
 
 FORWARD_COST = {"cpu": 64, "cuda": 2048}
 """The cost of one more forward and backward pass, as the number of tokens that take the same time, by the type of device.
@@ -56,15 +59,31 @@ def common_length(sequences: Sequence[Sequence[int]]) -> int:
     return next(differing, len(shortest))
 
 
+def together(lengths: Sequence[int], stretches: Sequence[Stretch]) -> list[list[int]]:
+    """Indices of the sequences that may share a forward pass, because they stretch the encoding of positions alike."""
+    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for i, length in enumerate(lengths):
+        alike[stretched_by(length, stretches)].append(i)
+    return list(alike.values())
+
+
 def padded(
-    sequences: Sequence[Sequence[int]], pad: int, max_tokens: int
+    sequences: Sequence[Sequence[int]], pad: int, max_tokens: int, stretches: Sequence[Stretch] = ()
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
     """Token ids in batches of similar length: indices of the sequences, their ids padded on the right, and the attention mask.
 
     Both tensors have the shape (sequences of the batch, longest).
+
+    Args:
+        stretches: how the encoding of positions changes with the length of a sequence.
     """
     lengths = [len(ids) for ids in sequences]
-    for indices in cut_into_forward_passes(lengths, max_tokens, forward_cost=ENCODER_FORWARD_COST):
+    batches = [
+        [alike[i] for i in batch]
+        for alike in together(lengths, stretches)
+        for batch in cut_into_forward_passes([lengths[i] for i in alike], max_tokens, forward_cost=ENCODER_FORWARD_COST)
+    ]
+    for indices in batches:
         longest = max(lengths[i] for i in indices)
         ids = torch.tensor([[*sequences[i], *[pad] * (longest - lengths[i])] for i in indices])
         mask = torch.tensor([[1] * lengths[i] + [0] * (longest - lengths[i]) for i in indices])
@@ -89,3 +108,10 @@ def further_inputs(model: Any, encoded: Mapping[str, Sequence[Sequence[int]]]) -
     """All that a tokenizer gave, as far as the model reads it. Some tokenizers give more than their model knows."""
     known = inspect.signature(model.forward).parameters.keys() - {"input_ids", "attention_mask"}
     return FurtherInputs({name: values for name, values in encoded.items() if name in known})
+
+
+def padded_on_the_left(prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of prompts that are padded on the left, and the attention mask. Both have the shape (prompts, longest)."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
+    return ids, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
 from loragrid.errors import UserError
@@ -64,6 +64,15 @@ def show_log(stream: TextIO) -> logging.Handler:
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python and of the named packages."""
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """Versions of those of the named packages that are installed."""
+    found: dict[str, str] = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def git_commit() -> str | None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from loragrid.runtime.files import file_sha256
+
 OTHER_FILES = "other_files.tar"
+
+
+NOT_READ = frozenset({"manifest.json", "loss.csv", "README.md", OTHER_FILES})
+"""Files of a model's folder that nobody reads who loads the model."""
 
 
 _assembled: list[tempfile.TemporaryDirectory[str]] = []
@@ -47,3 +53,17 @@ def whole_folder(file: str | Path) -> Path:
         if path.is_file() and path.name != OTHER_FILES and not (whole / path.name).exists():
             (whole / path.name).symlink_to(path.absolute())
     return whole
+
+
+def content_of_model(folder: Path, besides: Collection[str] = ()) -> dict[str, str]:
+    """The hashes of all files of a model's folder that may be read where the model is loaded, by name.
+
+    Args:
+        besides: files that are left out, because they are hashed elsewhere.
+    """
+    names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name: file_sha256(path)
+        for name, path in sorted(names.items())
+        if name not in NOT_READ and name not in besides and not any(part.startswith(".") for part in name.split("/"))
+    }

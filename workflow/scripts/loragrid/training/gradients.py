@@ -10,7 +10,8 @@ import torch
 
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
-from loragrid.models.sequences import FORWARD_COST, cut_into_forward_passes
+from loragrid.models.rope import Stretch, stretches_of
+from loragrid.models.sequences import FORWARD_COST, cut_into_forward_passes, together
 from loragrid.training.batches import Encoded, collate, collate_packed, pack, share
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Layout(NamedTuple):
     """Id that fills up rows."""
     shared: bool = False
     """Whether a packed row holds the common beginning of its examples only once."""
+    stretches: Sequence[Stretch] = ()
+    """How the encoding of positions changes with the length of an example."""
 
 
 def choose_layout(model: Any, config: Training, device: torch.device, pad: int) -> Layout:
@@ -36,7 +39,8 @@ def choose_layout(model: Any, config: Training, device: torch.device, pad: int) 
     base = getattr(model, "get_base_model", lambda: model)()
     # Every example needs a learnt prompt of its own.
     packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, device)
-    return Layout(max_tokens, packed, pad, packed and config.neftune_alpha is None and can_share_beginnings(model))
+    shared = packed and config.neftune_alpha is None and can_share_beginnings(model)
+    return Layout(max_tokens, packed, pad, shared, stretches_of(model))
 
 
 class Forward(NamedTuple):
@@ -49,13 +53,21 @@ class Forward(NamedTuple):
 def forward_passes(examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> list[Forward]:
     """The forward passes of this process for one optimiser step, or for the validation examples."""
     lengths = [len(example.ids) for example in examples]
-    if layout.packed:
-        passes = pack(lengths, [e.shareable if layout.shared else [] for e in examples], layout.max_tokens)
-    else:
-        passes = cut_into_forward_passes(lengths, layout.max_tokens, FORWARD_COST.get(accelerator.device.type, 64))
+    passes = []
+    for alike in together(lengths, layout.stretches):
+        cut = _cut([examples[i] for i in alike], layout, accelerator.device)
+        passes += [[alike[i] for i in one] for one in cut]
     shortest = min(examples, key=lambda e: len(e.ids))
     own = share(passes, lengths, accelerator.process_index, accelerator.num_processes)
     return [Forward([examples[i] for i in indices], 1.0) if indices else Forward([shortest], 0.0) for indices in own]
+
+
+def _cut(examples: Sequence[Encoded], layout: Layout, device: torch.device) -> list[list[int]]:
+    """Forward passes of examples that may share one: the indices of each pass's examples."""
+    lengths = [len(example.ids) for example in examples]
+    if layout.packed:
+        return pack(lengths, [e.shareable if layout.shared else [] for e in examples], layout.max_tokens)
+    return cut_into_forward_passes(lengths, layout.max_tokens, FORWARD_COST.get(device.type, 64))
 
 
 def summed_loss(model: torch.nn.Module, forward: Forward, layout: Layout, accelerator: Accelerator) -> torch.Tensor:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -22,18 +24,20 @@ from loragrid.data.tokens import read_tokens
 from loragrid.errors import UserError
 from loragrid.layout import TRACKERS
 from loragrid.models.adapters import SavedStart
-from loragrid.models.device import keep_freed_memory, pick_device, pick_dtype, type_name
+from loragrid.models.device import ALSO_COMPUTING, keep_freed_memory, pick_device, pick_dtype, type_name
 from loragrid.models.loading import load_base_model, padding_id, refuse_ids_without_embedding
+from loragrid.models.plain_attention import sees_ahead
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
-from loragrid.runtime.job import log, show_log, versions
+from loragrid.runtime.job import installed_versions, log, show_log, versions
+from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
-from loragrid.training.gradients import choose_layout
+from loragrid.training.gradients import Layout, choose_layout
 from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
 from loragrid.training.results import LIBRARIES, write_result
 from loragrid.training.settings import TrainSettings
@@ -42,28 +46,40 @@ from loragrid.training.trackers import checked_trackers, tracked
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+WISHES = ("ACCELERATE_", "FSDP_")
+"""Beginnings of the names of variables by which the launcher tells accelerate how to train."""
+
+
 STOP = "stop"
 """File in the folder of a training's state. It holds the signal on which the training's processes should stop."""
 
 
+MEANS = "means"
+"""Marks a field of a training on which its result does not depend."""
+
+
 class TrainingJob(Section):
-    """A training, with its files and means."""
+    """A training, with its files and means.
+
+    What is not marked with `MEANS` decides on the result: it is a file, or a list of files, whose content is a part of the
+    training's identity.
+    """
 
     settings: TrainSettings = Field(description="The settings that decide on the result, besides the files.")
-    folder: str = Field(description="Where the result is written.")
-    state: str = Field(description="Folder of the states of unfinished trainings.")
+    folder: Annotated[str, MEANS] = Field(description="Where the result is written.")
+    state: Annotated[str, MEANS] = Field(description="Folder of the states of unfinished trainings.")
     model: str = Field(description="Weights of the base model; their folder holds its other files.")
     tokenizer: str = Field(description="The base model's tokenizer.")
     train: str = Field(description="The mix's training examples.")
     validation: str = Field(description="The mix's validation examples.")
     tokens: list[str] = Field(description="The tokenised data sets that the mix draws from.")
     adapter: list[str] = Field([], description="Files of the adapter that is trained further, if any.")
-    other_files: str | None = Field(
+    other_files: Annotated[str | None, MEANS] = Field(
         None, description="Where the archive of files that no rule names is written, if it is needed."
     )
-    threads: int = Field(description="Threads of a process.")
-    checkpoint_minutes: float = Field(description="How often the state is saved; 0: after every step.")
-    trackers: list[str] = Field([], description="The trackers that follow the training.")
+    threads: Annotated[int, MEANS] = Field(description="Threads of a process.")
+    checkpoint_minutes: Annotated[float, MEANS] = Field(description="How often the state is saved; 0: after every step.")
+    trackers: Annotated[list[str], MEANS] = Field([], description="The trackers that follow the training.")
 
     @property
     def model_folder(self) -> Path:
@@ -77,7 +93,8 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     state.mkdir(parents=True, exist_ok=True)
     describe_state(state, {"result": f"{job.folder}/manifest.json"})
     if accelerate_config is None:
-        train_here(job, state)
+        with _no_wishes_for_accelerate():
+            train_here(job, state)
     else:
         _launch(job, state, accelerate_config)
     shutil.rmtree(state)
@@ -85,19 +102,57 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
 
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
-    """All that decides on the result of a training. Only the same training takes up a state."""
-    told = decisive(job.settings)
-    files = [job.model, job.tokenizer, job.train, job.validation, *job.adapter]
+    """All that decides on the result of a training. Only the same training takes up a state.
+
+    The number of threads and the product name of a GPU are left out, although they change the rounding: a training may go on
+    elsewhere.
+    """
+    from transformers.utils import is_flash_attn_2_available
+
+    device = pick_device()
+    # The weights are hashed with all other files of their folder.
+    elsewhere = {"settings", "model", *(name for name, field in TrainingJob.model_fields.items() if MEANS in field.metadata)}
+    told = {name: paths for name, paths in job if name not in elsewhere}
     return {
-        "run": told["run"],
-        "config": told["config"],
-        "model_settings": told["model"],
-        "seeds": told["seeds"],
-        "stage_version": told["version"],
-        "files": [file_sha256(file) for file in files],
-        "versions": versions(*LIBRARIES),
-        "accelerate": Path(accelerate_config).read_text(encoding="utf-8") if accelerate_config else None,
+        "settings": decisive(job.settings),
+        "files": {name: [file_sha256(path) for path in _each(paths)] for name, paths in told.items()},
+        "model": content_of_model(job.model_folder),
+        "versions": versions(*LIBRARIES) | installed_versions(*ALSO_COMPUTING),
+        "computing": {
+            "device": device.type,
+            "dtype": type_name(pick_dtype(job.settings.model.dtype, device)),
+            "flash_attention": is_flash_attn_2_available(),
+            "gpus": torch.cuda.device_count() if accelerate_config else None,
+        },
+        "accelerate": _launch_settings(accelerate_config) if accelerate_config else None,
     }
+
+
+def _each(paths: str | list[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else paths
+
+
+def _launch_settings(accelerate_config: str) -> list[str]:
+    """The text of a configuration file of accelerate, and the hashes of the files that it names."""
+    text = Path(accelerate_config).read_text(encoding="utf-8")
+    # Some keys name files, as `deepspeed_config_file` does.
+    named = sorted({word for word in re.split(r"""[\s"'{}\[\],]+""", text) if word and Path(word).is_file()})
+    return [text, *map(file_sha256, named)]
+
+
+@contextlib.contextmanager
+def _no_wishes_for_accelerate() -> Iterator[None]:
+    """Hide variables of the environment that change how accelerate trains, such as `ACCELERATE_GRADIENT_ACCUMULATION_STEPS`.
+
+    Only the configuration and the launcher's configuration file decide on a result.
+    """
+    wishes = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(WISHES)}
+    if wishes:
+        log.info("these variables of the environment are ignored: %s", ", ".join(sorted(wishes)))
+    try:
+        yield
+    finally:
+        os.environ |= wishes
 
 
 def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
@@ -112,8 +167,8 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     library = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     # A signal may reach some of the processes or all of them, once or several times, and the launcher would kill the others. So
     # the processes leave signals to this process, which tells them by a file.
-    environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
-    with postponed_signals() as signalled:
+    with postponed_signals() as signalled, _no_wishes_for_accelerate():
+        environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
         launcher = subprocess.Popen(
             command, env=environment, stdout=sys.stdout, stderr=sys.stderr, pass_fds=lease_files(), preexec_fn=ignore_signals
         )
@@ -165,7 +220,10 @@ def _make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
 
     # If accelerate were told that there is only a CPU, it would not start DeepSpeed.
     plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
-    return Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
+    accelerator = Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
+    # Batches are cut up here. accelerate would divide each gradient once more.
+    accelerator.gradient_accumulation_steps = 1
+    return accelerator
 
 
 def _read_mix(job: TrainingJob, renderer: Renderer) -> EncodedMix:
@@ -183,8 +241,22 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
-    layout = choose_layout(model, config, accelerator.device, padding_id(base, pad))
-    return make_learner(model, config, layout, accelerator, dtype), start
+    # DeepSpeed spreads weights over the processes where they are loaded, and can compute only once all is made ready.
+    later, pad = accelerator.distributed_type.value == "DEEPSPEED", padding_id(base, pad)
+    layout = None if later else _try_model(job, model, accelerator, pad)
+    learner = make_learner(model, config, layout or Layout(0, False, pad), accelerator, dtype)
+    return (learner if layout else learner._replace(layout=_try_model(job, model, accelerator, pad))), start
+
+
+def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int) -> Layout:
+    """How examples are laid out, as the model itself shows what is exact.
+
+    Raises:
+        UserError: if the model cannot be trained to continue texts.
+    """
+    if sees_ahead(getattr(model, "get_base_model", lambda: model)()):
+        raise UserError(f"{job.model_folder}/config.json: the model's tokens see the tokens behind them, which it is to predict.")
+    return choose_layout(model, job.settings.config, accelerator.device, pad)
 
 
 def told_to_stop(state: Path) -> str:

@@ -111,8 +111,8 @@ class Best(NamedTuple):
     """The weights with the lowest loss, if they are to be kept."""
 
     def after(self, loss: float, model: torch.nn.Module, keep: str) -> Best:
-        """The best result after one more validation of `model`."""
-        if loss >= self.loss:
+        """The best result after one more validation of `model`. A loss that is not a number is no gain."""
+        if not loss < self.loss:
             return self._replace(without_gain=self.without_gain + 1)
         weights = {name: p.detach().cpu().clone() for name, p in trained_weights(model).items()} if keep == "best" else {}
         return Best(loss, 0, weights)
@@ -179,6 +179,8 @@ def train(
                 best = best.after(validation_loss, learner.model, config.keep)
             if checkpoints and step < nb_steps:
                 last_saved = _save_or_stop(learner, checkpoints, last_saved, course, best, nb_steps)
+    if validated and not any(math.isfinite(row.validation_loss) for row in course if row.validation_loss is not None):
+        raise UserError("the validation loss was never a finite number: try dtype float32, or look into the validation examples.")
     _finish(learner.model, best)
     return course
 

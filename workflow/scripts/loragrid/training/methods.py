@@ -6,6 +6,7 @@ other facts about the method. To add a method is to add a class.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -27,7 +28,7 @@ class Training(Section):
     makes_whole_model: ClassVar[bool] = False
     """Whether the result is a whole model instead of an adapter."""
 
-    epochs: float = Field(1, gt=0, description="Passes over the mix.")
+    epochs: float = Field(1, gt=0, description="Passes over the mix; a part of one is rounded up to whole steps.")
     max_steps: int | None = Field(None, ge=1, description="Instead of `epochs`: exactly this many optimiser steps.")
     batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
     batch_tokens: int | None = Field(
@@ -45,7 +46,8 @@ class Training(Section):
         "auto",
         description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; the "
         "common beginning of their prompts is computed once (without dropout, noise and FlashAttention). `off`: examples of "
-        "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed.",
+        "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed. A model "
+        "that mixes tokens by other means than plain attention is padded in any case; the log says why.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
@@ -88,6 +90,16 @@ class Training(Section):
         if (self.keep == "best" or self.patience is not None) and not (self.evaluations or self.validate_every):
             raise ValueError("keep: best and patience need validations: set evaluations or validate_every")
         return self
+
+    def nb_steps(self, steps_per_epoch: int) -> int:
+        """How many optimiser steps the training has: a fraction of an epoch is rounded up to whole steps.
+
+        A product that is a whole number but for the rounding of the machine is that number: 0.07 x 100 steps are 7.
+        """
+        if self.max_steps is not None:
+            return self.max_steps
+        steps = self.epochs * steps_per_epoch
+        return max(1, round(steps) if math.isclose(steps, round(steps), rel_tol=1e-9) else math.ceil(steps))
 
     def make_trainable(self, base: PreTrainedModel, seed: int) -> torch.nn.Module:
         """The model to train: `base` with its adapter, if any. `base` itself is changed.

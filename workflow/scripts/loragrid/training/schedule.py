@@ -39,7 +39,7 @@ def make_schedule(lengths: Sequence[int], config: Training, seed: int) -> Schedu
 def steps_of(lengths: Sequence[int], config: Training, seed: int) -> tuple[list[list[int]], int]:
     """The examples of each optimiser step: a new random permutation in each epoch.
 
-    The last step of an epoch may be smaller. A fraction of an epoch is rounded up to whole steps.
+    The last step of an epoch may be smaller.
 
     Args:
         lengths: tokens of each example.
@@ -55,7 +55,7 @@ def steps_of(lengths: Sequence[int], config: Training, seed: int) -> tuple[list[
         steps += _cut_into_steps(order, lengths, config)
         if not steps_per_epoch:
             steps_per_epoch = len(steps)
-            wanted = config.max_steps or math.ceil(config.epochs * steps_per_epoch)
+            wanted = config.nb_steps(steps_per_epoch)
     return steps[:wanted], steps_per_epoch
 
 

@@ -8,6 +8,7 @@ rule's params. A param that changes makes a job run again. So the settings leave
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,30 @@ def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
     config, run = grid.config, trained_run(grid, wildcards)
     model = model_settings(config, run.base_model)
     return TrainSettings(
-        version=version + _told_the_day(model),
+        # 1 more each: the template told the day; a product such as 0.07 x 100 steps counts as 7, one step less.
+        version=version + _told_the_day(model) + has_a_step_less(config, run),
         run=run,
         model=model,
         config=config.configs[run.config].on_base(config.models[run.base_model].quantization),
         seeds=config.seeds_of(run.seed),
     )
+
+
+def has_a_step_less(config: Config, run: Run) -> bool:
+    """Whether a training has fewer steps than when `epochs` x steps was rounded up as the machine computes it.
+
+    Only the configuration is asked. It does not tell how many examples are dropped, nor how many fit into `batch_tokens`.
+    """
+    training, mix = config.configs[run.config], config.mixes[run.mix]
+    if training.batch_tokens is not None or training.max_steps is not None:
+        return False
+    try:
+        examples = sum(mix.sizes(run.task, run.nb_samples, {}).values())
+    except KeyError:
+        # The mix takes all examples of another task.
+        return False
+    steps_per_epoch = math.ceil(examples / training.batch_size)
+    return training.nb_steps(steps_per_epoch) < math.ceil(training.epochs * steps_per_epoch)
 
 
 def select_demonstrations(grid: Grid, wildcards: Wildcards, version: int) -> DemonstrationSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -59,6 +60,10 @@ class OpenAiEngine(EngineSettings, Server):
     @property
     def loads_adapters(self) -> bool:
         return self.load_adapters
+
+    @property
+    def address(self) -> str | None:
+        return os.environ.get(self.base_url_variable)
 
     @property
     def needs_source(self) -> bool:

@@ -52,6 +52,7 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
 
     from loragrid.models.device import pick_device
     from loragrid.models.loading import load_base_model
+    from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import padded
 
     device = pick_device()
@@ -70,7 +71,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
         ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
-        for indices, batch, mask in padded([ids[i] for i in several], 0, BATCH_TOKENS[device.type] // 4):
+        most, stretches = BATCH_TOKENS[device.type] // 4, stretches_of(model)
+        for indices, batch, mask in padded([ids[i] for i in several], 0, most, stretches):
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
             means = mean_losses(logits, batch[:, 1:].to(device), mask[:, 1:].to(device)).tolist()
             of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}

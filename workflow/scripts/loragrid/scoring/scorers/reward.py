@@ -54,6 +54,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
     from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
+    from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import further_inputs, padded
 
     device = pick_device()
@@ -87,7 +88,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time.
         most = BATCH_TOKENS[device.type] if pad is not None else 1
-        for indices, batch, mask in padded(ids, pad or 0, most):
+        for indices, batch, mask in padded(ids, pad or 0, most, stretches_of(model)):
             more = further.rows(indices, batch.shape[1], device)
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), **more).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}

@@ -1,0 +1,43 @@
+"""Which models can answer prompts of different lengths together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from loragrid.inference.generation import attends_from_cache
+from loragrid.models.adapters import learns_prompt
+from loragrid.models.sequences import padded_on_the_left
+
+
+def why_alone(model: Any, pad: int) -> str:
+    """Why prompts of different lengths cannot be answered together, as part of a sentence; empty if they can.
+
+    Neither every recurrent model nor every attention heeds padding. So a model whose prompts have to be padded is tried.
+    """
+    if getattr(model, "_is_stateful", False):
+        return "the model is recurrent"
+    if attends_from_cache(model) or learns_prompt(model):
+        return ""
+    ids = [i for i in range(9) if i != pad]
+    [alone], [_, beside] = (_first_logits(model, prompts, ids[0], pad) for prompts in ([ids[1:4]], [ids[1:], ids[1:4]]))
+    return "" if (alone - beside).abs().max() <= 0.1 * alone.abs().max() else "the model does not heed padding"
+
+
+def _first_logits(model: Any, prompts: Sequence[Sequence[int]], token: int, pad: int) -> torch.Tensor:
+    """Logits that `generate()` finds behind each prompt, and behind `token` after it: shape (prompts, 2, vocabulary)."""
+    from transformers import GenerationConfig
+
+    config = GenerationConfig(do_sample=False, num_beams=1, max_new_tokens=2, pad_token_id=pad, use_cache=True)
+    model.generation_config = config
+    ids, mask = padded_on_the_left(prompts, pad, model.device)
+
+    def take_token(histories: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(logits, -torch.inf).index_fill(1, torch.tensor([token], device=logits.device), 0.0)
+
+    told = {"attention_mask": mask, "logits_processor": [take_token], "output_logits": True, "return_dict_in_generate": True}
+    with torch.inference_mode():
+        found = model.generate(input_ids=ids, generation_config=config, **told)
+    return torch.stack(found.logits, dim=1).float()
