@@ -38,6 +38,20 @@ HARMONY = "<|channel|>analysis<|message|>3 or 4?<|end|><|start|>assistant<|chann
         # Marks in quotes are only mentioned.
         ('text.split("</think>")[-1]', "", 'text.split("</think>")[-1]'),
         ("<think>I end with `</think>`, or 'no</think>", "I end with `</think>`, or 'no", ""),
+        # So are marks in code, in brackets or as a word of a sentence.
+        ("Wrap it in `<think>…</think>` first.", "", "Wrap it in `<think>…</think>` first."),
+        ("```xml\n<think>\nhm\n</think>\n```\nis its form.", "", "```xml\n<think>\nhm\n</think>\n```\nis its form."),
+        ("The <think> tag opens, and </think> ends it.", "", "The <think> tag opens, and </think> ends it."),
+        ("Tags such as [THINK], which open a thought (<think>).", "", "Tags such as [THINK], which open a thought (<think>)."),
+        ("R1 writes </think> before its answer.", "", "R1 writes </think> before its answer."),
+        ("<think>a</think>Use `<think>`.", "a", "Use `<think>`."),
+        # These are not: the thought began in the prompt, or leaves a block of code open.
+        ("so it is positive </think> positive", "so it is positive", "positive"),
+        ("```python\nx = 1\n</think>\nuse\n```python\nx = 2\n```", "```python\nx = 1", "use\n```python\nx = 2\n```"),
+        ("<think> I said </think> because of it", "I said", "because of it"),
+        # Marks of the answer go with those of thoughts.
+        ("<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>\nb\n<|end_of_solution|>", "a", "b"),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "a", "b"),
         # A text without marks stays as it is.
         (" I think, <b>not</b>. \n", "", " I think, <b>not</b>. \n"),
     ],

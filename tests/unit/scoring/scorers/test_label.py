@@ -70,6 +70,53 @@ def test_labels_that_differ_in_more_than_their_joints_stay_apart():
     assert label_reader(["very positive", "positive"], "first")("very-positive") == "very positive"
 
 
+@pytest.mark.parametrize("read", ["first", "whole"])
+def test_number_with_a_minus_is_another_label(read):
+    for text in ("-1", "−1", "**-1**", " -1."):
+        assert label_reader(["0", "1"], read)(text) is None
+        assert label_reader(["-1", "0", "1"], read)(text) == "-1"
+    assert label_reader(["0", "1"], read)("- 1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Option A is incorrect. Option B is correct.", "B"),
+        ("(A) is wrong, so (B).", "B"),
+        ("**A** is ruled out. C.", "C"),
+        ("A and C are wrong, so B.", "B"),
+        ("A is not the answer. C is.", "C"),
+        ("A is wrong.", None),
+        ("B is right, A and C are wrong.", "B"),
+        ("B and A is wrong", "B"),
+        ("B. A and C are wrong.", "B"),
+        ("A is correct", "A"),
+    ],
+)
+def test_label_that_is_said_to_be_wrong_does_not_count(text, expected):
+    assert label_reader(OPTIONS, "first")(text) == expected
+
+
+def test_label_said_to_be_wrong_stands_for_its_opposite_and_verdicts_stay_labels():
+    assert label_reader(RTE, "first")("Entailment is wrong here.") == "not_entailment"
+    assert label_reader(["correct", "incorrect"], "first")("The answer is incorrect.") == "incorrect"
+    assert label_reader(["right", "wrong"], "first")("It is wrong.") == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is a mixture of both, so (B)", "B"),
+        ("The answer is a", "A"),
+        ("The answer is a because b is wrong", "A"),
+        ("the answer is a.", "A"),
+        ("a or b? c", "A"),
+    ],
+)
+def test_article_behind_the_answer_is_no_label(text, expected):
+    assert label_reader(OPTIONS, "first")(text) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

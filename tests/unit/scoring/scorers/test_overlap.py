@@ -63,7 +63,13 @@ def test_rouge_of_other_scripts_takes_their_words_and_says_so(prediction, refere
         [outcome] = rouge(True)([item(prediction, reference)])
     assert outcome.metrics["rouge1"] == pytest.approx(expected)
     assert outcome.detail == "tokenizer: unicode"
-    assert "1 references are in another script than Latin: tokenizer: unicode" in caplog.text
+    assert "1 references are in another script than plain Latin: tokenizer: unicode" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["é", "ø", "१२३", "၁၂၃"])
+def test_rouge_of_references_without_plain_latin_words_takes_all_words_and_says_so(text):
+    [outcome] = rouge(True)([item(text, text)])
+    assert (outcome.metrics["rouge1"], outcome.detail) == (1.0, "tokenizer: unicode")
 
 
 def test_single_letters_of_another_script_do_not_change_the_tokenizer():

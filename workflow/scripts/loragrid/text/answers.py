@@ -7,8 +7,9 @@ import string
 
 from loragrid.text.words import UNSPACED, compiled, normalise_space, one_form
 
-PUNCTUATION = string.punctuation + "。，、！？；：「」『』（）《》〈〉【】，．،؛؟।॥"
-"""Signs that answers are compared without: those of ASCII, as in SQuAD, and of scripts other than Latin."""
+PUNCTUATION = string.punctuation + "“”‘’„‚«»‹›…¿¡" + "。，、！？；：「」『』（）《》〈〉【】，．،؛؟।॥"
+"""Signs that answers are compared without: those of ASCII, as in SQuAD, and those that print and other languages
+have in their place."""
 
 
 _SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -16,8 +17,10 @@ _SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 _MEANT = re.compile(
-    r"(?<!\w)-(?=\$?\.?\d)"  # the sign of "-5" and "-$5"
-    r"|(?<=\d)[-.,:/](?=\d)"  # as in "3.5", "1/2", "12:30", "2-1"
+    r"(?<!\w)-(?=\$?\.?\d)|(?<=\de)-(?=\d)"  # the sign of "-5", "-$5" and "1e-5"
+    r"|(?<=\d)(?:[-.,:/+=]|\*\*?)(?=\d)"  # as in "3.5", "1/2", "12:30", "2-1", "2+3"
+    r"|(?<=[\w)])\^(?=[-\w({])"  # as in "2^3", "x^2"
+    r"|[<>](?=\s?-?\$?\.?\d)|(?<=\w)[<>](?=\w)"  # as in "<5", "x > 3", "a<b"
     r"|(?<!\w)\.(?=\d)"  # as in ".5"
     r"|(?<=\w)[+#]+(?![\w#+])"  # as in "C++", "C#", "A+"
     r"|(?<=\b[^\W\d_])-(?![\w-])|(?<=\b[^\W\d_]{2})-(?![\w-])"  # as in "O-", "Cl-"
@@ -25,15 +28,18 @@ _MEANT = re.compile(
 """Punctuation without which an answer is another one."""
 
 
-# Not that of "A+" and "A-".
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
+# Not that of "A+" and "A-", nor that of "Vitamin A".
+_ARTICLES = re.compile(r"\b(?:a\b(?=\s+\S)|(?:an|the)\b)(?![+#-])")
+
+
+_HYPHENS = str.maketrans("−–‐‑", "----")
 
 
 def normalise_answer(text: str) -> str:
     """Lower case without punctuation, articles and extra white space, as in SQuAD (Rajpurkar et al. 2016).
 
-    Other than in SQuAD, signs stay that make another answer of an answer, as in "-5", "3.5", "1/2" and "C++"; and texts that look
-    alike are the same.
+    Other than in SQuAD, signs stay that make another answer of an answer, as in "-5", "3.5", "1/2" and "C++"; "a" at the end
+    is no article, as in "Vitamin A"; and texts that look alike are the same.
     """
     return _without_articles(_without_punctuation(_plain(text)))
 
@@ -58,7 +64,7 @@ def answer_words(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return normalise_space(one_form(text).lower().replace("\N{MINUS SIGN}", "-"))
+    return normalise_space(one_form(text).lower().translate(_HYPHENS))
 
 
 def _without_punctuation(text: str) -> str:

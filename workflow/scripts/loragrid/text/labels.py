@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from loragrid.text.marks import ANSWER_IS, last_boxed, marked_lines, without_commands
-from loragrid.text.negations import PREFIXES, goes_on, is_negated
+from loragrid.text.negations import PREFIXES, REACH, goes_on, is_denied, is_negated
 from loragrid.text.words import UNSPACED, WORD_CHARACTER, compiled, fold
 
 Labels = Mapping[str, Sequence[str]] | Sequence[str]
@@ -22,7 +22,7 @@ _JOINT = r"(?<=\w)[\s_\-‐‑]{1,3}(?=\w)"
 """What joins the words of a label. One sign is as good as the other."""
 
 
-_ARTICLE = re.compile(r"(?<!\S)a(?=\s+[^\W\d_]{2})")
+_ARTICLE = re.compile(r"(?<!\S)a(?=\s+(?!(?:and|as|because|but|due|if|is|not|or|since|so)\b)[^\W\d_]{2})")
 """The article, which is no label `A`."""
 
 
@@ -39,8 +39,8 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
 
     With `first`, a label counts that is marked as the answer: behind `####`, in the last `\boxed{}`, behind words such as "The
     answer is", or else the only one in bold type. Without a mark, the label or synonym counts that comes first as a whole word;
-    if several begin at one place, the longest. A negated one, as in "not positive", stands for its opposite if that is a label,
-    and for nothing otherwise.
+    if several begin at one place, the longest. A negated one, as in "not positive" or "B is wrong", stands for its opposite if
+    that is a label, and for nothing otherwise.
 
     Args:
         labels: a list, or the synonyms of each label. Case is ignored. Words may be joined by space, `_` or `-`.
@@ -53,12 +53,14 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
 
     def whole(text: str) -> str | None:
         text = _plain(text)
-        return label_of.get(text) or label_of.get(text.strip(AROUND))
+        bare = text.strip(AROUND)
+        is_negative = bare[:1].isdecimal() and text.partition(bare)[0].endswith("-")
+        return label_of.get(text) or label_of.get("-" + bare if is_negative else bare)
 
     def bare(text: str) -> str | None:
         """The label of a text that is a label, or a letter with the text of its option, as in "B) Paris"."""
-        match = pattern.match(text := _plain(text).lstrip(AROUND))
-        is_letter = match is not None and len(match[0]) == 1 and re.match(r"[).:]\s", text[1:]) is not None
+        match = pattern.match(inner := _plain(text).lstrip(AROUND))
+        is_letter = match is not None and len(match[0]) == 1 and re.match(r"[).:]\s", inner[1:]) is not None
         return label_of[_plain(match[0])] if match and is_letter else whole(text)
 
     def plain_first(text: str) -> str | None:
@@ -66,6 +68,7 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
         for match in pattern.finditer(text):
             negated = is_negated(text[: match.start()]) or (negated and goes_on(text[end : match.start()]))
             label, end = label_of[_plain(match[0])], match.end()
+            negated = negated or is_denied(text[end:])
             if not negated or label in opposites:
                 return opposites[label] if negated else label
         return None
@@ -76,9 +79,10 @@ def label_reader(labels: Labels, read: Literal["first", "whole"]) -> Callable[[s
                 return label
         if (boxed := last_boxed(text)) is not None and (label := plain_first(without_commands(boxed))):
             return label
-        if match := called.search(_folded(text, "\n")):
+        if match := called.search(_folded(_ARTICLE.sub("", text), "\n")):
             return label_of[_plain(match["label"])]
-        in_bold = {label for match in _BOLD.finditer(text) if (label := bare(match[2]))}
+        bold = (match[2] for match in _BOLD.finditer(text) if not is_denied(fold(text[match.end() :][:REACH])))
+        in_bold = {label for words in bold if (label := bare(words))}
         return in_bold.pop() if len(in_bold) == 1 else plain_first(text)
 
     def whole_or_boxed(text: str) -> str | None:
@@ -118,16 +122,23 @@ def _folded(text: str, breaks: str = " ") -> str:
     Args:
         breaks: what stands for a line break.
     """
-    return breaks.join(" ".join(line.split()) for line in fold(text).splitlines())
+    return breaks.join(" ".join(line.split()) for line in _with_hyphens(text).splitlines())
 
 
 def _plain(text: str) -> str:
-    return re.sub(_JOINT, " ", " ".join(fold(text).split()))
+    return re.sub(_JOINT, " ", " ".join(_with_hyphens(text).split()))
+
+
+def _with_hyphens(text: str) -> str:
+    """A folded text in which a minus is a hyphen."""
+    return fold(text).replace("\N{MINUS SIGN}", "-")
 
 
 def _as_whole_word(mention: str) -> str:
-    """A pattern for a mention as a whole word. Hyphens and apostrophes between letters, and points in numbers, end no word."""
-    before = rf"(?<!{WORD_CHARACTER}[-‐'’_]?)" + (r"(?<!\d[.,])" if mention[0].isdecimal() else "")
+    """A pattern for a mention as a whole word. Hyphens and apostrophes between letters, and points in numbers, end no word; "-1"
+    is another number than "1".
+    """
+    before = rf"(?<!{WORD_CHARACTER}[-‐'’_]?)" + (r"(?<!\d[.,])(?<!(?:^|[\s(*])-)" if mention[0].isdecimal() else "")
     after = rf"(?![-‐'’_]?{WORD_CHARACTER})" + (r"(?![.,]\d)" if mention[-1].isdecimal() else "")
     unspaced = compiled(UNSPACED)
     spelled = r"[\s_\-‐‑]{1,3}".join(map(re.escape, mention.split(" ")))

@@ -45,6 +45,18 @@ def is_negated(before: str) -> bool:
     return compiled(f"{_OF_SPACED}|{_OF_UNSPACED}").search(before[-REACH:]) is not None
 
 
+_DENIED = (
+    r"^[\"'”*_`)\].]{0,4}(?:[ ](?:and|or)[ ]\S{1,20}(?=[ ]are))?[ ](?:is|was|are|would[ ]be|seems|must[ ]be|can[ ]be)[ ]"
+    r"(?:(?:clearly|also|therefore|obviously)[ ])?"
+    r"(?:incorrect|wrong|ruled[ ]out|eliminated|excluded|not[ ](?:the[ ]|a[ ])?(?:correct|right|true|answer|best|possible))(?!\w)"
+)
+
+
+def is_denied(behind: str) -> bool:
+    """Whether a folded text says of the word before it that it is wrong, as in "is incorrect"."""
+    return compiled(_DENIED).match(behind[:REACH]) is not None
+
+
 def goes_on(between: str) -> bool:
     """Whether a text between two words lets a negation of the first hold for the second too, as in "not good or bad"."""
     return compiled(_OR).match(between) is not None

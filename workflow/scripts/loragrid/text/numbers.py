@@ -54,11 +54,11 @@ NUMBER = rf"""(?x:
 )"""
 
 
-# One more word, such as a unit, may follow. A line with more words is a heading.
-_LINE = rf"[^\w\n.+−–-]{{0,9}}{NUMBER}[ \t]*\S{{0,20}}[ \t]*$"
+# One more word, such as a unit, may follow, and a remark in brackets. A line with more words is a heading.
+_LINE = rf"[^\w\n.+−–-]{{0,9}}{NUMBER}[ \t]*\S{{0,20}}[ \t]*(?:\([^()\n]{{0,200}}\)[.\s]*)?$"
 
 
-_CALLED_ANSWER = rf"{ANSWER_IS}[\s*_(\[{{\"'“]{{0,12}}(?:[A-Za-z][ ]?=[ ]?)?\p{{Sc}}?{NUMBER}"
+_CALLED_ANSWER = rf"{ANSWER_IS}(?:[\s*_(\[{{\"'“$`]|\\[(\[]){{0,12}}(?:[A-Za-z][ ]?=[ ]?)?\p{{Sc}}?{NUMBER}"
 
 
 _EXPONENTS = str.maketrans("−⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
@@ -72,7 +72,7 @@ _ARGUMENT = r"(?:\{\s*(-?\d{1,15}(?:,\d{3}){0,5}(?:\.\d{1,15})?)\s*\}|(\d))"
 
 _LATEX = (
     (re.compile(r"\{\s*([.,])\s*\}"), r"\1"),
-    (re.compile(r"(?<=\d),\\!(?=\d)"), ","),
+    (re.compile(r"(?<=\d)(?:,\s?\\!|\\!\s?,)\s?(?=\d)"), ","),
     (re.compile(r"(?<=\d)(?:\{?\\(?:[,;:! ]|thinspace(?![A-Za-z]) ?)\}?|~)(?=\d)"), "\u2009"),
     (re.compile(r"\\([%$#_])"), r"\1"),
     (re.compile(rf"(?<=\d)\s?\\[dtc]?frac\s?{_ARGUMENT}\s?{_ARGUMENT}"), r" \1\2/\3\4"),

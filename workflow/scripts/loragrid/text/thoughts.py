@@ -31,7 +31,7 @@ MARKS: Marks = (
 """The marks in common use: DeepSeek, Qwen and many others; Mistral; Seed; Kimi; OpenThinker; Cohere; Gemma; gpt-oss."""
 
 
-QUOTES = "\"'`"
+QUOTES = ('""', "''", "``", "“”", "‘’", "„“", "«»", "()", "**", "__")
 
 
 class Spoken(NamedTuple):
@@ -47,7 +47,7 @@ def tell_apart(text: str, marks: Marks = MARKS, opened: str | None = None) -> Sp
 
     The answer follows the last thought. If nothing follows, or if that thought does not end, it is what stands before the first
     thought; usually that is nothing. All text before a closing mark that nothing has opened is a thought: the prompt may have
-    opened it. A mark in quotes is only mentioned.
+    opened it. A mark in quotes, in code or as a word of a sentence is only mentioned.
 
     Args:
         marks: upper and lower case are the same.
@@ -60,6 +60,8 @@ def tell_apart(text: str, marks: Marks = MARKS, opened: str | None = None) -> Sp
     expected = opened.casefold() if opened else None
     for mark in _marks_in(text := _with_channels(text, marks), marks):
         name = mark[0].casefold()
+        if expected is None and _is_mentioned(text, mark, start, name in closing_of):
+            continue
         if expected is None and name in closing_of:
             starts_with_answer = starts_with_answer or not parts
             expected = closing_of[name]
@@ -76,7 +78,7 @@ def tell_apart(text: str, marks: Marks = MARKS, opened: str | None = None) -> Sp
     parts.append(text[start:])
     places = ([len(parts) - 1] if expected is None else []) + ([0] if starts_with_answer else [])
     place = next((i for i in places if parts[i].strip()), None)
-    answer = "" if place is None else trim(_ENDS_OF_MESSAGES.sub("", parts[place]))
+    answer = "" if place is None else trim(_AROUND_ANSWERS.sub("", parts[place]))
     thoughts = [_without_header(part).strip() for i, part in enumerate(parts) if i != place]
     # An answer may be empty only because of the marks. They tell why.
     return Spoken("\n\n".join(filter(None, thoughts)) or ("" if answer else text.strip()), answer)
@@ -121,10 +123,39 @@ def _marks_in(text: str, marks: Marks) -> list[re.Match[str]]:
 
 def _is_quoted(text: str, mark: re.Match[str]) -> bool:
     before, behind = text[: mark.start()][-1:], text[mark.end() : mark.end() + 1]
-    return before == behind and before in tuple(QUOTES)
+    return before + behind in QUOTES
 
 
-_ENDS_OF_MESSAGES = re.compile(r"(?:<\|(?:end|return)\|>\s*)+\Z")
+_CODE = re.compile(r"(?ms)^[ \t]*(?P<fence>```+|~~~+)[^\n`]*\n.*?^[ \t]*(?P=fence)[ \t]*$|`[^`\n]+`")
+"""Code in a text, as Markdown has it."""
+
+
+def _is_mentioned(text: str, mark: re.Match[str], start: int, opens: bool) -> bool:
+    """Whether a mark that is no part of a thought is only spoken of: in code, or as a word of a sentence.
+
+    Args:
+        start: where the text behind the last thought begins.
+        opens: whether the mark opens a thought.
+    """
+    code = next((span for span in _CODE.finditer(text, start) if span.end() > mark.start()), None)
+    # A thought that the prompt has opened may leave a block of code open.
+    if code is not None and code.start() < mark.start() and (opens or code["fence"] is None or _opens_in(code[0], mark[0])):
+        return True
+    behind = text[mark.end() :].partition("\n")[0]
+    goes_on = re.match(r"[,;]\s|\s[^\W\d_A-Z]" if opens else r"[,;]\s\w+\s\w|\s[^\W\d_A-Z]\w*\s\w", behind)
+    return goes_on is not None and re.search(r"[^\W\d_],? \Z", text[start : mark.start()]) is not None
+
+
+def _opens_in(code: str, closing: str) -> bool:
+    """Whether code holds the opening mark of this closing mark too."""
+    return any(other.casefold() == closing.casefold() and opening.casefold() in code.casefold() for opening, other in MARKS)
+
+
+_AROUND_ANSWERS = re.compile(
+    r"\A\s*(?:<\|begin_of_solution\|>|<\|START_(?:RESPONSE|TEXT)\|>)\n?|"
+    r"\s*(?:(?:<\|end_of_solution\|>|<\|END_(?:RESPONSE|TEXT)\|>|<\|(?:end|return)\|>)\s*)+\Z"
+)
+"""Marks that go with those of thoughts: they begin and end the answer."""
 
 
 def _with_channels(text: str, marks: Marks) -> str:

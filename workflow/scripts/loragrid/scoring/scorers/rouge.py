@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,8 +28,8 @@ class RougeScorer(ScorerSettings):
     tokenizer: Tokenizer = Field(
         "default",
         description="`default`: words of Latin letters and digits, as the package has it; but where a quarter or more of a "
-        "reference's words are in another script, `unicode`, which the row then says. `unicode`: words of any script, and single "
-        "characters of scripts that are written without spaces.",
+        "reference's words are in another script, or no word has such a letter (`é`), `unicode`, which the row then says. "
+        "`unicode`: words of any script, and single characters of scripts that are written without spaces.",
     )
     split_sentences: bool = Field(
         False, description="For ROUGE-Lsum: cut texts into sentences; by default each line is one, as the package has it."
@@ -54,8 +55,8 @@ def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool
 
     Args:
         stemmer: compare Porter stems, of words in ASCII.
-        tokenizer: `default` finds words of Latin letters and digits only, except where references are in another script;
-            `unicode` finds words of any script.
+        tokenizer: `default` finds words of Latin letters and digits only, except where a reference is in another script or has
+            no such word; `unicode` finds words of any script.
         split_sentences: for ROUGE-Lsum, compare sentence by sentence instead of line by line.
     """
     from rouge_score.rouge_scorer import RougeScorer as Rouge
@@ -65,11 +66,15 @@ def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool
 
     latin, any_script = scorer_with(None), scorer_with(UnicodeTokenizer(stemmer))
 
+    def is_in_another_script(references: Sequence[str]) -> bool:
+        without_latin = (text for text in references if not re.search(r"[A-Za-z0-9]", text))
+        return share_in_other_scripts(" ".join(references)) >= OTHER_SCRIPT or any(map(words, without_latin))
+
     def prepared(text: str) -> str:
         return "\n".join(sentences(one_form(text))) if split_sentences else one_form(text)
 
     def score_one(item: Item) -> Outcome:
-        reads_all = tokenizer == "unicode" or share_in_other_scripts(" ".join(item.references)) >= OTHER_SCRIPT
+        reads_all = tokenizer == "unicode" or is_in_another_script(item.references)
         if not any(map(words, item.references)):
             return Failed(f"the reference has no words to compare: '{shortened(' '.join(item.references))}'")
         scorer, prediction = any_script if reads_all else latin, prepared(item.prediction)
@@ -80,7 +85,7 @@ def rouge(stemmer: bool, tokenizer: Tokenizer = "default", split_sentences: bool
     def score(items: Sequence[Item]) -> list[Outcome]:
         outcomes = [score_one(item) for item in items]
         if chosen := sum(isinstance(outcome, Scored) and outcome.detail == UNICODE for outcome in outcomes):
-            log.info("%d references are in another script than Latin: %s", chosen, UNICODE)
+            log.info("%d references are in another script than plain Latin: %s", chosen, UNICODE)
         return outcomes
 
     return score
