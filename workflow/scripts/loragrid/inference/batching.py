@@ -14,7 +14,7 @@ from loragrid.data.render import Renderer, pad_token
 from loragrid.errors import UserError
 from loragrid.inference.answer_texts import stopped_text, text_reader
 from loragrid.inference.generation import generate_together
-from loragrid.inference.padding import why_alone
+from loragrid.inference.padding import cache_misleads, why_alone
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.device import free_cached_memory
@@ -37,6 +37,8 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
     never_together = why_alone(model, pad)
     if never_together:
         log.info("prompts are answered one at a time: %s", never_together)
+    if not (use_cache := not cache_misleads(model, pad)):
+        log.info("each token is computed from the whole text: with its cache, the model would give other answers")
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         started, alone = perf_counter(), decoding.latency or bool(never_together)
@@ -62,7 +64,7 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
                 continue
             new: list[Answer] = []
             try:
-                new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started)
+                new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started, use_cache)
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -88,6 +90,7 @@ def _answer_batch(
     ends: Sequence[int],
     pad: int,
     job_started: float,
+    use_cache: bool,
 ) -> list[Answer]:
     started = perf_counter()
     text_of = text_reader(renderer.tokenizer, set(ends), decoding.thought_marks)
@@ -96,7 +99,7 @@ def _answer_batch(
         return bool(decoding.stop) and stopped_text(text_of, ids, decoding)[1]
 
     prompts, seeds = [q.prompt.prompt_ids for q in questions], [q.seed for q in questions]
-    sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped)
+    sequences = generate_together(model, prompts, seeds, decoding, ends, pad, is_stopped, use_cache)
     share = round((perf_counter() - started) / len(questions), 6)
     answers = []
     for prompt, (ids, compute_s) in zip(prompts, sequences, strict=True):

@@ -216,18 +216,20 @@ def generate_together(
     ends: Sequence[int],
     pad: int,
     is_stopped: Callable[[list[int]], bool],
+    use_cache: bool = True,
 ) -> list[Sequenced]:
     """The tokens that follow each prompt, up to one of `ends` or until `is_stopped`.
 
     Args:
         seeds: of the random draws of each prompt.
         is_stopped: whether the text of the tokens so far ends an answer.
+        use_cache: whether `generate()` may go on from what the model keeps of a text.
     """
     started = time.perf_counter()
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
     with torch.inference_mode():
         if not attends_from_cache(model):
-            return _through_transformers(model, prompts, decoding, ends, pad, draws, is_stopped, started)
+            return _through_transformers(model, prompts, decoding, ends, pad, draws, is_stopped, started, use_cache)
         with _attention(model):
             return _from_cache(model, prompts, decoding, set(ends), draws, is_stopped, started)
 
@@ -326,6 +328,7 @@ def _through_transformers(
     draws: Sequence[torch.Generator],
     is_stopped: Callable[[list[int]], bool],
     started: float,
+    use_cache: bool,
 ) -> list[Sequenced]:
     """As `generate_together`, by padding on the left and `generate()`."""
     from transformers import GenerationConfig
@@ -337,8 +340,9 @@ def _through_transformers(
         max_new_tokens=decoding.max_new_tokens,
         eos_token_id=sorted(ends),
         pad_token_id=pad,
-        use_cache=True,
+        use_cache=use_cache,
     )
+    _forget_last_text(model)
     # generate() would add what the model's own generation settings say to ours.
     model.generation_config = config
     device = model.device
@@ -361,6 +365,15 @@ def _through_transformers(
     )
     seconds = time.perf_counter() - started
     return [Sequenced(_until_end(row, set(ends), is_stopped), seconds) for row in output[:, width:].tolist()]
+
+
+def _forget_last_text(model: Any) -> None:
+    """Clear the states that RecurrentGemma keeps in its layers: it would begin a prompt of a single token with them."""
+    for module in model.modules():
+        if getattr(module, "recurrent_states", None) is not None:
+            module.recurrent_states = None
+        if getattr(module, "conv1d_state", None) is not None:
+            module.conv1d_state = torch.zeros_like(module.conv1d_state)
 
 
 def _until_end(tokens: list[int], ends: set[int], is_stopped: Callable[[list[int]], bool]) -> list[int]:

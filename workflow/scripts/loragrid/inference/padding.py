@@ -1,4 +1,4 @@
-"""Which models can answer prompts of different lengths together."""
+"""Which models can answer prompts of different lengths together, and which can go on from what they keep of a text."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def why_alone(model: Any, pad: int) -> str:
     ids = [i for i in range(9) if i != pad]
     [alone], [_, beside] = (_first_logits(model, prompts, ids[0], pad) for prompts in ([ids[1:4]], [ids[1:], ids[1:4]]))
     return "" if (alone - beside).abs().max() <= 0.1 * alone.abs().max() else "the model does not heed padding"
+
+
+def cache_misleads(model: Any, pad: int) -> bool:
+    """Whether `generate()` finds other logits than a forward pass over the whole text, because it goes on from a cache.
+
+    In some types of models what is kept of a text is not all that the next token needs. So a model is tried.
+    """
+    if attends_from_cache(model) or learns_prompt(model):
+        return False
+    first, *prompt = [i for i in range(14) if i != pad]
+    [found] = _first_logits(model, [prompt], first, pad)
+    with torch.inference_mode():
+        [expected] = (
+            model(input_ids=torch.tensor([[*prompt, first]], device=model.device), use_cache=False).logits[:, -2:].float()
+        )
+    found, expected = (logits - logits.mean(-1, keepdim=True) for logits in (found, expected))
+    return bool((found - expected).norm() > 0.2 * expected.norm())
 
 
 def _first_logits(model: Any, prompts: Sequence[Sequence[int]], token: int, pad: int) -> torch.Tensor:
