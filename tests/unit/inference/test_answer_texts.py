@@ -58,6 +58,17 @@ def test_ends_are_the_end_of_turn_the_tokenizers_end_of_text_and_what_the_model_
     assert own_ends(renderer, folder) == {0, 2, stop}
 
 
+@pytest.mark.parametrize(
+    ("behind", "end"), [("\n<|turn_end|>\n", "<|turn_end|>"), ("  <|turn_end|>", "<|turn_end|>"), ("\n\n", "<|im_end|>")]
+)
+def test_tokens_for_white_space_end_no_answer(folder, behind, end):
+    own = AutoTokenizer.from_pretrained(folder)
+    own.add_tokens(["\n", "\n\n", "  "], special_tokens=False)
+    own.chat_template = TEMPLATE.replace("<|turn_end|>\n", behind).replace("endfor %}", "endfor %}{% if add_generation_prompt %}")
+    own.chat_template += "{% endif %}"
+    assert own.convert_ids_to_tokens(make_renderer(own).end_of_turn) == end
+
+
 def test_end_of_text_of_a_tokenizer_ends_an_answer_of_a_model_that_lists_none(tokenizer, tmp_path):
     (tmp_path / "config.json").write_text('{"eos_token_id": null}')
     assert end_tokens(make_renderer(tokenizer, "{{ input }}"), tmp_path) == [tokenizer.eos_token_id]

@@ -149,6 +149,8 @@ def test_adapter_names_its_base_model_by_its_result_wherever_that_was_loaded_fro
 
 
 WISHES = {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4", "ACCELERATE_MIXED_PRECISION": "bf16", "FSDP_OFFLOAD_PARAMS": "true"}
+# A launcher's, of which this process would be one of several.
+WISHES |= {"WORLD_SIZE": "2", "RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
 
 
 def test_variables_of_the_environment_change_no_training(make_job, monkeypatch, caplog):

@@ -110,7 +110,8 @@ def make_renderer(
     date: str = FIXED_DATE,
     name: str = "the template",
 ) -> Renderer:
-    """Make a renderer. An answer ends with the first special token behind it in the chat template, else with the end of text.
+    """Make a renderer. An answer ends with the first special or added token behind it in the chat template, other than white
+    space, else with the end of text.
 
     Args:
         arguments: of the chat template, besides the conversation.
@@ -124,7 +125,9 @@ def make_renderer(
             tokenizer, template, system_prompt, tokenizer.eos_token_id, control_tokens(tokenizer, template), name=name
         )
     chat, after_answer = examine(tokenizer, name, arguments or {}, date, system_prompt is not None)
-    special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
+    added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
+    # Some tokenizers have added tokens for line breaks and spaces, which answers hold too.
+    special = set(tokenizer.all_special_ids) | {id_ for id_, token in added.items() if not token.content.isspace()}
     ids = tokenizer(after_answer, add_special_tokens=False).input_ids
     end_of_turn = next((i for i in ids if i in special), tokenizer.eos_token_id)
     return Renderer(tokenizer, None, system_prompt, end_of_turn, control_tokens(tokenizer, chat.written), chat, name)

@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 WISHES = ("ACCELERATE_", "FSDP_")
 """Beginnings of the names of variables by which the launcher tells accelerate how to train."""
 
+PLACES = frozenset({
+    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
+    "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
+})  # fmt: skip
+"""Variables by which launchers tell a process which of several it is. accelerate would wait for the others."""
+
 
 STOP = "stop"
 """File in the folder of a training's state. It holds the signal on which the training's processes should stop."""
@@ -93,7 +100,7 @@ def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     state.mkdir(parents=True, exist_ok=True)
     describe_state(state, {"result": f"{job.folder}/manifest.json"})
     if accelerate_config is None:
-        with _no_wishes_for_accelerate():
+        with _no_wishes_for_accelerate(alone=True):
             train_here(job, state)
     else:
         _launch(job, state, accelerate_config)
@@ -141,12 +148,16 @@ def _launch_settings(accelerate_config: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _no_wishes_for_accelerate() -> Iterator[None]:
+def _no_wishes_for_accelerate(alone: bool = False) -> Iterator[None]:
     """Hide variables of the environment that change how accelerate trains, such as `ACCELERATE_GRADIENT_ACCUMULATION_STEPS`.
 
     Only the configuration and the launcher's configuration file decide on a result.
+
+    Args:
+        alone: whether this process trains by itself. It then is none of several that another launcher has started.
     """
-    wishes = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(WISHES)}
+    hidden = [name for name in os.environ if name.startswith(WISHES) or (alone and name in PLACES)]
+    wishes = {name: os.environ.pop(name) for name in hidden}
     if wishes:
         log.info("these variables of the environment are ignored: %s", ", ".join(sorted(wishes)))
     try:
