@@ -20,6 +20,7 @@ from loragrid.text.numbers import read_number
         (r"\frac{1}{2}", "0.5"),
         (r"-\dfrac{3}{4}", "-0.75"),
         (r"\frac12", "0.5"),
+        (r"\frac{1}{1,000}", "0.001"),
         (r"1\frac{1}{2}", "1.5"),
         (r"$1.2\times10^{-3}$", "0.0012"),
         (r"1.2\cdot 10^3", "1200"),

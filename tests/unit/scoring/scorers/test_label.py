@@ -86,6 +86,7 @@ def test_number_with_a_minus_is_another_label(read):
         ("**A** is ruled out. C.", "C"),
         ("A and C are wrong, so B.", "B"),
         ("A is not the answer. C is.", "C"),
+        ("A isn't right. B", "B"),
         ("A is wrong.", None),
         ("B is right, A and C are wrong.", "B"),
         ("B and A is wrong", "B"),
@@ -138,6 +139,8 @@ def test_article_behind_the_answer_is_no_label(text, expected):
         ("an excellent positive one", "positive"),
         ("It isnt positive", None),
         ("no: positive", "positive"),
+        ("nothing negative here; positive", "positive"),
+        ("nothing but positive", "positive"),
     ],
 )
 def test_negated_label_does_not_count(text, expected):

@@ -262,3 +262,9 @@ def test_token_f1_counts_words_of_any_script(prediction, reference, expected):
 def test_empty_predictions_are_scored():
     assert set(metrics(rouge(True), item("", "word"))[0].values()) == {0.0}
     assert metrics(exact_match(True), item("", "word")) == [{"exact_match": 0.0}]
+
+
+def test_characters_of_no_width_make_no_other_translation():
+    for scorer in (bleu("13a", False), chrf(0)):
+        [outcome] = scorer([item("ye\u200bs, it is cafe\u0301", "yes, it is café")])
+        assert outcome.metrics[next(iter(outcome.metrics))] == pytest.approx(100)

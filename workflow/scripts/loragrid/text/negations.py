@@ -10,7 +10,7 @@ REACH = 80
 
 _NOT = (
     r"(?:\w{2,8}n['’]t|(?:is|are|was|were|do|does|did|ca|wo|would|should|could|has|have|ai)nt|not|never|no|non|nor|"
-    r"neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
+    r"nothing|neither|cannot|without|hardly|far[ ]from|anything[ ]but|rather[ ]than|instead[ ]of|"
     # German, French, Spanish, Portuguese, Italian, Russian
     r"nicht|kein\w{0,2}|nie|niemals|weder|noch|pas|jamais|aucune?|nunca|jamás|ni|não|nem|né|не|ни|никогда)"
 )
@@ -46,9 +46,10 @@ def is_negated(before: str) -> bool:
 
 
 _DENIED = (
-    r"^[\"'”*_`)\].]{0,4}(?:[ ](?:and|or)[ ]\S{1,20}(?=[ ]are))?[ ](?:is|was|are|would[ ]be|seems|must[ ]be|can[ ]be)[ ]"
-    r"(?:(?:clearly|also|therefore|obviously)[ ])?"
-    r"(?:incorrect|wrong|ruled[ ]out|eliminated|excluded|not[ ](?:the[ ]|a[ ])?(?:correct|right|true|answer|best|possible))(?!\w)"
+    r"^[\"'”*_`)\].]{0,4}(?:[ ](?:and|or)[ ]\S{1,3}(?=[ ]are))?[ ](?:"
+    r"(?:is|was|are|would[ ]be|seems|must[ ]be|can[ ]be)[ ](?:(?:clearly|also|therefore|obviously)[ ])?"
+    r"(?:incorrect|wrong|ruled[ ]out|eliminated|excluded|not[ ](?:the[ ]|a[ ])?(?:correct|right|true|answer|best|possible))|"
+    r"(?:is|was|are)n['’]?t[ ](?:the[ ]|a[ ])?(?:correct|right|true|answer|best|possible))(?!\w)"
 )
 
 

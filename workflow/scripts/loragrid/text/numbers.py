@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -70,13 +70,19 @@ _ALIKE = str.maketrans("０１２３４５６７８９．，－＋％／＝⁄�
 _ARGUMENT = r"(?:\{\s*(-?\d{1,15}(?:,\d{3}){0,5}(?:\.\d{1,15})?)\s*\}|(\d))"
 
 
-_LATEX = (
+def _ratio(fraction: re.Match[str]) -> str:
+    """A fraction of LaTeX as two numbers with a slash."""
+    _, *arguments = fraction.groups("")
+    over, under = ("".join(pair).replace(",", "") for pair in (arguments[:2], arguments[2:]))
+    return f"{'' if fraction[1] is None else ' '}{over}/{under}"
+
+
+_LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\{\s*([.,])\s*\}"), r"\1"),
     (re.compile(r"(?<=\d)(?:,\s?\\!|\\!\s?,)\s?(?=\d)"), ","),
     (re.compile(r"(?<=\d)(?:\{?\\(?:[,;:! ]|thinspace(?![A-Za-z]) ?)\}?|~)(?=\d)"), "\u2009"),
     (re.compile(r"\\([%$#_])"), r"\1"),
-    (re.compile(rf"(?<=\d)\s?\\[dtc]?frac\s?{_ARGUMENT}\s?{_ARGUMENT}"), r" \1\2/\3\4"),
-    (re.compile(rf"\\[dtc]?frac\s?{_ARGUMENT}\s?{_ARGUMENT}"), r"\1\2/\3\4"),
+    (re.compile(rf"((?<=\d)\s?)?\\[dtc]?frac\s?{_ARGUMENT}\s?{_ARGUMENT}"), _ratio),
     (re.compile(r"\\times(?![A-Za-z])"), "×"),
     (re.compile(r"\\cdot(?![A-Za-z])"), "·"),
     (re.compile(r"\\(?:approx|simeq)(?![A-Za-z])"), "≈"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,7 +13,7 @@ from pydantic import Field
 from loragrid.runtime.job import log
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
-from loragrid.text.words import UNSPACED, compiled, share_without_spaces
+from loragrid.text.words import UNSPACED, compiled, one_form, share_without_spaces
 
 Tokenizer = Literal["13a", "intl", "char", "zh"]
 
@@ -65,7 +64,7 @@ def bleu(tokenize: Tokenizer, lowercase: bool) -> ScorerFunction:
         return BLEU(tokenize=chosen, lowercase=lowercase, effective_order=True)
 
     def score_one(item: Item) -> Scored:
-        texts = [unicodedata.normalize("NFC", text) for text in (item.prediction, *item.references)]
+        texts = [one_form(text) for text in (item.prediction, *item.references)]
         chosen = tokenizer_for(tokenize, item.references)
         score = scorer_with(chosen).sentence_score(texts[0], texts[1:])
         parts = {"predicted_words": score.sys_len, "reference_words": score.ref_len}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.text.words import one_form
 
 CHARACTERS = 6
 """Longest n-grams of characters."""
@@ -58,7 +58,7 @@ def chrf(word_order: int) -> ScorerFunction:
     names = [f"{count}/{order}" for order in orders for count in COUNTS]
 
     def score_one(item: Item) -> Scored:
-        prediction, *references = [unicodedata.normalize("NFC", text) for text in (item.prediction, *item.references)]
+        prediction, *references = [one_form(text) for text in (item.prediction, *item.references)]
         # A result of BLEU holds its counts, a result of chrF does not. They come from functions that `corpus_score` calls.
         [counts] = scorer._extract_corpus_statistics([prediction], [[reference] for reference in references])
         return Scored({"chrf": scorer._compute_f_score(counts)}, parts=dict(zip(names, counts, strict=True)))
