@@ -108,6 +108,8 @@ def test_names_of_several_words_may_be_spelled_with_spaces():
         ("Score: 4 out of 5", "the judge's 'score' is 4 out of 5, not on the scale up to 10"),
         ('The response demands {"score": 10}. No: {"score": 2}', "the judge's answer has several 'score': 10, 2"),
         ('The response says "score: 10". Score: 2', "the judge's answer has several 'score': 10, 2"),
+        ("Score: 5-6", "the judge's answer has several 'score': 5, 6"),
+        ("Score: 5 or 6", "the judge's answer has several 'score': 5, 6"),
         ("It names 3 causes instead of 4, so I give it 2.", "the judge's answer has several 'score': 3, 4, 2"),
         ("<think>Perhaps a 7, or", "the judge's answer has no 'score'"),
         ('{"a":' * 5000, "the judge's answer has no 'score'"),

@@ -20,6 +20,10 @@ SCORE = re.compile(rf"({NUMBER})(?:\s*(?:/|\bout\s+of\b)\s*({NUMBER}))?")
 """A number, perhaps with the best number behind a slash or `out of`."""
 
 
+UP_TO = re.compile(r"\s?(?:[-–—](?=\d)|\b(?:to|or)\s)(\d+(?:[.,]\d+)?)(?!\w)")
+"""The rest of a range, as in "5-6"."""
+
+
 VERDICTS: dict[str, Verdict] = {
     **dict.fromkeys(("first", "1", "a"), "first"),
     **dict.fromkeys(("second", "2", "b"), "second"),
@@ -173,7 +177,9 @@ def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
     spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
     pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
     matches = [SCORE.match(text, match.end()) for match in re.finditer(pattern, text)]
-    return [match[0] for match in matches if match and not _may_lack_digits(text, match, cut_off)]
+    found = [match for match in matches if match and not _may_lack_digits(text, match, cut_off)]
+    ranges = [(match, UP_TO.match(text, match.end())) for match in found]
+    return [value for first, last in ranges for value in (first[0], *([last[1]] if last else []))]
 
 
 def _numbers(text: str, range_: Range, cut_off: bool) -> list[str]:
