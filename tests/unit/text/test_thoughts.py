@@ -96,3 +96,11 @@ def test_content_that_is_no_text_is_refused():
     assert spoken_in({"content": None}) == Spoken("", "")
     with pytest.raises(ValueError, match="no text"):
         spoken_in({"content": 5})
+
+
+@pytest.mark.parametrize(
+    "repeated", ["```python\n<think>\n", "<think>a</think>`b` ", "a <think> b ", "`a <think> ", "```\n</think>\n"]
+)
+def test_telling_apart_takes_no_time_to_speak_of(repeated):
+    # Models that repeat themselves write such texts.
+    tell_apart(repeated * 3000)

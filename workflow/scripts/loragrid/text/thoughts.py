@@ -58,9 +58,11 @@ def tell_apart(text: str, marks: Marks = MARKS, opened: str | None = None) -> Sp
     parts: list[str] = []
     starts_with_answer, start = False, 0
     expected = opened.casefold() if opened else None
-    for mark in _marks_in(text := _with_channels(text, marks), marks):
+    found = _marks_in(text := _with_channels(text, marks), marks)
+    fences = list(_FENCE.finditer(text)) if found else []
+    for mark in found:
         name = mark[0].casefold()
-        if expected is None and _is_mentioned(text, mark, start, name in closing_of):
+        if expected is None and _is_mentioned(text, mark, start, fences, name in closing_of):
             continue
         if expected is None and name in closing_of:
             starts_with_answer = starts_with_answer or not parts
@@ -126,24 +128,48 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
     return before + behind in QUOTES
 
 
-_CODE = re.compile(r"(?ms)^[ \t]*(?P<fence>```+|~~~+)[^\n`]*\n.*?^[ \t]*(?P=fence)[ \t]*$|`[^`\n]+`")
-"""Code in a text, as Markdown has it."""
+_FENCE = re.compile(r"(?m)^[ \t]*(```+|~~~+)([^\n`]*)$")
+"""The beginning or end of a block of code, as Markdown has it."""
 
 
-def _is_mentioned(text: str, mark: re.Match[str], start: int, opens: bool) -> bool:
+_NEAR = 1000
+"""Characters of a line around a mark in which code is looked for."""
+
+
+def _is_mentioned(text: str, mark: re.Match[str], start: int, fences: Sequence[re.Match[str]], opens: bool) -> bool:
     """Whether a mark that is no part of a thought is only spoken of: in code, or as a word of a sentence.
 
     Args:
         start: where the text behind the last thought begins.
+        fences: those of the whole text.
         opens: whether the mark opens a thought.
     """
-    code = next((span for span in _CODE.finditer(text, start) if span.end() > mark.start()), None)
+    block = _block_around(mark.start(), start, fences)
     # A thought that the prompt has opened may leave a block of code open.
-    if code is not None and code.start() < mark.start() and (opens or code["fence"] is None or _opens_in(code[0], mark[0])):
+    if block is not None and (opens or _opens_in(text[block : mark.start()], mark[0])):
         return True
-    behind = text[mark.end() :].partition("\n")[0]
+    first = max(start, mark.start() - _NEAR, text.rfind("\n", 0, mark.start()) + 1)
+    in_line = re.compile(r"`[^`\n]+`").finditer(text, first, mark.end() + _NEAR)
+    if any(code.start() < mark.start() < code.end() for code in in_line):
+        return True
+    behind = text[mark.end() : mark.end() + 100].partition("\n")[0]
     goes_on = re.match(r"[,;]\s|\s[^\W\d_A-Z]" if opens else r"[,;]\s\w+\s\w|\s[^\W\d_A-Z]\w*\s\w", behind)
-    return goes_on is not None and re.search(r"[^\W\d_],? \Z", text[start : mark.start()]) is not None
+    return goes_on is not None and re.search(r"[^\W\d_],? \Z", text[max(0, mark.start() - 3) : mark.start()]) is not None
+
+
+def _block_around(place: int, start: int, fences: Sequence[re.Match[str]]) -> int | None:
+    """Where the block of code around a place begins, if there is one that begins at `start` or later and ends."""
+    opening: re.Match[str] | None = None
+    for fence in fences:
+        if fence.start() < start or (opening is None and fence.start() > place):
+            continue
+        if opening is None:
+            opening = fence
+        elif fence[1] == opening[1] and not fence[2].strip():
+            if fence.start() > place:
+                return opening.start()
+            opening = None
+    return None
 
 
 def _opens_in(code: str, closing: str) -> bool:
