@@ -37,6 +37,7 @@ NUMBER = rf"""(?x:
                 (?:(?P=separator)\d{{3}}(?!\d))*+)
                 (?:[.٫](?P<part>\d++)|,(?P<part>\d{{1,2}})(?!\d))?
             | (?P<whole>\d{{1,3}}(?:\.\d{{3}}(?!\d))++),(?P<part>\d++)
+            | (?P<whole>\d{{1,3}}(?:\.\d{{3}}(?!\d))++)(?=,[-–—])
             | (?P<whole>\d{{1,3}}(?:\.\d{{3}}(?!\d)){{2,}}+)
             | (?<!\d,)(?P<whole>\d++),(?P<part>\d{{1,2}}|\d{{4,}}+)(?![\d,])
             | (?<!\d,)(?P<whole>[0٠۰]),(?P<part>\d++)(?![\d,])
@@ -58,7 +59,13 @@ NUMBER = rf"""(?x:
 _LINE = rf"[^\w\n.+−–-]{{0,9}}{NUMBER}[ \t]*\S{{0,20}}[ \t]*(?:\([^()\n]{{0,200}}\)[.\s]*)?$"
 
 
-_CALLED_ANSWER = rf"{ANSWER_IS}(?:[\s*_(\[{{\"'“$`]|\\[(\[]){{0,12}}(?:[A-Za-z][ ]?=[ ]?)?\p{{Sc}}?{NUMBER}"
+_CURRENCY = (
+    r"(?:(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|NZD|SGD|HKD|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|MXN|ZAR|KRW|RUB|"
+    r"Rs|Rp|Fr|kr)\.?[ ]?|(?:US|AU|CA|NZ|HK|NT|[ACRS])(?=\$))?\p{Sc}?[ ]?"
+)
+
+
+_CALLED_ANSWER = rf"{ANSWER_IS}(?:[\s*_(\[{{\"'“$`]|\\[(\[]){{0,12}}(?:[A-Za-z][ ]?=[ ]?)?{_CURRENCY}{NUMBER}"
 
 
 _EXPONENTS = str.maketrans("−⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
