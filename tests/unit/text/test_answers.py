@@ -49,6 +49,7 @@ def official(text):
         ("2+3", "23", False),
         ("10^-5", "10^5", False),
         ("<5", ">5", False),
+        ("x > 3", "x < 3", False),
         ("a<b", "a>b", False),
         # "a" at the end is no article.
         ("Vitamin", "Vitamin A", False),
@@ -59,6 +60,8 @@ def official(text):
         ("+5", "5", True),
         ("$5", "5%", True),
         ("1,234,567", "1234567", True),
+        ("<5>", "5", True),
+        ("> 5", "5", True),
         ("10–20", "10-20", True),
         ("–5", "-5", True),
         ("don’t", "don't", True),
