@@ -84,6 +84,17 @@ def test_output_layer_that_is_the_embedding_need_not_be_in_the_files(tokenizer, 
     assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
 
 
+@pytest.mark.parametrize("kind", ["gemma3_text", "llama"])
+def test_prefix_is_told_where_the_output_layer_is_the_embedding_too(kind, tmp_path):
+    make_model(kind, tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
+    folder = changed(tmp_path / "tied", tmp_path / "model", prefixed("module."))
+    with pytest.raises(
+        UserError, match=r"no weights for model\.embed_tokens\..*Names in its files begin with 'module\.'"
+    ) as told:
+        load_base_model(folder, "float32")
+    assert "lm_head" not in str(told.value)
+
+
 def test_buffers_that_a_model_computes_itself_may_be_in_its_files(tiny_model, tmp_path):
     more = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
     folder = changed(tiny_model, tmp_path / "model", lambda weights: weights | more)

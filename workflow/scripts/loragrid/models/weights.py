@@ -104,6 +104,9 @@ def refuse_misfits(name: Path, model: PreTrainedModel, report: Mapping[str, Any]
         UserError: naming the weights that are missing, of another shape, or too many.
     """
     missing = {key for key in report["missing_keys"] if not (accepted.missing and re.search(accepted.missing, key))}
+    # Weights that are tied to a missing one are none of their own.
+    tied: Mapping[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
+    missing -= {key for key in missing if tied.get(key) in missing - {key}}
     surplus = set(report["unexpected_keys"])
     unused = {key for key in surplus if accepted.surplus or (accepted.other_heads and not _is_of_body(model, key))}
     if unused and not missing:
