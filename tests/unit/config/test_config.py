@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -442,6 +443,8 @@ def test_conda_environments_pin_the_versions_of_the_lock_file():
     ("labels", "expected"),
     [
         ([True, False], "expected texts; in YAML true, false, yes and no are none unless they stand in quotes"),
+        (["a", None], "expected texts, found nothing (null or ~); put it in quotes if it is text"),
+        ({"a": ["b", date(2024, 5, 1)], "c": []}, "expected texts, found date 2024-05-01; put it in quotes if it is text"),
         ({True: ["right"], "b": []}, "expected texts"),
         ("a", "expected a list of labels, or a mapping of each to the list of its synonyms, not 'a'"),
         ({"a": "x", "b": "y"}, "expected a list of labels, or a mapping of each to the list of its synonyms"),

@@ -11,8 +11,7 @@ from loragrid.records import Example, question
 from loragrid.text.words import UNSPACED, compiled
 
 FEWEST, LOOKED_INTO = 20, 200
-"""Among how few examples nothing tells the words of a template from those of near duplicates, and in how many, about, the words of
-a template are looked for."""
+"""The words of a template are looked for in about 200 examples. Among fewer than 20, nothing tells them from near duplicates."""
 
 
 def near_duplicate_finder(threshold: float, examples: Sequence[Example] = ()) -> Callable[[Example], str | None]:
