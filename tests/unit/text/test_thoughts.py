@@ -38,6 +38,7 @@ HARMONY = "<|channel|>analysis<|message|>3 or 4?<|end|><|start|>assistant<|chann
         # Marks in quotes are only mentioned.
         ('text.split("</think>")[-1]', "", 'text.split("</think>")[-1]'),
         ("<think>I end with `</think>`, or 'no</think>", "I end with `</think>`, or 'no", ""),
+        ("print('<think>hm</think>')\n", "", "print('<think>hm</think>')\n"),
         # A text without marks stays as it is.
         (" I think, <b>not</b>. \n", "", " I think, <b>not</b>. \n"),
     ],
