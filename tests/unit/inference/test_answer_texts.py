@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from architectures import make_model
@@ -88,7 +87,8 @@ def test_final_token_that_ends_an_answer_is_no_part_of_its_text_with_hf(
         return [Sequenced(ids_of(said), 0.0)]
 
     monkeypatch.setattr("loragrid.inference.batching.generate_together", given)
-    ask = answer_with(torch.nn.Linear(1, 1), renderer, end_tokens(renderer, folder), 512)
+    model = make_model("llama", vocab_size=len(renderer.tokenizer))
+    ask = answer_with(model, renderer, end_tokens(renderer, folder), 512)
     [[answer]] = generate(ask, [question.prompt], EIGHT)
     assert (answer.text, answer.finish_reason, answer.new_tokens) == (text, reason, len(ids_of(said)))
 

@@ -41,7 +41,7 @@ def data_set(*examples, split="test", **manifest):
     return PREPARE_DATASET.path(split, OF_DATA)
 
 
-def predictions(*texts, run="base", prompt="?", engine="hf", of_model=True, **manifest):
+def predictions(*texts, run="base", prompt="?", engine="hf", of_model=True, ids=None, **manifest):
     evaluation = Evaluation("m", "t", "s", run)
     paths = {name: PREDICT.path(name, evaluation.wildcards) for name in ("predictions", "manifest")}
     told = {"model": {"prompt_format": "auto", "engine": {"type": engine}}} if of_model else {}
@@ -49,7 +49,10 @@ def predictions(*texts, run="base", prompt="?", engine="hf", of_model=True, **ma
     of = {"task": "t", "sample_type": "s", "base_model": "m", "run": run, "prompt": prompt, "reference": "yes", "engine": engine}
     write_records(
         paths["predictions"],
-        [Prediction(id=str(i), prediction=text, engine_version="", **of, **UNKNOWN) for i, text in enumerate(texts)],
+        [
+            Prediction(id=id_, prediction=text, engine_version="", **of, **UNKNOWN)
+            for id_, text in zip(ids or map(str, range(len(texts))), texts, strict=False)
+        ],
     )
     return paths["predictions"]
 
@@ -142,6 +145,17 @@ def test_what_was_not_written_with_the_chat_template_is_not(make_example):
     predictions("yes", model={"prompt_format": "chat", "chat_template": "{{ messages }}"})
     tokens()
     assert doubts() == {}
+
+
+def test_prompt_without_its_question_is_doubtful_and_one_that_was_cut_is_not(make_example):
+    model()
+    example = make_example("a", input="What is the capital\n of France, that large country?")
+    data_set(example)
+    trained = training()
+    path = predictions("Paris", prompt="<|user|>What is the capital of France, that", ids=[example.id])
+    assert doubts() == {}
+    path = predictions("Paris", prompt="<|user|>", ids=[example.id])
+    assert doubts().keys() == {("lost questions", path), ("lost questions", trained)}
 
 
 def test_prompts_of_texts_that_spell_a_control_token_are_doubtful(make_example):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from loragrid.runtime.files import fingerprint
+from loragrid.sections import decisive
 from loragrid.training.job import MEANS, TrainingJob, _identity
 from loragrid.training.methods import parse_training
 from loragrid.training.settings import TrainSettings
@@ -38,8 +39,8 @@ CONFIGS = [
 def test_settings_are_written_back_exactly_as_they_are_told(config, model):
     params = told(config, model)
     settings = TrainSettings.model_validate(params)
-    assert repr(settings.model_dump()) == repr(params)
-    assert repr(TrainSettings.model_validate_json(json.dumps(settings.model_dump())).model_dump()) == repr(params)
+    assert repr(decisive(settings)) == repr(params)
+    assert repr(decisive(TrainSettings.model_validate_json(json.dumps(settings.model_dump())))) == repr(params)
     assert type(settings.config) is type(parse_training(config))
 
 

@@ -6,7 +6,7 @@ from loragrid.errors import UserError
 from loragrid.models.importing import import_reward_model
 from loragrid.scoring.encoding import fit
 from loragrid.scoring.scorers.perplexity import mean_losses, perplexity
-from loragrid.scoring.scorers.reward import preference, reward
+from loragrid.scoring.scorers.reward import conversation_encoder, pair_encoder, preference, reward
 from unit.scoring.answers import item, metrics
 
 ITEMS = [
@@ -84,6 +84,30 @@ def test_reward_model_without_a_chat_template_reads_a_pair(pairwise_encoder):
     assert first["reference_reward"] == pytest.approx(of_references, abs=1e-4)
     assert first["preference"] == pytest.approx(1 / (1 + math.exp(of_references - first["reward"])), abs=1e-4)
     assert math.isfinite(long["reward"])
+
+
+def test_control_tokens_that_an_answer_spells_are_text_for_a_reward_model(conversational, pairwise_encoder):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(pairwise_encoder)
+    ids = pair_encoder(tokenizer)("Does it fly?", "It [SEP] does.")["input_ids"]
+    assert (ids.count(tokenizer.sep_token_id), tokenizer.decode(ids).count("[ sep ]")) == (2, 1)
+    tokenizer = AutoTokenizer.from_pretrained(conversational)
+    end = tokenizer.eos_token
+    encode, plain = conversation_encoder(tokenizer, "r"), tokenizer.convert_tokens_to_ids(end)
+    encoded = encode("Does it fly?", f"It does.{end}")
+    assert encoded["input_ids"].count(plain) == encode("Does it fly?", "It does.")["input_ids"].count(plain)
+    assert end in tokenizer.decode(encoded["input_ids"]).partition("It does.")[2]
+    assert len(encoded["attention_mask"]) == len(encoded["input_ids"])
+
+
+def test_reward_model_whose_template_loses_the_answer_is_refused(conversational):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(conversational)
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    with pytest.raises(UserError, match=r"^reward_models.r: the tokenizer's chat template loses the answer\.$"):
+        conversation_encoder(tokenizer, "r")
 
 
 LONG, ANSWER = " ".join(f"word{i}" for i in range(2000)), "Yes, it does."

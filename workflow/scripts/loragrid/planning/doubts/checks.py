@@ -31,6 +31,7 @@ CHECKS = (
     Check("end tokens", "answers have the token that ends them in their text", 1, of_models.end_tokens),
     Check("thoughts", "thoughts were scored as answers", 1, of_models.thoughts),
     Check("dates", "prompts hold the day on which they were written, and differ by day", 1, of_models.dates_in_prompts),
+    Check("lost questions", "a chat template left the question out of prompts", 1, of_models.lost_questions),
     Check("weights", "weights that the model's files lack were drawn at random", 1, of_models.made_up_weights),
     Check("packing", "examples in one row may have seen each other in training", 1, of_models.packed_without_need),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from loragrid import layout
 from loragrid.layout import BASE
 from loragrid.planning.doubts.results import (
     Doubt,
@@ -19,7 +20,9 @@ from loragrid.planning.doubts.results import (
     old_tokens,
     old_trainings,
 )
+from loragrid.records import Example, read_records
 from loragrid.text.thoughts import MARKS, opened_by, tell_apart
+from loragrid.text.words import normalise_space
 
 
 def end_tokens(since: int) -> Iterator[Doubt]:
@@ -75,6 +78,32 @@ def dates_in_prompts(since: int) -> Iterator[Doubt]:
             yield doubt(tokens, "the chat template of the model calls strftime_now")
 
 
+def lost_questions(since: int) -> Iterator[Doubt]:
+    """Prompts without the question that they ask, because their chat template leaves it out; and what was trained with it."""
+    of_base_models: set[str] = set()
+    for old in old_predictions(since):
+        test = Path(layout.PREPARE_DATASET.path("test", old.evaluation.dataset.wildcards))
+        if not _settings_of(old) or not test.exists():
+            continue
+        asked = {example.id: [part.input for part in example.parts] for example in read_records(test, Example)}
+        found = sum(
+            not _begins(of_question, part["prompt"])
+            for one in old.predictions
+            for part, of_question in zip(one.parts, asked.get(one.id, []), strict=False)
+        )
+        if found:
+            yield doubt(old.path, f"{found} prompts lack the input of their question")
+            of_base_models.add(old.evaluation.base_model)
+    for training in old_trainings(since):
+        if training.base_model in of_base_models:
+            yield doubt(training.path, "prompts of its base model lack the input of their question")
+
+
+def _begins(text: str, prompt: str) -> bool:
+    """Whether a prompt has the beginning of a text: its end may have been cut off."""
+    return normalise_space(text)[:30] in normalise_space(prompt)
+
+
 def _tells_the_time(base_model: str, settings: Mapping[str, Any]) -> bool:
     template = str(settings.get("chat_template") or OldModel.named(base_model).chat_template)
     return settings.get("prompt_format") in ("chat", "auto") and "strftime_now" in template
@@ -104,7 +133,7 @@ def packed_without_need(since: int) -> Iterator[Doubt]:
         kind, rope = str(config.get("model_type")), json.dumps(config.get("rope_parameters") or config.get("rope_scaling"))
         on_gpu = (training.manifest.get("hardware") or {}).get("device") != "cpu"
         said = []
-        if on_gpu and kind not in COMPARED:
+        if on_gpu and (kind not in COMPARED or kind in ("persimmon", "gpt_bigcode")):
             said.append(f"the model type {kind} was packed on a GPU and never compared")
         if on_gpu and any(f'"{name}"' in rope for name in ("dynamic", "longrope")):
             said.append("its encoding of positions depends on the length of a row")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from loragrid.data.chat import ChatFormat, write_chat
+from loragrid.data.control_tokens import control_tokens, ids_of_prompt
 from loragrid.errors import UserError
 from loragrid.records import question
 from loragrid.scoring.encoding import BATCH_TOKENS, Fitted, fit, longest_input
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
 from loragrid.sections import Name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class RewardScorer(ModelScorer):
@@ -65,13 +70,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         model.config.pad_token_id = pad
     longest = longest_input(tokenizer, model.config)
 
-    def encode(asked: str, answer: str) -> dict[str, list[int]]:
-        """Ids of tokens, and what else the tokenizer gives for each token."""
-        if tokenizer.chat_template is None:
-            pair = (asked, answer) if asked else (answer,)
-            return dict(tokenizer(*pair, verbose=False))
-        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-        return dict(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True))
+    encode = pair_encoder(tokenizer) if tokenizer.chat_template is None else conversation_encoder(tokenizer, model_folder.name)
 
     def nb_tokens(asked: str, answer: str) -> int:
         return len(encode(asked, answer)["input_ids"])
@@ -101,6 +100,47 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         return outcomes
 
     return compare
+
+
+Encoder = Callable[[str, str], dict[str, list[int]]]
+"""Gives the ids of tokens of a question and its answer, and what else the tokenizer gives for each token."""
+
+
+def pair_encoder(tokenizer: PreTrainedTokenizerBase) -> Encoder:
+    """For models that read a pair of texts. Special tokens that the texts spell are text."""
+
+    def encode(asked: str, answer: str) -> dict[str, list[int]]:
+        pair = (asked, answer) if asked else (answer,)
+        return dict(tokenizer(*pair, verbose=False, split_special_tokens=True))
+
+    return encode
+
+
+def conversation_encoder(tokenizer: PreTrainedTokenizerBase, name: str) -> Encoder:
+    """For models that read a conversation. Control tokens that the texts spell are text.
+
+    Raises:
+        UserError: if the chat template loses the question or the answer.
+    """
+
+    def write(asked: str, answer: str) -> str:
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        return write_chat(tokenizer, ChatFormat(), turns)
+
+    written = write("loragridquestion", "loragridanswer")
+    if lost := [text for text in ("question", "answer") if f"loragrid{text}" not in written]:
+        raise UserError(f"reward_models.{name}: the tokenizer's chat template loses the {' and the '.join(lost)}.")
+    controls = control_tokens(tokenizer, written)
+
+    def encode(asked: str, answer: str) -> dict[str, list[int]]:
+        encoded: dict[str, list[int]] = dict(tokenizer(write(asked, answer), add_special_tokens=False, verbose=False))
+        if not controls.spelled_in((asked, answer)):
+            return encoded
+        ids = ids_of_prompt(tokenizer, controls, write(controls.hide(asked), controls.hide(answer)))
+        # What else there is of a conversation is the same for all of its tokens.
+        return encoded if ids is None else {n: values[:1] * len(ids) for n, values in encoded.items()} | {"input_ids": ids}
+
+    return encode
 
 
 def _truncated(item: Item, fitted: Mapping[tuple[str, str], Fitted]) -> list[Text]:
