@@ -118,6 +118,8 @@ def hosted(raw):
         (both(model(quantization="8bit"), lambda raw: raw["configs"].update(lora={"method": "full"})), "grid[0].configs: 'lora' trains all weights"),
         (model(generation={"stop": "x"}), f"models.{MODEL}.generation.stop: input should be a valid list, not 'x'."),
         (model(chat_template_arguments={"tokenize": True}), f"models.{MODEL}.chat_template_arguments: 'tokenize' is no argument of a template"),
+        (model(chat_template_arguments={"date_string": date(2024, 5, 1)}), f"models.{MODEL}.chat_template_arguments: date_string: expected text, not the date 2024-05-01; put it in quotes if it is text"),
+        (model(chat_template_arguments={"enable_thinking": "False"}), f"models.{MODEL}.chat_template_arguments: enable_thinking: 'False' is text, and any text counts as true; write it without quotes"),
         (model(prompt_format="plain", chat_template_arguments={"enable_thinking": False}), f"models.{MODEL}: chat_template_arguments: prompts are written with the template 'plain'"),
         (lambda raw: raw["models"].update(h={"engine": {"type": "openai", "api": "chat"}, "chat_template_arguments": {"x": 1}}), "models.h: chat_template_arguments: the server writes the prompts"),
         (model(price={"hour": -1}), f"models.{MODEL}.price.hour: input should be greater than or equal to 0, not -1."),
