@@ -32,7 +32,7 @@ def plain(value: Any) -> Any:
 
     - What is not there is None: also NaN, and the marks that pandas and numpy have for it.
     - A whole number is an integer. Readers make floats of integers where a column has gaps.
-    - A number in single precision has the digits that it was written with: 3.8, and not 3.799999952316284, as most readers give it.
+    - A number in single precision has the digits that it was written with: 3.8, not 3.799999952316284 as readers give it.
     - Bytes that are UTF-8 are text. Other bytes stay: a template may decode them.
     - Arrays are lists.
     """
