@@ -255,6 +255,7 @@ def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
         (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "exactly one of 'output' and 'outputs' must be given"),
         (lambda raw: raw["encoders"].update({"smollm2-135m": raw["encoders"]["minilm-l6"]}), "a base model has this name already"),
         (lambda raw: raw["tasks"]["outcome"].update(input="{{ abstract"), "tasks.outcome.sample_types.manual.input: not a valid template"),
+        (lambda raw: raw["tasks"]["outcome"].update(prompts="{{ abstract }}"), "tasks.outcome.sample_types.manual.prompts: not a valid expression: an expression stands without {{ and }}"),
     ],
 )  # fmt: skip
 def test_reference_to_nothing_is_named(raw, change, expected):

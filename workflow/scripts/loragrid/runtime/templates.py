@@ -210,6 +210,13 @@ def syntax_error(template: str) -> str | None:
     return None
 
 
+def expression_error(expression: str) -> str | None:
+    """What is wrong with the syntax of an expression, or None."""
+    if expression.lstrip().startswith("{{"):
+        return "an expression stands without {{ and }}"
+    return syntax_error(f"{{{{ {expression} }}}}")
+
+
 @cache
 def _expression(text: str, environment: _Environment = _GENERAL) -> TemplateExpression:
     return environment.compile_expression(text, undefined_to_none=False)
