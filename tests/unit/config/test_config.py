@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,8 @@ def hosted(raw):
         (both(model(quantization="8bit"), lambda raw: raw["configs"].update(lora={"method": "full"})), "grid[0].configs: 'lora' trains all weights"),
         (model(generation={"stop": "x"}), f"models.{MODEL}.generation.stop: input should be a valid list, not 'x'."),
         (model(chat_template_arguments={"tokenize": True}), f"models.{MODEL}.chat_template_arguments: 'tokenize' is no argument of a template"),
+        (model(chat_template_arguments={"date_string": date(2024, 5, 1)}), f"models.{MODEL}.chat_template_arguments: date_string: expected text, not the date 2024-05-01; put it in quotes if it is text"),
+        (model(chat_template_arguments={"enable_thinking": "False"}), f"models.{MODEL}.chat_template_arguments: enable_thinking: 'False' is text, and any text counts as true; write it without quotes"),
         (model(prompt_format="plain", chat_template_arguments={"enable_thinking": False}), f"models.{MODEL}: chat_template_arguments: prompts are written with the template 'plain'"),
         (lambda raw: raw["models"].update(h={"engine": {"type": "openai", "api": "chat"}, "chat_template_arguments": {"x": 1}}), "models.h: chat_template_arguments: the server writes the prompts"),
         (model(price={"hour": -1}), f"models.{MODEL}.price.hour: input should be greater than or equal to 0, not -1."),
@@ -252,6 +255,7 @@ def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
         (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "exactly one of 'output' and 'outputs' must be given"),
         (lambda raw: raw["encoders"].update({"smollm2-135m": raw["encoders"]["minilm-l6"]}), "a base model has this name already"),
         (lambda raw: raw["tasks"]["outcome"].update(input="{{ abstract"), "tasks.outcome.sample_types.manual.input: not a valid template"),
+        (lambda raw: raw["tasks"]["outcome"].update(prompts="{{ abstract }}"), "tasks.outcome.sample_types.manual.prompts: not a valid expression: an expression stands without {{ and }}"),
     ],
 )  # fmt: skip
 def test_reference_to_nothing_is_named(raw, change, expected):
@@ -442,6 +446,8 @@ def test_conda_environments_pin_the_versions_of_the_lock_file():
     ("labels", "expected"),
     [
         ([True, False], "expected texts; in YAML true, false, yes and no are none unless they stand in quotes"),
+        (["a", None], "expected texts, found nothing (null or ~); put it in quotes if it is text"),
+        ({"a": ["b", date(2024, 5, 1)], "c": []}, "expected texts, found date 2024-05-01; put it in quotes if it is text"),
         ({True: ["right"], "b": []}, "expected texts"),
         ("a", "expected a list of labels, or a mapping of each to the list of its synonyms, not 'a'"),
         ({"a": "x", "b": "y"}, "expected a list of labels, or a mapping of each to the list of its synonyms"),

@@ -124,6 +124,26 @@ def test_template_that_loses_a_text_is_refused_in_one_sentence_that_names_model_
     assert "\n" not in str(refused.value)
 
 
+SYSTEM_IN_LAST_QUESTION = (
+    "{% set system = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}"
+    "{% for m in messages if m['role'] != 'system' %}{% if m['role'] == 'user' %}"
+    "[INST] {{ system ~ '\n\n' if system and loop.last }}{{ m['content'] }}[/INST]"
+    "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def test_system_prompt_that_a_template_moves_to_the_last_question_stays_there(with_template, make_example):
+    renderer = with_template(SYSTEM_IN_LAST_QUESTION, "Be brief.")
+    assert prompt_text(renderer, REQUEST) == "[INST] Be brief.\n\nAnswer.\n\nquestion x[/INST]"
+    asked = prompt_text(renderer, REQUEST._replace(demonstrations=(make_example("a"),)))
+    assert asked.endswith("question a[/INST] answer a<|im_end|>[INST] Be brief.\n\nAnswer.\n\nquestion x[/INST]")
+
+
+def test_beginning_of_an_answer_that_comes_without_the_system_prompt_is_refused(with_template):
+    with pytest.raises(UserError, match=r"^the template loses the system prompt where it begins an answer\.$"):
+        with_template(SYSTEM_IN_LAST_QUESTION.replace("{% else %}", "{% else %}\nAnswer:"), "Be brief.")
+
+
 def test_several_templates_without_a_default_are_named(with_template):
     with pytest.raises(UserError, match=r"^the template is one of several \(rag, tool_use\), and none is the default;"):
         with_template({"rag": TURNS, "tool_use": TURNS})

@@ -49,6 +49,11 @@ def test_rows_of_null_are_dropped_and_told_in_the_manifest(prepare):
     assert sum(len(reasons.get("null question", [])) for reasons in manifest["dropped"].values()) == 2
 
 
+def test_rows_that_where_leaves_out_without_exception_are_told_with_it(prepare):
+    with pytest.raises(UserError, match=r"^t/s: split 'all' of the source has no rows that its 'where' keeps \(word \| int\)\.$"):
+        prepare(["True", "False"], where="word | int")
+
+
 def test_key_that_came_later_stands_in_the_manifest_only_where_it_is_used(prepare):
     words = [f"word {i}" for i in range(20)]
     assert "keep_unanswerable" not in prepare(words)[1]["cleaning"]

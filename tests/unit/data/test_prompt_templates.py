@@ -14,6 +14,10 @@ PROMPTS = Path(__file__).parents[3] / "data" / "prompts"
 SHOWN = [{"instruction": "Shout.", "input": "a", "output": "A"}]
 ARROWS = "{% for one in demonstrations %}{{ one.input }} -> {{ one.output }}\n{% endfor %}{{ input }} ->"
 LINES = "{% for one in demonstrations %}Q: {{ one.input }}\nA:\n{{ one.output }}\n\n{% endfor %}Q: {{ input }}\nA:\n"
+LABELLED = (
+    "{% for one in demonstrations %}Example: {{ one.input }}\nIts answer: {{ one.output }}\n\n{% endfor %}"
+    "Question: {{ input }}\nAnswer:\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +29,7 @@ LINES = "{% for one in demonstrations %}Q: {{ one.input }}\nA:\n{{ one.output }}
         (ARROWS + " ", "a -> A\nb -> "),
         (LINES, "Q: a\nA:\nA\n\nQ: b\nA:\n"),
         (LINES + "\n", "Q: a\nA:\nA\n\nQ: b\nA:\n"),
+        (LABELLED, "Example: a\nIts answer: A\n\nQuestion: b\nAnswer:"),
     ],
 )
 def test_prompt_with_demonstrations_ends_as_these_do_before_their_answers(template, expected):
@@ -92,7 +97,11 @@ def test_template_without_demonstrations_is_refused_where_prompts_show_some(toke
 
 @pytest.mark.parametrize(
     ("template", "request_"),
-    [("Translate: {{ input }}", Request("Say.", "b")), ("{{ instruction }}", Request("Say.", ""))],
+    [
+        ("Translate: {{ input }}", Request("Say.", "b")),
+        ("{{ instruction }}", Request("Say.", "")),
+        ("{{ input | upper }}", Request("Say.", "b")),
+    ],
 )
 def test_template_may_show_only_what_makes_the_question(tokenizer, template, request_):
     assert prompt_text(make_renderer(tokenizer, template), request_)

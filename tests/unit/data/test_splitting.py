@@ -278,6 +278,23 @@ def test_long_instruction_that_all_share_makes_no_near_duplicates(make_example):
     assert (len(kept["train"]), dropped["train"]) == (80, {})
 
 
+@pytest.mark.parametrize("key", ["input", "instruction"])
+def test_words_of_a_template_around_each_question_make_no_near_duplicates(make_example, key):
+    texts = [f"{LONG} person {i} came on day {i} with box {i}" for i in range(40)] + [
+        f"{LONG} person 7 came on day 7 with box 7 !"
+    ]
+    train = [make_example(str(i), **({"instruction": "", "input": ""} | {key: text})) for i, text in enumerate(texts)]
+    _, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.7))
+    assert dropped["train"] == {"near duplicate": {"40": "7"}}
+
+
+def test_short_input_that_many_questions_share_makes_no_near_duplicates(make_example):
+    asked = ["name three rivers of the north", "write a poem about the first snow", "tell how bread is made at home"]
+    train = [make_example(str(i), instruction=text, input="none") for i, text in enumerate(asked)]
+    kept, dropped = clean_splits({"train": train, "validation": [], "test": []}, Cleaning(near_duplicates=0.7))
+    assert (len(kept["train"]), dropped["train"]) == (3, {})
+
+
 def test_without_input_near_duplicates_are_found_by_the_instruction_and_with_prompts_by_these(make_example):
     asked = "please write a short poem about the first snow in the old town by the sea at night"
     alone = [make_example("1", instruction=asked, input=""), make_example("2", instruction=asked + " again", input="")]

@@ -21,7 +21,9 @@ def test_what_is_missing_is_none_whoever_says_so(missing):
     [
         (1.0, "1"), (np.float32(3), "3"), (np.int64(4), "4"), (-2.0, "-2"), (2.5, "2.5"), (np.float32(0.1), "0.1"), (1e22, "1e+22"),
         (True, "true"), (np.bool_(False), "false"), (b"caf\xc3\xa9", "café"), (Decimal("1.00"), "1.00"), (date(2024, 1, 2), "2024-01-02"),
-        ("1.0", "1.0"), ("None", "None"),
+        ("1.0", "1.0"), ("None", "None"), (float(np.float32(3.8)), "3.8"), (float(np.float32(-1.2e-7)), "-1.2e-07"),
+        (float(np.float32(1 / 3)), "0.33333334"), (1 / 3, "0.3333333333333333"), (0.1 + 0.2, "0.30000000000000004"),
+        (1 / 8192, "0.0001220703125"), (1e300 / 3, "3.3333333333333335e+299"), (float("inf"), "inf"),
     ],
     ids=repr,
 )  # fmt: skip

@@ -87,14 +87,16 @@ def doubts():
     return {(row.check, row.file): row.evidence for row in find_doubts()}
 
 
-@pytest.mark.parametrize("text", ["None", "nan", "b'yes'", 'b"it\'s"', "['a', 'b']", '["it\'s"]', "[]"])
+@pytest.mark.parametrize("text", ["None", "nan", "b'yes'", 'b"it\'s"', "['a', 'b']", '["it\'s"]', "[]", "3.799999952316284"])
 @pytest.mark.parametrize("field", ["input", "output", "metadata"])
 def test_text_that_python_wrote_for_null_bytes_or_a_list_is_doubtful(make_example, text, field):
     path = data_set(make_example("a", **{field: {"key": text} if field == "metadata" else text}))
     assert doubts() == {("values", path): f"1 texts, such as {text}"}
 
 
-@pytest.mark.parametrize("text", ["none", "None of them", "banana", "b", "[1, 2]", "[sic] 'so'", ""])
+@pytest.mark.parametrize(
+    "text", ["none", "None of them", "banana", "b", "[1, 2]", "[sic] 'so'", "", "1.0", "0.5", "3.8", "3.3333333333333335"]
+)
 def test_other_texts_are_not(make_example, text):
     data_set(make_example("a", input=text))
     assert doubts() == {}
@@ -221,7 +223,7 @@ def test_list_names_the_file_to_delete_the_check_and_the_evidence(make_example):
     with open("results/doubtful.csv", newline="") as file:
         assert [Row(**row) for row in csv.DictReader(file)] == rows
     assert rows[0].file == path
-    assert "1  values: null, bytes or a list of the data was read as a text" in summary(rows)
+    assert "1  values: null, bytes, a list or a number of the data was read as another text" in summary(rows)
 
 
 def test_checks_have_names_of_their_own_and_are_about_faults_mended_by_now():

@@ -138,3 +138,29 @@ def test_what_was_text_before_is_the_same_text():
     row = {"a": " x ", "b": 7, "c": 2.5, "d": ["p", "q"], "e": {"f": "g"}}
     template = "{{ a }}|{{ b }}|{{ c }}|{{ d | join(', ') }}|{{ e.f | upper }}|{{ b / 2 }}|{{ b * 1.0 }}|{{ a ~ b }}|{{ '%.2f' % c }}|{{ c | round(0) }}\n"
     assert fill_from_row(template, row).text == " x |7|2.5|p, q|G|3.5|7.0| x 7|2.50|2.0\n"
+
+
+@pytest.mark.parametrize("text", ["['a', 'b']", '["a"]', "[]", "[1 2]", "{'text': ['a'], 'start': [3]}", "('a', 'b')"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ a[0] }}", "{{ a | first }}", "{{ a | last }}", "{{ a | list | join(' ') }}", "{{ a | map('upper') | join }}",
+        "{% for one in a %}{{ one }} {% endfor %}", "{{ a | select | join }}", "{{ a | unique | join }}",
+    ],
+)  # fmt: skip
+def test_characters_of_a_text_that_spells_a_list_are_not_taken_for_its_items(template, text):
+    with pytest.raises(UserError, match=r"whose items are single characters; expected a list: CSV has only texts"):
+        filled(template, a=text)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ a[0] }}{{ a[-1] }}{{ a | first }}", "B) [yes]"),
+        ("{% for one in a %}{{ one }}-{% endfor %}", "word"),
+        ("{{ a }}{{ a | length }}{{ a[1:-1] }}{{ a.split(',') | first }}", "['a', 'b']"),
+        ("{{ a[0] }}", "[INST] hi [/INST]"),
+    ],
+)
+def test_characters_of_other_texts_can_be_taken(template, text):
+    assert filled(template, a=text)

@@ -38,6 +38,7 @@ HARMONY = "<|channel|>analysis<|message|>3 or 4?<|end|><|start|>assistant<|chann
         # Marks in quotes are only mentioned.
         ('text.split("</think>")[-1]', "", 'text.split("</think>")[-1]'),
         ("<think>I end with `</think>`, or 'no</think>", "I end with `</think>`, or 'no", ""),
+        ("print('<think>hm</think>')\n", "", "print('<think>hm</think>')\n"),
         # So are marks in code, in brackets or as a word of a sentence.
         ("Wrap it in `<think>…</think>` first.", "", "Wrap it in `<think>…</think>` first."),
         ("```xml\n<think>\nhm\n</think>\n```\nis its form.", "", "```xml\n<think>\nhm\n</think>\n```\nis its form."),

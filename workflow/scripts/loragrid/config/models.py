@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -108,6 +110,12 @@ class BaseModelEntry(Section):
     def _arguments_are_the_templates_own(cls, arguments: dict[str, Any]) -> dict[str, Any]:
         if taken := sorted(PASSED_ALREADY & set(arguments)):
             raise ValueError(f"'{taken[0]}' is no argument of a template; it is given by the workflow itself")
+        for name, value in arguments.items():
+            for inner in _inner_values(value):
+                if isinstance(inner, date):
+                    raise ValueError(f"{name}: expected text, not the date {inner}; put it in quotes if it is text")
+                if isinstance(inner, str) and inner.casefold() in ("true", "false"):
+                    raise ValueError(f"{name}: '{inner}' is text, and any text counts as true; write it without quotes")
         return arguments
 
     @model_validator(mode="after")
@@ -123,6 +131,15 @@ class BaseModelEntry(Section):
         if self.source is None and self.engine.needs_source:
             raise ValueError("source is missing; only a model behind a server with api: chat needs none")
         return self
+
+
+def _inner_values(value: Any) -> Iterator[Any]:
+    """A value, or all values in a list or mapping."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _inner_values(inner)
+    else:
+        yield value
 
 
 class Encoder(Section):

@@ -12,7 +12,7 @@ from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
 from loragrid.errors import unknown_name
 from loragrid.layout import BASELINE, EXTERNAL
-from loragrid.runtime.templates import syntax_error
+from loragrid.runtime.templates import expression_error, syntax_error
 from loragrid.scoring.human_sheets import HumanEvaluation
 
 
@@ -108,11 +108,12 @@ def _broken_data_set(config: Config, where: str, fields: DataSetFields) -> Itera
     if (fields.output is None) == (fields.outputs is None):
         yield f"{where}: exactly one of 'output' and 'outputs' must be given, here or in the task."
     templates = {key: getattr(fields, key) for key in ("instruction", "input", "output")} | (fields.metadata or {})
-    templates["prompts"] = None if fields.prompts is None else f"{{{{ {fields.prompts} }}}}"
-    templates["outputs"] = None if fields.outputs is None else f"{{{{ {fields.outputs} }}}}"
     for key, template in templates.items():
         if template is not None and (problem := syntax_error(template)):
             yield f"{where}.{key}: not a valid template: {problem}"
+    for key, expression in (("prompts", fields.prompts), ("outputs", fields.outputs)):
+        if expression is not None and (problem := expression_error(expression)):
+            yield f"{where}.{key}: not a valid expression: {problem}"
     if fields.source is not None and fields.source not in config.sources:
         yield unknown_name(f"{where}.source", "data source", fields.source, config.sources)
 
@@ -153,7 +154,7 @@ def _broken_external(config: Config, where: str, external: ExternalPredictions) 
 
 def _broken_source(where: str, source: DataSource) -> Iterator[str]:
     """One sentence for each split that a source can neither read nor cut from its rows."""
-    if source.where is not None and (problem := syntax_error(f"{{{{ {source.where} }}}}")):
+    if source.where is not None and (problem := expression_error(source.where)):
         yield f"{where}.where: not a valid expression: {problem}"
     if (given := source.given_splits()) is None:
         return

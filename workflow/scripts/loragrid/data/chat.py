@@ -133,9 +133,12 @@ def examine(
     if prompt != write_chat(tokenizer, chat, question, begin_answer=True):
         raise UserError(f"{name} writes another prompt each time; training and prediction need the same.")
     if prompt == write_chat(tokenizer, chat, question):
-        beginning = whole[: whole.rindex(_ANSWER)]
-        # What only differs in white space is as models of such templates were taught.
-        chat = chat._replace(begins_answers=beginning.rstrip() == prompt.rstrip())
+        # A template may write the turn of a question in another way once it is answered. So only what follows is compared. What
+        # only differs in white space is as models of such templates were taught.
+        follows, before_answer = prompt.rpartition(_INPUT)[2], whole[: whole.rindex(_ANSWER)].rpartition(_INPUT)[2]
+        chat = chat._replace(begins_answers=before_answer.rstrip() == follows.rstrip())
+    if missing := _missing(write_prompt(tokenizer, chat, question), question):
+        raise UserError(f"{name} loses {missing} where it begins an answer.")
     turns = [*answered, {"role": "user", "content": _NEXT}]
     chat = chat._replace(lost_turns=_lost(tokenizer, chat, turns))
     opened = opened_by(write_prompt(tokenizer, chat, question)) or ""
@@ -184,10 +187,15 @@ def _lost(
     except Exception as error:
         # A template is a program of somebody's: it may fail in any way.
         return f"refuses a conversation ({' '.join(str(error).split()) or type(error).__name__})"
-    missing = [_NAMES[word] for one in needed or messages for word in one["content"].split() if word not in written]
+    missing = _missing(written, needed or messages)
     if not missing and chat.as_parts and re.search(r"""['"]type['"]: *['"]text['"]""", written):
         return "writes lists of parts as they are"
-    return f"loses {' and '.join(missing)}" if missing else ""
+    return f"loses {missing}" if missing else ""
+
+
+def _missing(written: str, messages: Sequence[Message]) -> str:
+    """The names of the texts that are not in what a template has written; empty if all are."""
+    return " and ".join(_NAMES[word] for one in messages for word in one["content"].split() if word not in written)
 
 
 def merged_messages(chat: ChatFormat | None, messages: Sequence[Message]) -> Iterator[dict[str, str]]:

@@ -9,19 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from loragrid.data.questions import asked, normalise
-from loragrid.records import Example, question
+from loragrid.data.questions import CANNED, SHORTEST_TELLING_TEXT, asked, normalise, questions_of, says_little
+from loragrid.records import Example
 from loragrid.runtime.files import write_json
 from loragrid.text.words import words
-
-SHORTEST_TELLING_TEXT = 5
-"""Outputs of fewer words, such as labels and names, are often the same, and tell nothing about a leak. So are some inputs."""
-
-
-CANNED = 3
-"""An output that so many different questions of the test sets have is a canned answer. A short input that so many questions of a
-test set have says nothing either."""
-
 
 PASSAGE = 13
 """How many words in a row come from the same passage (Brown et al. 2020, arXiv:2005.14165)."""
@@ -61,25 +52,17 @@ class Leaks(NamedTuple):
         return sorted({name for names in held for name in names})
 
 
-def questions_of(example: Example) -> set[tuple[str, str]]:
-    """The normalised questions of an example, one for each of its prompts: without and with the instruction."""
-    return {(asked(part), normalise(question(part))) for part in example.parts if asked(part)}
-
-
 def questions_by_test(tests: Mapping[str, Iterable[Example]]) -> dict[str, set[str]]:
     """The names of the test sets that ask a question, by the question.
 
     Usually that is an input. A short input that several questions of a test set share stands together with each instruction.
     """
     names: dict[str, set[str]] = {}
-    for name, test_set in tests.items():
-        wholes: dict[str, set[str]] = {}
+    for name, examples in tests.items():
+        test_set = list(examples)
+        short = says_little(test_set)
         for text, whole in (pair for example in test_set for pair in questions_of(example)):
-            wholes.setdefault(text, set()).add(whole)
-        for text, of_text in wholes.items():
-            says_little = len(of_text) >= CANNED and len(words(text)) < SHORTEST_TELLING_TEXT
-            for told in of_text if says_little else {text}:
-                names.setdefault(told, set()).add(name)
+            names.setdefault(whole if text in short else text, set()).add(name)
     return names
 
 

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from loragrid.data.questions import asked
-from loragrid.records import Example
+from loragrid.data.questions import asked, normalise, says_little
+from loragrid.records import Example, question
 from loragrid.text.words import UNSPACED, compiled
 
+FEWEST, LOOKED_INTO = 20, 200
+"""The words of a template are looked for in about 200 examples. Among fewer than 20, nothing tells them from near duplicates."""
 
-def near_duplicate_finder(threshold: float) -> Callable[[Example], str | None]:
+
+def near_duplicate_finder(threshold: float, examples: Sequence[Example] = ()) -> Callable[[Example], str | None]:
     """A function that gives the id of the earlier example that an example is nearly the same as; None if there is none.
 
     Questions are compared by the Jaccard similarity of their sets of three-word sequences, estimated with MinHash (Broder
-    1997) in locality-sensitive hashing. The instruction counts only where there is no input: often, all examples have the same.
+    1997) in locality-sensitive hashing. The instruction counts only where there is no input, or one that says little, such as
+    "none": often, all examples have the same. For the same reason, words that most examples have in common do not count.
+
+    Args:
+        examples: all examples, which tell what they have in common.
     """
     from datasketch import MinHash, MinHashLSH
 
     # The index only finds candidates. It cannot be made for the highest thresholds.
     index = MinHashLSH(threshold=min(threshold, 0.9), num_perm=128)
     sketches: dict[str, Any] = {}
+    short = says_little(examples)
+
+    def compared(example: Example) -> str:
+        text = asked(example)
+        return normalise(question(example)) if text in short else text
+
+    common = _of_most([compared(example) for example in examples])
 
     def twin_of(example: Example) -> str | None:
-        sequences = word_sequences(asked(example))
+        sequences = word_sequences(compared(example))
+        # A question that has nothing of its own is compared as it is.
+        sequences = [sequence for sequence in sequences if sequence not in common] or sequences
         if not sequences:
             return None
         sketch = MinHash(num_perm=128)
@@ -38,6 +55,16 @@ def near_duplicate_finder(threshold: float) -> Callable[[Example], str | None]:
         return None
 
     return twin_of
+
+
+def _of_most(texts: Sequence[str]) -> set[str]:
+    """The sequences of words that more than half of different texts have, as a template puts them there."""
+    different = list(dict.fromkeys(texts))
+    if len(different) < FEWEST:
+        return set()
+    looked_into = different[:: -(-len(different) // LOOKED_INTO)]
+    counts = Counter(sequence for text in looked_into for sequence in set(word_sequences(text)))
+    return {sequence for sequence, count in counts.items() if 2 * count > len(looked_into)}
 
 
 def word_sequences(text: str) -> list[str]:

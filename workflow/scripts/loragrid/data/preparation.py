@@ -83,7 +83,8 @@ def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, l
     """Raise a UserError if a split has no rows, or another number of rows than the configuration says."""
     for split, rows in drafted.items():
         if not rows:
-            raise UserError(f"{name}: split '{split}' of the source has no rows.")
+            kept = "" if settings.source.where is None else f" that its 'where' keeps ({settings.source.where})"
+            raise UserError(f"{name}: split '{split}' of the source has no rows{kept}.")
         if (stated := settings.source.stated_rows(split)) not in (None, len(rows)):
             raise UserError(f"{name}: split '{split}' has {len(rows)} rows, but the configuration says {stated}.")
 

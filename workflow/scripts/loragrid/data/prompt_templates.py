@@ -54,10 +54,12 @@ def surplus_end(template: str, has_input: bool = True) -> str:
     if not output:
         return ""
     shown, asked = _behind(before, list(_SHOWN.values())), _behind(behind, (_INSTRUCTION, _INPUT))
-    if shown is None or asked is None or shown.rstrip() != asked.rstrip():
+    # Words before an answer may differ, as in "Example answer:" and "Answer:". The sign before it does not.
+    if shown is None or asked is None or shown.rstrip()[-1:] != asked.rstrip()[-1:]:
         return ""
-    common = takewhile(lambda pair: pair[0] == pair[1], zip(asked, shown, strict=False))
-    return asked[len(list(common)) :]
+    ends = [text[len(text.rstrip()) :] for text in (asked, shown)]
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))
+    return ends[0][len(list(common)) :]
 
 
 def has_surplus_end(template: str) -> bool:
@@ -71,7 +73,8 @@ def lost_texts(template: str, has_system_prompt: bool, has_input: bool, has_demo
     text = _probe(template, has_system_prompt, has_input, has_demonstrations)
     if text is None:
         return ""
-    lost = []
+    # A template may change the case of a text.
+    text, lost = text.casefold(), []
     if has_input and _INPUT not in text:
         lost.append("the input of the question (`input`)")
     if not has_input and _INSTRUCTION not in text:

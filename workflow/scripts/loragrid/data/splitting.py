@@ -206,7 +206,8 @@ def clean_splits(
     dropped: dict[str, dict[str, Collection[str]]] = {}
     taken: dict[str, str] = {}
     threshold = cleaning.near_duplicates if cleaning else None
-    find_twin = near_duplicate_finder(threshold) if threshold else lambda example: None
+    every = [example for of_split in splits.values() for example in of_split]
+    find_twin = near_duplicate_finder(threshold, every) if threshold else lambda example: None
     for split in reversed(SPLITS):
         reasons: defaultdict[str, list[str]] = defaultdict(list)
         twins: dict[str, str] = {}

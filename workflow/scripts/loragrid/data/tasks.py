@@ -25,8 +25,8 @@ class Cleaning(Section):
         gt=0,
         le=1,
         description="Drop an example if its input (without input: its instruction) shares at least this part of its three-word "
-        "sequences with that of a kept example (estimated Jaccard similarity; MinHash, Broder 1997). Test examples are kept "
-        "before validation and train. The manifest names the kept example.",
+        "sequences with that of a kept example (estimated Jaccard similarity; MinHash, Broder 1997). Sequences that most "
+        "examples have do not count. Test examples are kept before validation and train. The manifest names the kept example.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType
@@ -10,6 +11,10 @@ from typing import Any
 
 EXACT = 2**53
 """Floats up to this size hold every whole number exactly."""
+
+
+LONGEST_BY_CHANCE = 15
+"""A number that is exact in single precision although it has so many digits was read from single precision."""
 
 
 class DecodedText(str):
@@ -27,6 +32,7 @@ def plain(value: Any) -> Any:
 
     - What is not there is None: also NaN, and the marks that pandas and numpy have for it.
     - A whole number is an integer. Readers make floats of integers where a column has gaps.
+    - A number in single precision has the digits that it was written with: 3.8, not 3.799999952316284 as readers give it.
     - Bytes that are UTF-8 are text. Other bytes stay: a template may decode them.
     - Arrays are lists.
     """
@@ -54,7 +60,24 @@ def _decoded(value: bytes) -> str | bytes:
 def _number(value: Any) -> Any:
     if math.isnan(value):
         return None
-    return int(value) if not isinstance(value, Integral) and abs(value) <= EXACT and value == int(value) else value
+    if not isinstance(value, Integral) and abs(value) <= EXACT and value == int(value):
+        return int(value)
+    return _as_written(value) if type(value) is float else value
+
+
+def _as_written(value: float) -> float:
+    """A number; if it was read from single precision, the shortest one that single precision has in its place."""
+    # Shorter numbers may be in single precision by chance, such as 0.5.
+    if len(repr(value).lstrip("-0.").partition("e")[0].replace(".", "")) < LONGEST_BY_CHANCE or math.isinf(value):
+        return value
+    try:
+        single = struct.pack("f", value)
+    except OverflowError:
+        return value
+    if struct.unpack("f", single) != (value,):
+        return value
+    shorter = (float(f"{value:.{digits}g}") for digits in range(6, 10))
+    return next((number for number in shorter if struct.pack("f", number) == single), value)
 
 
 def _unless_missing(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from itertools import compress
 from numbers import Number
@@ -13,6 +14,10 @@ from loragrid.errors import UserError
 
 SPELLED_FALSE = ("false", "0", "0.0")
 """Texts, in any case, that stand for what is false where a file has only texts, as CSV does."""
+
+
+SPELLED_LIST = re.compile(r"""\[(\s*(["'\d\[{(-].*)?)\]|[({]\s*["'].*[)}]|array\(.*\)""", re.DOTALL)
+"""Texts of lists, tuples and mappings, as Python, JSON and numpy write them."""
 
 
 def as_text(value: Any) -> str:
@@ -99,6 +104,18 @@ def marked(items: Any, marks: Any) -> list[Any]:
     for mark in marks:
         no_text_true(mark)
     return list(compress(items, marks))
+
+
+def no_spelled_list(value: Any) -> Any:
+    """The value whose items are asked for.
+
+    Raises:
+        UserError: if it is text that spells a list, as CSV has it. Its items would be its characters.
+    """
+    if isinstance(value, str) and SPELLED_LIST.fullmatch(value.strip()):
+        kinds = "CSV has only texts, but JSON, Parquet and builders have lists"
+        raise UserError(f"found the text {_shortened(str(value))}, whose items are single characters; expected a list: {kinds}.")
+    return value
 
 
 def no_text_true(value: Any) -> Any:

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from loragrid.errors import UserError
-from loragrid.runtime.template_values import as_text, in_format, marked, no_text_true, no_word_true
+from loragrid.runtime.template_values import as_text, in_format, marked, no_spelled_list, no_text_true, no_word_true
 
 NOTES = "the notes of a filling"
 """The name under which a template's context holds what was met. It is no name that a template could use."""
@@ -51,8 +51,8 @@ def _noted(context: Context, value: Any) -> str:
     return as_text(value)
 
 
-def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja that makes text of its value. It now gets the value's text in our sense."""
+def _given(function: Callable[..., Any], change: Callable[[Context, Any], Any]) -> Callable[..., Any]:
+    """A filter of Jinja that gets its value changed."""
     needs = getattr(function, "jinja_pass_arg", None)
 
     @pass_context
@@ -60,7 +60,7 @@ def _of_text(function: Callable[..., Any]) -> Callable[..., Any]:
     def filtered(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         first = {"context": context, "eval_context": context.eval_ctx, "environment": context.environment}
         passed = () if needs is None else (first[needs.name],)
-        return function(*passed, _noted(context, value), *args, **kwargs)
+        return function(*passed, change(context, value), *args, **kwargs)
 
     return filtered
 
@@ -87,7 +87,7 @@ def _selecting(name: str, tested: Callable[[Any], Any]) -> Callable[..., Any]:
 
     @pass_context
     def selected(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-        items = list(value or ())
+        items = list(no_spelled_list(value) or ())
         if len(args) == of_attribute:
             asked = map(make_attrgetter(context.environment, args[0]), items) if of_attribute else items
             for one in asked:
@@ -104,8 +104,12 @@ TEXT_FILTERS = (
 """Filters of Jinja that call `str` on their value."""
 
 
-CONCATENATED, TESTED = "concatenated", "tested"
-"""Filters that take the place of the operator `~`, and that stand around conditions."""
+ITEM_FILTERS = ("batch", "first", "groupby", "last", "list", "map", "random", "reverse", "slice", "sort", "unique")
+"""Filters of Jinja that take the items of a list. They take the characters of a text too."""
+
+
+CONCATENATED, TESTED, ITERATED = "concatenated", "tested", "iterated"
+"""Filters that take the place of the operator `~`, and that stand around conditions and around what a loop goes through."""
 
 
 class _OwnOperators(NodeTransformer):
@@ -119,8 +123,9 @@ class _OwnOperators(NodeTransformer):
                 return _filter(nodes.List(node.nodes), CONCATENATED)
             case nodes.If() | nodes.CondExpr():
                 node.test = _tested(node.test)
-            case nodes.For() if node.test is not None:
-                node.test = _tested(node.test)
+            case nodes.For():
+                node.iter = _filter(node.iter, ITERATED)
+                node.test = None if node.test is None else _tested(node.test)
             case nodes.Not():
                 node.node = _tested(node.node)
         return node
@@ -149,15 +154,20 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def __init__(self, tested: Callable[[Any], Any] | None) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_shown)
-        self.filters |= {name: _of_text(FILTERS[name]) for name in TEXT_FILTERS}
+        self.filters |= {name: _given(FILTERS[name], _noted) for name in TEXT_FILTERS}
         self.filters |= {"join": _joined, CONCATENATED: _joined, "format": _formatted, "marked": marked}
-        self.filters[TESTED] = tested or (lambda value: value)
+        self.filters |= {TESTED: tested or (lambda value: value), ITERATED: no_spelled_list if tested else (lambda value: value)}
+        self._of_rows = tested is not None
         if tested:
+            self.filters |= {name: _given(FILTERS[name], lambda _, value: no_spelled_list(value)) for name in ITEM_FILTERS}
             self.filters |= {name: _selecting(name, tested) for name in ("select", "reject", "selectattr", "rejectattr")}
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         _OwnOperators().visit(source)
         return super()._generate(source, *args, **kwargs)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return super().getitem(no_spelled_list(obj) if self._of_rows and isinstance(argument, int) else obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         return super().call_binop(context, operator, left, in_format(right) if isinstance(left, str) else right)
@@ -198,6 +208,13 @@ def syntax_error(template: str) -> str | None:
         hint = "; the name of a field with spaces or signs is written row['the name']"
         return f"{error.message}{hint if str(error.message).startswith(_TWO_WORDS) else ''}"
     return None
+
+
+def expression_error(expression: str) -> str | None:
+    """What is wrong with the syntax of an expression, or None."""
+    if expression.lstrip().startswith("{{"):
+        return "an expression stands without {{ and }}"
+    return syntax_error(f"{{{{ {expression} }}}}")
 
 
 @cache
@@ -266,4 +283,4 @@ def _told(row: Mapping[str, Any]) -> Iterator[None]:
         hint = "" if odd is None else f"; a name with spaces or signs is written row[{str(odd)!r}]"
         raise UserError(f"{error.message}; the row has: {', '.join(map(str, row))}{hint}.") from None
     except (TemplateError, TypeError, ValueError, LookupError) as error:
-        raise UserError(f"{type(error).__name__}: {error}.") from None
+        raise UserError(f"{type(error).__name__}: {str(error).rstrip('.')}.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from loragrid.text.words import trim
@@ -47,7 +48,7 @@ def tell_apart(text: str, marks: Marks = MARKS, opened: str | None = None) -> Sp
 
     The answer follows the last thought. If nothing follows, or if that thought does not end, it is what stands before the first
     thought; usually that is nothing. All text before a closing mark that nothing has opened is a thought: the prompt may have
-    opened it. A mark in quotes, in code or as a word of a sentence is only mentioned.
+    opened it. A mark in quotes, in code or as a word of a sentence is only mentioned, and so is a whole thought in quotes.
 
     Args:
         marks: upper and lower case are the same.
@@ -120,12 +121,17 @@ def opened_by(prompt: str, marks: Marks = MARKS) -> str | None:
 def _marks_in(text: str, marks: Marks) -> list[re.Match[str]]:
     wanted = sorted({mark for pair in marks for mark in pair}, key=len, reverse=True)
     found = re.finditer("|".join(map(re.escape, wanted)), text, re.IGNORECASE) if wanted else ()
-    return [mark for mark in found if not _is_quoted(text, mark)]
+    marked = [mark for mark in found if not _is_quoted(text, mark.start(), mark.end())]
+    closing_of = {opening.casefold(): closing.casefold() for opening, closing in marks}
+    quoted: set[re.Match[str]] = set()
+    for first, second in pairwise(marked):
+        if closing_of.get(first[0].casefold()) == second[0].casefold() and _is_quoted(text, first.start(), second.end()):
+            quoted |= {first, second}
+    return [mark for mark in marked if mark not in quoted]
 
 
-def _is_quoted(text: str, mark: re.Match[str]) -> bool:
-    before, behind = text[: mark.start()][-1:], text[mark.end() : mark.end() + 1]
-    return before + behind in QUOTES
+def _is_quoted(text: str, start: int, end: int) -> bool:
+    return text[max(0, start - 1) : start] + text[end : end + 1] in QUOTES
 
 
 _FENCE = re.compile(r"(?m)^[ \t]*(```+|~~~+)([^\n`]*)$")

@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
 
 CHECKS = (
-    Check("values", "null, bytes or a list of the data was read as a text", 1, of_data.misread_values),
+    Check("values", "null, bytes, a list or a number of the data was read as another text", 1, of_data.misread_values),
     Check("control tokens", "a text of the data was read as a control token of the model", 1, of_data.control_tokens),
     Check("end tokens", "answers have the token that ends them in their text", 1, of_models.end_tokens),
     Check("thoughts", "thoughts were scored as answers", 1, of_models.thoughts),

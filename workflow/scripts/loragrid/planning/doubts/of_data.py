@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from loragrid.data.values import plain
 from loragrid.layout import PREPARE_DATASET
 from loragrid.planning.doubts.results import Doubt, OldModel, data_sets, doubt, models, old_predictions, old_tokens
 from loragrid.records import Example
@@ -13,14 +14,26 @@ from loragrid.records import Example
 _MISREAD = re.compile(r"(?s)None|nan|NaT|<NA>|<built-in method .*>|\{'.*\}|b(['\"]).*\1|\[(?:['\"].*['\"])?\]")
 
 
+_LONG_NUMBER = re.compile(r"-?\d\.\d+e-\d+|-?\d+\.\d+")
+
+
+def is_misread(text: str) -> bool:
+    """Whether a text is one that Python writes for another value, or a number with all digits of single precision."""
+    if _MISREAD.fullmatch(text):
+        return True
+    if not _LONG_NUMBER.fullmatch(text) or (number := float(text)).is_integer():
+        return False
+    return text == str(number) != str(plain(number))
+
+
 def misread_values(since: int) -> Iterator[Doubt]:
-    """Nulls, bytes and lists that were written as Python writes them."""
+    """Nulls, bytes and lists that were written as Python writes them, and 3.8 that was written as 3.799999952316284."""
     for split in data_sets():
-        found = [text for example in split.examples for text in texts_of(example) if _MISREAD.fullmatch(text)]
+        found = [text for example in split.examples for text in texts_of(example) if is_misread(text)]
         if found and split.mended < since:
             yield doubt(split.path, f"{len(found)} texts, such as {found[0]}")
     for old in old_predictions(since):
-        found = [part["prediction"] for part in old.parts if _MISREAD.fullmatch(part["prediction"])]
+        found = [part["prediction"] for part in old.parts if is_misread(part["prediction"])]
         if found and old.predictions[0].engine == "external":
             yield doubt(old.path, f"{len(found)} answers, such as {found[0]}")
 

@@ -43,8 +43,12 @@ class LabelScorer(ScorerSettings):
         synonyms = list(labels.values()) if isinstance(labels, Mapping) else []
         if not isinstance(labels, Mapping | list) or not all(isinstance(of_label, list) for of_label in synonyms):
             raise ValueError("expected a list of labels, or a mapping of each to the list of its synonyms")
-        if any(isinstance(text, bool) for text in (*labels, *chain.from_iterable(synonyms))):
-            raise ValueError("expected texts; in YAML true, false, yes and no are none unless they stand in quotes")
+        for text in chain(labels, chain.from_iterable(synonyms)):
+            if isinstance(text, bool):
+                raise ValueError("expected texts; in YAML true, false, yes and no are none unless they stand in quotes")
+            if not isinstance(text, str | int | float):
+                found = "nothing (null or ~)" if text is None else f"{type(text).__name__} {text}"
+                raise ValueError(f"expected texts, found {found}; put it in quotes if it is text")
         return labels
 
     @model_validator(mode="after")
