@@ -76,6 +76,13 @@ def test_published_outputs_are_read(name, rows):
     assert all(row.keys() == {"query", "model_output", "expected_output"} and all(row.values()) for row in found)
 
 
+def refusal_of(path, data):
+    path.write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        list(read_rows(path))
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -101,11 +108,9 @@ def test_published_outputs_are_read(name, rows):
 )
 def test_malformed_file_is_named_with_line_and_reason(tmp_path, name, data, message):
     path = tmp_path / name
-    path.write_bytes(data)
-    with pytest.raises(UserError) as caught:
-        list(read_rows(path))
-    assert str(caught.value).startswith(str(path))
-    assert message in str(caught.value)
+    refusal = refusal_of(path, data)
+    assert refusal.startswith(str(path))
+    assert message in refusal
 
 
 @pytest.mark.parametrize(
@@ -122,10 +127,7 @@ def test_malformed_file_is_named_with_line_and_reason(tmp_path, name, data, mess
 )
 def test_name_that_stands_twice_is_refused(tmp_path, name, data, message):
     path = tmp_path / name
-    path.write_bytes(data)
-    with pytest.raises(UserError) as caught:
-        list(read_rows(path))
-    assert str(caught.value).startswith(f"{path}, {message}")
+    assert refusal_of(path, data).startswith(f"{path}, {message}")
 
 
 def test_column_that_stands_twice_in_a_schema_is_refused(tmp_path):

@@ -62,9 +62,10 @@ def make_mix(grid: Grid, wildcards: Wildcards, version: int) -> MixSettings:
     tasks, recipe = tasks_of_mix(grid.config, wildcards["task"], wildcards["mix"]), grid.config.mixes[wildcards["mix"]]
     # 1 more: examples are drawn by question, so that compared sample types learn from the same questions. A mix that was drawn
     # before and is compared with no other sample type is right as it is.
-    is_drawn = recipe.is_drawn(int(wildcards["nb_samples"]))
-    is_kept = wildcards["task"] not in grid.tasks_of_several_types and _was_made_by(grid, layout.MAKE_MIX, wildcards, version)
-    return MixSettings(version=version + (is_drawn and not is_kept), tasks=tasks, recipe=recipe)
+    is_outdated = recipe.is_drawn(int(wildcards["nb_samples"])) and (
+        wildcards["task"] in grid.tasks_of_several_types or not _was_made_by(grid, layout.MAKE_MIX, wildcards, version)
+    )
+    return MixSettings(version=version + is_outdated, tasks=tasks, recipe=recipe)
 
 
 def _was_made_by(grid: Grid, files: layout.Files, wildcards: Wildcards, version: int) -> bool:
