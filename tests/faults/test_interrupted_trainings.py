@@ -12,8 +12,6 @@ import time
 import pandas as pd
 import psutil
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from loragrid.training import loop
 from loragrid.training.job import STOP, run_training
@@ -279,13 +277,13 @@ def test_zero3_training_that_is_killed_ends_like_one_that_is_not(make_job, zero3
         start_new_session=True,
     )
     state = tmp_path / "state-killed"
-    wait_for(lambda: list(state.glob("*/sharded/progress.json")), process)
+    # After several steps: DeepSpeed's powers of betas differ only from the second on.
+    wait_for(lambda: list(state.rglob("held-*")), process)
+    assert list(state.glob("*/sharded/progress.json"))
     launched = process.children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not wait_until_gone(launched)
     run_training(killed, zero3)
     pd.testing.assert_frame_equal(course(killed), course(whole))
-    # DeepSpeed's own sums differ in their last bits from run to run on a busy machine. A lost state differs by far more.
-    found, expected = (load_file(f"{job.folder}/adapter_model.safetensors") for job in (killed, whole))
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert adapter_bytes(killed)[0] == adapter_bytes(whole)[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loragrid.patches.deepspeed_adam import repeat_powers
 from loragrid.runtime.files import write_json, written_whole
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def load_checkpoint(
         if not (folder / "sharded" / "progress.json").exists():
             return None
         accelerator.load_state(str(folder / "sharded"), load_module_strict=False)
+        repeat_powers(optimizer)
         return json.loads((folder / "sharded" / "progress.json").read_text(encoding="utf-8")), {}
     path = folder / "checkpoint.safetensors"
     if not path.exists():
