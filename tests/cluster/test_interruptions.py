@@ -81,7 +81,9 @@ class Jobs:
     def _working(self, rule):
         for process, environment in self.cluster.job_processes().items():
             with contextlib.suppress(psutil.Error, FileNotFoundError):
-                script = process.cmdline()[-1].endswith(f".{rule}.py") and process.name().startswith("python")
+                # A process that is ending has no words on its command line.
+                words = process.cmdline()
+                script = words and words[-1].endswith(f".{rule}.py") and process.name().startswith("python")
                 # The log of the one before stays until this one is ready.
                 own_log = script and self.path(rule).stat().st_mtime > process.create_time() and WORKING[rule] in self.log(rule)
                 further = rule == "train" or len(self.answered()) > self.kept
