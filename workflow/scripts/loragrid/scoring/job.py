@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loragrid.layout import SCORE_STATES
+from loragrid.layout import MANIFEST, SCORE_STATES
 from loragrid.records import Example, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
 from loragrid.runtime.job import log, versions
+from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import whole_folder
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, items_of, score_rows
@@ -107,6 +107,7 @@ def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: M
 
         from loragrid.runtime.gpu_leases import lease_gpus
 
+        refuse_damaged_model(inputs.model_folder)
         lease_gpus(machine.resources)
         torch.set_num_threads(machine.threads)
         score = scorer.build(inputs)
@@ -124,7 +125,7 @@ def rounded(outcome: Outcome) -> Outcome:
 
 def store_of(scorer: ScorerSettings, model_folder: Path | None, version: int) -> Path:
     """Where the values of a slowly starting scorer are kept."""
-    model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
+    model = read_json(model_folder / MANIFEST, ["files"])["files"] if model_folder else None
     files = {key: file_sha256(path) for key, path in scorer.files().items()}
     identity = [scorer.decisive_settings(), model, files, versions(*scorer.packages), version]
     # Since then, outcomes of models say which texts were truncated.

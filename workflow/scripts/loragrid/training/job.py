@@ -32,6 +32,7 @@ from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
 from loragrid.runtime.job import installed_versions, log, show_log, versions
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import Section, decisive
@@ -122,7 +123,7 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
     told = {name: paths for name, paths in job if name not in elsewhere}
     return {
         "settings": decisive(job.settings),
-        "files": {name: [file_sha256(path) for path in _each(paths)] for name, paths in told.items()},
+        "files": {name: [verified_sha256(path) for path in _each(paths)] for name, paths in told.items()},
         "model": content_of_model(job.model_folder),
         "versions": versions(*LIBRARIES) | installed_versions(*ALSO_COMPUTING),
         "computing": {

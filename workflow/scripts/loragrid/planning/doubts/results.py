@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.errors import UserError
 from loragrid.layout import IMPORT_MODEL, MANIFEST, PREDICT, PREPARE_DATASET, TOKENISE, TRAIN, TRAIN_FULL, Dataset, Evaluation
 from loragrid.records import Example, Prediction, read_records
+from loragrid.runtime.manifests import read_json
 from loragrid.text.words import shortened
 
 
@@ -46,10 +47,9 @@ def mended_in(manifest: Path) -> int:
 def _settings(path: Path) -> dict[str, Any]:
     """The content of a JSON file; nothing if there is no such file, or something else in it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except (OSError, UserError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 class Split(NamedTuple):
