@@ -1,4 +1,4 @@
-"""Looking into results for an estimate. A damaged file is told of and left out: what plans must not die of it."""
+"""Looking into results, to plan with what they tell. A damaged file is told of and left out: what plans must not die of it."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def looked_into(path: str | Path, read: Callable[[], Found]) -> Found | None:
     except Exception as error:
         # Whatever a library says about bytes that are none of its format.
         said = shortened(str(error), 160).removeprefix(f"{path}: ")
-        log.warning("%s is damaged and left out of the estimate; `snakemake verify` says more (%s)", path, said)
+        log.warning("%s is damaged and left out here; `snakemake verify` says more (%s)", path, said)
         return None
