@@ -65,6 +65,9 @@ def score_file(
     outcomes = score_items(
         scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
     )
+    if not scorer.may_leave_out and any(outcome is None or getattr(outcome, "left_out", ()) for outcome in outcomes):
+        # Otherwise its rows would be taken for lost later.
+        raise TypeError(f"the scorer '{scorer.type}' leaves answers out, but its class does not say may_leave_out = True")
     rows = list(score_rows(name, told.metrics, items, outcomes, scorer.facts().worst))
     log.info("%d answers scored", len(outcomes))
     if truncated := sum(bool(row.truncated) for row in rows):
