@@ -41,38 +41,38 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        _keep(temporary)
+        keep(temporary)
         folder.mkdir(exist_ok=True)
         for entry in sorted(temporary.iterdir()):
             if (folder / entry.name).is_dir():
                 shutil.rmtree(folder / entry.name)
             os.replace(entry, folder / entry.name)
-        _keep_entries(folder)
-        _keep_entries(folder.parent)
+        keep_entries(folder)
+        keep_entries(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Give a finished file or folder its name, for good: a power cut leaves what was there before, or all of this."""
-    _keep(temporary)
+    keep(temporary)
     os.replace(temporary, path)
-    _keep_entries(path.parent)
+    keep_entries(path.parent)
 
 
-def _keep(path: Path) -> None:
+def keep(path: Path) -> None:
     """Wait until a file, or a folder with all its files, is on the disk."""
     if path.is_dir():
         for entry in path.iterdir():
             if not entry.is_symlink():
-                _keep(entry)
-        _keep_entries(path)
+                keep(entry)
+        keep_entries(path)
     else:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
 
 
-def _keep_entries(folder: Path) -> None:
+def keep_entries(folder: Path) -> None:
     """Wait until the names in a folder are on the disk."""
     # Some network file systems cannot do this for a folder. They keep names by themselves.
     with suppress(OSError):
