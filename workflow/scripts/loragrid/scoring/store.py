@@ -74,6 +74,12 @@ def _kept_outcome(_: str, value: Any) -> Outcome:
         ValueError, TypeError: if it is none.
     """
     outcome = _from_json(value)
-    if outcome is not None:
-        TypeAdapter(type(outcome)).validate_python(outcome)
+    if isinstance(outcome, Failed):
+        _TEXT.validate_python(outcome.reason)
+    elif outcome is not None:
+        for numbers in (outcome.metrics, outcome.parts, outcome.usage):
+            _NUMBERS.validate_python(numbers)
     return outcome
+
+
+_TEXT, _NUMBERS = TypeAdapter(str), TypeAdapter(dict[str, float])

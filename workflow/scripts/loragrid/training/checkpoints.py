@@ -119,6 +119,8 @@ def _refuse_damaged(path: Path, weights: Mapping[str, torch.Tensor]) -> dict[str
     """
     from safetensors import safe_open
 
+    if path.is_dir():
+        raise ValueError("a folder instead of a file")
     with safe_open(path, framework="pt") as file:
         keys: list[str] = file.keys()
         metadata = file.metadata() or {}
