@@ -85,7 +85,7 @@ def test_journal_that_is_no_file_is_set_aside_once(caplog, make, why):
     for _ in range(2):
         make(journal)
         assert read_journal(journal) == {}
-        assert os.listdir() == ["j.jsonl.damaged"]
+        assert [path.name for path in Path().iterdir()] == ["j.jsonl.damaged"]
     said = f"j.jsonl is damaged ({why}) and set aside as j.jsonl.damaged; the work goes on from what is whole"
     assert caplog.messages == [said] * 2
 
@@ -238,7 +238,7 @@ def test_damaged_checkpoint_is_set_aside_before_anything_of_it_is_taken(caplog, 
     assert said.startswith("state/checkpoint.safetensors is damaged (")
     assert why in said
     assert said.endswith(") and set aside as checkpoint.safetensors.damaged; the work goes on from what is whole")
-    assert os.listdir(state) == ["checkpoint.safetensors.damaged"]
+    assert [path.name for path in state.iterdir()] == ["checkpoint.safetensors.damaged"]
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 

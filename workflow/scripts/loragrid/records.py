@@ -127,8 +127,13 @@ class Prediction(Record):
     engine_version: str = Field(description="Its version.")
 
     @property
-    def key(self) -> Hashable:
+    def answered(self) -> tuple[str, int]:
+        """The id of the test example, and which of several answers to it this is."""
         return self.id, self.sample
+
+    @property
+    def key(self) -> Hashable:
+        return self.answered
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -183,7 +188,12 @@ class Score(Record):
 
     @property
     def key(self) -> Hashable:
-        return self.id, self.sample, self.metric
+        return *self.answered, self.metric
+
+    @property
+    def answered(self) -> tuple[str, int]:
+        """As in the prediction that it is about."""
+        return self.id, self.sample
 
 
 class Export(Record):

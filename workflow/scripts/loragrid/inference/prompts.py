@@ -10,12 +10,13 @@ from loragrid.data.decontamination import without_leaks
 from loragrid.data.prompting import AnyPrompting, Showing, make_request
 from loragrid.data.render import Rendered, Request, load_renderer, render, render_conversation
 from loragrid.data.splitting import subset
-from loragrid.errors import UserError
+from loragrid.errors import DamagedError, UserError
 from loragrid.inference.engine import ModelToAsk
 from loragrid.inference.settings import AskedModel, PredictSettings
 from loragrid.records import Example, read_records
 from loragrid.runtime.manifests import read_json
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.text.words import some_of
 
 
 class ModelFiles(NamedTuple):
@@ -117,6 +118,8 @@ def read_demonstrations(train: str, demonstrations: str) -> dict[str, Sequence[E
     """The examples that prompts show, by the test example's id."""
     examples = {example.id: example for example in read_records(train, Example)}
     chosen: dict[str, list[str]] = read_json(demonstrations)
+    if unknown := sorted({id_ for ids in chosen.values() for id_ in ids} - examples.keys()):
+        raise DamagedError(demonstrations, f"it names examples that {train} does not have: {some_of(unknown)}")
     return {test_id: [examples[id_] for id_ in ids] for test_id, ids in chosen.items()}
 
 

@@ -65,6 +65,21 @@ def read_journal(path: Path, parse: Callable[[str, Any], Entry] = as_it_is) -> d
     return entries
 
 
+def damaged_lines(path: Path) -> tuple[int, int]:
+    """How many lines of a journal are damaged, and how many it has. A torn last line, which a job may be writing, is left out.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is the journal of other work.
+    """
+    lines = [line for line in path.read_bytes().rpartition(b"\n")[0].split(b"\n") if line]
+    parsed = [_parse_line(line, as_it_is) for line in lines]
+    for found in parsed:
+        if not _is_of(path, (found or {}).get(NAME)):
+            raise ValueError("it is the journal of other work")
+    return len([found for found in parsed if found is None]), len(lines)
+
+
 def _parse_line(line: bytes, parse: Callable[[str, Any], Entry]) -> dict[str, Any] | None:
     """The entries of a line; None if it is damaged."""
     try:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.errors import DamagedError
+from loragrid.layout import IMPORT_MODEL, MANIFEST, MERGE, PREPARE_DATASET, TRAIN, TRAIN_FULL
 from loragrid.runtime.files import file_sha256
+
+DECLARED = frozenset(
+    Path(path).name for files in (IMPORT_MODEL, TRAIN, TRAIN_FULL, PREPARE_DATASET, MERGE) for path in files.outputs.values()
+)
+"""The files beside a manifest that a rule names. When one of them is gone, Snakemake makes all of them again."""
 
 SHOWN = 12
 """So many digits of a hash stand in a sentence."""
@@ -57,7 +63,7 @@ def stated_about(path: str | Path) -> Stated | None:
         DamagedError: naming the manifest, if it is not one.
     """
     path = Path(path)
-    of_predictions, of_parts = path.with_name(f"{path.stem}.manifest.json"), path.with_name("manifest.json")
+    of_predictions, of_parts = path.with_name(f"{path.stem}.manifest.json"), path.with_name(MANIFEST)
     if of_predictions.exists():
         told = read_json(of_predictions)
         return Stated(of_predictions, _predicted(of_predictions, told), _hash(told, "predictions"))
@@ -95,11 +101,12 @@ def refuse_other_content(path: Path, expected: str, manifest: Path, found: str |
 
     Args:
         found: the file's hash, if it is known already.
-        delete: as in `DamagedError`.
+        delete: as in `DamagedError`; by default the file, or the manifest if the file is none that a rule names.
 
     Raises:
         DamagedError: if they differ.
     """
+    delete = delete or (manifest if manifest.name == MANIFEST and path.name not in DECLARED else path)
     if (found := found or file_sha256(path)) != expected:
         what = f"its SHA-256 is {found[:SHOWN]}…, but {manifest} says {expected[:SHOWN]}…"
         raise DamagedError(path, what, delete)
@@ -131,7 +138,7 @@ def verified_sha256(path: str | Path) -> str:
         DamagedError: if the file is not as it was written.
     """
     path, found = Path(path), file_sha256(path)
-    manifest = path.with_name("manifest.json")
+    manifest = path.with_name(MANIFEST)
     if manifest.exists() and (stated := stated_hashes(manifest).get(path.name)):
         refuse_other_content(path, stated, manifest, found)
     return found
@@ -146,7 +153,7 @@ def refuse_damaged_model(folder: Path, names: Iterable[str] | None = None) -> No
     Raises:
         DamagedError: naming the first file that is not as it was written.
     """
-    manifest = folder / "manifest.json"
+    manifest = folder / MANIFEST
     if not manifest.exists():
         return
     hashes = stated_hashes(manifest)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.data.wholeness import refuse_other_answers
 from loragrid.layout import MANIFEST, SCORE_STATES
 from loragrid.records import Example, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
@@ -55,7 +56,10 @@ def score_file(
         waiting: answers in other files that wait for the same scorer.
     """
     examples = {example.id: example for example in read_records(files.test, Example)} if files.test else None
-    items = items_of(read_records(files.predictions, Prediction), files.place, examples)
+    predictions = read_records(files.predictions, Prediction)
+    if files.test and examples is not None:
+        refuse_other_answers(files.predictions, [one.answered for one in predictions], files.test, [*examples.values()])
+    items = items_of(predictions, files.place, examples)
     inputs = ScorerInputs(
         name,
         model_folder=whole_folder(files.model) if files.model else None,

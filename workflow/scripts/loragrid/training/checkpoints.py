@@ -109,10 +109,29 @@ def load_checkpoint(
 def _refuse_damaged(path: Path, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """The progress in a checkpoint that is whole, and that of this training.
 
-    Checkpoints of earlier versions do not say whose they are, nor the hash of their content.
-
     Args:
         weights: those that are trained.
+
+    Raises:
+        ValueError, KeyError, TypeError, OSError, SafetensorError: if it is not.
+    """
+    from safetensors import safe_open
+
+    progress = checked_progress(path)
+    with safe_open(path, framework="pt") as file:
+        keys: list[str] = file.keys()
+        if {key.removeprefix("weight ") for key in keys if key.startswith("weight ")} != weights.keys():
+            raise ValueError("it has the weights of another model")
+        for name, weight in weights.items():
+            if tuple(file.get_slice(f"weight {name}").get_shape()) != tuple(weight.shape):
+                raise ValueError(f"{name} has another shape")
+    return progress
+
+
+def checked_progress(path: Path) -> dict[str, Any]:
+    """The progress in a checkpoint that is whole and in its own place.
+
+    Checkpoints of earlier versions do not say whose they are, nor the hash of their content.
 
     Raises:
         ValueError, KeyError, TypeError, OSError, SafetensorError: if it is not.
@@ -122,16 +141,10 @@ def _refuse_damaged(path: Path, weights: Mapping[str, torch.Tensor]) -> dict[str
     if path.is_dir():
         raise ValueError("a folder instead of a file")
     with safe_open(path, framework="pt") as file:
-        keys: list[str] = file.keys()
         metadata = file.metadata() or {}
         if metadata.get("state", path.parent.name) != path.parent.name:
             raise ValueError("it is the checkpoint of another training")
-        if {key.removeprefix("weight ") for key in keys if key.startswith("weight ")} != weights.keys():
-            raise ValueError("it has the weights of another model")
-        for name, weight in weights.items():
-            if tuple(file.get_slice(f"weight {name}").get_shape()) != tuple(weight.shape):
-                raise ValueError(f"{name} has another shape")
-        content = _content(metadata["progress"], ((key, file.get_tensor(key)) for key in keys))
+        content = _content(metadata["progress"], ((key, file.get_tensor(key)) for key in file.keys()))  # noqa: SIM118
     if metadata.get("sha256", content) != content:
         raise ValueError("its content has another hash than when it was written")
     return parse_progress(metadata["progress"])
