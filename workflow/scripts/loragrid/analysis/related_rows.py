@@ -10,19 +10,24 @@ import pandas as pd
 from loragrid.analysis.columns import MODEL
 from loragrid.analysis.settings import FactsByScorer
 from loragrid.data.wholeness import Answered, refuse_other_answers, refuse_other_scores
-from loragrid.layout import BASELINE, PREDICT, PREDICT_BASELINE, SCORE, Dataset, Evaluation
+from loragrid.layout import BASELINE, PREDICT, PREDICT_BASELINE, Dataset, Evaluation
 from loragrid.records import Example, read_records
 from loragrid.scoring.registry import may_leave_out
 
 
 def refuse_unrelated_rows(
-    predictions: pd.DataFrame, scores: pd.DataFrame, tests: Iterable[str | Path], facts: FactsByScorer
+    predictions: pd.DataFrame,
+    scores: pd.DataFrame,
+    score_files: Iterable[str | Path],
+    tests: Iterable[str | Path],
+    facts: FactsByScorer,
 ) -> None:
     """Compare predictions with the test sets that they answer, and scores with the predictions that they are about.
 
     Rows are compared only where both files were read.
 
     Args:
+        score_files: the files that the scores come from.
         tests: test sets.
 
     Raises:
@@ -33,14 +38,14 @@ def refuse_unrelated_rows(
         for key, rows in predictions.groupby(MODEL, sort=False)
     }
     _refuse_other_answers(answered, tests)
-    for key, rows in scores.groupby([*MODEL, "scorer"], sort=False):
-        evaluation, scorer = Evaluation(*map(str, key[:-1])), str(key[-1])
+    by_file = dict(list(scores.groupby([*MODEL, "scorer"], sort=False)))
+    for path in score_files:
+        evaluation, scorer = Evaluation.of_scores(path), Path(path).stem
         if evaluation in answered and scorer in facts:
-            path = SCORE.path("scores", evaluation.wildcards | {"scorer": scorer})
-            found = zip(rows["metric"], zip(rows["id"], rows["sample"], strict=True), strict=True)
+            rows = by_file.get((*evaluation, scorer), scores.head(0))
             refuse_other_scores(
                 path,
-                found,
+                zip(rows["metric"], zip(rows["id"], rows["sample"], strict=True), strict=True),
                 predictions_of(evaluation),
                 answered[evaluation],
                 may_leave_out(facts[scorer].type),

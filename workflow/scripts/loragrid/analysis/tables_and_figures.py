@@ -45,7 +45,7 @@ def analyse(
     prediction_table, score_table = read_predictions(predictions), read_scores(scores)
     log.info("%d predictions, %d scores", len(prediction_table), len(score_table))
     facts = settings.kinds
-    refuse_unrelated_rows(prediction_table, score_table, tests, facts)
+    refuse_unrelated_rows(prediction_table, score_table, scores, tests, facts)
     summary = summarise(score_table, prediction_table, facts)
     groups = read_groups(tests, settings.group_by)
     comparisons = compare_with_base(score_table, summary, facts)

@@ -89,7 +89,9 @@ def read_token_table(path: str | Path, columns: list[str] | None = None, filters
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise DamagedError(path, f"no tokenised data set can be read from it ({shortened(str(error), 120)})") from None
+        # pyarrow puts the path in front.
+        said = shortened(str(error).rpartition("': ")[2], 160)
+        raise DamagedError(path, f"no tokenised data set can be read from it ({said})") from None
 
 
 def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:
