@@ -1,0 +1,113 @@
+"""Commands of Snakemake as users type them: what theirs was, and how a hint repeats it so that it can be copied."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from loragrid.errors import UserError, nearest
+
+REMEMBERED = "LORAGRID_SNAKEMAKE"
+"""The environment variable by which jobs know the user's command."""
+
+_NAMES = {"--configfile": ("--configfile", "--configfiles"), "--config": ("--config", "-C")}
+
+WITHOUT_COMMAND = ["snakemake", "--cores", "1"]
+"""What hints say where no command is known."""
+
+
+def _repeated() -> argparse.ArgumentParser:
+    """The options of Snakemake that say which experiment is meant and where it is computed: hints repeat them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for names in (["--snakefile", "-s"], ["--directory", "-d"], ["--profile"], ["--workflow-profile"], ["--cores", "-c"]):
+        parser.add_argument(*names, nargs="?", const="all", action="append", default=[])
+    parser.add_argument("--jobs", "-j", action="append", default=[])
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    return parser
+
+
+def repeated_options(arguments: Sequence[str]) -> list[str]:
+    """Those of a command's arguments that a hint repeats, with the targets of the hint to be written before them."""
+    known, _ = _repeated().parse_known_args(list(arguments))
+    options = []
+    for name, values in vars(known).items():
+        option = f"--{name.replace('_', '-')}"
+        if name in ("config", "configfile"):
+            options += [option, *values] if values else []
+        else:
+            options += [part for value in values for part in (option, value)]
+    return options if known.cores or known.jobs or known.profile else ["--cores", "1", *options]
+
+
+def _program(called: str) -> list[str]:
+    """How Snakemake can be called again: by its name if the shell finds it, else as it was called."""
+    if shutil.which("snakemake"):
+        return ["snakemake"]
+    return [called] if Path(called).name == "snakemake" else [sys.executable, "-m", "snakemake"]
+
+
+def remember_command(arguments: Sequence[str]) -> None:
+    """Have hints of this process and of its jobs repeat this command.
+
+    Args:
+        arguments: the program and its arguments.
+    """
+    os.environ[REMEMBERED] = shlex.join([*_program(arguments[0]), *repeated_options(arguments[1:])])
+
+
+def command(*targets: str) -> str:
+    """The command for some targets or options, with the configuration, profile and cores of the user's own command."""
+    program = shlex.split(os.environ.get(REMEMBERED, "")) or WITHOUT_COMMAND
+    # An option with several values, such as --configfile, would take a target behind it for one more value.
+    first = next((place for place, part in enumerate(program) if part.startswith("--")), len(program))
+    return shlex.join([*program[:first], *targets, *program[first:]])
+
+
+def check_command(arguments: Sequence[str]) -> None:
+    """Make sure that the options that take all that follows them have taken no target.
+
+    Snakemake reads them before any of our code but a profile, and its word about a target there is a traceback.
+
+    Raises:
+        UserError: if a value is no file that there is, or no setting.
+    """
+    for option, what, is_wrong in (
+        ("--configfile", "there is no such file", lambda value: not Path(value).is_file()),
+        ("--config", "expected KEY=VALUE", lambda value: "=" not in value),
+    ):
+        if wrong := [value for value in _taken(arguments, *_NAMES[option]) if is_wrong(value)]:
+            raise UserError(f"{option} {' '.join(wrong)}: {what}{_hint(arguments, wrong)}")
+
+
+def config_files(arguments: Sequence[str]) -> list[str]:
+    """The configuration files that a command names."""
+    return list(_taken(arguments, *_NAMES["--configfile"]))
+
+
+def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    """What an option takes that takes all that follows, up to the next option."""
+    takes = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            name, _, value = argument.partition("=")
+            # With a value of its own, it takes no more.
+            takes = name in names and not value
+            if name in names and value:
+                yield value
+        elif takes:
+            yield argument
+
+
+def _hint(arguments: Sequence[str], wrong: Sequence[str]) -> str:
+    path = Path(wrong[0])
+    if path.suffix in (".yaml", ".yml", ".json"):
+        beside = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+        return f"; {nearest(path.name, beside)}" if beside else f", and no folder '{path.parent}' with others."
+    others = [argument for argument in arguments if argument not in wrong]
+    return f". If a target is meant, put it before the options: {shlex.join(['snakemake', *wrong, *others])}"
