@@ -1,15 +1,21 @@
 import os
 import sys
 
-from loragrid.patches.snakemake_screen import failed_and_left, shorten_screen
+from loragrid.patches.snakemake_screen import show_by
 from loragrid.runtime.commands import command, remember_command
 from loragrid.runtime.screen import SHOWN_BY_MAIN, outcome
+from loragrid.runtime.screen_records import Screen, failed_and_left
 
 if workflow.is_main_process:
     remember_command(sys.argv)
-    shorten_screen(workflow)
+    is_shortened = show_by(Screen, workflow)
 else:
-    # Nobody but the job itself shows its sentence here.
+    # In the process of a job that an engine has started, nobody but the job itself shows its sentence.
+    is_shortened = False
+
+if is_shortened:
+    os.environ[SHOWN_BY_MAIN] = "1"
+else:
     os.environ.pop(SHOWN_BY_MAIN, None)
 
 

@@ -1,168 +1,56 @@
-"""What Snakemake 9 shows, made shorter: a line for each job that starts, one sentence for each that fails, in a dry run only counts.
+"""The screen of Snakemake 9, which another formatter can write: https://github.com/snakemake/snakemake-interface-logger-plugins.
 
 By default, Snakemake prints three lines for each job of a dry run, with all files that are the reason. Of a failed job it prints
-all files too, beside `RuleException`, the call of the script and `message: None`. A plugin for its log could do better, but has to
-be an installed package. So this changes the handler that writes to the screen. Snakemake's files under `.snakemake/log` stay
+all files too, beside `RuleException`, the call of the script and `message: None`. A plugin for its log could do better, but has
+to be an installed package. So this changes the handler that writes to the screen. Snakemake's files under `.snakemake/log` stay
 complete, and `--verbose` leaves the screen as it was. The patch can go when a workflow can bring a logger plugin along.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from snakemake.logging import DefaultFilter, DefaultFormatter, format_percentage, get_event, logger
-from snakemake.settings.enums import Quietness
-from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake.logging import DefaultFormatter, logger
 
 from loragrid.patches.versions import is_snakemake_9
-from loragrid.runtime.folder_locks import locked_sentence
-from loragrid.runtime.screen import SHOWN_BY_MAIN, end_of, failure, last_words, main_reason, why
 
 DRY_RUN_LOG = Path(".snakemake/log/dry-run.log")
 """All that Snakemake has to say about the jobs of the last dry run."""
 
-SLACK_S = 60
-"""By how much the clocks of machines that share a folder may differ."""
 
-_NOISE = (
-    "Using shell: ",
-    "Rules claiming more threads",
-    "Conda environments: ignored",
-    "Singularity containers: ignored",
-    "Group jobs: inactive",
-    "Select jobs to execute...",
-    "Execute ",
-    "Job rate limit reached",
-    "Reasons:\n",
-    "Some jobs were triggered by provenance information",
-    "Rules with provenance triggered jobs",
-    "Exiting because a job execution failed.",
-    "WorkflowError:\nAt least one job did not complete successfully.",
-    "RuleException:\nCalledProcessError in file ",
-)
-"""How messages begin that the screen says otherwise, or that say what is always so."""
+def show_by(make_screen: Callable[[Any, Any, str], Any], workflow: Any) -> bool:
+    """Have a formatter write what Snakemake's main process shows, and choose what that is.
 
-_SUBMITTED = re.compile(r"Job \d+ has been submitted with ")
-_AGAIN = re.compile(r"Trying to restart job (\d+)\.")
-_NEVER = (LogEvent.WORKFLOW_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO, LogEvent.SHELLCMD)
+    Nothing changes if the user wants to see all (`--verbose`, `--debug-dag`), or if a plugin writes to the screen.
 
+    Args:
+        make_screen: makes a formatter with the method `shows`, from the workflow, the handler and the path of the details of a
+            dry run.
 
-class Screen(DefaultFormatter):
-    """What the screen shows of Snakemake's records: `shows` chooses, `format` writes."""
-
-    def __init__(self, workflow: Any, handler: Any) -> None:
-        settings = workflow.output_settings
-        super().__init__(settings.quiet, settings.show_failed_logs)
-        self.workflow, self.handler = workflow, handler
-        self.default: DefaultFilter = handler.filters[0]
-        self.is_dry_run = bool(settings.dryrun)
-        self.jobs: dict[int, tuple[str, float]] = {}
-        """What each job does, by Snakemake's number, and when it started."""
-        self.ends: dict[int | None, str] = {}
-        """How the last process ended that each thread had started."""
-        self.has_counted = False
-
-    def shows(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown. What later records need is remembered."""
-        event, text, of = get_event(record), str(record.msg or ""), record.__dict__
-        # Else the handler writes an empty line before each job.
-        self.handler.last_msg_was_job_info = True
-        if event == LogEvent.JOB_INFO:
-            name = of["rule_msg"] or f"{of['rule_name']} {', '.join(of['output'][:1])}"
-            self.jobs[of["jobid"]] = name, time.time()
-            return not self.is_dry_run and self.default.filter(record)
-        if event == LogEvent.RUN_INFO:
-            # Twice in a dry run; with `--quiet` not at all, though the counts are what is asked for.
-            first, self.has_counted = not self.has_counted, True
-            return first and (self.is_dry_run or self.default.filter(record))
-        if event == LogEvent.JOB_ERROR:
-            # The sentence of a failed job is never hidden. Those of a group come with the group.
-            return not of["indent"]
-        if event == LogEvent.PROGRESS and of["done"] < of["total"]:
-            return False
-        if event == LogEvent.ERROR and (end := end_of(text)):
-            self.ends[record.thread] = end
-        if event in _NEVER or text.startswith(_NOISE) or _SUBMITTED.match(text):
-            return False
-        return event == LogEvent.GROUP_ERROR or self.default.filter(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The text that is shown of a record."""
-        event, text = get_event(record), str(record.msg or "")
-        if text.startswith("This was a dry-run"):
-            return f"Nothing was run (-n). Each job with its files and its reason: {DRY_RUN_LOG}"
-        if text.startswith("Error: Directory cannot be locked.") or record.__dict__.get("exception") == "LockException":
-            return locked_sentence()
-        if again := _AGAIN.fullmatch(text):
-            return f"Tried again: {self._name(int(again[1]))}"
-        shown: str = super().format(record)
-        return f"{shown}\n" if event == LogEvent.RUN_INFO else shown
-
-    def format_run_info(self, msg: dict[str, Any]) -> str:
-        """Jobs by rule, and why they run."""
-        dag = self.workflow.dag
-        jobs = dag.needrun_jobs(exclude_finished=False)
-        return f"{msg['msg'].rstrip()}\n\n{why((job.rule.name, main_reason(dag.reason(job).get_names())) for job in jobs)}"
-
-    def format_job_info(self, msg: dict[str, Any]) -> str:
-        """A job that starts, behind how far the run is."""
-        done, total = self.workflow.scheduler.finished_jobs, len(self.workflow.dag)
-        return f"[{time.strftime('%H:%M:%S')}] {done}/{total} ({format_percentage(done, total)}) {self._name(msg['jobid'])}"
-
-    def format_job_error(self, msg: dict[str, Any]) -> str:
-        """A failed job, with its sentence. Of a job without one: what is known of its end."""
-        if self.show_failed_logs:
-            return str(super().format_job_error(msg))
-        name, started = self.jobs.get(msg["jobid"], (msg["rule_name"], 0.0))
-        end = self.ends.pop(msg["thread"], None)
-        said = next(filter(None, (last_words(log, started - SLACK_S) for log in msg["log"])), None)
-        executor = str(msg["rule_msg"] or "").partition("For further error details")[0].strip()
-        return failure(name, said or executor or end or "It ended without a sentence.", msg["log"])
-
-    def format_group_error(self, msg: dict[str, Any]) -> str:
-        """The jobs of a group that failed, or the whole group if none of them has said why."""
-        if self.show_failed_logs:
-            return str(super().format_group_error(msg))
-        shown = []
-        for job in msg["job_error_info"]:
-            name, started = self.jobs.get(job["jobid"], (job["rule_name"], 0.0))
-            for log in job["log"]:
-                if said := last_words(log, started - SLACK_S):
-                    shown.append(failure(name, said, [log]))
-        rules = ", ".join(sorted({job["rule_name"] for job in msg["job_error_info"]}))
-        return "\n".join(shown) or failure(f"a group of {rules}", "It ended without a sentence.", msg["aux_logs"])
-
-    def _name(self, jobid: int) -> str:
-        return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]
-
-
-def shorten_screen(workflow: Any) -> None:
-    """Have Snakemake's main process show less, unless the user asks for more or shows its log otherwise."""
+    Returns:
+        Whether it does.
+    """
     settings = workflow.output_settings
     handler = next((one for one in logger.handlers if one.name == "DefaultStreamHandler"), None)
     if not is_snakemake_9() or handler is None or not handler.filters or settings.verbose or settings.debug_dag:
-        return
-    screen = Screen(workflow, handler)
+        return False
+    screen = make_screen(workflow, handler, str(DRY_RUN_LOG))
     handler.setFormatter(screen)
     handler.filters[:] = [screen.shows]
-    os.environ[SHOWN_BY_MAIN] = "1"
     if settings.dryrun:
-        try:
-            DRY_RUN_LOG.parent.mkdir(parents=True, exist_ok=True)
-            complete = logging.FileHandler(DRY_RUN_LOG, mode="w", encoding="utf-8")
-        except OSError:
-            return
-        complete.setFormatter(DefaultFormatter())
-        logger.addHandler(complete)
+        _keep_details()
+    return True
 
 
-def failed_and_left(workflow: Any) -> tuple[int, int, int]:
-    """How many jobs of a run failed, how many were not tried, and how many there are."""
-    scheduler = workflow.scheduler
-    failed, total = sum(len(job) for job in scheduler.failed), len(workflow.dag)
-    return failed, max(0, total - failed - scheduler.finished_jobs), total
+def _keep_details() -> None:
+    """Write what a dry run does not show to a file; in a folder that nobody may write to, nowhere."""
+    try:
+        DRY_RUN_LOG.parent.mkdir(parents=True, exist_ok=True)
+        details = logging.FileHandler(DRY_RUN_LOG, mode="w", encoding="utf-8")
+    except OSError:
+        return
+    details.setFormatter(DefaultFormatter())
+    logger.addHandler(details)

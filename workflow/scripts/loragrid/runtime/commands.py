@@ -15,8 +15,6 @@ from loragrid.errors import UserError, nearest
 REMEMBERED = "LORAGRID_SNAKEMAKE"
 """The environment variable by which jobs know the user's command."""
 
-_NAMES = {"--configfile": ("--configfile", "--configfiles"), "--config": ("--config", "-C")}
-
 WITHOUT_COMMAND = ["snakemake", "--cores", "1"]
 """What hints say where no command is known."""
 
@@ -77,17 +75,17 @@ def check_command(arguments: Sequence[str]) -> None:
     Raises:
         UserError: if a value is no file that there is, or no setting.
     """
-    for option, what, is_wrong in (
-        ("--configfile", "there is no such file", lambda value: not Path(value).is_file()),
-        ("--config", "expected KEY=VALUE", lambda value: "=" not in value),
-    ):
-        if wrong := [value for value in _taken(arguments, *_NAMES[option]) if is_wrong(value)]:
-            raise UserError(f"{option} {' '.join(wrong)}: {what}{_hint(arguments, wrong)}")
+    missing = [file for file in config_files(arguments) if not Path(file).is_file()]
+    if missing:
+        raise UserError(f"--configfile {' '.join(missing)}: there is no such file{_hint(arguments, missing)}")
+    wrong = [setting for setting in _taken(arguments, "--config", "-C") if "=" not in setting]
+    if wrong:
+        raise UserError(f"--config {' '.join(wrong)}: expected KEY=VALUE{_hint(arguments, wrong)}")
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:
     """The configuration files that a command names."""
-    return list(_taken(arguments, *_NAMES["--configfile"]))
+    return list(_taken(arguments, "--configfile", "--configfiles"))
 
 
 def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:

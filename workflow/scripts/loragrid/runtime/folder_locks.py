@@ -26,14 +26,14 @@ def locked_sentence() -> str:
             "Wait until it has ended, or stop it (Ctrl-C, or kill with its number); then type your command again."
         )
     return (
-        "This folder is locked, but no Snakemake runs in it on this machine: the last one was killed. If none runs there on another "
-        f"machine either, type this, which loses nothing, and then your command again: {command('--unlock')}"
+        "This folder is locked, but no Snakemake runs in it on this machine: the last one was killed. If none runs in it on "
+        f"another machine either, unlock it, which loses nothing, then type your command again. To unlock: {command('--unlock')}"
     )
 
 
 def _others_here(folder: Path) -> Iterator[str]:
     """Snakemakes of this machine that run in a folder; not this process, nor those that it is a job of."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     me = psutil.Process()
     mine = {me.pid, *(parent.pid for parent in me.parents())}

@@ -25,7 +25,8 @@ log = logging.getLogger("loragrid")
 def logged(path: str) -> Iterator[None]:
     """Send everything that the job prints to its log file. On failure, end the job with one sentence.
 
-    The main process shows the sentence on the screen; where it does not, this does. An unexpected error leaves its traceback in the log.
+    The main process shows the sentence on the screen; where it does not, this does. An unexpected error leaves its traceback
+    in the log.
     """
     # Only jobs whose configuration names a hub ask one.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

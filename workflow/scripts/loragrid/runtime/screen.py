@@ -68,7 +68,7 @@ def last_words(log: str | Path, since: float = 0) -> str | None:
         None if the job said nothing.
     """
     try:
-        if os.path.getmtime(log) < since:
+        if Path(log).stat().st_mtime < since:
             return None
         with open(log, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
