@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from loragrid.errors import UserError, nearest
@@ -104,8 +104,45 @@ def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def _hint(arguments: Sequence[str], wrong: Sequence[str]) -> str:
     path = Path(wrong[0])
+    if path.is_dir():
+        return f", '{path}' is a folder; name the files in it."
     if path.suffix in (".yaml", ".yml", ".json"):
-        beside = [file.name for file in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
-        return f"; {nearest(path.name, beside)}" if beside else f", and no folder '{path.parent}' with others."
+        beside = [file.name for file in path.parent.glob(f"*{path.suffix}")]
+        return f"; {nearest(path.name, beside)}" if beside else "."
     others = [argument for argument in arguments if argument not in wrong]
     return f". If a target is meant, put it before the options: {shlex.join(['snakemake', *wrong, *others])}"
+
+
+ALL_OF = {
+    "prepare_dataset": "datasets",
+    "make_mix": "mixes",
+    "train": "adapters",
+    "train_full": "adapters",
+    "predict": "predictions",
+    "check": "checks",
+    "score": "scores",
+    "show_prompt": "prompts",
+    "export": "exports",
+    "human_sheet": "human_sheets",
+    "merge": "merged",
+    "push": "pushed",
+}
+"""The target that asks for all jobs of a rule."""
+
+
+def wrong_target(asked: Sequence[str], targets: Collection[str], rules: Collection[str]) -> str:
+    """The sentence about the targets of a command that are none.
+
+    Args:
+        asked: the targets of the command.
+        targets: rules that can be asked for by name.
+        rules: all rules.
+    """
+    sentences = []
+    for name in asked:
+        if name in rules and name not in targets:
+            instead = f"ask for all of them by {command(ALL_OF[name])}" if name in ALL_OF else "ask for one of its files"
+            sentences.append(f"'{name}' makes one file at a time; {instead}")
+        elif name not in targets and "/" not in name and not Path(name).suffix:
+            sentences.append(f"'{name}': there is no such target; {nearest(name, targets)}")
+    return "\n".join(sentences)

@@ -10,6 +10,7 @@ from typing import Any
 from snakemake.logging import DefaultFormatter, format_percentage, get_event
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from loragrid.runtime.commands import wrong_target
 from loragrid.runtime.folder_locks import locked_sentence
 from loragrid.runtime.screen import end_of, failure, last_words, main_reason, why
 
@@ -92,6 +93,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             return locked_sentence()
         if again := _AGAIN.fullmatch(text):
             return f"Tried again: {self._name(int(again[1]))}"
+        if "No rule to produce " in text or "Target rules may not contain wildcards" in text:
+            return self._wrong_target() or str(super().format(record))
         shown: str = super().format(record)
         return f"{shown}\n" if event == LogEvent.RUN_INFO else shown
 
@@ -128,6 +131,11 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
                     shown.append(failure(name, said, [log]))
         rules = ", ".join(sorted({job["rule_name"] for job in msg["job_error_info"]}))
         return "\n".join(shown) or failure(f"a group of {rules}", "It ended without a sentence.", msg["aux_logs"])
+
+    def _wrong_target(self) -> str:
+        rules = {rule.name: rule.has_wildcards() for rule in self.workflow.rules}
+        targets = [name for name, has_wildcards in rules.items() if not has_wildcards]
+        return wrong_target(sorted(map(str, self.workflow.dag_settings.targets)), targets, rules)
 
     def _name(self, jobid: int) -> str:
         return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]
