@@ -1,10 +1,7 @@
 """A run in which jobs of every stage fail: what the screen shows of it, and what is done all the same."""
 
-import json
 import re
 import shutil
-
-import pytest
 
 SCORERS = '''
 def loud(predictions, references):
@@ -66,8 +63,52 @@ def break_everything(project):
     project.edit_config(change)
 
 
+FAILED = {
+    "Import model damaged": "/data/damaged/model.safetensors: this file is damaged or cut off: ",
+    "Import model garbled": "/data/garbled: a model folder needs the file 'config.json': ",
+    "Prepare data set torn/gold": "data/torn.jsonl, line 23: not valid JSON (",
+    "Prepare data set other/gold": "data/other.jsonl, line 23: the template of 'input' fails: 'word' is undefined; the row has: wort.",
+    "Prepare data set noise/gold": "data/noise.jsonl",
+    "Tokenise shout/gold for lame": "models.lame.chat_template: the template refuses a conversation (str.upper() takes no arguments",
+    "Predict shout/gold with lame, base": "models.lame.chat_template: the template refuses a conversation (str.upper() takes no arguments",
+    "Import predictions theirs on shout/gold": "data/answers.jsonl: 4 of 4 evaluated test examples have no row: ",
+    "Score scored/gold, tiny, base with loud": "",
+    "Score scored/gold, tiny, base with few": "scorer function 'data/scorers.py:few' gives 1 values for 4 answers, none for example ",
+    "Score scored/gold, tiny, base with rated": "data/ratings.csv, line 2: expected index, query, answer and 1 ratings, found 3 fields.",
+    "Train shout__gold__target_only__n4__hot__completion__seed1": "try a lower learning_rate",
+    "Train shout__gold__target_only__n4__short__completion__seed1": "max_length",
+}
+"""What failed jobs do, and words of their sentences."""
+
+
 def test_each_failed_job_says_one_sentence_once_and_the_others_finish(new_project):
     break_everything(new_project)
-    result = new_project.snakemake(check=False)
-    print(result.stdout, result.stderr)
-    assert 0
+    result = new_project.snakemake("scores", check=False)
+    assert result.returncode == 1
+    shown = result.stdout + result.stderr
+    print(shown)
+    assert "Traceback" not in shown
+    assert "Exception" not in shown
+    failures = re.findall(r"^Failed: (.*)\n((?:  .*\n)+)", shown, re.M)
+    said = {job.removesuffix(" on tiny"): sentence for job, sentence in failures}
+    assert len(failures) == len(said)
+    assert said.keys() == FAILED.keys()
+    for job, sentence in said.items():
+        assert FAILED[job] in sentence
+        *lines, log = sentence.splitlines()
+        # The whole sentence, and no word of a library behind it.
+        assert (
+            (new_project.folder / log.strip(" ()").removeprefix("log: "))
+            .read_text()
+            .endswith("error: " + "\n".join(line.removeprefix("  ") for line in lines) + "\n")
+        )
+    assert re.search(rf"^{len(FAILED)} of \d+ jobs failed, \d+ were not tried\..* partial_report --cores 2$", shown, re.M)
+    run = "shout__gold__target_only__n4__lora__completion__seed1"
+    done = {str(file.relative_to(new_project.folder / "results/scores")) for file in new_project.files("scores/**/*.jsonl")}
+    tested = {
+        f"shout/gold/tiny/{run_or_base}/{scorer}.jsonl" for run_or_base in ("base", run) for scorer in ("rouge", "exact_match")
+    }
+    assert done == tested | {"scored/gold/tiny/base/exact_match.jsonl"}
+    # All that Snakemake has to say is in its own log.
+    [log] = (new_project.folder / ".snakemake/log").iterdir()
+    assert len(re.findall("^Error in rule ", log.read_text(), re.M)) == len(FAILED)
