@@ -15,6 +15,9 @@ from loragrid.errors import UserError, nearest
 REMEMBERED = "LORAGRID_SNAKEMAKE"
 """The environment variable by which jobs know the user's command."""
 
+_FILES, _SETTINGS = ("--configfile", "--configfiles"), ("--config", "-C")
+_TAKING = (*_FILES, *_SETTINGS)
+
 WITHOUT_COMMAND = ["snakemake", "--cores", "1"]
 """What hints say where no command is known."""
 
@@ -78,14 +81,14 @@ def check_command(arguments: Sequence[str]) -> None:
     missing = [file for file in config_files(arguments) if not Path(file).is_file()]
     if missing:
         raise UserError(f"--configfile {' '.join(missing)}: there is no such file{_hint(arguments, missing)}")
-    wrong = [setting for setting in _taken(arguments, "--config", "-C") if "=" not in setting]
+    wrong = [setting for setting in _taken(arguments, *_SETTINGS) if "=" not in setting]
     if wrong:
         raise UserError(f"--config {' '.join(wrong)}: expected KEY=VALUE{_hint(arguments, wrong)}")
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:
     """The configuration files that a command names."""
-    return list(_taken(arguments, "--configfile", "--configfiles"))
+    return list(_taken(arguments, *_FILES))
 
 
 def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:
@@ -110,6 +113,10 @@ def _hint(arguments: Sequence[str], wrong: Sequence[str]) -> str:
         beside = [file.name for file in path.parent.glob(f"*{path.suffix}")]
         return f"; {nearest(path.name, beside)}" if beside else "."
     others = [argument for argument in arguments if argument not in wrong]
+    # An option that has taken nothing else goes too.
+    others = [
+        one for one, after in zip(others, [*others[1:], "-"], strict=True) if one not in _TAKING or not after.startswith("-")
+    ]
     return f". If a target is meant, put it before the options: {shlex.join(['snakemake', *wrong, *others])}"
 
 

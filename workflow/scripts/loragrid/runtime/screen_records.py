@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from snakemake.logging import DefaultFormatter, format_percentage, get_event
@@ -59,6 +60,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         self.ends: dict[int | None, str] = {}
         """How the last process ended that each thread had started."""
         self.has_counted = False
+        self.told: set[tuple[str, str]] = set()
+        """Jobs that have failed, with their sentences. A job that is tried again says the same only once."""
 
     def shows(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown. What later records need is remembered."""
@@ -117,7 +120,7 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         end = self.ends.pop(msg["thread"], None)
         said = next(filter(None, (last_words(log, started - SLACK_S) for log in msg["log"])), None)
         executor = str(msg["rule_msg"] or "").partition("For further error details")[0].strip()
-        return failure(name, said or executor or end or "It ended without a sentence.", msg["log"])
+        return self._failure(name, said or executor or end or "It ended without a sentence.", msg["log"])
 
     def format_group_error(self, msg: dict[str, Any]) -> str:
         """The jobs of a group that failed, or the whole group if none of them has said why."""
@@ -128,9 +131,15 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             name, started = self.jobs.get(job["jobid"], (job["rule_name"], 0.0))
             for log in job["log"]:
                 if said := last_words(log, started - SLACK_S):
-                    shown.append(failure(name, said, [log]))
+                    shown.append(self._failure(name, said, [log]))
         rules = ", ".join(sorted({job["rule_name"] for job in msg["job_error_info"]}))
-        return "\n".join(shown) or failure(f"a group of {rules}", "It ended without a sentence.", msg["aux_logs"])
+        return "\n".join(shown) or self._failure(f"a group of {rules}", "It ended without a sentence.", msg["aux_logs"])
+
+    def _failure(self, name: str, sentence: str, logs: Sequence[str]) -> str:
+        if (name, sentence) in self.told:
+            return f"Failed as before: {name}"
+        self.told.add((name, sentence))
+        return failure(name, sentence, logs)
 
     def _wrong_target(self) -> str:
         rules = {rule.name: rule.has_wildcards() for rule in self.workflow.rules}
