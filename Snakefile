@@ -48,7 +48,7 @@ include: "workflow/rules/prune.smk"
 
 
 onerror:
-    print(what_failed())
+    print(what_failed(), file=sys.stderr)
 
 
 rule all:
