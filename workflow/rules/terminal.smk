@@ -1,6 +1,8 @@
 import os
 import sys
 
+from snakemake.exceptions import WorkflowError
+
 from loragrid.patches.snakemake_screen import show_by
 from loragrid.runtime.commands import command, remember_command
 from loragrid.runtime.screen import SHOWN_BY_MAIN, outcome
@@ -17,6 +19,10 @@ if is_shortened:
     os.environ[SHOWN_BY_MAIN] = "1"
 else:
     os.environ.pop(SHOWN_BY_MAIN, None)
+
+
+class Refusal(WorkflowError):
+    """One sentence for the user, from a function that Snakemake calls. The screen shows nothing else of it."""
 
 
 def what_failed():

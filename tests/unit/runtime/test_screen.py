@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from loragrid.runtime.screen import end_of, failure, last_words, main_reason, outcome, why
+from loragrid.runtime.screen import end_of, failure, last_words, main_reason, outcome, refused, why
 
 REASONS = [
     (["output files have to be generated"], "output missing"),
@@ -99,3 +99,21 @@ def test_end_of_a_run_counts_what_failed_and_says_what_to_type():
         "snakemake partial_report --cores 4 --configfile my.yaml"
     )
     assert outcome(1, 0, 5, "x").startswith("1 of 5 jobs failed. ")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            'InputFunctionException in rule pushed in file "/x/Snakefile", line 135:\nError:\n  Refusal:\n    hub: this section is missing.'
+            '\nWildcards:\n\nTraceback:\n  File "/x/targets.smk", line 57, in pushed_models',
+            "hub: this section is missing.",
+        ),
+        ('Refusal in rule make_mix in file "/x/make_mix.smk", line 3:\nmixes.m: two\nlines.', "mixes.m: two\nlines."),
+        ("Refusal:\nplan reads what is here.", "plan reads what is here."),
+        ('WorkflowError in rule a in file "/x", line 1:\nof Snakemake', None),
+        ("MissingInputException in rule Refusal:\nx", None),
+    ],
+)
+def test_refusal_is_its_sentence_without_rule_and_lines_of_code(error, sentence):
+    assert refused(error) == sentence

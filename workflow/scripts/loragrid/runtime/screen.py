@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import dedent, fill
 
 SHOWN_BY_MAIN = "LORAGRID_SHOWS_ERRORS"
 """The environment variable that is set where the main process shows the sentences of failed jobs, so that jobs do not."""
@@ -88,6 +88,18 @@ def end_of(error: str) -> str | None:
     if found is None:
         return None
     return f"It was killed by {found[1]}." if found[1] else f"It ended with exit status {found[2]}, without a sentence."
+
+
+REFUSAL = "Refusal"
+"""The name of the exception whose message is one sentence for the user. Snakemake prints the name before the message."""
+
+_REFUSED = re.compile(rf"^ *{REFUSAL}(?: in rule [^\n]*)?:\n(.*?)(?:\nWildcards:\n.*)?\Z", re.MULTILINE | re.DOTALL)
+
+
+def refused(error: str) -> str | None:
+    """The sentence in what Snakemake prints of a refusal, without rules, wildcards and lines of code around it."""
+    found = _REFUSED.search(error)
+    return dedent(found[1]).strip() if found else None
 
 
 def failure(job: str, sentence: str, logs: Sequence[str]) -> str:

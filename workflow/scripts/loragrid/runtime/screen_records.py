@@ -13,7 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from loragrid.runtime.commands import wrong_target
 from loragrid.runtime.folder_locks import locked_sentence
-from loragrid.runtime.screen import end_of, failure, last_words, main_reason, why
+from loragrid.runtime.screen import end_of, failure, last_words, main_reason, refused, why
 
 SLACK_S = 60
 """By how much the clocks of machines that share a folder may differ."""
@@ -98,6 +98,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             return f"Tried again: {self._name(int(again[1]))}"
         if "No rule to produce " in text or "Target rules may not contain wildcards" in text:
             return self._wrong_target() or str(super().format(record))
+        if sentence := refused(text):
+            return sentence
         shown: str = super().format(record)
         return f"{shown}\n" if event == LogEvent.RUN_INFO else shown
 
