@@ -9,13 +9,6 @@ from pathlib import Path
 
 from loragrid.runtime.commands import command
 
-LOCKS = Path(".snakemake/locks")
-
-
-def is_locked() -> bool:
-    """Whether Snakemake has locked files of the current folder."""
-    return any(LOCKS.glob("*.lock"))
-
 
 def locked_sentence() -> str:
     """Who locks the current folder, and what a user can do about it."""

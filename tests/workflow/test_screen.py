@@ -1,4 +1,4 @@
-"""A run in which jobs of every stage fail: what the screen shows of it, and what is done all the same."""
+"""What the screen shows: of a run in which jobs of every stage fail, of a dry run, of commands that cannot be followed."""
 
 import re
 import shutil
@@ -86,7 +86,6 @@ def test_each_failed_job_says_one_sentence_once_and_the_others_finish(new_projec
     result = new_project.snakemake("scores", check=False)
     assert result.returncode == 1
     shown = result.stdout + result.stderr
-    print(shown)
     assert "Traceback" not in shown
     assert "Exception" not in shown
     failures = re.findall(r"^Failed: (.*)\n((?:  .*\n)+)", shown, re.M)
@@ -112,3 +111,36 @@ def test_each_failed_job_says_one_sentence_once_and_the_others_finish(new_projec
     # All that Snakemake has to say is in its own log.
     [log] = (new_project.folder / ".snakemake/log").iterdir()
     assert len(re.findall("^Error in rule ", log.read_text(), re.M)) == len(FAILED)
+
+
+def test_command_that_cannot_be_followed_is_told_in_one_sentence(new_project):
+    (new_project.folder / "config/more.yaml").write_text("report: {title: Mine}\n")
+    more = ("--configfile", "config/more.yaml")
+
+    def last_line(*arguments):
+        result = new_project.snakemake(*arguments, check=False)
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        return result.stderr.splitlines()[-1]
+
+    assert last_line(*more, "plan") == (
+        "--configfile plan: there is no such file. If a target is meant, put it before the options: "
+        "snakemake plan --cores 2 --configfile config/more.yaml"
+    )
+    assert last_line("pushed", *more) == "hub: this section is missing in the configuration; it says where models are uploaded."
+    assert last_line("plam", *more) == "'plam': there is no such target; did you mean 'plan'?"
+    # What a killed Snakemake leaves.
+    locks = new_project.folder / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.output.lock").write_text("results/models/tiny/config.json\n")
+    said = last_line("datasets", "results/models/tiny/config.json", *more)
+    assert said.startswith("This folder is locked, but no Snakemake runs in it on this machine: the last one was killed. ")
+    assert said.endswith("snakemake --unlock --cores 2 --configfile config/more.yaml")
+    new_project.snakemake("--unlock", *more)
+    new_project.snakemake("datasets", *more)
+    # A dry run is a screenful. Its file has what it leaves out.
+    shown = new_project.snakemake("-n", *more).stdout
+    assert len(shown.splitlines()) < 40
+    assert re.search(r"^  output missing: .*train 4", shown, re.M)
+    details = (new_project.folder / ".snakemake/log/dry-run.log").read_text()
+    assert len(re.findall("^Reason: Missing output files: results/adapters/", details, re.M)) == 4
