@@ -32,6 +32,7 @@ PAGES = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_outp
 REALLY = {
     "snakemake plan --cores 4",
     "snakemake doubtful --cores 1",
+    "snakemake verify --cores 1",
     "snakemake prunable --cores 1",
     "snakemake prune --cores 1",
     "snakemake partial_report --cores 1",
@@ -140,5 +141,6 @@ def test_no_documented_command_has_a_target_behind_an_option_that_would_take_it(
             "prunable",
             "prune",
             "doubtful",
+            "verify",
         }
         assert not [word for word in words[options:] if word in named or word.startswith("results/")], command
