@@ -9,6 +9,7 @@ from loragrid.config.root import Config
 from loragrid.data.prompt_templates import prompt_template
 from loragrid.errors import nearest
 from loragrid.layout import RESULTS
+from loragrid.runtime.paths import absence, file_problem, shown
 from loragrid.runtime.templates import syntax_error
 
 
@@ -16,8 +17,9 @@ def missing_files(config: Config) -> Iterator[str]:
     """One sentence for each file that the configuration names and this machine lacks."""
     yield from _unusable_prompt_formats(config)
     for key, path, is_there in _named_paths(config):
-        if not is_there(Path(path)):
-            yield f"{key}: '{path}' does not exist."
+        problem = file_problem(path) if is_there is Path.is_file else None if is_there(Path(path)) else absence(path)
+        if problem:
+            yield f"{key}: '{shown(path)}' {problem}"
 
 
 def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bool]]]:

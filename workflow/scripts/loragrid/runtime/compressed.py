@@ -15,9 +15,6 @@ from typing import IO, Any
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """What opens a compressed file, by the end of its name."""
 
-SIGNATURES = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
-"""How compressed files begin."""
-
 RAISED = (
     zipfile.BadZipFile,
     tarfile.TarError,

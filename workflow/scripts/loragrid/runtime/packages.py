@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.runtime.compressed import damage
-from loragrid.runtime.files import tree_sha256, written_whole
+from loragrid.runtime.files import is_lfs_pointer, tree_sha256, written_whole
 from loragrid.runtime.package_index import download_file
 from loragrid.sections import PINNED, PINNED_RULE
 
@@ -107,5 +107,7 @@ def verify_sha256(path: str | Path, expected: str | None, name: str) -> None:
     Raises:
         UserError: naming `name` and both hashes, if they differ.
     """
+    if Path(path).is_file() and is_lfs_pointer(path):
+        raise UserError(f"{name}: this is a pointer of Git LFS, not the data; fetch the content with `git lfs pull`.")
     if expected is not None and (actual := tree_sha256(path)) != expected:
         raise UserError(f"{name}: SHA-256 is {actual}, but the configuration expects {expected}.")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.paths import file_problem, shown
+from loragrid.runtime.text_files import LOOKED_AT, kind_of, read_text
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -110,6 +112,8 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
     Raises:
         UserError: naming the file, if it is neither CSV nor XLSX, lacks a column, or has one twice.
     """
+    if problem := file_problem(str(path)):
+        raise UserError(f"'{shown(path)}' {problem}")
     path = Path(path)
     match path.suffix.lower():
         case ".csv":
@@ -132,16 +136,23 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
 
 def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
     """The file, read with each separator in turn."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        # At most a few letters of the texts are lost, and nobody reads these.
-        text = content.decode("cp1252", errors="replace")
+    text = _sheet_text(path)
     for separator in ",;\t":
         # With the wrong separator, half the file may be one endless cell.
         with suppress(csv.Error):
             yield list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+
+
+def _sheet_text(path: Path) -> str:
+    """The text of a CSV file. Spreadsheets may save it in an older encoding of Windows."""
+    try:
+        return read_text(path)
+    except UserError:
+        content = path.read_bytes()
+        if b"\0" in content or kind_of(content[:LOOKED_AT]):
+            raise
+        # At most a few letters of the texts are lost, and nobody reads these.
+        return content.decode("cp1252", errors="replace")
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
