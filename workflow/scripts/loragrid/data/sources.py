@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
@@ -53,7 +53,9 @@ class Division(Section):
     """How splits that a source does not have are cut from its rows.
 
     Rows that are not drawn for validation or test stay in train. A row is drawn by the hash of its question, or of its group.
-    With shares, no row moves when others are added. An exact number cannot promise that: see `test_per_task`.
+    With shares, no row moves when others are added; the price is that a small part may come out much smaller or larger than
+    asked.
+    An exact number cannot promise that: see `exact` and `test_per_task`.
     """
 
     validation: float = Field(0.0, ge=0, lt=1, description="Share of the rows for validation.")
@@ -69,6 +71,26 @@ class Division(Section):
         None, description="Template; all rows with the same text stay in one split. By default, rows with the same question do."
     )
     seed: int = Field(0, ge=0, description="Another seed is another draw.")
+    exact: Annotated[bool, LATER] = Field(
+        False,
+        description="Cut exactly the shares, as nearly as whole groups allow: those with the smallest hashes go to test, the "
+        "next to validation. For data that will not grow: added rows would move others from part to part. The manifest says so.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_share(self) -> Self:
+        if self.exact and not (self.validation or (self.test and not self.test_per_task)):
+            raise ValueError("exact needs a share that it cuts; give validation or test")
+        return self
+
+    def cut_shares(self, given: Collection[str]) -> dict[str, float]:
+        """The shares that are cut for splits that a source lacks, in the order of their places.
+
+        Args:
+            given: the splits that it has.
+        """
+        shares = {"test": 0.0 if self.test_per_task else self.test, "validation": self.validation}
+        return {split: share for split, share in shares.items() if share and split not in given}
 
 
 class FileSplits(Section):
