@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from loragrid.data.shares import Cut, concerns, expectation
 from loragrid.grid.runs import Grid
 from loragrid.layout import PREPARE_DATASET, Dataset
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 
 
 def describe_small_parts(grid: Grid) -> list[str]:
@@ -22,7 +23,7 @@ def _lines_of(grid: Grid, dataset: Dataset) -> Iterator[str]:
     source = grid.config.source_of(dataset.task, dataset.sample_type)
     manifest = Path(PREPARE_DATASET.path("manifest", dataset.wildcards))
     if manifest.exists():
-        found = json.loads(manifest.read_text(encoding="utf-8"))
+        found = looked_into(manifest, lambda: read_json(manifest, ["examples"])) or {}
         for split in ("validation", "test"):
             cut = found.get("cut", {}).get(split)
             examples = found.get("examples", {}).get(split)
