@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from loragrid.config.messages import sentence_of
 from loragrid.config.on_disk import missing_files
 from loragrid.config.root import Config
-from loragrid.data.rows import read_rows
+from loragrid.data.rows import built_rows, read_rows
 from loragrid.data.sources import FileSource
 from loragrid.errors import UserError
 from loragrid.runtime.packages import verify_sha256
@@ -144,6 +144,8 @@ def test_columnar_file_that_is_cut_or_changed_is_named_or_gives_rows(tmp_path, k
         ("r.csv", CSV.replace(",", "\t").encode(), None),
         ("r.csv", CSV.replace(",", "|").encode(), None),
         ("r.tsv", CSV.replace(",", "\t").encode(), None),
+        ("r.csv", ("sep=^\r\n" + CSV.replace(",", "^")).encode(), None),
+        ("r.csv", ("\n\n" + CSV).encode(), None),
         ("r.tsv", CSV.encode(), None),
         ("r.tsv", CSV.replace(",", ";").encode(), None),
         ("r.json", '{"frage": "Wie heißt das?", "antwort": "Übung"}\r\n\n{"frage": "Wo?", "antwort": "hier; dort"}'.encode(), None),
@@ -191,7 +193,7 @@ def test_log_says_what_was_decided(tmp_path, caplog):
     ("path", "problem"),
     [
         ("data", "is a folder; expected one file: it holds rows.csv, test.csv."),
-        ("data/*.csv", "does not exist, though it fits 2 files: signs such as * and ? are not replaced; name one file, or join several in a builder."),
+        ("data/*s*.csv", "does not exist, though it fits 2 files: signs such as * and ? are not replaced; name one file, or join several in a builder."),
         ("data/{a,b}.csv", "does not exist."),
         ("~/rows.csv", "begins with '~', which is not replaced here; write '/home/me/rows.csv'."),
         ("$HOME/rows.csv", "holds a variable, which is not replaced here; write '/home/me/rows.csv'."),
@@ -207,6 +209,8 @@ def test_log_says_what_was_decided(tmp_path, caplog):
         ("data/rows\0.csv", "holds a NUL byte, as no path does."),
         ("x" * 300, "cannot be a path (File name too long)."),
         ("none/rows.csv", "does not exist."),
+        ("data/link.csv", "is a link to 'gone.csv', which does not exist."),
+        ("data/annexed.csv", "is a link to '../.git/annex/objects/x', which does not exist; fetch the content with `git annex get`."),
         ("data/lfs.csv", "is a pointer of Git LFS, not the data; fetch the content with `git lfs pull`."),
     ],
 )  # fmt: skip
@@ -216,6 +220,8 @@ def test_path_that_is_no_file_says_what_to_write_instead(tmp_path, monkeypatch, 
     (tmp_path / "data").mkdir()
     for name in ("rows.csv", "test.csv"):
         (tmp_path / "data" / name).write_text("a,b\n1,2\n")
+    (tmp_path / "data" / "link.csv").symlink_to("gone.csv")
+    (tmp_path / "data" / "annexed.csv").symlink_to("../.git/annex/objects/x")
     if "lfs" in path:
         (tmp_path / "data" / "lfs.csv").write_bytes(POINTER)
     assert file_problem(path) == problem
@@ -224,6 +230,31 @@ def test_path_that_is_no_file_says_what_to_write_instead(tmp_path, monkeypatch, 
     others = ("models", "encoders", "reward_models", "configs", "external_predictions", "scorers", "tasks")
     config = Config.model_construct(sources={"s": FileSource.model_validate(source)}, **{name: {} for name in others})
     assert list(missing_files(config)) == [f"sources.s.splits.test.path: '{path}' {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("return None", "gives NoneType for 'all'; expected a list of mappings."),
+        ("return {'train': 'rows'}", "gives str for 'train'; expected a list of mappings."),
+        ("yield {'a': 1}\n    raise KeyError('b')", "failed: KeyError: 'b'"),
+    ],
+)
+def test_builder_that_gives_no_rows_is_named(tmp_path, body, sentence):
+    (tmp_path / "mine.py").write_text(f"def rows(files):\n    {body}\n")
+    builder = f"{tmp_path}/mine.py:rows"
+    with pytest.raises(UserError) as caught:
+        [list(rows) for rows in built_rows(builder, {}, {}).values()]
+    assert str(caught.value).startswith(f"builder '{builder}'")
+    assert sentence in str(caught.value)
+
+
+def test_folder_of_a_package_is_no_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.whl", "w") as package:
+        package.writestr("pack/data/rows.csv", CSV)
+    source = FileSource.model_validate({"package": "p==1", "splits": {"test": {"path": "pack/data"}}})
+    with pytest.raises(UserError, match=r"p\.whl: 'pack/data' is a folder; expected one file\.$"):
+        source.rows(tmp_path / "p.whl", tmp_path / "out")
 
 
 def test_credentials_in_a_path_are_not_shown():

@@ -248,7 +248,16 @@ def built_rows(builder: str, files: Mapping[str, str], arguments: Mapping[str, A
     splits = built if isinstance(built, Mapping) else {"all": built}
     if unknown := splits.keys() - {"all", "train", "validation", "test"}:
         raise UserError(f"builder '{builder}': unknown split '{unknown.pop()}'; expected train, validation, test or all.")
-    return {split: numbered(f"{builder}, {split}", rows) for split, rows in splits.items()}
+    for split, rows in splits.items():
+        if not isinstance(rows, Iterable) or isinstance(rows, str | bytes):
+            raise UserError(f"builder '{builder}': gives {type(rows).__name__} for '{split}'; expected a list of mappings.")
+    return {split: numbered(f"{builder}, {split}", _as_built(builder, rows)) for split, rows in splits.items()}
+
+
+def _as_built(builder: str, rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows; if the function makes them one by one, what it raises then names it too."""
+    with told(f"builder '{builder}'"):
+        yield from rows
 
 
 def numbered(origin: str, rows: Iterable[Any]) -> Iterator[Row]:

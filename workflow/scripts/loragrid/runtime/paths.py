@@ -24,6 +24,8 @@ def file_problem(path: str) -> str | None:
     if "\0" in path:
         return "holds a NUL byte, as no path does."
     try:
+        if file.is_file() and not os.access(file, os.R_OK):
+            return "cannot be read: permission denied."
         if file.is_file():
             return (
                 "is a pointer of Git LFS, not the data; fetch the content with `git lfs pull`." if is_lfs_pointer(file) else None
@@ -45,6 +47,10 @@ def _named_in(folder: Path) -> str:
 
 def absence(path: str) -> str:
     """Why there is nothing at a path, as far as its form tells; the end of a sentence."""
+    if Path(path).is_symlink():
+        target = os.readlink(path)  # noqa: PTH115 (as it is written)
+        how = "; fetch the content with `git annex get`" if ".git/annex" in target else ""
+        return f"is a link to '{target}', which does not exist{how}."
     if hub := HUB.match(path):
         how = f"`hub: {hub[2]}` with its `revision`{' and `splits`' if hub[1] else ''}"
         return f"is an address of the hub; for a {'data set' if hub[1] else 'model'} of the hub write {how}."
