@@ -46,7 +46,16 @@ include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 
 
+onstart:
+    forget_finished()
+
+
+onsuccess:
+    forget_finished()
+
+
 onerror:
+    forget_finished()
     print("Some jobs failed. This shows what is there, what is missing and why: snakemake --cores 1 partial_report")
 
 

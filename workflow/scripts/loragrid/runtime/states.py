@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 
-def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
+def describe_state(state: Path, whose: Mapping[str, Any], again: bool = False) -> None:
     """Write a file beside a state that says what the state belongs to. The state's name is a hash and does not tell.
 
     Args:
         state: a journal, or a folder.
         whose: `result`, the file that a job writes in the end, or `settings` of the scorer whose values are kept.
+        again: replace what was said before.
     """
     path = state.with_suffix(".json")
-    if not path.exists():
+    if again or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several jobs may write the same at the same time.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
