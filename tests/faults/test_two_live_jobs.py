@@ -11,7 +11,7 @@ import pytest
 
 from loragrid.runtime.locks import only_job_for
 from loragrid.training.job import run_training
-from trainings import LIBRARY, TWO_PROCESSES, adapter_bytes
+from trainings import LIBRARY, adapter_bytes
 
 # It says what it does, and stops in its third step until it is told to go on.
 TRAINING = """
@@ -91,7 +91,7 @@ def test_second_job_of_a_training_goes_on_where_a_first_that_is_killed_has_been(
     contest.wait_for(lambda: "waiting until it ends" in contest.said("second"))
     first.kill()
     assert second.wait() == 0
-    assert [line for line in contest.steps() if line.startswith("second")][0] == "second 3"
+    assert next(line for line in contest.steps() if line.startswith("second")) == "second 3"
     assert adapter_bytes(contest.job) == contest.expected
 
 
