@@ -95,4 +95,4 @@ def test_two_snakemakes_in_one_folder_both_end_well(new_project):
         assert result.returncode == 0, result.stderr
     said = new_project.snakemake("predictions")
     assert "Nothing to be done" in said.stderr
-    assert not [path for path in (new_project.folder / "results").rglob("*.partial")]
+    assert not list((new_project.folder / "results").rglob("*.partial"))

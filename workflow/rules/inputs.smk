@@ -6,8 +6,6 @@ import time
 from functools import lru_cache, partial
 from typing import get_type_hints
 
-from snakemake.exceptions import WorkflowError
-
 from loragrid import layout
 from loragrid.config.load import parse_config
 from loragrid.config.messages import located
@@ -109,7 +107,7 @@ def ask(function, wildcards):
     try:
         return function(GRID, dict(wildcards))
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 def flagged(path):
@@ -133,7 +131,7 @@ def makes(files):
 def local_results(rule):
     """Refuse a rule that looks for files on this machine if a storage has them."""
     if GRID.is_stored:
-        raise WorkflowError(
+        raise Refusal(
             f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "
             "leave out --default-storage-provider."
         )

@@ -34,8 +34,9 @@ from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
 from loragrid.runtime.job import installed_versions, log, show_log, versions
 from loragrid.runtime.locks import only_job_for
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
-from loragrid.runtime.states import describe_state
+from loragrid.runtime.states import describe_state, set_aside
 from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
@@ -131,6 +132,8 @@ def _takes_finished(job: TrainingJob, state: Path) -> bool:
 
 
 def _train_from(state: Path, job: TrainingJob, accelerate_config: str | None) -> None:
+    if state.exists() and not state.is_dir():
+        set_aside(state, "a file instead of a folder")
     state.mkdir(parents=True, exist_ok=True)
     # A job that was killed while it saved its state has left a part of it.
     for left in state.glob(".*.partial"):
@@ -157,7 +160,7 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
     told = {name: paths for name, paths in job if name not in elsewhere}
     return {
         "settings": decisive(job.settings),
-        "files": {name: [file_sha256(path) for path in _each(paths)] for name, paths in told.items()},
+        "files": {name: [verified_sha256(path) for path in _each(paths)] for name, paths in told.items()},
         "model": content_of_model(job.model_folder),
         "versions": versions(*LIBRARIES) | installed_versions(*ALSO_COMPUTING),
         "computing": {
