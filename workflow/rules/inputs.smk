@@ -120,7 +120,7 @@ def flagged(path):
 def forget_finished():
     """Give up the finished work that jobs keep in case Snakemake does not get to know of it."""
     if workflow.is_main_process:
-        forget_recorded(layout.WORK_STATES)
+        forget_recorded()
 
 
 def makes(files):

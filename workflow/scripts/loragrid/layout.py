@@ -374,11 +374,7 @@ MANIFEST = "manifest.json"
 STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
 TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
-WORK_STATES = (TRAINING_STATES, PREDICTION_STATES)
-"""Folders of what single jobs have done so far."""
-LOCKS = f"{STATE}/locks"
-"""Folder of the locks of results that only one job at a time may make."""
-SCORE_STATES, JUDGEMENT_STATES = f"{STATE}/scores", f"{STATE}/judgements"
+SCORE_STATES, JUDGEMENT_STATES, LOCKS = f"{STATE}/scores", f"{STATE}/judgements", f"{STATE}/locks"
 
 
 def folder_of(pattern: str) -> str:

@@ -91,7 +91,7 @@ def _sources(job: PredictJob, fingerprints: Mapping[str, str | None]) -> str:
     """
     files = job.files
     hashed = {name: sha256 for name, sha256 in fingerprints.items() if name != "prompt_template"}
-    others = [_sha256(path) for path in (files.train, files.demonstrations, files.known)]
+    others = [file_sha256(path) if path else None for path in (files.train, files.demonstrations, files.known)]
     folders = [
         content_of_model(Path(path).parent, [Path(path).name]) if path else None
         for path in (files.model.model, files.model.adapter)

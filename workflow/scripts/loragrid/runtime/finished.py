@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
 from pathlib import Path
 
+from loragrid.layout import PREDICTION_STATES, TRAINING_STATES
 from loragrid.runtime.files import folder_written_whole, written_whole
 from loragrid.runtime.job import log
 from loragrid.runtime.states import describe_state, whose_state
 
 RECORDS, MARKERS = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
 """Where Snakemake keeps its record of each result, and a marker for each result of a job that runs."""
+
+WORK_STATES = (TRAINING_STATES, PREDICTION_STATES)
+"""Folders of what single jobs have done so far."""
 
 PLANNED = "LORAGRID_PLANNED"
 """Environment variable with the time at which Snakemake looked at the files: seconds since the epoch."""
@@ -75,15 +78,11 @@ def _is_recorded(state: Path) -> bool:
     return changed is not None and changed != whose.get("record")
 
 
-def forget_recorded(folders: Iterable[str]) -> None:
-    """Remove the finished states that Snakemake needs no more, because it has recorded their results.
-
-    Args:
-        folders: folders of states.
-    """
+def forget_recorded() -> None:
+    """Remove the finished states that Snakemake needs no more, because it has recorded their results."""
     if not RECORDS.is_dir():
         return
-    for description in (path for folder in folders for path in Path(folder).glob("*.json")):
+    for description in (path for folder in WORK_STATES for path in Path(folder).glob("*.json")):
         if _is_recorded(description):
             for state in (description.with_suffix(""), description.with_suffix(".jsonl")):
                 remove_state(state)

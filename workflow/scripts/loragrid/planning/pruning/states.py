@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from loragrid.layout import JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE, WORK_STATES
+from loragrid.layout import JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE
 from loragrid.planning.pruning.in_use import InUse
 from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
 from loragrid.planning.pruning.origins import Origins
 from loragrid.planning.pruning.tree import File
 from loragrid.runtime.files import fingerprint
+from loragrid.runtime.finished import WORK_STATES
 from loragrid.runtime.states import DAMAGED, whose_state
 
 DAY_S = 86400.0
