@@ -72,9 +72,8 @@ def test_second_job_of_a_training_waits_and_takes_what_the_first_has_finished(co
     first = contest.start("first", held=True)
     contest.wait_for(lambda: (contest.folder / "steps").exists() and "first 3" in contest.steps())
     second = contest.start("second")
-    contest.wait_for(lambda: "waiting until it ends" in contest.said("second"))
-    assert f"(process {first.pid} on " in contest.said("second")
-    assert f"another job is making {contest.job.folder} " in contest.said("second")
+    contest.wait_for(lambda: f"the job that is waited for: process {first.pid} on " in contest.said("second"))
+    assert f"another job is making {contest.job.folder}; waiting until it ends" in contest.said("second")
     (contest.folder / "go").touch()
     assert [first.wait(), second.wait()] == [0, 0]
     assert "the other job has finished this training; its result is taken" in contest.said("second")

@@ -230,7 +230,7 @@ def test_job_that_waited_for_another_takes_its_predictions_if_they_are_whole_and
     with caplog.at_level("INFO", "loragrid"):
         threading.Timer(0.3, ended.set).start()
         predict(job, 0, opened(asked))
-    assert f"another job is making a.jsonl (process {os.getpid()} on " in caplog.text
+    assert f"the job that is waited for: process {os.getpid()} on " in caplog.text
     assert len(asked) == {None: 0, "test.jsonl": 1, "a.jsonl": 3}[changes]
     assert changes == "test.jsonl" or Path("a.jsonl").read_text() == made
 

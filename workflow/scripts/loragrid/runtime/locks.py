@@ -66,7 +66,7 @@ def held(path: Path, say_waiting: Callable[[], None], poll_s: float = 0.2) -> It
     On a file system without locks the block runs without one, and the log says so.
 
     Args:
-        say_waiting: called before the wait, if it has to wait.
+        say_waiting: called before the wait, if it has to wait. The log then also says who holds the lock, and since when.
 
     Raises:
         UserError: if a signal asks this job to end while it waits.
@@ -90,6 +90,7 @@ def _acquire(lock: FileLock, say_waiting: Callable[[], None], poll_s: float) -> 
         return
     except Timeout:
         say_waiting()
+        log.info("the job that is waited for: %s", holder_of(Path(lock.lock_file)))
     # Only the main thread may handle signals.
     in_main = threading.current_thread() is threading.main_thread()
     with postponed_signals() if in_main else nullcontext(str) as signalled:
@@ -118,7 +119,7 @@ def only_job_for(result: str | Path, folder: Path) -> Iterator[Callable[[], bool
     def say() -> None:
         nonlocal waited
         waited = True
-        log.info("another job is making %s (%s); waiting until it ends", result, holder_of(path))
+        log.info("another job is making %s; waiting until it ends", result)
 
     with held(path, say):
         try:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from loragrid.runtime.files import put_in_place
+from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import log
 
 DAMAGED = ".damaged"
@@ -54,9 +54,8 @@ def describe_state(state: Path, whose: Mapping[str, Any], again: bool = False) -
         if path.is_dir():
             set_aside(path, "a folder instead of a description")
         # Several jobs may write the same at the same time.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
-        put_in_place(temporary, path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def whose_state(state: Path) -> dict[str, Any]:
