@@ -48,7 +48,16 @@ include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 
 
+onstart:
+    forget_finished()
+
+
+onsuccess:
+    forget_finished()
+
+
 onerror:
+    forget_finished()
     print(what_failed(), file=sys.stderr)
 
 
