@@ -14,11 +14,13 @@ from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import problems
 from loragrid.grid.jobs import inputs, settings
+from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.patches.snakemake_exchanged_inputs import let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
 from loragrid.sections import decisive
 
@@ -44,6 +46,7 @@ def load_grid(raw):
 
 GRID = load_grid(config)
 CONFIG = GRID.config
+let_inputs_be_exchanged({rule: partial(is_exchanged, rule, CONFIG.experiment) for rule in EXCHANGED})
 # Without any, this matches nothing.
 EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 
@@ -106,6 +109,16 @@ def flagged(path):
     if isinstance(path, AncientFile):
         return ancient(str(path))
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
+
+
+def own(files):
+    """The files of a rule of which each named experiment has its own."""
+    return GRID.own(files)
+
+
+def own_place(path):
+    """Where the experiment has a file or folder of its own, given its place below results/ without a name."""
+    return layout.of_experiment(f"{layout.RESULTS}/{path}", CONFIG.experiment)
 
 
 def makes(files):

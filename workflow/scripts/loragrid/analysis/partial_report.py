@@ -9,12 +9,11 @@ from loragrid.analysis.provenance import common_questions, leaking_mixes, leakin
 from loragrid.analysis.report import write_report
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
-from loragrid.layout import ANALYSE, DESCRIBE_DATA, REPORT
 
 
 def write_partial_report(settings: PartialReportSettings) -> None:
     """Write tables, figures and report on the existing files of the grid."""
-    files = ANALYSE.below(settings.folder) | DESCRIBE_DATA.below(settings.folder)
+    files = settings.files
 
     def present(tier: str, ending: str) -> list[str]:
         return [file for file, _ in settings.tiers[tier] if file.endswith(ending) and Path(file).exists()]
@@ -38,7 +37,7 @@ def write_partial_report(settings: PartialReportSettings) -> None:
         files,
     )
     write_report(
-        REPORT.below(settings.folder)["report"],
+        files["report"],
         settings.report,
         settings.metric,
         grid_state(settings.tiers),
