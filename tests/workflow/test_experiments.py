@@ -1,8 +1,5 @@
 """Experiments that share results: each has its own tables, figures and report, and none makes a result of another again."""
 
-import json
-import shutil
-
 import pytest
 import yaml
 
@@ -35,9 +32,7 @@ def letters(changeable):
                 {"base_models": ["tiny"], "tasks": ["echo"], "sample_types": ["soft"]},
                 block | {"tasks": ["echo"], "nb_samples": [4]},
             ],
-            "human_evaluations": {
-                "us": {"tasks": ["echo"], "annotators": ["anna"], "criteria": {"good": {"question": "Good?"}}}
-            },
+            "human_evaluations": {"us": {"tasks": ["echo"], "annotators": ["anna"], "criteria": {"good": {"question": "Good?"}}}},
         },
     )
 
@@ -57,7 +52,12 @@ def test_named_experiment_shares_results_with_the_default_and_neither_makes_anyt
     assert "<title>loragrid report: letters</title>" in html
     assert "letters" not in (results / "report.html").read_text()
     assert {path.name for path in own.iterdir()} == {"datasets", "figures", "report.html", "tables"}
-    assert {path.stem for path in (results / "logs/experiments/letters").iterdir()} == {"analyse", "describe_data", "leaks", "report"}
+    assert {path.stem for path in (results / "logs/experiments/letters").iterdir()} == {
+        "analyse",
+        "describe_data",
+        "leaks",
+        "report",
+    }
     assert "length" in (own / "tables/scores.csv").read_text()
     assert "length" not in (results / "tables/scores.csv").read_text()
     # A card shows what the experiment asks for that wrote it. Without it, the next experiment writes it.
@@ -88,4 +88,12 @@ def test_named_experiment_shares_results_with_the_default_and_neither_makes_anyt
     changeable.snakemake("prunable")
     listed = (results / "prunable.txt").read_text().splitlines()
     assert {"results/experiments/letters/report.html", "results/experiments/letters/plan.txt"} <= set(listed)
-    assert {path.split("/")[1] for path in listed} == {"benchmarks", "datasets", "experiments", "logs", "predictions", "scores", "tokens"}
+    assert {path.split("/")[1] for path in listed} == {
+        "benchmarks",
+        "datasets",
+        "experiments",
+        "logs",
+        "predictions",
+        "scores",
+        "tokens",
+    }

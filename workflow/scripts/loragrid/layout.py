@@ -198,6 +198,10 @@ class Files(NamedTuple):
         # Two stars would stand for any number of folders.
         return Path().glob(re.sub(r"(?:\{\w+\})+", "*", pattern))
 
+    def below(self, folder: str | Path) -> dict[str, Path]:
+        """The outputs of a rule without wildcards, in another folder than `results`."""
+        return {output: Path(folder, Path(path).relative_to(RESULTS)) for output, path in self.outputs.items()}
+
     def named(self, paths: Iterable[str | Path]) -> dict[str, Path]:
         """The files of one job by their outputs."""
         return {output: Path(path) for path in paths for output in self.outputs if self.wildcards(output, path) is not None}
@@ -386,13 +390,12 @@ DESCRIBE_DATA = _own_files(
 REPORT = _own_files("report", report="report.html")
 
 # Rules that always run write these files, and declare none.
-PARTIAL_REPORT = _own_files(
-    "partial_report",
-    **{
-        output: f"partial/{path.removeprefix(RESULTS)[1:]}"
+PARTIAL_REPORT = _own_files("partial_report")._replace(
+    outputs={
+        output: path.as_posix()
         for files in (ANALYSE, DESCRIBE_DATA, REPORT)
-        for output, path in files.outputs.items()
-    },
+        for output, path in files.below(f"{RESULTS}/partial").items()
+    }
 )
 PLAN = _own_files("plan", text="plan.txt", table="plan.csv")
 PRUNABLE = _own_files("prunable", table="prunable.csv", paths="prunable.txt")

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from loragrid.layout import DOUBTFUL
 from loragrid.planning.doubts.checks import Row
 from loragrid.runtime.files import written_whole
 
 
-def write_list(rows: Sequence[Row], table: str | Path) -> None:
+def write_list(rows: Sequence[Row], table: str | Path = DOUBTFUL.outputs["table"]) -> None:
     """Write the list as a table."""
     with written_whole(table) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -19,7 +20,7 @@ def write_list(rows: Sequence[Row], table: str | Path) -> None:
         writer.writerows(rows)
 
 
-def summary(rows: Sequence[Row], table: str | Path) -> str:
+def summary(rows: Sequence[Row], table: str | Path = DOUBTFUL.outputs["table"]) -> str:
     """How many files are in doubt and why, for the screen."""
     if not rows:
         return "No result is in doubt: none shows a fault that has been mended since it was made."

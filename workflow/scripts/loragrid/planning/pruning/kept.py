@@ -60,12 +60,12 @@ def kept_configurations(given: Config, files: Sequence[str | Path]) -> list[Kept
     else:
         others = [[Path(entry)] if isinstance(entry, str) else list(map(Path, entry)) for entry in named]
     layers = [[path for path in of_other if path != DEFAULT] for of_other in others]
-    kept, problems = [_kept(_name(of_given), given)], []
+    kept, problems = [configured(given, _name(of_given))], []
     for i, layer in enumerate(layers):
         if layer == of_given or layer in layers[:i]:
             continue
         try:
-            kept.append(_kept(_name(layer), parse_config(_read(layer))))
+            kept.append(configured(parse_config(_read(layer)), _name(layer)))
         except UserError as error:
             problems += [_told(_name(layer), line) for line in str(error).splitlines()]
     if problems:
@@ -85,7 +85,8 @@ def _is_own(rule: str) -> bool:
     return rule in RULES and RULES[rule].is_own
 
 
-def _kept(name: str, config: Config) -> Kept:
+def configured(config: Config, name: str = DEFAULT.as_posix()) -> Kept:
+    """What a configuration asks for or can use."""
     jobs: dict[tuple[str, bool], Jobs] = {}
     by_rule = usable_jobs(Grid(config))
     # Rules that gather the whole grid have one job, without wildcards.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from loragrid.errors import UserError
-from loragrid.layout import Files
+from loragrid.layout import PRUNABLE, Files
 from loragrid.runtime.files import written_whole
 
 ODD = "surrogateescape"
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     why: str
 
 
-def write_list(rows: Iterable[Row], configuration: str, kept: Iterable[str], files: Files) -> None:
+def write_list(rows: Iterable[Row], configuration: str, kept: Iterable[str] = (), files: Files = PRUNABLE) -> None:
     """Write the list as a table, and the paths that can go as plain lines.
 
     Args:
@@ -57,7 +57,7 @@ def write_list(rows: Iterable[Row], configuration: str, kept: Iterable[str], fil
         temporary.write_text("".join(f"{row.path}\n" for row in rows if row.stage != UNKNOWN), "utf-8", ODD)
 
 
-def read_list(configuration: str, files: Files) -> set[tuple[str, int]]:
+def read_list(configuration: str, files: Files = PRUNABLE) -> set[tuple[str, int]]:
     """Path and size of every file in the list.
 
     Raises:
@@ -69,7 +69,7 @@ def read_list(configuration: str, files: Files) -> set[tuple[str, int]]:
         with open(table, encoding="utf-8", errors=ODD, newline="") as file:
             listed = list(csv.DictReader(file))
         if any(row["configuration"] != configuration for row in listed):
-            raise UserError(f"{table}: this list was made for other configurations, so that nothing is removed. {again}")
+            raise UserError(f"{table}: this list was made for another configuration, so that nothing is removed. {again}")
         return {(row["path"], int(row["bytes"])) for row in listed}
     except FileNotFoundError:
         raise UserError(f"{table}: there is no such list, so that nothing is removed. {again}") from None
@@ -79,7 +79,7 @@ def read_list(configuration: str, files: Files) -> set[tuple[str, int]]:
         ) from None
 
 
-def summary(rows: Iterable[Row], kept: Sequence[str]) -> str:
+def summary(rows: Iterable[Row], kept: Sequence[str] = ()) -> str:
     """Files and megabytes by stage and by reason, for the screen.
 
     Args:
@@ -97,7 +97,8 @@ def summary(rows: Iterable[Row], kept: Sequence[str]) -> str:
         text = "\n".join([f"{'files':>9} {'MB':>11}", *by_stage, *reasons, *_counted(going, lambda _: "in all")])
     strange = len(rows) - len(going)
     text += f"\n{strange} files are not known to the workflow, or changed by somebody, and are kept." if strange else ""
-    return "\n".join(["These configurations count; what they ask for stays:", *(f"    {name}" for name in kept), text])
+    heading = ["What these configurations ask for stays:", *(f"    {name}" for name in kept)] if kept else []
+    return "\n".join([*heading, text])
 
 
 def _counted(rows: Sequence[Row], key: Callable[[Row], str]) -> list[str]:
