@@ -401,6 +401,7 @@ PLAN = _own_files("plan", text="plan.txt", table="plan.csv")
 PRUNABLE = _own_files("prunable", table="prunable.csv", paths="prunable.txt")
 PRUNE = _own_files("prune")
 DOUBTFUL = _own_files("doubtful", table="doubtful.csv")
+VERIFY = _own_files("verify", table="verify.csv")
 
 RULES: Mapping[str, Files] = {name.lower(): files for name, files in globals().items() if isinstance(files, Files)}
 """The files of each rule, by its name."""
