@@ -48,7 +48,7 @@ def prompts_shown(wildcards):
 def annotators_sheets(wildcards):
     """Input function: the sheets of all annotators of all human evaluations."""
     if not CONFIG.human_evaluations:
-        raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
+        raise Refusal("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
     files = own(layout.HUMAN_SHEET)
     return [files.path(output, sheet) for sheet in sheets(GRID) for output in files.outputs]
 
@@ -56,7 +56,7 @@ def annotators_sheets(wildcards):
 def pushed_models(wildcards):
     """Input function: the receipt of every run's upload."""
     if CONFIG.hub is None:
-        raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
+        raise Refusal("hub: this section is missing in the configuration; it says where models are uploaded.")
     return of_runs(own(layout.PUSH), "receipt")(wildcards)
 
 

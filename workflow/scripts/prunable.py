@@ -11,6 +11,7 @@ from loragrid.planning.pruning.kept import kept_configurations
 from loragrid.planning.pruning.listing import summary, write_list
 from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.settings import PruneSettings
+from loragrid.runtime.commands import command
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -21,15 +22,12 @@ with logged(snakemake.log[0]):
     config, settings = parse_config(snakemake.config), PruneSettings.model_validate(dict(snakemake.params))
     kept = kept_configurations(config, settings.config_files)
     made = made_for(kept, settings.rules)
-    in_use = find_in_use(kept, made)
-    rows, names, files = (
-        sort_out(made, in_use, time.time()),
-        [one.name for one in kept],
-        PRUNABLE.of_experiment(config.experiment),
-    )
+    in_use, names = find_in_use(kept, made), [one.name for one in kept]
+    rows, files = sort_out(made, in_use, time.time()), PRUNABLE.of_experiment(config.experiment)
     write_list(rows, configuration_of(in_use), names, files)
-    print(summary(rows, names), file=screen)
     print(
-        f"Read {files.outputs['table']} (paths alone: {files.outputs['paths']}); 'snakemake --cores 1 prune' removes them.",
+        summary(rows, names),
+        f"Read {files.outputs['table']} (paths alone: {files.outputs['paths']}); this removes them: {command('prune')}",
+        sep="\n",
         file=screen,
     )

@@ -11,6 +11,7 @@ from loragrid.data.decontamination import Leaks, read_leaks
 from loragrid.grid.jobs.lookups import tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import DECONTAMINATE, PREPARE_DATASET, Dataset, Run
+from loragrid.runtime.commands import command
 from loragrid.runtime.looking import looked_into
 from loragrid.runtime.manifests import read_json
 from loragrid.text.words import some_of
@@ -45,7 +46,7 @@ def describe_left_out(grid: Grid) -> list[str]:
     lacking = list(_lacking(grid, mixed, known))
     if unknown := len(datasets) - len(known):
         what = f"{unknown} data set{'s' * (unknown != 1)} not compared with the test sets yet"
-        lacking.append(f"{what}; `snakemake mixes` does that.")
+        lacking.append(f"{what}; this does it: {command('mixes')}")
     return [*heading, *lines, *([""] if lacking else []), *lacking]
 
 

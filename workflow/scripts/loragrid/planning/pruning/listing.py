@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.layout import PRUNABLE, Files
+from loragrid.runtime.commands import command
 from loragrid.runtime.files import written_whole
 
 ODD = "surrogateescape"
@@ -63,7 +64,7 @@ def read_list(configuration: str, files: Files = PRUNABLE) -> set[tuple[str, int
     Raises:
         UserError: if there is no list, or the list is for another configuration, or unreadable.
     """
-    again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
+    again = f"Run '{command('prunable')}', read what it lists, then prune."
     table = files.outputs["table"]
     try:
         with open(table, encoding="utf-8", errors=ODD, newline="") as file:
