@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
 from loragrid.grid.runs import Grid
+from loragrid.layout import PLAN
 from loragrid.planning.history import read_history
 from loragrid.planning.jobs import planned_jobs
 from loragrid.planning.left_out import describe_left_out
@@ -30,6 +31,6 @@ with logged(snakemake.log[0]):
     plan = make_plan(config, jobs, works, history, parameters, settings.rules, machine)
     grid = Grid(config)
     text = "\n".join([describe(plan, basis, parameters, machine), *describe_left_out(grid), *describe_small_parts(grid)])
-    write_plan(plan, text)
+    write_plan(plan, text, PLAN.of_experiment(config.experiment))
     print(text)
     print(text, file=screen, flush=True)
