@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loragrid.errors import UserError
-from loragrid.models.weights import refuse_lfs_pointers, refuse_numbers_that_are_none, some, unreadable
+from loragrid.models.weights import refuse_lfs_pointers, refuse_numbers_that_are_none, some
 from loragrid.runtime.files import write_json
 from loragrid.runtime.job import log
+from loragrid.runtime.pretrained import load_peft, unreadable
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -79,15 +80,12 @@ def load_adapter(base: PreTrainedModel, folder: str | Path, is_trainable: bool =
     Raises:
         UserError: naming the folder, if the adapter does not fit the model.
     """
-    from peft import PeftModel
     from safetensors import SafetensorError
 
     folder = Path(folder)
     refuse_lfs_pointers(folder)
     try:
-        adapted = PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
-        # The first time, peft keeps to itself what it did not find.
-        found = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
+        adapted, found = load_peft(base, folder, is_trainable)
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:

@@ -17,6 +17,7 @@ from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
 from loragrid.runtime.job import log
 from loragrid.runtime.model_folders import archive_others
+from loragrid.runtime.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,7 +48,7 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
     Raises:
         UserError: if an adapter is no change of weights and cannot be merged, or if the logits differ.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     stored = load_weights(AutoModelForCausalLM, base_folder, dtype="auto")
     number_type = stored.dtype
@@ -60,7 +61,7 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
         # Added in float32, so that a sum is rounded once.
         model, expected = _with_adapter(stored.float(), trained.parent, prompts)
     model.config.name_or_path = ""
-    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
+    save_model(model, load_tokenizer(base_folder), folder, number_type)
     del stored, model
     written: Any = load_weights(AutoModelForCausalLM, folder, dtype=number_type)
     refuse_other_logits(trained.parent, expected, _logits(written.float(), prompts), number_type, written.config)
