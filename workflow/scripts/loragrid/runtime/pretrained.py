@@ -5,7 +5,6 @@ transformers would ask on the standard input whether to run such code, and any i
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import io
 import json
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
+from loragrid.runtime.system_errors import cannot
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -326,21 +326,3 @@ def _package_for_tokenizer(folder: Path) -> tuple[str, str] | None:
         if (file := next(iter(sorted(folder.glob(pattern))), None)) and importlib.util.find_spec(module) is None:
             return f"file '{file.name}'", packages
     return None
-
-
-_REASONS = {
-    errno.EACCES: "you may not read or write it; see its permissions",
-    errno.EPERM: "you may not read or write it; see its permissions",
-    errno.ENOSPC: "the disk is full; make room and start again",
-    errno.EDQUOT: "your share of the disk is used up; make room and start again",
-    errno.EROFS: "its file system is read-only",
-    errno.ENAMETOOLONG: "its name is too long for the file system",
-    errno.EIO: "the disk fails to read or write",
-    errno.EMFILE: "too many files are open",
-}
-
-
-def cannot(path: Path | str, error: OSError) -> str:
-    """The sentence about a file that the system does not read or write."""
-    reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
-    return f"{path}: {reason}."
