@@ -68,7 +68,7 @@ def load_weights(kind: Any, folder: Path, accepted: Accepted = ALL, **options: A
         refuse_missing_shards(folder)
         refuse_impossible_sizes(folder)
     # Shapes are compared here: transformers names them in a table of its log only.
-    how = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
+    how: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
     try:
         model, report = load_pretrained(kind, folder, **how, **options)
     except torch.OutOfMemoryError:

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from loragrid.runtime.redaction import redacted
 
@@ -82,7 +82,8 @@ class _Redacting(io.RawIOBase):
 @contextlib.contextmanager
 def log_file(path: str) -> Iterator[TextIO]:
     """A job's log, line by line, from which secrets are cut."""
-    with io.TextIOWrapper(io.BufferedWriter(_Redacting(path)), encoding="utf-8", errors="backslashreplace", line_buffering=True) as file:
+    lines: Any = _Redacting(path)
+    with io.TextIOWrapper(io.BufferedWriter(lines), encoding="utf-8", errors="backslashreplace", line_buffering=True) as file:
         yield file
 
 
