@@ -1,8 +1,9 @@
+import sys
 from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
-from loragrid.grid.jobs.wanted import TIERS, sheets, shown_prompts, tier_files, usable_jobs
+from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files, usable_jobs
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
 
@@ -51,11 +52,20 @@ def annotators_sheets(wildcards):
     return [layout.HUMAN_SHEET.path(output, sheet) for sheet in sheets(GRID) for output in layout.HUMAN_SHEET.outputs]
 
 
+def merged_models(wildcards):
+    """Input function: the merged models of all runs that can be merged. The others are named on the screen."""
+    runs = mergeable(GRID)
+    if left_out := sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs}):
+        print(f"merged: leaves out what is no change of weights: configs {', '.join(left_out)}.", file=sys.stderr)
+    return [layout.MERGE.path("model", run.wildcards) for run in runs]
+
+
 def pushed_models(wildcards):
     """Input function: the receipt of every run's upload."""
     if CONFIG.hub is None:
         raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
-    return of_runs(layout.PUSH, "receipt")(wildcards)
+    runs = mergeable(GRID) if CONFIG.hub.merged else GRID.runs.values()
+    return [layout.PUSH.path("receipt", run.wildcards) for run in runs]
 
 
 def made_by_rules(wildcards):

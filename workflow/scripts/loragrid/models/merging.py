@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,29 +12,44 @@ import torch
 from loragrid.errors import UserError
 from loragrid.models.adapters import learns_prompt, load_adapter, save_model
 from loragrid.models.device import type_name
+from loragrid.models.usage import Base, asking_of, ship_format, usage, with_usage
 from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
 from loragrid.runtime.job import log
 from loragrid.runtime.model_folders import archive_others
-from loragrid.runtime.pretrained import load_tokenizer
+from loragrid.runtime.pretrained import load_tokenizer, read_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def write_merged(
-    base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
+    base_folder: Path,
+    trained: Path,
+    manifest: Path,
+    card: Path,
+    folder: Path,
+    threads: int,
+    named_files: Iterable[str] | None = None,
 ) -> None:
     """Write the whole model that results from a run and its base model, with its card, completely or not at all.
 
+    It comes with a chat template that writes the prompts of its training, or with none.
+
     Args:
         trained: weights of the adapter, or of the model that full fine-tuning made.
+        manifest: of the training.
+        card: of the adapter.
         named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
     with folder_written_whole(folder) as temporary:
         merge(base_folder, trained, temporary)
-        shutil.copy2(card, temporary / "README.md")
+        facts = read_settings(manifest)
+        asked = asking_of(base_folder, facts)
+        tokenizer = ship_format(temporary, asked)
+        lines = usage("whole", asked, facts["hardware"]["dtype"], Base("."), tokenizer.chat_template)
+        (temporary / "README.md").write_text(with_usage(card.read_text(encoding="utf-8"), lines), encoding="utf-8")
         if named_files is not None:
             archive_others(temporary, named_files)
 

@@ -19,8 +19,10 @@ CUT = "…"
 _SECRET_WORDS = r"key|apikey|keys|token|secret|passw(?:or)?d|pass|passphrase|credentials?|auth"
 _SECRET_NAME = re.compile(rf"(?:^|_)(?:{_SECRET_WORDS})(?:_|$)|(?:key|token|secret|password)$", re.IGNORECASE)
 _PLACEHOLDERS = frozenset(
-    ("none", "null", "empty", "dummy", "test", "local", "localhost", "ollama", "vllm", "true", "false", "yes", "unset", "default")
-    + ("key", "token", "secret", "password", "not-needed", "no-key-required")
+    [
+        *("none", "null", "empty", "dummy", "test", "local", "localhost", "ollama", "vllm", "true", "false", "yes", "unset"),
+        *("default", "key", "token", "secret", "password", "not-needed", "no-key-required"),
+    ]
 )
 """What people write where a server needs no key. To cut such words out of sentences would only hide what is said."""
 _SHORTEST = 4

@@ -58,7 +58,7 @@ def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) 
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with keys such as `a/b`, and with values that every tracker takes and that hold no secrets."""
+    """Nested mappings as one mapping with keys such as `a/b`, and with values that every tracker takes, without secrets."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
