@@ -4,6 +4,7 @@ min_version("9.27")
 
 
 include: "workflow/rules/config_files.smk"
+include: "workflow/rules/terminal.smk"
 
 
 configfile: "config/config.yaml"
@@ -42,12 +43,13 @@ include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/doubtful.smk"
+include: "workflow/rules/verify.smk"
 include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 
 
 onerror:
-    print("Some jobs failed. This shows what is there, what is missing and why: snakemake --cores 1 partial_report")
+    print(what_failed(), file=sys.stderr)
 
 
 rule all:

@@ -4,8 +4,6 @@ import sys
 from functools import lru_cache, partial
 from typing import get_type_hints
 
-from snakemake.exceptions import WorkflowError
-
 from loragrid import layout
 from loragrid.config.load import parse_config
 from loragrid.config.messages import located
@@ -98,7 +96,7 @@ def ask(function, wildcards):
     try:
         return function(GRID, dict(wildcards))
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 def flagged(path):
@@ -116,7 +114,7 @@ def makes(files):
 def local_results(rule):
     """Refuse a rule that looks for files on this machine if a storage has them."""
     if GRID.is_stored:
-        raise WorkflowError(
+        raise Refusal(
             f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "
             "leave out --default-storage-provider."
         )

@@ -48,22 +48,28 @@ def prompts_shown(wildcards):
 def annotators_sheets(wildcards):
     """Input function: the sheets of all annotators of all human evaluations."""
     if not CONFIG.human_evaluations:
-        raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
+        raise Refusal("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
     return [layout.HUMAN_SHEET.path(output, sheet) for sheet in sheets(GRID) for output in layout.HUMAN_SHEET.outputs]
+
+
+@cache
+def say_what_cannot_be_merged(configs):
+    """Name the configs whose results are no change of weights on the screen, once."""
+    if configs:
+        print(f"merged: leaves out what is no change of weights: configs {', '.join(configs)}.", file=sys.stderr)
 
 
 def merged_models(wildcards):
     """Input function: the merged models of all runs that can be merged. The others are named on the screen."""
     runs = mergeable(GRID)
-    if left_out := sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs}):
-        print(f"merged: leaves out what is no change of weights: configs {', '.join(left_out)}.", file=sys.stderr)
+    say_what_cannot_be_merged(tuple(sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs})))
     return [layout.MERGE.path("model", run.wildcards) for run in runs]
 
 
 def pushed_models(wildcards):
     """Input function: the receipt of every run's upload."""
     if CONFIG.hub is None:
-        raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
+        raise Refusal("hub: this section is missing in the configuration; it says where models are uploaded.")
     runs = mergeable(GRID) if CONFIG.hub.merged else GRID.runs.values()
     return [layout.PUSH.path("receipt", run.wildcards) for run in runs]
 

@@ -1,7 +1,5 @@
 """Write the model card of one trained model."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.analysis.model_cards import model_card
@@ -10,6 +8,7 @@ from loragrid.analysis.settings import CardSettings
 from loragrid.models.usage import asking_of
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import logged
+from loragrid.runtime.manifests import read_json
 from loragrid.runtime.model_folders import whole_folder
 from loragrid.runtime.pretrained import load_tokenizer
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 with logged(snakemake.log[0]):
     settings = CardSettings.model_validate(dict(snakemake.params))
-    manifest = json.loads(Path(snakemake.input.manifest).read_text(encoding="utf-8"))
+    manifest = read_json(snakemake.input.manifest)
     base = whole_folder(snakemake.input.tokenizer)
     # A whole model is used with the tokenizer in its own folder.
     folder = whole_folder(snakemake.input.manifest) if manifest["config"]["method"] == "full" else base

@@ -8,6 +8,7 @@ from loragrid.config.load import parse_config
 from loragrid.planning.pruning.in_use import Made, configuration_of, find_in_use
 from loragrid.planning.pruning.listing import ARCHIVE_LIST, LIST, summary, write_list
 from loragrid.planning.pruning.sorting import sort_out
+from loragrid.runtime.commands import command
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ with logged(snakemake.log[0]):
     write_list(rows, configuration_of(in_use))
     print(
         summary(rows),
-        f"Read {LIST} (paths alone: {ARCHIVE_LIST}); 'snakemake --cores 1 prune' removes them.",
+        f"Read {LIST} (paths alone: {ARCHIVE_LIST}); this removes them: {command('prune')}",
         sep="\n",
         file=screen,
     )

@@ -296,7 +296,7 @@ def listed(*rows):
 
 def test_nothing_is_removed_without_a_list_for_the_same_configuration(rules):
     in_use = find_in_use(config(), rules)
-    with pytest.raises(UserError, match=r"no such list.*Run 'snakemake --cores 1 prunable'"):
+    with pytest.raises(UserError, match=r"no such list.*Run 'snakemake prunable --cores 1'"):
         read_list(configuration_of(in_use))
     write_list(listed(write("results/a")), configuration_of(in_use))
     assert read_list(configuration_of(in_use)) == {("results/a", 1)}
@@ -351,7 +351,7 @@ def test_state_that_a_job_uses_is_not_removed():
 def test_nothing_is_removed_beside_another_snakemake():
     check_alone()
     write(".snakemake/locks/0.output.lock")
-    with pytest.raises(UserError, match="Another snakemake works in this folder"):
+    with pytest.raises(UserError, match="Another Snakemake works in this folder"):
         check_alone()
 
 

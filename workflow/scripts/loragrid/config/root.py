@@ -58,7 +58,7 @@ class Config(Section):
         "Weights & Biases or MLflow (set up by their own environment variables). Their packages are not "
         "installed by default.",
     )
-    hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
+    hub: HubUpload | None = Field(None, description="Where the target `pushed` uploads trained models.")
     grid: list[Block] = Field(
         default=[],
         description="Blocks of combinations; the grid is their union. It may be empty where there are "

@@ -107,10 +107,10 @@ def as_chat_template(template: str, system_prompt: str, tokenizer: PreTrainedTok
     # transformers drops the line break behind a block and the spaces before it, unless a plus says otherwise.
     written = []
     for _, kind, value in tokens:
-        if kind in ("block_begin", "raw_begin"):
-            value = value if value[2:3] in ("-", "+") else f"{value[:2]}+{value[2:]}"
-        elif kind in ("block_end", "raw_end"):
-            value = value if value[-3:-2] in ("-", "+") else f"{value[:-2]}+{value[-2:]}"
+        if kind == "block_begin":
+            value = value if value[-1] in "-+" else f"{value}+"
+        elif kind == "block_end":
+            value = value if value[0] in "-+" else f"+{value}"
         if not kind.startswith("comment"):
             written.append(value)
     text = "".join(written)

@@ -16,8 +16,9 @@ from loragrid.models.usage import Base, asking_of, ship_format, usage, with_usag
 from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import archive_others
-from loragrid.runtime.pretrained import load_tokenizer, read_settings
+from loragrid.runtime.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,9 +44,11 @@ def write_merged(
         named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
+    for one in {base_folder, trained.parent}:
+        refuse_damaged_model(one)
     with folder_written_whole(folder) as temporary:
         merge(base_folder, trained, temporary)
-        facts = read_settings(manifest)
+        facts = read_json(manifest)
         asked = asking_of(base_folder, facts)
         tokenizer = ship_format(temporary, asked)
         lines = usage("whole", asked, facts["hardware"]["dtype"], Base("."), tokenizer.chat_template)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.layout import PRUNABLE, PRUNABLE_PATHS
+from loragrid.runtime.commands import command
 from loragrid.runtime.files import written_whole
 
 LIST, ARCHIVE_LIST = Path(PRUNABLE), Path(PRUNABLE_PATHS)
@@ -61,7 +62,7 @@ def read_list(configuration: str) -> set[tuple[str, int]]:
     Raises:
         UserError: if there is no list, or the list is for another configuration, or unreadable.
     """
-    again = "Run 'snakemake --cores 1 prunable', read what it lists, then prune."
+    again = f"Run '{command('prunable')}', read what it lists, then prune."
     try:
         with open(LIST, encoding="utf-8", errors=ODD, newline="") as file:
             listed = list(csv.DictReader(file))
