@@ -1,5 +1,6 @@
 """Results that were damaged after they were finished: whoever reads them says which file it is, and what to delete."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,16 +12,25 @@ from safetensors.numpy import save_file
 
 from loragrid.analysis.reading import read_predictions, read_scores
 from loragrid.analysis.related_rows import refuse_unrelated_rows
+from loragrid.config.load import parse_config
 from loragrid.data.counts import count_examples, count_mixes
 from loragrid.data.decontamination import read_leaks
 from loragrid.data.tokens import read_tokens, schema, write_tokens
 from loragrid.errors import DamagedError
+from loragrid.grid.feasibility import known_rows
+from loragrid.grid.runs import Grid
 from loragrid.inference.prompts import read_demonstrations
+from loragrid.planning.doubts.results import old_predictions
+from loragrid.planning.history import read_history
+from loragrid.planning.left_out import describe_left_out
+from loragrid.planning.lengths import split_lengths
+from loragrid.planning.model_sizes import parameters_of
 from loragrid.records import Example, Prediction, Score, read_records, write_records
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.manifests import read_json, refuse_damaged_model, verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.scoring.registry import parse_scorer
+from projects import tiny_experiment
 
 DATA, MIX = "results/datasets/t/s", "results/mixes/t/s/all/n2-seed1"
 PREDICTED = "results/predictions/t/s/m/base.jsonl"
@@ -430,3 +440,85 @@ def test_results_are_read_as_long_as_they_are_whole():
     assert [len(read_records(f"{folder}/train.jsonl", Example)) for folder in (DATA, MIX)] == [4, 2]
     assert len(read_tokens([TOKENS], {"id0", "id1"})) == 2
     refuse_damaged_model(Path(ADAPTER), ["adapter_model.safetensors", "adapter_config.json"])
+
+
+def benchmarked():
+    path = Path("results/benchmarks/adapters/t/s/m/run.jsonl")
+    path.parent.mkdir(parents=True)
+    wildcards = {"task": "t", "sample_type": "s", "base_model": "m", "run": "run"}
+    path.write_text(json.dumps({"rule_name": "train", "wildcards": wildcards, "s": 9.0, "resources": {}}) + "\n")
+    cut(f"{ADAPTER}/manifest.json")
+
+
+def configured():
+    config = tiny_experiment(Path("nowhere"))
+    config["tasks"] = {"t": config["tasks"]["shout"] | {"sample_types": {"s": {"output": "{{ word }}"}}}}
+    config["models"] = {"m": config["models"]["tiny"]}
+    config["grid"] = [config["grid"][0] | {"base_models": ["m"], "tasks": ["t"], "sample_types": ["s"]}]
+    return parse_config(config)
+
+
+LOOKED_INTO = [
+    (
+        "manifest of a training",
+        benchmarked,
+        lambda: [record.seconds for record in read_history()] == [9.0],
+        f"{ADAPTER}/manifest.json",
+    ),
+    (
+        "manifest of a data set",
+        lambda: cut(f"{DATA}/manifest.json"),
+        lambda: ("t", "s") not in known_rows(configured()),
+        f"{DATA}/manifest.json",
+    ),
+    (
+        "manifest of a data set, for what mixes leave out",
+        lambda: Path(f"{DATA}/manifest.json").write_text("5"),
+        lambda: bool(describe_left_out(Grid(configured()))),
+        f"{DATA}/manifest.json",
+    ),
+    (
+        "list of leaks",
+        lambda: Path(f"{DATA}/leaks.json").write_text("{"),
+        lambda: bool(describe_left_out(Grid(configured()))),
+        f"{DATA}/leaks.json",
+    ),
+    (
+        "tokens",
+        lambda: cut(TOKENS),
+        lambda: split_lengths(configured(), "m", "t", "s", "train").basis == "characters",
+        TOKENS,
+    ),
+    (
+        "data set",
+        lambda: [Path(TOKENS).unlink(), cut(TRAIN, 0.9)],
+        lambda: split_lengths(configured(), "m", "t", "s", "train").basis == "guess",
+        TRAIN,
+    ),
+    (
+        "weights",
+        lambda: write_bytes("results/models/m-1B/model.safetensors", b"\xff" * 40),
+        lambda: parameters_of("m-1B", configured().models["m"]) == (1e9, "name"),
+        "results/models/m-1B/model.safetensors",
+    ),
+    (
+        "predictions, for results in doubt",
+        lambda: cut(PREDICTED),
+        lambda: list(old_predictions(1)) == [],
+        PREDICTED,
+    ),
+]
+
+
+def write_bytes(path, content):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "goes_on", "file"), [row[1:] for row in LOOKED_INTO], ids=[row[0] for row in LOOKED_INTO])
+def test_plans_go_on_without_what_is_damaged_and_name_it(caplog, damage, goes_on, file):
+    damage()
+    assert goes_on()
+    assert any(
+        said.startswith(f"{file} is damaged and left out here; `snakemake verify` says more (") for said in caplog.messages
+    )

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_fingerprint_ignores_the_order_of_keys_and_nothing_else():
 
 def test_file_is_on_the_disk_before_it_gets_its_name_and_its_folder_behind_it(tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr("os.fsync", lambda number: done.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr("os.fsync", lambda number: done.append(str(Path(f"/proc/self/fd/{number}").readlink())))
     replace = os.replace
     monkeypatch.setattr("os.replace", lambda old, new: done.append(f"rename to {new}") or replace(old, new))
     write_json(tmp_path / "a.json", {})
