@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from loragrid.runtime.screen import end_of, failure, last_words, main_reason, outcome, refused, why
+from loragrid.runtime.screen import about_copies, end_of, failure, last_words, main_reason, outcome, refused, why
 
 REASONS = [
     (["output files have to be generated"], "output missing"),
@@ -40,6 +40,14 @@ def test_reasons_are_counted_by_rule():
         "  after another job of this list: predict 3, score 1",
         "  something new: merge 1",
     ]
+
+
+def test_costly_jobs_that_run_for_newer_inputs_only_may_be_of_copied_results():
+    touch = "snakemake --touch --cores 4"
+    said = about_copies([("score", "updated input files"), ("train", "updated input files")], touch)
+    assert said.startswith("\nUpdated input files are newer than what was made of them. If they were only copied,")
+    assert said.endswith(f"\n  {touch}")
+    assert about_copies([("score", "updated input files"), ("train", "settings or version changed")], touch) == ""
 
 
 LOGS = {

@@ -58,6 +58,26 @@ def why(reasons: Iterable[tuple[str, str]]) -> str:
     return "\n".join(["Why:", *(fill(line, 110, initial_indent="  ", subsequent_indent="    ") for line in lines)])
 
 
+COMPUTING = {"import_model", "train", "train_full", "predict"}
+"""Rules whose jobs cost much."""
+
+
+def about_copies(reasons: Iterable[tuple[str, str]], touch: str) -> str:
+    """What to do if costly jobs would run only because copied files have new times; empty if none would.
+
+    Args:
+        reasons: as for `why`.
+        touch: the command that takes results for up to date.
+    """
+    if not any(rule in COMPUTING and reason == REASONS["updated input files"] for rule, reason in reasons):
+        return ""
+    line = (
+        "Updated input files are newer than what was made of them. If they were only copied, so that nothing but their times has "
+        "changed, this takes the results for up to date, and runs nothing (docs/guide.md, Copied results):"
+    )
+    return f"\n{fill(line, 110)}\n  {touch}"
+
+
 def last_words(log: str | Path, since: float = 0) -> str | None:
     """The sentence with which a job ended in its log.
 
