@@ -33,8 +33,16 @@ def state(tmp_path, monkeypatch):
     state = tmp_path / TRAINING_STATES / "0123"
     state.mkdir(parents=True)
     describe_state(state, {"result": RESULT})
+    mark()
     finish_state(state, RESULT)
     return state
+
+
+def mark():
+    """Do what Snakemake does when it starts a job."""
+    path = record_of(RESULT, MARKERS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
 
 
 def record():
@@ -93,7 +101,7 @@ def test_unfinished_work_is_never_forgotten(state):
 
 
 def test_work_is_not_kept_where_nothing_tells_whether_it_is_recorded(state):
-    MARKERS.rmdir()
+    record_of(RESULT, MARKERS).unlink()
     finish_state(state, RESULT)
     assert not list(state.parent.iterdir())
 
