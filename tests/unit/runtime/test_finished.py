@@ -1,6 +1,7 @@
 """Finished work that is kept until Snakemake has recorded the result: when it is taken, and when it is not."""
 
 import os
+import shutil
 import time
 
 import pytest
@@ -104,6 +105,13 @@ def test_work_is_not_kept_where_nothing_tells_whether_it_is_recorded(state):
     record_of(RESULT, MARKERS).unlink()
     finish_state(state, RESULT)
     assert not list(state.parent.iterdir())
+
+
+def test_work_that_was_copied_without_snakemakes_records_may_be_taken(state):
+    shutil.rmtree(RECORDS.parent)
+    assert not is_superseded(state)
+    forget_recorded()
+    assert state.exists()
 
 
 @pytest.mark.parametrize("has_links", [True, False])

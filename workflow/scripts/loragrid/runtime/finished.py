@@ -36,7 +36,7 @@ def record_of(result: str, kind: Path = RECORDS) -> Path:
     The name is the result's path in the URL-safe form of Base64, cut up where it is too long for a file's name.
     """
     encoded = urlsafe_b64encode(result.encode()).decode()
-    longest = os.pathconf(kind, "PC_NAME_MAX") - 1
+    longest = (os.pathconf(kind, "PC_NAME_MAX") if kind.is_dir() else 255) - 1
     *folders, name = [encoded[i : i + longest] for i in range(0, len(encoded), longest)]
     return kind.joinpath(*(f"@{folder}" for folder in folders), name)
 
