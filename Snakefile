@@ -69,7 +69,7 @@ rule all:
         rules.analyse.output,
         rules.report.output,
     message:
-        "The whole grid is computed; read results/report.html"
+        f"The whole grid is computed; read {own_place('report.html')}"
 
 
 rule datasets:
@@ -132,12 +132,12 @@ rule human_sheets:
     input:
         annotators_sheets,
     message:
-        "The sheets of all annotators are in results/human_sheets; save filled ones elsewhere"
+        f"The sheets of all annotators are in {own_place('human_sheets')}; save filled ones elsewhere"
 
 
 rule merged:
     input:
-        of_runs(layout.MERGE, "model"),
+        merged_models,
     message:
         "All merged models are in results/merged"
 
@@ -146,4 +146,4 @@ rule pushed:
     input:
         pushed_models,
     message:
-        "All uploads are listed in results/pushed"
+        f"All uploads are listed in {own_place('pushed')}"

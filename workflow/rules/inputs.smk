@@ -14,11 +14,13 @@ from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import problems
 from loragrid.grid.jobs import inputs, settings
+from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.patches.snakemake_exchanged_inputs import let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
 from loragrid.patches.snakemake_results_of_others import keep_results_of_others, record_what_ends_meanwhile
 from loragrid.runtime.finished import PLANNED, forget_recorded
@@ -53,6 +55,7 @@ def load_grid(raw):
 
 GRID = load_grid(config)
 CONFIG = GRID.config
+let_inputs_be_exchanged({rule: partial(is_exchanged, rule, CONFIG.experiment) for rule in EXCHANGED})
 # Without any, this matches nothing.
 EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 
@@ -121,6 +124,16 @@ def forget_finished():
     """Give up the finished work that jobs keep in case Snakemake does not get to know of it."""
     if workflow.is_main_process:
         forget_recorded()
+
+
+def own(files):
+    """The files of a rule of which each named experiment has its own."""
+    return GRID.own(files)
+
+
+def own_place(path):
+    """Where the experiment has a file or folder of its own, given its place below results/ without a name."""
+    return layout.of_experiment(f"{layout.RESULTS}/{path}", CONFIG.experiment)
 
 
 def makes(files):

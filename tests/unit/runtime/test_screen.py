@@ -86,6 +86,7 @@ def test_log_of_an_earlier_job_says_nothing_about_this_one(tmp_path):
 def test_failed_job_is_told_with_its_sentence_and_its_log():
     assert failure("Train a", "x is y.", ["results/logs/a.txt"]) == "Failed: Train a\n  x is y.\n  (log: results/logs/a.txt)"
     assert failure("Train a", "two:\n- b", []) == "Failed: Train a\n  two:\n  - b"
+    assert failure("Train a", "no 'a\x1b[2J\u202eb\u00e9'", []) == "Failed: Train a\n  no 'a\\x1b[2J\\u202eb\u00e9'"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def describe_left_out(grid: Grid) -> list[str]:
         for task in tasks_of_mix(grid.config, run.task, run.mix)
     }
     datasets = dict.fromkeys(dataset for dataset, _ in drawn)
-    known = {dataset: compared for dataset in datasets if (compared := _compared(dataset)) is not None}
+    known = {dataset: compared for dataset in datasets if (compared := _compared(grid, dataset)) is not None}
     lines = [
         line for dataset, by_output in drawn if dataset in known for line in _lines_of(dataset.name, known[dataset], by_output)
     ]
@@ -72,9 +72,9 @@ def _lacking(grid: Grid, mixed: Iterable[Run], known: Mapping[Dataset, Compared]
                     yield f"mix {name}: {size:,} of {task} asked for, {left[task]:,} left"
 
 
-def _compared(dataset: Dataset) -> Compared | None:
+def _compared(grid: Grid, dataset: Dataset) -> Compared | None:
     """None if a data set is not compared with the test sets yet, or what is known of that is damaged."""
-    leaks = Path(DECONTAMINATE.path("leaks", dataset.wildcards))
+    leaks = Path(grid.own(DECONTAMINATE).path("leaks", dataset.wildcards))
     manifest = Path(PREPARE_DATASET.path("manifest", dataset.wildcards))
     if not leaks.exists() or not manifest.exists():
         return None

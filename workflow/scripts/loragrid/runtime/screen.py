@@ -92,7 +92,7 @@ def last_words(log: str | Path, since: float = 0) -> str | None:
             return None
         with open(log, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            lines = file.read().decode("utf-8", "replace").rstrip("\n").split("\n")
     except OSError:
         return None
     place = next((place for place in reversed(range(len(lines))) if lines[place].startswith(ERROR)), None)
@@ -123,9 +123,11 @@ def refused(error: str) -> str | None:
 
 
 def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
-    """A failed job in two lines: what it was, its sentence, where more stands."""
+    """A failed job in a few lines: what it was, its sentence, where more stands."""
+    # What comes from data must not move the cursor, nor turn the text around.
+    plain = "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in sentence)
     more = f"\n  (log: {', '.join(logs)})" if logs else ""
-    return f"Failed: {job}\n  {sentence.replace(chr(10), chr(10) + '  ')}{more}"
+    return f"Failed: {job}\n  {plain.replace(chr(10), chr(10) + '  ')}{more}"
 
 
 def outcome(failed: int, waiting: int, total: int, report: str) -> str:

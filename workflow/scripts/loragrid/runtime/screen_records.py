@@ -85,7 +85,7 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             self.ends[record.thread] = end
         if event in _NEVER or text.startswith(_NOISE) or _SUBMITTED.match(text):
             return False
-        return event == LogEvent.GROUP_ERROR or bool(self.default.filter(record))
+        return event in (LogEvent.ERROR, LogEvent.GROUP_ERROR) or bool(self.default.filter(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """The text that is shown of a record."""
