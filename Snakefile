@@ -48,7 +48,16 @@ include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 
 
+onstart:
+    forget_finished()
+
+
+onsuccess:
+    forget_finished()
+
+
 onerror:
+    forget_finished()
     print(what_failed(), file=sys.stderr)
 
 
@@ -128,7 +137,7 @@ rule human_sheets:
 
 rule merged:
     input:
-        of_runs(layout.MERGE, "model"),
+        merged_models,
     message:
         "All merged models are in results/merged"
 

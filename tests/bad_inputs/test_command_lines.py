@@ -75,6 +75,10 @@ GIVEN = {
         "-C seed=1 predictions -c 2",
         f"--config predictions: expected KEY=VALUE. {FIRST} predictions -C seed=1 -c 2",
     ),
+    "a file behind --config": (
+        "plan --config config/mine.yaml",
+        "--config config/mine.yaml: expected KEY=VALUE; a file is named by --configfile config/mine.yaml",
+    ),
     "a setting with a colon": (
         "plan --config report:title",
         f"--config report:title: expected KEY=VALUE. {FIRST} report:title plan",

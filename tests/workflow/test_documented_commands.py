@@ -3,7 +3,9 @@
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -29,14 +31,14 @@ FIRST_WORDS = (
 )
 PAGES = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split()
 
-REALLY = {
+REALLY = (
     "snakemake plan --cores 4",
     "snakemake doubtful --cores 1",
     "snakemake prunable --cores 1",
     "snakemake prune --cores 1",
     "snakemake partial_report --cores 1",
     "snakemake --unlock",
-}
+)
 """Commands that take a moment. All others of Snakemake are dry runs here: `-n` is put behind them."""
 
 FOR = {"FILE": "config/experiments/mine.yaml", "NAME": "slurm", "…": "shout/gold/tiny/base"}
@@ -76,6 +78,34 @@ OURS = [command for command in COMMANDS if not any(re.fullmatch(pattern, command
 OF_SNAKEMAKE = [command for command in OURS if not command.startswith(("make ", "tar "))]
 
 
+class Call(NamedTuple):
+    """A command of Snakemake: what comes before it, its environment, its targets, its options."""
+
+    before: str
+    environment: dict[str, str]
+    targets: list[str]
+    options: list[str]
+
+
+def call_of(command: str) -> Call:
+    before, _, last = command.rpartition("&& ")
+    words = [re.sub("FILE|NAME|…", lambda word: FOR[word[0]], word) for word in shlex.split(last)]
+    environment = dict(word.split("=", 1) for word in words[: words.index("snakemake")])
+    arguments = words[words.index("snakemake") + 1 :]
+    first = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return Call(before.removesuffix("&& "), environment, arguments[:first], arguments[first:])
+
+
+def alike(call: Call) -> str:
+    """What two commands have in common that differ only in their targets and in the number of cores."""
+    options = re.sub(r"--cores \d+|-n\b", "", shlex.join(call.options)).split()
+    return shlex.join([*(f"{name}={value}" for name, value in call.environment.items()), *options])
+
+
+DRY = [call_of(command) for command in OF_SNAKEMAKE if command not in REALLY]
+KINDS = {kind: [call for call in DRY if alike(call) == kind] for kind in map(alike, DRY)}
+
+
 @pytest.fixture(scope="module")
 def project(finished):
     """The tiny experiment with all that the documentation speaks of."""
@@ -92,20 +122,42 @@ def project(finished):
         yield finished
 
 
-@pytest.mark.parametrize("command", OF_SNAKEMAKE)
-def test_command_works_as_it_is_written(project, monkeypatch, command):
-    before, and_then, last = command.rpartition("&& ")
-    if and_then:
-        subprocess.run(before.removesuffix("&& "), shell=True, cwd=project.folder, check=True)
-    words = [re.sub("FILE|NAME|…", lambda word: FOR[word[0]], word) for word in shlex.split(last)]
-    while "=" in words[0]:
-        monkeypatch.setitem(project.environment, *words.pop(0).split("=", 1))
-    program, *arguments = words
-    assert program == "snakemake"
-    if command not in REALLY and "-n" not in arguments:
-        arguments.append("-n")
+@pytest.fixture
+def run(project, monkeypatch):
+    """Snakemake with these arguments and no others."""
     monkeypatch.setattr(type(project), "_arguments", lambda self, given: list(given))
-    project.snakemake(*arguments)
+    return project.snakemake
+
+
+@pytest.mark.parametrize("command", REALLY)
+def test_command_runs_as_it_is_written(run, command):
+    call = call_of(command)
+    run(*call.targets, *call.options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_commands_that_take_long_are_planned_as_they_are_written(project, run, monkeypatch, kind):
+    """Those that differ only in their targets are one dry run, of all their targets."""
+    calls = KINDS[kind]
+    for call in calls:
+        subprocess.run(call.before, shell=True, cwd=project.folder, check=True)
+        for name, value in call.environment.items():
+            monkeypatch.setitem(project.environment, name, value)
+    targets = {target for call in calls for target in call.targets or ["all"]}
+    options = calls[0].options
+    run(*sorted(targets), *options, *([] if "-n" in options else ["-n"]))
+
+
+@pytest.mark.parametrize("command", OF_SNAKEMAKE)
+def test_snakemake_takes_targets_for_targets(project, monkeypatch, command):
+    from snakemake.cli import parse_args
+
+    call = call_of(command)
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr("sys.argv", ["snakemake", *call.targets, *call.options])
+    monkeypatch.setattr("sys.path", sys.path[:])
+    _, understood = parse_args([*call.targets, *call.options])
+    assert understood.targets == call.targets
 
 
 def test_what_is_listed_for_removal_can_be_packed(project):
@@ -127,18 +179,3 @@ def test_commands_were_found_and_those_that_are_not_run_are_still_documented():
     assert {"snakemake --cores 4 -n", "snakemake plan --profile slurm", *REALLY} <= set(OF_SNAKEMAKE)
     assert all(any(re.fullmatch(pattern, command) for command in COMMANDS) for pattern in ELSEWHERE)
     assert all(Path(REPOSITORY / word).exists() for one in COMMANDS for word in one.split() if word.startswith("tests/"))
-
-
-def test_no_documented_command_has_a_target_behind_an_option_that_would_take_it():
-    """Where none is swallowed today, a target behind other options teaches the order that ends in a traceback."""
-    for command in OF_SNAKEMAKE:
-        words = shlex.split(command.rpartition("&& ")[2])
-        words = words[words.index("snakemake") + 1 :]
-        options = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
-        named = set(re.findall(r"^rule (\w+):", (REPOSITORY / "Snakefile").read_text(), re.M)) | {
-            "plan",
-            "prunable",
-            "prune",
-            "doubtful",
-        }
-        assert not [word for word in words[options:] if word in named or word.startswith("results/")], command

@@ -18,7 +18,7 @@ rule describe_data:
     resources:
         mem_mb=growing(2000),
     params:
-        version=1,
+        version=2,
     message:
         "Count and measure the data"
     script:

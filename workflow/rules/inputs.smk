@@ -1,6 +1,8 @@
 import inspect
+import os
 import re
 import sys
+import time
 from functools import lru_cache, partial
 from typing import get_type_hints
 
@@ -20,10 +22,19 @@ from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
 from loragrid.patches.snakemake_exchanged_inputs import let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
+from loragrid.patches.snakemake_results_of_others import keep_results_of_others, record_what_ends_meanwhile
+from loragrid.runtime.finished import PLANNED, forget_recorded
 from loragrid.sections import decisive
+
+STARTED = time.time()
+if workflow.is_main_process:
+    # Jobs inherit it.
+    os.environ[PLANNED] = repr(STARTED)
 
 look_behind_ancient_inputs()
 lift_default_job_rate(workflow)
+keep_results_of_others(STARTED)
+record_what_ends_meanwhile()
 
 
 def load_grid(raw):
@@ -107,6 +118,12 @@ def flagged(path):
     if isinstance(path, AncientFile):
         return ancient(str(path))
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
+
+
+def forget_finished():
+    """Give up the finished work that jobs keep in case Snakemake does not get to know of it."""
+    if workflow.is_main_process:
+        forget_recorded()
 
 
 def own(files):

@@ -19,6 +19,7 @@ from loragrid.planning.pruning.snakemake_records import forget
 from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
+from loragrid.runtime.locks import only_job_for
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.scorers.judge import judge_store
 
@@ -306,6 +307,15 @@ def test_unfinished_work_can_go_when_its_result_was_finished_after_it(rules, day
 def test_state_that_does_not_say_whose_it_is_stays_for_a_month(rules, days, stage):
     journal = state("predictions", "abc.jsonl", days=days)
     assert verdicts_on(rules)[journal][0] == stage
+
+
+def test_lock_that_a_killed_job_has_left_goes_and_one_that_is_held_stays(rules):
+    left = write("results/.state/locks/0123.lock")
+    assert verdicts_on(rules) == {left: ("state of locks", "left by a job that was killed")}
+    with only_job_for("results/a", Path("results/.state/locks")):
+        [held] = {path.as_posix() for path in Path("results/.state/locks").iterdir()} - {left}
+        _, problems = remove(listed(left, held))
+        assert problems == [f"{held}: a job uses it just now; kept."]
 
 
 def test_state_of_an_unknown_kind_stays(rules):

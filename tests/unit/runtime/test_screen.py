@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from loragrid.runtime.screen import end_of, failure, last_words, main_reason, outcome, refused, why
+from loragrid.runtime.screen import about_copies, end_of, failure, last_words, main_reason, outcome, refused, why
 
 REASONS = [
     (["output files have to be generated"], "output missing"),
@@ -40,6 +40,14 @@ def test_reasons_are_counted_by_rule():
         "  after another job of this list: predict 3, score 1",
         "  something new: merge 1",
     ]
+
+
+def test_costly_jobs_that_run_for_newer_inputs_only_may_be_of_copied_results():
+    touch = "snakemake --touch --cores 4"
+    said = about_copies([("score", "updated input files"), ("train", "updated input files")], touch)
+    assert said.startswith("\nUpdated input files are newer than what was made of them. If they were only copied,")
+    assert said.endswith(f"\n  {touch}")
+    assert about_copies([("score", "updated input files"), ("train", "settings or version changed")], touch) == ""
 
 
 LOGS = {
@@ -78,6 +86,7 @@ def test_log_of_an_earlier_job_says_nothing_about_this_one(tmp_path):
 def test_failed_job_is_told_with_its_sentence_and_its_log():
     assert failure("Train a", "x is y.", ["results/logs/a.txt"]) == "Failed: Train a\n  x is y.\n  (log: results/logs/a.txt)"
     assert failure("Train a", "two:\n- b", []) == "Failed: Train a\n  two:\n  - b"
+    assert failure("Train a", "no 'a\x1b[2J\u202eb\u00e9'", []) == "Failed: Train a\n  no 'a\\x1b[2J\\u202eb\u00e9'"
 
 
 @pytest.mark.parametrize(

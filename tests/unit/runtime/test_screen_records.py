@@ -197,6 +197,7 @@ def test_quiet_dry_run_shows_counts_too(screen, quiet):
 
 def test_quiet_run_shows_failures_alone(screen):
     show = screen({Quietness.ALL})
+    assert show("OSError: no space", LogEvent.ERROR, logging.ERROR, exception="OSError") == "OSError: no space\n"
     assert show(COUNTS, LogEvent.RUN_INFO, stats={}) == started(show) == show("Building DAG of jobs...") == ""
     assert failed(show, log=["a.log"]) == "Failed: Train a, tiny\n  It ended without a sentence.\n  (log: a.log)\n"
 

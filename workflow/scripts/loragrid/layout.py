@@ -415,7 +415,7 @@ MANIFEST = "manifest.json"
 STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
 TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
-SCORE_STATES, JUDGEMENT_STATES = f"{STATE}/scores", f"{STATE}/judgements"
+SCORE_STATES, JUDGEMENT_STATES, LOCKS = f"{STATE}/scores", f"{STATE}/judgements", f"{STATE}/locks"
 
 
 def folder_of(pattern: str) -> str:

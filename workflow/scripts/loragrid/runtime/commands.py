@@ -17,9 +17,26 @@ REMEMBERED = "LORAGRID_SNAKEMAKE"
 
 _FILES, _SETTINGS = ("--configfile", "--configfiles"), ("--config", "-C")
 _TAKING = (*_FILES, *_SETTINGS)
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 WITHOUT_COMMAND = ["snakemake", "--cores", "1"]
 """What hints say where no command is known."""
+
+ALL_OF = {
+    "prepare_dataset": "datasets",
+    "make_mix": "mixes",
+    "train": "adapters",
+    "train_full": "adapters",
+    "predict": "predictions",
+    "check": "checks",
+    "score": "scores",
+    "show_prompt": "prompts",
+    "export": "exports",
+    "human_sheet": "human_sheets",
+    "merge": "merged",
+    "push": "pushed",
+}
+"""The target that asks for all jobs of a rule."""
 
 
 def _repeated() -> argparse.ArgumentParser:
@@ -80,10 +97,12 @@ def check_command(arguments: Sequence[str]) -> None:
     """
     missing = [file for file in config_files(arguments) if not Path(file).is_file()]
     if missing:
-        raise UserError(f"--configfile {' '.join(missing)}: there is no such file{_hint(arguments, missing)}")
+        raise UserError(f"--configfile {' '.join(missing)}: there is no such file{_file_hint(arguments, missing)}")
     wrong = [setting for setting in _taken(arguments, *_SETTINGS) if "=" not in setting]
     if wrong:
-        raise UserError(f"--config {' '.join(wrong)}: expected KEY=VALUE{_hint(arguments, wrong)}")
+        is_file = Path(wrong[0]).suffix in _SUFFIXES
+        hint = f"; a file is named by --configfile {wrong[0]}" if is_file else _targets_first(arguments, wrong)
+        raise UserError(f"--config {' '.join(wrong)}: expected KEY=VALUE{hint}")
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:
@@ -105,36 +124,23 @@ def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:
             yield argument
 
 
-def _hint(arguments: Sequence[str], wrong: Sequence[str]) -> str:
+def _file_hint(arguments: Sequence[str], wrong: Sequence[str]) -> str:
     path = Path(wrong[0])
     if path.is_dir():
         return f", '{path}' is a folder; name the files in it."
-    if path.suffix in (".yaml", ".yml", ".json"):
+    if path.suffix in _SUFFIXES:
         beside = [file.name for file in path.parent.glob(f"*{path.suffix}")]
         return f"; {nearest(path.name, beside)}" if beside else "."
+    return _targets_first(arguments, wrong)
+
+
+def _targets_first(arguments: Sequence[str], wrong: Sequence[str]) -> str:
     others = [argument for argument in arguments if argument not in wrong]
     # An option that has taken nothing else goes too.
     others = [
         one for one, after in zip(others, [*others[1:], "-"], strict=True) if one not in _TAKING or not after.startswith("-")
     ]
     return f". If a target is meant, put it before the options: {shlex.join(['snakemake', *wrong, *others])}"
-
-
-ALL_OF = {
-    "prepare_dataset": "datasets",
-    "make_mix": "mixes",
-    "train": "adapters",
-    "train_full": "adapters",
-    "predict": "predictions",
-    "check": "checks",
-    "score": "scores",
-    "show_prompt": "prompts",
-    "export": "exports",
-    "human_sheet": "human_sheets",
-    "merge": "merged",
-    "push": "pushed",
-}
-"""The target that asks for all jobs of a rule."""
 
 
 def wrong_target(asked: Sequence[str], targets: Collection[str], rules: Collection[str]) -> str:

@@ -58,6 +58,26 @@ def why(reasons: Iterable[tuple[str, str]]) -> str:
     return "\n".join(["Why:", *(fill(line, 110, initial_indent="  ", subsequent_indent="    ") for line in lines)])
 
 
+COMPUTING = {"import_model", "train", "train_full", "predict"}
+"""Rules whose jobs cost much."""
+
+
+def about_copies(reasons: Iterable[tuple[str, str]], touch: str) -> str:
+    """What to do if costly jobs would run only because copied files have new times; empty if none would.
+
+    Args:
+        reasons: as for `why`.
+        touch: the command that takes results for up to date.
+    """
+    if not any(rule in COMPUTING and reason == REASONS["updated input files"] for rule, reason in reasons):
+        return ""
+    line = (
+        "Updated input files are newer than what was made of them. If they were only copied, so that nothing but their times has "
+        "changed, this takes the results for up to date, and runs nothing (docs/guide.md, Copied results):"
+    )
+    return f"\n{fill(line, 110)}\n  {touch}"
+
+
 def last_words(log: str | Path, since: float = 0) -> str | None:
     """The sentence with which a job ended in its log.
 
@@ -72,7 +92,7 @@ def last_words(log: str | Path, since: float = 0) -> str | None:
             return None
         with open(log, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            lines = file.read().decode("utf-8", "replace").rstrip("\n").split("\n")
     except OSError:
         return None
     place = next((place for place in reversed(range(len(lines))) if lines[place].startswith(ERROR)), None)
@@ -103,9 +123,11 @@ def refused(error: str) -> str | None:
 
 
 def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
-    """A failed job in two lines: what it was, its sentence, where more stands."""
+    """A failed job in a few lines: what it was, its sentence, where more stands."""
+    # What comes from data must not move the cursor, nor turn the text around.
+    plain = "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in sentence)
     more = f"\n  (log: {', '.join(logs)})" if logs else ""
-    return f"Failed: {job}\n  {sentence.replace(chr(10), chr(10) + '  ')}{more}"
+    return f"Failed: {job}\n  {plain.replace(chr(10), chr(10) + '  ')}{more}"
 
 
 def outcome(failed: int, waiting: int, total: int, report: str) -> str:

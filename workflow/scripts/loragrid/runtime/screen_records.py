@@ -11,9 +11,9 @@ from typing import Any
 from snakemake.logging import DefaultFormatter, format_percentage, get_event
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from loragrid.runtime.commands import wrong_target
+from loragrid.runtime.commands import command, wrong_target
 from loragrid.runtime.folder_locks import locked_sentence
-from loragrid.runtime.screen import end_of, failure, last_words, main_reason, refused, why
+from loragrid.runtime.screen import about_copies, end_of, failure, last_words, main_reason, refused, why
 
 SLACK_S = 60
 """By how much the clocks of machines that share a folder may differ."""
@@ -85,7 +85,7 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             self.ends[record.thread] = end
         if event in _NEVER or text.startswith(_NOISE) or _SUBMITTED.match(text):
             return False
-        return event == LogEvent.GROUP_ERROR or bool(self.default.filter(record))
+        return event in (LogEvent.ERROR, LogEvent.GROUP_ERROR) or bool(self.default.filter(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """The text that is shown of a record."""
@@ -107,7 +107,9 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         """Jobs by rule, and why they run."""
         dag = self.workflow.dag
         jobs = dag.needrun_jobs(exclude_finished=False)
-        return f"{msg['msg'].rstrip()}\n\n{why((job.rule.name, main_reason(dag.reason(job).get_names())) for job in jobs)}"
+        reasons = [(job.rule.name, main_reason(dag.reason(job).get_names())) for job in jobs]
+        copies = about_copies(reasons, command("--touch")) if self.is_dry_run else ""
+        return f"{msg['msg'].rstrip()}\n\n{why(reasons)}{copies}"
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
         """A job that starts, behind how far the run is."""
