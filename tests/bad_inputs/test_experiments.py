@@ -235,6 +235,18 @@ def make(*kinds):
         write_records(SCORES, [score for number in (1, 2) for score in scores_of(number)])
 
 
+@pytest.fixture(autouse=True)
+def _quick_figures(monkeypatch):
+    """To draw them takes most of the time."""
+
+    def save(figure, *paths):
+        for path in paths:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text("<svg/>")
+
+    monkeypatch.setattr("loragrid.analysis.tables_and_figures.save_figure", save)
+
+
 def report(**changes):
     """The report on what is there, and how many scores it counts."""
     grid = Grid(parse_config(experiment(**changes)))
