@@ -9,6 +9,9 @@ from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 @cache
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
+    executor = workflow.executor_plugin
+    if executor is not None and executor.name == "slurm" and (found := list(long_names(GRID, is_slurm=True))):
+        raise WorkflowError("\n".join(found))
     return tier_files(GRID)
 
 

@@ -15,11 +15,16 @@ _LONGEST_POINTER = 1024
 """A pointer of Git LFS is shorter than so many bytes, by its specification."""
 
 
+def partial_name(name: str) -> str:
+    """The name of a file or folder while it is written."""
+    return f".{name}.partial"
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place only if the block succeeds."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(partial_name(path.name))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
@@ -32,7 +37,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     """A temporary folder whose entries move into `folder` only if the block succeeds."""
     folder = Path(folder)
-    temporary = folder.parent / f".{folder.name}.partial"
+    temporary = folder.parent / partial_name(folder.name)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
