@@ -56,7 +56,7 @@ def test_longest_run_that_can_be_written_is_allowed(make_grid, tmp_path):
 def test_logs_of_slurm_have_longer_names(make_grid):
     _, grid = renamed(make_grid, task=130)
     assert list(long_names(grid)) == []
-    assert "has 2" in next(long_names(grid, is_slurm=True))
+    assert "has 3" in next(long_names(grid, is_slurm=True))
 
 
 @pytest.mark.parametrize(

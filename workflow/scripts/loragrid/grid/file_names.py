@@ -160,7 +160,8 @@ def _key(config: Config, values: Mapping[str, str]) -> str:
         case "package":
             return f"package {name}"
         case "base_model":
-            sections = {"encoders": config.encoders, "reward_models": config.reward_models, "models": config.models}
+            sections: dict[str, Iterable[str]] = {"encoders": config.encoders, "reward_models": config.reward_models}
+            sections["models"] = config.models
             return _first(f"{section}.{name}" for section, entries in sections.items() if name in entries)
     sections_of = {"task": "tasks", "mix": "mixes", "scorer": "scorers", "prompting": "promptings"}
     sections_of |= {"run": "external_predictions", "evaluation": "human_evaluations"}
