@@ -12,8 +12,8 @@ from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
 from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
-from loragrid.grid.feasibility import problems, unfit_repositories
-from loragrid.grid.file_names import long_names
+from loragrid.grid.feasibility import problems
+from loragrid.grid.impossible_jobs import impossible_jobs
 from loragrid.grid.jobs import inputs, settings
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
@@ -37,12 +37,13 @@ def load_grid(raw):
         if found := [*misspelled_texts(loaded, files), *problems(loaded)]:
             raise UserError("\n".join(found))
         grid = Grid(loaded, is_stored=is_stored)
-        if workflow.is_main_process and (found := [*long_names(grid), *unfit_repositories(grid)]):
+        if workflow.is_main_process and (found := list(impossible_jobs(grid))):
             raise UserError("\n".join(found))
     except UserError as error:
         # Snakemake lists the default file last, although the others override it.
         *overrides, default = workflow.configfiles
-        sys.exit("\n".join(located(line, [default, *overrides]) for line in str(error).splitlines()))
+        given = workflow.config_settings.config
+        sys.exit("\n".join(located(line, [default, *overrides], given) for line in str(error).splitlines()))
     return grid
 
 

@@ -2,6 +2,7 @@ from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
+from loragrid.grid.file_names import long_names
 from loragrid.grid.jobs.wanted import TIERS, sheets, shown_prompts, tier_files, usable_jobs
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 

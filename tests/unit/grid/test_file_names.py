@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from loragrid.grid.feasibility import unfit_repositories
+from loragrid.grid.impossible_jobs import unfit_repositories
 from loragrid.grid.file_names import LONGEST, long_names
 from loragrid.runtime.files import partial_name, write_json
 

@@ -11,10 +11,8 @@ from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
-from loragrid.errors import UserError
-from loragrid.grid.runs import Grid, evaluated_datasets, expand_evaluations
-from loragrid.layout import BASE, Dataset, Evaluation, Run
-from loragrid.models.hub import check_repository
+from loragrid.grid.runs import evaluated_datasets, expand_evaluations
+from loragrid.layout import BASE, Dataset, Evaluation
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
@@ -88,34 +86,6 @@ def without_training_data(config: Config, nb_train: Mapping[tuple[str, str], int
                 if config.prompting(prompting).type != "zero_shot" and (task, sample_type) in bare:
                     of_data = f"task '{task}', sample type '{sample_type}'"
                     yield f"grid[{i}].promptings[{j}]: '{prompting}' shows training examples, of which {of_data} has none."
-
-
-def unfit_repositories(grid: Grid) -> Iterator[str]:
-    """One sentence about trained models that would go to the same repository of the hub, and one about names that it refuses."""
-    hub = grid.config.hub
-    if hub is None:
-        return
-    models: dict[str, list[Run]] = {}
-    for run in grid.runs.values():
-        models.setdefault(hub.repository_of(run).casefold(), []).append(run)
-    if together := [runs for runs in models.values() if len(runs) > 1]:
-        one, other, *_ = most = max(together, key=len)
-        differing = [axis for axis in Run._fields if len({getattr(run, axis) for run in most}) > 1]
-        missing = [f"{{{axis}}}" for axis in differing if axis not in hub.placeholders]
-        mend = f"add {', '.join(missing)} to the pattern" if missing else "put a sign between the placeholders of the pattern"
-        if not missing and len({hub.repository_of(run) for run in most}) > 1:
-            mend = "their names differ only in case, which the hub does not tell apart; rename one"
-        yield (
-            f"hub.repository: {len(most)} models would be uploaded to '{hub.repository_of(one)}', as '{one.name}' of "
-            f"'{one.base_model}' and '{other.name}' of '{other.base_model}'; {mend}."
-        )
-    for runs in models.values():
-        repository = hub.repository_of(runs[0])
-        try:
-            check_repository(repository)
-        except UserError as error:
-            yield f"{str(error).rstrip('.')}, as for run '{runs[0].name}' of '{runs[0].base_model}'."
-            return
 
 
 def problems(config: Config) -> list[str]:

@@ -102,10 +102,10 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _excesses(events: Iterable[Any]) -> Iterator[tuple[yaml.Mark, str]]:
-    """What would need more memory or time than there is: nesting without an end, and aliases of aliases. And signs that get lost."""
+def _excesses(events: Iterable[Any]) -> Iterator[tuple[Any, str]]:
+    """What would need more memory or time than there is: endless nesting, aliases of aliases. And lost signs."""
     sizes: dict[str, int] = {}
-    empty: dict[str, yaml.Mark] = {}
+    empty: dict[str, Any] = {}
     open_: list[tuple[str | None, int]] = []
     size = 0
     for event in events:
@@ -207,7 +207,9 @@ def _cut_by_comment(node: yaml.ScalarNode, lines: Sequence[str]) -> str | None:
     comment = re.match(r"\s+(#\w+)", lines[node.end_mark.line][node.end_mark.column :])
     if comment is None:
         return None
-    return f"YAML takes {comment[1]} and what follows for a comment; put the text in quotes, or a space behind the sign of a comment."
+    return (
+        f"YAML takes {comment[1]} and what follows for a comment; put the text in quotes. A comment has a space behind its sign."
+    )
 
 
 def _mistaken_keys(node: yaml.MappingNode) -> Iterator[tuple[yaml.Mark, str]]:
@@ -215,7 +217,7 @@ def _mistaken_keys(node: yaml.MappingNode) -> Iterator[tuple[yaml.Mark, str]]:
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             yield key.start_mark, "a key must be text; text that begins with {{ or [ needs quotes."
-        elif problem := _slipped_key(key, value):
+        elif problem := slipped_key(key, value):
             yield key.start_mark, problem
         elif key.tag.endswith(":merge"):
             if isinstance(value, yaml.ScalarNode):
@@ -231,7 +233,7 @@ def _mistaken_keys(node: yaml.MappingNode) -> Iterator[tuple[yaml.Mark, str]]:
             lines.setdefault(key.value, key.start_mark.line + 1)
 
 
-def _slipped_key(key: yaml.ScalarNode, value: yaml.Node) -> str | None:
+def slipped_key(key: yaml.ScalarNode, value: yaml.Node) -> str | None:
     """What is wrong with a key that is no key as it was meant."""
     if key.style:
         return None
@@ -249,7 +251,7 @@ _LONGEST_NUMBER = 100
 """Digits. Python itself refuses numbers of over 4,300 digits."""
 
 
-def _misread_value(node: yaml.Node) -> str | None:
+def _misread_value(node: yaml.ScalarNode) -> str | None:
     """What is wrong with a scalar that no number or text is meant to look like."""
     if node.tag == yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG:
         lost = re.match(r"[\w.-]+:\u00a0", "" if node.style else node.value)
