@@ -45,7 +45,7 @@ def _refuse_truth_for_numbers(schema: Any) -> None:
 
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(f"expected a number, not {str(value).lower()} (yes, no, on and off mean true and false in YAML)")
+        raise ValueError("expected a number (yes, no, on and off mean true and false in YAML)")
     return value
 
 

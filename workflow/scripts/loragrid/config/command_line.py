@@ -62,7 +62,7 @@ def _no_file(path: str, files: Sequence[str]) -> str | None:
         return None
     if path != files[0] and re.fullmatch(r"\w+", path):
         first = f"snakemake {path} … --configfile {files[0]}"
-        return f"--configfile: there is no file '{path}'; a target stands before the option, or behind --: {first}"
+        return f"--configfile: there is no file '{path}'; a target stands before the option: {first}."
     near = [one.name for one in sorted(Path(path).parent.glob("*.y*ml"))] if Path(path).parent.is_dir() else []
     return f"--configfile: there is no file '{path}'; {Path(path).parent} has: {', '.join(near) or 'no YAML file'}."
 

@@ -85,6 +85,9 @@ def sentence_of(error: ErrorDetails) -> str:
         return f"{key}: expected a mapping of keys to values, not {_shown(repr(value))}{hint}."
     if type_ == "list_type" and isinstance(value, str) and re.match(r"-\S", value):
         return f"{key}: expected a list, not {_shown(repr(value))}; a space is missing behind the dash."
+    if type_.startswith("unknown_") and isinstance(value, Mapping) and (field := type_.removeprefix("unknown_")) in value:
+        known = error["msg"].partition("must be one of ")[2]
+        return f"{key}.{field}: '{value[field]}' is unknown; expected one of {known}{_likely(value[field], known.split(', '))}"
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         named = f"{key}.{str(context['discriminator']).strip(chr(39))}"
         if type_ == "union_tag_not_found":

@@ -110,4 +110,4 @@ _LONG_NAMES = (
     "0" * 40 + "!",
     "_" * 40 + "!",
 )
-_PATIENCE_S = 5
+_PATIENCE_S = 3
