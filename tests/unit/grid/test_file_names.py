@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from loragrid.grid.impossible_jobs import unfit_repositories
 from loragrid.grid.file_names import LONGEST, long_names
+from loragrid.grid.impossible_jobs import unfit_repositories
 from loragrid.runtime.files import partial_name, write_json
 
 LORA = {"rank": 4}
