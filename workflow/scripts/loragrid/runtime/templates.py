@@ -205,11 +205,15 @@ def syntax_error(template: str) -> str | None:
     """What is wrong with the syntax of a template, or None."""
     if (line := too_deep(template)) is not None:
         return f"line {line}: more than {DEEPEST} brackets within each other"
+    return _error_of(lambda: _compiled(template), has_lines="\n" in template.strip())
+
+
+def _error_of(compile_: Callable[[], object], has_lines: bool = False) -> str | None:
     try:
-        _compiled(template)
+        compile_()
     except TemplateSyntaxError as error:
         hint = "; the name of a field with spaces or signs is written row['the name']"
-        where = f"line {error.lineno}: " if "\n" in template.strip() else ""
+        where = f"line {error.lineno}: " if has_lines else ""
         return f"{where}{error.message}{hint if str(error.message).startswith(_TWO_WORDS) else ''}"
     except UserError as error:
         return str(error).rstrip(".")
@@ -224,7 +228,8 @@ def expression_error(expression: str) -> str | None:
     """What is wrong with the syntax of an expression, or None."""
     if expression.lstrip().startswith("{{"):
         return "an expression stands without {{ and }}"
-    return syntax_error(f"{{{{ {expression} }}}}")
+    # The template has better words for what is wrong, but what ends it early could go on behind it.
+    return syntax_error(f"{{{{ {expression} }}}}") or _error_of(lambda: _GENERAL.compile_expression(expression))
 
 
 @cache
