@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loragrid.config.load import parse_config
-from loragrid.grid.file_names import longest_name, long_names
+from loragrid.grid.file_names import long_names, longest_name
 from loragrid.grid.jobs.wanted import usable_jobs
 from loragrid.grid.runs import Grid
 from loragrid.layout import RULES

@@ -11,6 +11,17 @@ from loragrid.errors import UserError
 from loragrid.runtime.yaml_files import compose_text, load_yaml
 
 few = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def refusal(call):
+    """What a call is refused with; None if it is not."""
+    try:
+        call()
+    except UserError as error:
+        return str(error)
+    return None
+
+
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 SCALARS = (
     st.none()
@@ -33,12 +44,9 @@ PIECES = st.sampled_from(
 def test_text_is_read_or_refused_in_one_line_with_its_place(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "pieces.yaml"
     path.write_text(text)
-    try:
-        load_yaml(path)
-    except UserError as error:
-        for line in str(error).splitlines():
-            assert line.startswith(f"{path}, line ")
-            assert line.endswith((".", "?"))
+    for line in (refusal(lambda: load_yaml(path)) or "").splitlines():
+        assert line.startswith(f"{path}, line ")
+        assert line.endswith((".", "?"))
 
 
 @few
@@ -46,10 +54,7 @@ def test_text_is_read_or_refused_in_one_line_with_its_place(tmp_path_factory, te
 def test_bytes_are_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"
     path.write_bytes(content)
-    try:
-        load_yaml(path)
-    except UserError as error:
-        assert str(error).startswith(str(path))
+    assert (refusal(lambda: load_yaml(path)) or str(path)).startswith(str(path))
 
 
 @settings(few, max_examples=30)
@@ -70,10 +75,5 @@ def test_what_a_program_writes_is_read_as_it_is(tmp_path_factory, value):
 @given(st.integers(1, 300), st.sampled_from(["[", "{a: ", "- "]))
 def test_depth_has_a_limit_and_no_other_end(depth, opening):
     closing = {"[": "]", "{a: ": "}", "- ": ""}[opening]
-    try:
-        compose_text("c", opening * depth + "x" + closing * depth)
-    except UserError as error:
-        assert depth > 100
-        assert "more than 100 lists and mappings within each other" in str(error)
-    else:
-        assert depth <= 100
+    refused = refusal(lambda: compose_text("c", opening * depth + "x" + closing * depth))
+    assert ("more than 100 lists and mappings within each other" in (refused or "")) == (depth > 100)

@@ -22,7 +22,7 @@ from markupsafe import EscapeFormatter, Markup
 from loragrid.errors import UserError
 
 MOST_STEPS = 1_000_000
-"""Steps of one filling of a template: an item of a loop, or a filter, is one; a call is three; a text is one for 100 characters."""
+"""Steps of one filling of a template: an item of a loop, or a filter, is one; a call is three; 100 characters are one."""
 
 LONGEST_TEXT = 10_000_000
 """Characters of a text that a template makes."""
