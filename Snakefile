@@ -42,6 +42,7 @@ include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/doubtful.smk"
+include: "workflow/rules/verify.smk"
 include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 

@@ -14,7 +14,7 @@ from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.errors import UserError
 from loragrid.layout import Dataset
 from loragrid.records import write_records
-from loragrid.runtime.files import fingerprint, write_json
+from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.job import MENDED, log
 from loragrid.sections import StageSettings, decisive
 
@@ -75,6 +75,7 @@ def prepare_dataset(
             "mended": MENDED,
             "examples": {split: len(splits[split]) for split in SPLITS},
             "dropped": dropped,
+            "sha256": {split: file_sha256(outputs[split]) for split in SPLITS},
         },
     )
 

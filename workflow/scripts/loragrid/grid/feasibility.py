@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_datasets, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
@@ -107,9 +109,11 @@ def known_rows(config: Config) -> dict[tuple[str, str], int]:
         for sample_type in task.sample_types:
             path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
             if path.exists():
-                manifest = json.loads(path.read_text(encoding="utf-8"))
+                manifest = looked_into(path, partial(read_json, path, ["examples"])) or {}
                 told = (task.data_set(sample_type), config.source_of(task_name, sample_type), task.cleaning)
                 current = [section.model_dump() for section in told]
-                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current:
-                    rows[task_name, sample_type] = manifest["examples"]["train"]
+                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current and isinstance(
+                    prepared := manifest["examples"].get("train"), int
+                ):
+                    rows[task_name, sample_type] = prepared
     return rows

@@ -26,6 +26,7 @@ from loragrid.models.device import ALSO_COMPUTING
 from loragrid.records import Prediction, read_records, write_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.job import circumstances, installed_versions, log, versions
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import decisive
@@ -97,6 +98,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
 
     predictions = list(_predictions(job, model, examples, known, new))
     write_records(files.predictions, predictions)
+    written = {"predictions": file_sha256(files.predictions)}
     counts = count_thoughts(predictions) | {
         "examples": len(examples),
         "input_cut": cut,
@@ -107,7 +109,7 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
-    write_json(files.manifest, _told(job) | {"fingerprints": fingerprints} | counts | computed)
+    write_json(files.manifest, _told(job) | {"fingerprints": fingerprints, "sha256": written} | counts | computed)
     if journal:
         journal.unlink(missing_ok=True)
         journal.with_suffix(".json").unlink(missing_ok=True)
@@ -122,11 +124,7 @@ def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[st
     """Hashes of all that a prediction depends on, for its manifest; None for what is absent."""
     template = fingerprint(renderer.template or renderer.tokenizer.chat_template) if renderer else None
     paths = {"model": files.model.model, "tokenizer": files.model.tokenizer, "adapter": files.model.adapter, "test": files.test}
-    return {name: _sha256(path) for name, path in paths.items()} | {"prompt_template": template}
-
-
-def _sha256(path: str | None) -> str | None:
-    return file_sha256(path) if path else None
+    return {name: verified_sha256(path) if path else None for name, path in paths.items()} | {"prompt_template": template}
 
 
 def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, str | None], engine: Engine) -> Path:

@@ -18,6 +18,7 @@ from loragrid.layout import Run
 from loragrid.models.sources import AnyModelSource
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import refuse_damaged_model
 from loragrid.sections import Section, StageSettings
 
 LEFT_OUT = ("loss.csv", "manifest.json")
@@ -99,6 +100,7 @@ def stage(result: Path, staged: Path, base_model: str | None) -> dict[str, str]:
     Returns:
         The files with their SHA-256.
     """
+    refuse_damaged_model(result)
     shutil.copytree(result, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT, ".*"))
     config = staged / "adapter_config.json"
     if base_model and config.exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from loragrid.models.adapters import load_adapter
 from loragrid.models.device import pick_device, pick_dtype
 from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
+from loragrid.runtime.manifests import read_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,7 +67,7 @@ def load_base_model(
 
 def stored_quantization(folder: str | Path) -> str | None:
     """The method by which a model folder's weights are stored quantized, such as `gptq`; None for plain weights."""
-    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    config = read_json(Path(folder) / "config.json")
     settings = config.get("quantization_config")
     return None if settings is None else str(settings.get("quant_method", "unknown"))
 

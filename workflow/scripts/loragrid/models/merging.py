@@ -16,6 +16,7 @@ from loragrid.models.device import type_name
 from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import refuse_damaged_model
 from loragrid.runtime.model_folders import archive_others
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def write_merged(
         named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
+    for one in {base_folder, trained.parent}:
+        refuse_damaged_model(one)
     with folder_written_whole(folder) as temporary:
         merge(base_folder, trained, temporary)
         shutil.copy2(card, temporary / "README.md")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,8 @@ from loragrid.data.decontamination import Leaks, read_leaks
 from loragrid.grid.jobs.lookups import tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import DECONTAMINATE, PREPARE_DATASET, Dataset, Run
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 from loragrid.text.words import some_of
 
 
@@ -71,10 +72,11 @@ def _lacking(grid: Grid, mixed: Iterable[Run], known: Mapping[Dataset, Compared]
 
 
 def _compared(dataset: Dataset) -> Compared | None:
-    """None if a data set is not compared with the test sets yet."""
+    """None if a data set is not compared with the test sets yet, or what is known of that is damaged."""
     leaks = Path(DECONTAMINATE.path("leaks", dataset.wildcards))
     manifest = Path(PREPARE_DATASET.path("manifest", dataset.wildcards))
     if not leaks.exists() or not manifest.exists():
         return None
-    examples = json.loads(manifest.read_text(encoding="utf-8"))["examples"]["train"]
-    return Compared(read_leaks(leaks)["train"], int(examples))
+    examples = looked_into(manifest, lambda: int(read_json(manifest, ["examples"])["examples"]["train"]))
+    found = looked_into(leaks, lambda: read_leaks(leaks)["train"])
+    return None if examples is None or found is None else Compared(found, examples)

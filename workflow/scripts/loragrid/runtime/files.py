@@ -1,4 +1,8 @@
-"""Results on disk: written whole, hashed, described."""
+"""Results on disk: written whole, hashed, described.
+
+A file takes its place only when it is on the disk with all its bytes, and so does the entry of its folder. Otherwise a power cut
+could leave a finished name with nothing behind it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,13 +46,46 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        keep(temporary)
         folder.mkdir(exist_ok=True)
         for entry in sorted(temporary.iterdir()):
             if (folder / entry.name).is_dir():
                 shutil.rmtree(folder / entry.name)
             os.replace(entry, folder / entry.name)
+        keep_entries(folder)
+        keep_entries(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file or folder its name, for good: a power cut leaves what was there before, or all of this."""
+    keep(temporary)
+    os.replace(temporary, path)
+    keep_entries(path.parent)
+
+
+def keep(path: Path) -> None:
+    """Wait until a file, or a folder with all its files, is on the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            if not entry.is_symlink():
+                keep(entry)
+        keep_entries(path)
+    else:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def keep_entries(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    # Some network file systems cannot do this for a folder. They keep names by themselves.
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -32,8 +32,9 @@ from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
 from loragrid.runtime.job import installed_versions, log, show_log, versions
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
-from loragrid.runtime.states import describe_state
+from loragrid.runtime.states import describe_state, set_aside
 from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
@@ -97,6 +98,8 @@ class TrainingJob(Section):
 def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     """Train: in this process or, with a configuration file of accelerate, in the processes that the file asks for."""
     state = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32]
+    if state.exists() and not state.is_dir():
+        set_aside(state, "a file instead of a folder")
     state.mkdir(parents=True, exist_ok=True)
     describe_state(state, {"result": f"{job.folder}/manifest.json"})
     if accelerate_config is None:
@@ -122,7 +125,7 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
     told = {name: paths for name, paths in job if name not in elsewhere}
     return {
         "settings": decisive(job.settings),
-        "files": {name: [file_sha256(path) for path in _each(paths)] for name, paths in told.items()},
+        "files": {name: [verified_sha256(path) for path in _each(paths)] for name, paths in told.items()},
         "model": content_of_model(job.model_folder),
         "versions": versions(*LIBRARIES) | installed_versions(*ALSO_COMPUTING),
         "computing": {

@@ -56,6 +56,8 @@ def write_result(
         write_course(folder / "loss.csv", course)
         manifest = describe(job, learner, renderer, mix, course)
         manifest["fingerprints"]["adapter"] = file_sha256(trained)
+        others = sorted(path for path in folder.iterdir() if path != trained)
+        manifest["files"] = {path.name: file_sha256(path) for path in others}
         device, dtype = device_name(learner.accelerator.device), type_name(learner.dtype)
         write_json(folder / "manifest.json", manifest | circumstances(started, device, dtype, torch.get_num_threads()))
         if job.other_files:

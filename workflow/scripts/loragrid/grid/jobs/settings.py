@@ -7,7 +7,6 @@ rule's params. A param that changes makes a job run again. So the settings leave
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from pathlib import Path
@@ -34,6 +33,7 @@ from loragrid.layout import BASE, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
+from loragrid.runtime.manifests import read_json
 from loragrid.scoring.human_sheets import SheetSettings
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.training.settings import TrainSettings
@@ -73,10 +73,9 @@ def _was_made_by(grid: Grid, files: layout.Files, wildcards: Wildcards, version:
     if grid.is_stored:
         return False
     try:
-        manifest = json.loads(Path(files.path("manifest", wildcards)).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(read_json(files.path("manifest", wildcards)).get("stage_version") == version)
+    except (OSError, UserError):
         return False
-    return isinstance(manifest, dict) and manifest.get("stage_version") == version
 
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:

@@ -24,6 +24,7 @@ from loragrid.inference.answer_texts import cut_before, end_texts, special_marks
 from loragrid.inference.engine import EngineSettings, ModelToAsk
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.gpu_leases import lease_files
+from loragrid.runtime.manifests import read_json
 from loragrid.sections import ONLY_SPEED
 from loragrid.text.words import trim
 
@@ -90,7 +91,7 @@ def open_vllm(
     """
     arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
     if adapters:
-        ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+        ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
         # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
         arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
     job = {"arguments": arguments | engine.settings, "adapters": {name: str(path) for name, path in adapters.items()}}

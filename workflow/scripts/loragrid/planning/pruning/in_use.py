@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from loragrid.config.root import Config
-from loragrid.layout import DOUBTFUL, PARTIAL, PLAN, PLAN_TABLE, PRUNABLE, PRUNABLE_PATHS, RESULTS
+from loragrid.layout import DOUBTFUL, PARTIAL, PLAN, PLAN_TABLE, PRUNABLE, PRUNABLE_PATHS, RESULTS, VERIFIED
 from loragrid.runtime.files import fingerprint
 
-UNDECLARED_FILES, UNDECLARED_FOLDERS = (PRUNABLE, PRUNABLE_PATHS, PLAN_TABLE, PLAN, DOUBTFUL), (PARTIAL,)
+UNDECLARED_FILES, UNDECLARED_FOLDERS = (PRUNABLE, PRUNABLE_PATHS, PLAN_TABLE, PLAN, DOUBTFUL, VERIFIED), (PARTIAL,)
 """Files that target rules write without declaring them."""
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from loragrid.errors import UserError
 from loragrid.layout import ALL_TRACKERS, MANIFEST, Run
 from loragrid.planning.pruning.in_use import Made
 from loragrid.planning.pruning.listing import Verdict
+from loragrid.runtime.manifests import read_json
 
 BY_LIBRARIES = re.compile(
     r"(?:config|generation_config|model|adapter_config|adapter_model|tokenizer|tokenizer_config|special_tokens_map|"
@@ -97,9 +98,8 @@ def is_in_folder(folder: str, path: str) -> bool:
     if folder.startswith(f"{ALL_TRACKERS}/") or BY_LIBRARIES.fullmatch(name):
         return True
     try:
-        manifest = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
-        return name in manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return name in read_json(Path(folder, MANIFEST), ["files"])["files"]
+    except (OSError, UserError, TypeError):
         return False
 
 

@@ -11,7 +11,7 @@ from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
 from loragrid.planning.pruning.origins import Origins
 from loragrid.planning.pruning.tree import File
 from loragrid.runtime.files import fingerprint
-from loragrid.runtime.states import whose_state
+from loragrid.runtime.states import DAMAGED, whose_state
 
 DAY_S = 86400.0
 
@@ -24,6 +24,9 @@ def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: floa
     """The lines of states that are no longer of use, and of states of unknown use."""
     states: dict[Path, list[File]] = {}
     for file in files:
+        if any(part.endswith(DAMAGED) for part in Path(file.path).parts) and not file.is_link:
+            yield Row(file.path, file.bytes, "state", "damaged, and set aside")
+            continue
         family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
         # A state is a folder or a journal, with a description and a lock beside it.
         states.setdefault(Path(STATE, family, Path(name.partition("/")[0]).stem), []).append(file)
