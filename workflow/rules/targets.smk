@@ -10,8 +10,8 @@ from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 @cache
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
-    executor = workflow.executor_plugin
-    if executor is not None and executor.name == "slurm" and (found := list(long_names(GRID, is_slurm=True))):
+    # Of a dry run, only the executor that it names instead is known.
+    if workflow.executor_plugin and not workflow.local_exec and (found := list(long_names(GRID, is_handed_on=True))):
         raise WorkflowError("\n".join(found))
     return tier_files(GRID)
 

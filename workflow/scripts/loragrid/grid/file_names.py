@@ -23,8 +23,8 @@ LONGEST = 255
 WRITTEN_AS_FOLDERS = ("import_model", "train", "train_full", "merge")
 """Rules that write the folder of their outputs as a whole."""
 
-SLURM_LOGS = "_".join
-"""How the executor of Slurm makes the name of a folder from the values of a job's wildcards."""
+LOGS_OF_QUEUES = "_".join
+"""How executors of queues make the name of a folder from the values of a job's wildcards."""
 
 _WILDCARD = re.compile(r"\{(\w+)\}")
 
@@ -39,14 +39,14 @@ class _TooLong(NamedTuple):
     """Of the job that writes it, if it has one."""
 
 
-def long_names(grid: Grid, is_slurm: bool = False) -> Iterator[str]:
+def long_names(grid: Grid, is_handed_on: bool = False) -> Iterator[str]:
     """One sentence for each run, and for each other name of the configuration, that makes a name which no file system holds.
 
     Args:
-        is_slurm: whether jobs go to Slurm, whose logs have folders with still longer names.
+        is_handed_on: whether an executor hands jobs on to a queue: its logs have folders with still longer names.
     """
     longest: dict[tuple[str, ...], _TooLong] = {}
-    for found in _too_long(usable_jobs(grid), longest_name(), is_slurm):
+    for found in _too_long(usable_jobs(grid), longest_name(), is_handed_on):
         # A run has many files. The longest name says how much has to go.
         run = _run_of(found.values)
         blamed = (found.base_model, run.name) if run else tuple(found.values.values())
@@ -70,7 +70,7 @@ def longest_name() -> int:
         return LONGEST
 
 
-def _too_long(jobs: Mapping[str, Iterable[Wildcards]], limit: int, is_slurm: bool) -> Iterator[_TooLong]:
+def _too_long(jobs: Mapping[str, Iterable[Wildcards]], limit: int, is_handed_on: bool) -> Iterator[_TooLong]:
     """The names that are longer than the limit, of all files that jobs write, by rule."""
     for rule, of_rule in jobs.items():
         patterns = [(pattern, _WILDCARD.findall(pattern)) for pattern in sorted(_names_of(rule))]
@@ -79,9 +79,9 @@ def _too_long(jobs: Mapping[str, Iterable[Wildcards]], limit: int, is_slurm: boo
                 name = pattern.format_map(job)
                 if len(name) > limit and len(name.encode()) > limit:
                     yield _TooLong(name, {one: str(job[one]) for one in wildcards}, job.get("base_model", ""))
-            if is_slurm:
+            if is_handed_on:
                 used = {one: str(job[one]) for one in _wildcards_of(rule)}
-                name = SLURM_LOGS(used.values())
+                name = LOGS_OF_QUEUES(used.values())
                 if len(name) > limit:
                     yield _TooLong(name, used, job.get("base_model", ""))
 
