@@ -407,7 +407,7 @@ ROWS = [
         lambda: pq.write_table(pq.read_table(TOKENS).drop_columns(["answer_ids"]), TOKENS),
         lambda: read_tokens([TOKENS], {"id0"}),
         f"{TOKENS}: no tokenised data set can be read from it (No match for FieldRef.Name(answer_ids) in id: string split: string "
-        "prompt_ids: list<element: int32> child 0, element: int32 input_tokens: int32 …)." + AGAIN.format(TOKENS),
+        "prompt_ids: list<element: int32> input_tokens: int32 __fragment_index: int32 __batch_index: i…)." + AGAIN.format(TOKENS),
     ),
 ]
 

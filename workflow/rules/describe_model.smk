@@ -13,8 +13,8 @@ rule describe_model:
     resources:
         mem_mb=growing(1000),
     params:
-        # Facts that follow from the scores among the inputs are no reason of their own to run again.
-        **told(settings.describe_model, version=2, derived=["kinds"]),
+        # Facts that follow from the scores among the inputs are no reason of their own to run again, nor is another experiment.
+        **told(settings.describe_model, version=2, derived=["kinds", "experiment"]),
     message:
         "Write the model card of {wildcards.run} on {wildcards.base_model}"
     script:

@@ -2,11 +2,11 @@ rule push:
     input:
         unpack(reads(inputs.push)),
     output:
-        **makes(layout.PUSH),
+        **makes(own(layout.PUSH)),
     log:
-        layout.PUSH.log,
+        own(layout.PUSH).log,
     benchmark:
-        layout.PUSH.benchmark
+        own(layout.PUSH).benchmark
     conda:
         "../../envs/train.yaml"
     threads: 1

@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule verify:
     log:
-        layout.log_file("verify"),
+        own(layout.VERIFY).log,
     localrule: True
     conda:
         "../../envs/train.yaml"
@@ -13,6 +13,6 @@ rule verify:
         # Ends the workflow if the results are in a storage.
         local=lambda wildcards: local_results("verify"),
     message:
-        "Read everything that the grid has made; results/verify.csv lists what is damaged"
+        f"Read everything that the grid has made; {own_place('verify.csv')} lists what is damaged"
     script:
         "../scripts/verify.py"

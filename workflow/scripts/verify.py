@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
 from loragrid.grid.runs import Grid
+from loragrid.layout import VERIFY
 from loragrid.planning.verification.listing import summary, verify, write_list
 from loragrid.runtime.job import logged
 
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 screen, progress = sys.stdout, sys.stderr
 with logged(snakemake.log[0]):
-    found = verify(Grid(parse_config(snakemake.config)), progress)
-    write_list(found.damages)
+    grid = Grid(parse_config(snakemake.config))
+    found, table = verify(grid, progress), grid.own(VERIFY).outputs["table"]
+    write_list(found.damages, table)
     if found.damages:
-        raise UserError(summary(found))
-    print(summary(found), file=screen)
+        raise UserError(summary(found, table))
+    print(summary(found, table), file=screen)

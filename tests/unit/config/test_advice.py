@@ -2,7 +2,6 @@
 
 import copy
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,10 @@ RAW["configs"] |= {
     "prompts": {"method": "prompt_tuning"}, "all": {"method": "full"}, "on": {"method": "continue", "adapter": "a"},
     "other": {"method": "peft", "config_class": "IA3Config"},
 }  # fmt: skip
-RAW["scorers"] |= {"good": {"type": "label", "labels": ["a", "b"]}, "judged": {"type": "judge", "rubric": "both_0_10", "model": "m"}}
+RAW["scorers"] |= {
+    "good": {"type": "label", "labels": ["a", "b"]},
+    "judged": {"type": "judge", "rubric": "both_0_10", "model": "m"},
+}
 
 
 def sections(value, path=()):
@@ -66,18 +68,3 @@ def test_key_that_is_advised_can_be_set(path):
 
 def test_place_of_a_key_is_known_where_sections_have_no_tag():
     assert "path" in key_at(["models", "m", "source", "PathSource"])[1]
-
-
-def test_default_profile_looks_at_the_configuration_before_snakemake_reads_it(tmp_path, monkeypatch):
-    from snakemake.profiles import ProfileConfigFileParser
-
-    monkeypatch.chdir(REPOSITORY)
-    (tmp_path / "c.yaml").write_text("report: {title: [}\n")
-    monkeypatch.setattr(sys, "argv", ["snakemake", "plan", "--configfile", str(tmp_path / "c.yaml")])
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    with open("profiles/default/config.yaml") as profile, pytest.raises(SystemExit) as caught:
-        ProfileConfigFileParser().parse(profile)
-    assert str(caught.value).startswith(f"{tmp_path / 'c.yaml'}, line 1, column 18: not valid YAML")
-    monkeypatch.setattr(sys, "argv", ["snakemake", "plan"])
-    with open("profiles/default/config.yaml") as profile:
-        assert ProfileConfigFileParser().parse(profile)["keep-going"] == "True"

@@ -198,7 +198,8 @@ class Score(Record):
 
 class Export(Record):
     """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each.
-    In a CSV file beside it, texts that a spreadsheet would take for formulas have an apostrophe in front.
+    In a CSV file beside it, texts that a spreadsheet could take for formulas have an apostrophe in front, also where spaces or
+    unseen characters stand before the sign. A text that begins so by itself gets another: taking one away gives each text back.
     """
 
     instruction: str = Field(description="The instruction of the test example.")

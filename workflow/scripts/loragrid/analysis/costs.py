@@ -75,7 +75,8 @@ def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataF
     Args:
         prices: of judges, by scorer.
     """
-    used = scores[scores["usage"].map(bool)]
+    # A column without rows has no type.
+    used = scores[scores["usage"].map(bool).astype(bool)]
     rows = []
     for key, group in used.groupby([*MODEL, "scorer"], sort=False):
         usage, price = add_up(group["usage"]), prices.get(str(key[-1]))

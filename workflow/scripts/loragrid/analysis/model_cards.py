@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from loragrid.analysis.card_marks import experiment_mark
 from loragrid.analysis.columns import ASKED, METRIC
 from loragrid.analysis.settings import CardSettings, FactsByScorer
 from loragrid.analysis.summaries import summarise_by
@@ -49,6 +50,7 @@ def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.Data
         "",
         "## Scores",
         "",
+        *([experiment_mark(settings.experiment), ""] if settings.experiment else []),
         *_score_table(evaluations, f"{run['task']}/{run['sample_type']}"),
         "",
         "## Training",

@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from loragrid.data.decontamination import read_leaks
+from loragrid.data.shares import Cut, described
 from loragrid.data.splitting import SPLITS
 from loragrid.data.tokens import read_token_table
 from loragrid.layout import Dataset, model_of_tokens
 from loragrid.records import Example, read_records
 from loragrid.runtime.manifests import read_json
 
-COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons", "leaks", "own_leaks"]
+COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons", "leaks", "own_leaks", "cut"]
 
 
 MIXES = [
@@ -29,8 +30,8 @@ LENGTHS = ["of", "part", "component", "field", "unit", "tokenizer", "min", "mean
 def count_examples(manifests: Iterable[str | Path], leaks: Iterable[str | Path]) -> pd.DataFrame:
     """One row per data set and split: examples kept and dropped, and the reasons with their counts.
 
-    `leaks` counts the examples that ask a question of a test set of the grid, `own_leaks` those that ask one of their own test
-    set.
+    `cut` says what came of the share by which a split was cut, if it was. `leaks` counts the examples that ask a question of a
+    test set of the grid, `own_leaks` those that ask one of their own test set.
 
     Args:
         leaks: for each data set, the file that lists which of its examples are in a test set.
@@ -45,7 +46,9 @@ def count_examples(manifests: Iterable[str | Path], leaks: Iterable[str | Path])
             found = leaks_of.get(dataset, {}).get(split)
             held = [] if found is None else [dataset.name in names for names in found.by_question.values()]
             counts = (manifest["examples"][split], sum(dropped.values()), _with_counts(dropped), len(held), sum(held))
-            rows.append((*dataset, split, *counts))
+            # Manifests of earlier versions do not say it.
+            cut = manifest.get("cut", {}).get(split)
+            rows.append((*dataset, split, *counts, described(Cut(**cut)) if cut else ""))
     return pd.DataFrame(rows, columns=COUNTS)
 
 

@@ -95,14 +95,14 @@ def _wildcards_of(rule: str) -> tuple[str, ...]:
 
 @cache
 def _names_of(rule: str) -> frozenset[str]:
-    """Patterns of the names of a rule's files and of the folders above them, also while they are written."""
+    """Patterns of the names of a rule's files and of the folders above them. While a file is written, its name is short."""
     files = layout.RULES[rule]
     names: set[str] = set()
     for path in (*files.outputs.values(), files.log, files.benchmark, *_BESIDE.get(rule, ())):
         *folders, name = path.split("/")
         names |= {*folders, name}
-        if path in files.outputs.values():
-            names |= {partial_name(name)} | ({partial_name(folders[-1])} if rule in WRITTEN_AS_FOLDERS else set())
+        if path in files.outputs.values() and rule in WRITTEN_AS_FOLDERS:
+            names.add(partial_name(folders[-1]))
     return frozenset(name for name in names if _WILDCARD.search(name))
 
 

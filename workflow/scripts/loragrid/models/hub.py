@@ -26,7 +26,7 @@ LEFT_OUT = ("loss.csv", "manifest.json")
 
 
 class HubUpload(Section):
-    """Where `snakemake pushed` uploads trained models."""
+    """Where the target `pushed` uploads trained models."""
 
     repository: str = Field(
         description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, "

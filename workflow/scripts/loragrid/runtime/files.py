@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,15 +21,16 @@ _LONGEST_POINTER = 1024
 
 
 def partial_name(name: str) -> str:
-    """The name of a file or folder while it is written."""
+    """The name of a folder while it is written as a whole."""
     return f".{name}.partial"
 
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place only if the block succeeds."""
+    """A temporary file beside `path` that takes its place only if the block succeeds. Several jobs may write the same path."""
     path = Path(path)
-    temporary = path.with_name(partial_name(path.name))
+    # No longer than the usual name: that may be as long as a file system allows.
+    temporary = path.with_name(f".{fingerprint(path.name)[:8]}-{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
@@ -39,7 +41,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_whole(folder: str | Path) -> Iterator[Path]:
-    """A temporary folder whose entries move into `folder` only if the block succeeds."""
+    """A temporary folder whose entries move into `folder` only if the block succeeds. Only one job at a time may do so."""
     folder = Path(folder)
     temporary = folder.parent / partial_name(folder.name)
     shutil.rmtree(temporary, ignore_errors=True)
@@ -48,7 +50,8 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
         yield temporary
         keep(temporary)
         folder.mkdir(exist_ok=True)
-        for entry in sorted(temporary.iterdir()):
+        # A manifest comes last: where it is, the rest is.
+        for entry in sorted(temporary.iterdir(), key=lambda entry: (entry.name == "manifest.json", entry.name)):
             if (folder / entry.name).is_dir():
                 shutil.rmtree(folder / entry.name)
             os.replace(entry, folder / entry.name)

@@ -77,7 +77,8 @@ def stated_about(path: str | Path) -> Stated | None:
 
 def _hash(told: dict[str, Any], name: str) -> str | None:
     hashes = told.get("sha256")
-    return hashes.get(name) if isinstance(hashes, dict) else None
+    found = hashes.get(name) if isinstance(hashes, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _predicted(manifest: Path, told: dict[str, Any]) -> int | None:

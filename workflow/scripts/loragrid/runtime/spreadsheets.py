@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.paths import file_problem, shown
+from loragrid.runtime.text_files import LOOKED_AT, kind_of, read_text
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
     from openpyxl.cell import Cell
 
-# Spreadsheets also know the full-width signs, and some skip white space and quotes before a sign.
-FORMULA = re.compile(r"[\t\r\n]|[\s\"'‘’“”]*[=+\-@＝＋－＠]")
+SIGNS = "=+-@"
+"""What formulas begin with."""
+
+
+QUOTES = "\"'‘’“”"
+
+
+UNSEEN = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")
+"""Kinds of characters that take no ink: spaces, marks for the direction of text, joiners, accents, controls."""
+
+
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that count as letters or symbols, and take no ink either."""
 
 
 # Characters that XML cannot hold.
@@ -47,13 +61,25 @@ class UncomputedFormula(str):
 
 
 def like_formula(text: str) -> bool:
-    """Whether a spreadsheet could read a text as a formula."""
-    return FORMULA.match(text) is not None
+    """Whether a spreadsheet could read a text as a formula, perhaps after somebody edited or copied it.
+
+    Spreadsheets also know the full-width signs, and some skip white space, quotes and what is not seen before a sign.
+    """
+    bare = text.lstrip("'")
+    if bare.startswith(("\t", "\r", "\n")):
+        return True
+    seen = next((letter for letter in bare if not (letter in QUOTES + FILLERS or unicodedata.category(letter) in UNSEEN)), "")
+    return seen != "" and unicodedata.normalize("NFKC", seen)[:1] in SIGNS
 
 
 def guarded(text: str) -> str:
     """A text for a CSV cell. If it could be read as a formula, it gets an apostrophe in front."""
     return f"'{text}" if like_formula(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """The text of a CSV cell that was `guarded`."""
+    return cell[1:] if cell.startswith("'") and like_formula(cell) else cell
 
 
 def fitted(text: str) -> str:
@@ -110,6 +136,8 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
     Raises:
         UserError: naming the file, if it is neither CSV nor XLSX, lacks a column, or has one twice.
     """
+    if problem := file_problem(str(path)):
+        raise UserError(f"'{shown(path)}' {problem}")
     path = Path(path)
     match path.suffix.lower():
         case ".csv":
@@ -132,16 +160,23 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
 
 def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
     """The file, read with each separator in turn."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        # At most a few letters of the texts are lost, and nobody reads these.
-        text = content.decode("cp1252", errors="replace")
+    text = _sheet_text(path)
     for separator in ",;\t":
         # With the wrong separator, half the file may be one endless cell.
         with suppress(csv.Error):
-            yield list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+            yield [list(map(unguarded, row)) for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
+
+
+def _sheet_text(path: Path) -> str:
+    """The text of a CSV file. Spreadsheets may save it in an older encoding of Windows."""
+    try:
+        return read_text(path)
+    except UserError:
+        content = path.read_bytes()
+        if b"\0" in content or kind_of(content[:LOOKED_AT]):
+            raise
+        # At most a few letters of the texts are lost, and nobody reads these.
+        return content.decode("cp1252", errors="replace")
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from loragrid.runtime.files import put_in_place
+from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import log
 
 DAMAGED = ".damaged"
@@ -40,22 +40,22 @@ def set_aside(state: Path, why: str) -> None:
     log.warning("%s is damaged (%s) and set aside as %s; the work goes on from what is whole", state, why, aside.name)
 
 
-def describe_state(state: Path, whose: Mapping[str, Any]) -> None:
+def describe_state(state: Path, whose: Mapping[str, Any], again: bool = False) -> None:
     """Write a file beside a state that says what the state belongs to. The state's name is a hash and does not tell.
 
     Args:
         state: a journal, or a folder.
         whose: `result`, the file that a job writes in the end, or `settings` of the scorer whose values are kept.
+        again: replace what was said before.
     """
     path = state.with_suffix(".json")
-    if not whose_state(state):
+    if again or not whose_state(state):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             set_aside(path, "a folder instead of a description")
         # Several jobs may write the same at the same time.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
-        put_in_place(temporary, path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(whose, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def whose_state(state: Path) -> dict[str, Any]:

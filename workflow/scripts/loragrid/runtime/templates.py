@@ -20,6 +20,7 @@ from jinja2.visitor import NodeTransformer
 
 from loragrid.errors import UserError
 from loragrid.runtime.template_limits import DEEPEST, BoundedEnvironment, check_operation, counted_steps, too_deep
+from loragrid.runtime.template_names import syntax_hint, undefined_hint
 from loragrid.runtime.template_values import as_text, in_format, marked, no_spelled_list, no_text_true, no_word_true
 
 NOTES = "the notes of a filling"
@@ -197,24 +198,31 @@ def _compiled(template: str, environment: _Environment = _GENERAL) -> Template:
     return environment.from_string(template)
 
 
-_TWO_WORDS = "expected token 'end of print statement', got '"
-"""What Jinja says where an expression goes on without an operator."""
+_OF_NAMES = (
+    "expected token 'end of print statement', got '",
+    "expected token 'end of statement block', got '",
+    "unexpected char ",
+)
+"""What Jinja says where a name has spaces or signs."""
+
+
+def _is_of_a_name(message: str) -> bool:
+    return message.startswith(_OF_NAMES)
 
 
 def syntax_error(template: str) -> str | None:
     """What is wrong with the syntax of a template, or None."""
     if (line := too_deep(template)) is not None:
         return f"line {line}: more than {DEEPEST} brackets within each other"
-    return _error_of(lambda: _compiled(template), has_lines="\n" in template.strip())
+    return _error_of(template, lambda: _compiled(template))
 
 
-def _error_of(compile_: Callable[[], object], has_lines: bool = False) -> str | None:
+def _error_of(template: str, compile_: Callable[[], object]) -> str | None:
     try:
         compile_()
     except TemplateSyntaxError as error:
-        hint = "; the name of a field with spaces or signs is written row['the name']"
-        where = f"line {error.lineno}: " if has_lines else ""
-        return f"{where}{error.message}{hint if str(error.message).startswith(_TWO_WORDS) else ''}"
+        where = f"line {error.lineno}: " if "\n" in template.strip() else ""
+        return f"{where}{error.message}{syntax_hint(template) if _is_of_a_name(str(error.message)) else ''}"
     except UserError as error:
         return str(error).rstrip(".")
     except (TemplateError, ValueError, TypeError) as error:
@@ -229,7 +237,7 @@ def expression_error(expression: str) -> str | None:
     if expression.lstrip().startswith("{{"):
         return "an expression stands without {{ and }}"
     # The template has better words for what is wrong, but what ends it early could go on behind it.
-    return syntax_error(f"{{{{ {expression} }}}}") or _error_of(lambda: _GENERAL.compile_expression(expression))
+    return syntax_error(f"{{{{ {expression} }}}}") or _error_of("", lambda: _GENERAL.compile_expression(expression))
 
 
 @cache
@@ -309,9 +317,8 @@ def _told(row: Mapping[str, Any], is_expression: bool = False) -> Iterator[None]
 def _reason(error: Exception, row: Mapping[str, Any]) -> str:
     match error:
         case UndefinedError():
-            odd = next((name for name in row if not str(name).isidentifier()), None)
-            hint = "" if odd is None else f"; a name with spaces or signs is written row[{str(odd)!r}]"
-            return f"{error.message}; the row has: {', '.join(map(str, row))}{hint}."
+            end = undefined_hint(error.message, map(str, row))
+            return f"{error.message}; the row has: {', '.join(map(str, row))}{end}"
         case UserError():
             return str(error)
         case RecursionError():

@@ -238,7 +238,7 @@ class Criterion(Section):
 
 
 class HumanEvaluation(Section):
-    """Sheets for people who rate answers without knowing whose they are, written by `snakemake human_sheets`."""
+    """Sheets for people who rate answers without knowing whose they are, written by the target `human_sheets`."""
 
     tasks: list[Name] = Field(min_length=1, description="The tasks of the grid whose answers are rated.")
     sample_types: list[Name] | None = Field(None, min_length=1, description="Their sample types; by default all in the grid.")

@@ -124,7 +124,7 @@ def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: M
 
 
 def rounded(outcome: Outcome) -> Outcome:
-    """Metrics with six significant digits. Further digits depend on the batch in which an answer is scored."""
+    """Metrics with six significant digits. Further digits depend on the machine."""
     if not isinstance(outcome, Scored):
         return outcome
     return outcome._replace(metrics={name: float(f"{value:.6g}") for name, value in outcome.metrics.items()})

@@ -60,7 +60,7 @@ def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
     return {
         "train": [layout.PREPARE_DATASET.path("train", dataset) for dataset in datasets],
         "validation": [layout.PREPARE_DATASET.path("validation", dataset) for dataset in datasets],
-        "leaks": [AncientFile(layout.DECONTAMINATE.path("leaks", dataset)) for dataset in datasets],
+        "leaks": [AncientFile(grid.own(layout.DECONTAMINATE).path("leaks", dataset)) for dataset in datasets],
     }
 
 

@@ -215,7 +215,8 @@ def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettin
     """Where the base model of a run comes from, and the facts about the run's scorers."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
     facts = {name: grid.config.scorers[name].facts() for name in scorers}
-    return CardSettings(version=version, source=_source(grid.config, wildcards["base_model"]), kinds=facts)
+    source = _source(grid.config, wildcards["base_model"])
+    return CardSettings(version=version, source=source, kinds=facts, experiment=grid.config.experiment)
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards, version: int) -> SheetSettings:
@@ -256,7 +257,8 @@ def analyse(grid: Grid) -> AnalysisSettings:
 
 def report(grid: Grid) -> ReportContents:
     """What the report shows."""
-    return ReportContents(**grid.config.report.model_dump(include=set(ReportContents.model_fields)))
+    contents = grid.config.report.model_dump(include=set(ReportContents.model_fields))
+    return ReportContents(**contents, experiment=grid.config.experiment)
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:

@@ -79,7 +79,7 @@ TIERS = (
 def tier_files(grid: Grid) -> dict[str, list[tuple[str, str]]]:
     """Every file that the grid asks for, once, with the log of the job that makes it, by tier."""
     return {
-        tier: [pair for rule, jobs in by_rule.items() for pair in files_of(grid, layout.RULES[rule], jobs)]
+        tier: [pair for rule, jobs in by_rule.items() for pair in files_of(grid, grid.own(layout.RULES[rule]), jobs)]
         for tier, by_rule in tiers(grid).items()
     }
 

@@ -12,7 +12,7 @@ from loragrid import layout
 from loragrid.errors import DamagedError
 from loragrid.grid.jobs.wanted import usable_jobs
 from loragrid.grid.runs import Grid
-from loragrid.layout import VERIFIED
+from loragrid.layout import VERIFY
 from loragrid.planning.verification.results import CHECKS, readable
 from loragrid.planning.verification.states import refuse_damaged_state, states
 from loragrid.runtime.files import written_whole
@@ -44,7 +44,7 @@ def existing_files(grid: Grid) -> Iterator[tuple[Path, Callable[[], bool]]]:
     for rule, files in layout.RULES.items():
         # Rules without wildcards have one job.
         jobs = jobs_of.get(rule, [{}] if not any("{" in pattern for pattern in files.outputs.values()) else [])
-        for output, pattern in files.outputs.items():
+        for output, pattern in grid.own(files).outputs.items():
             check = CHECKS.get((rule, output), readable)
             for path, job in {Path(pattern.format_map(job)): job for job in jobs}.items():
                 if path.exists() or path.is_symlink():
@@ -75,9 +75,9 @@ def verify(grid: Grid, screen: TextIO) -> Verified:
     return Verified(list(damages), len(files), hashed)
 
 
-def write_list(damages: Sequence[Damage]) -> None:
+def write_list(damages: Sequence[Damage], table: str | Path = VERIFY.outputs["table"]) -> None:
     """Write the list as a table."""
-    with written_whole(VERIFIED) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with written_whole(table) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Damage._fields)
         writer.writerows(damages)
@@ -87,7 +87,7 @@ SHOWN = 20
 """So many damaged files are named on the screen."""
 
 
-def summary(found: Verified) -> str:
+def summary(found: Verified, table: str | Path = VERIFY.outputs["table"]) -> str:
     """What was found, for the screen."""
     compared = f"{found.hashed:,} of them have the hash that was written down when they were made"
     if not found.damages:
@@ -96,7 +96,7 @@ def summary(found: Verified) -> str:
     more = len(found.damages) - len(lines)
     return "\n".join(
         [
-            f"{len(found.damages):,} of {found.files:,} files are damaged ({VERIFIED} lists them with what to delete):",
+            f"{len(found.damages):,} of {found.files:,} files are damaged ({table} lists them with what to delete):",
             *lines,
             *([f"… and {more:,} more"] if more else []),
             "When they are deleted, the next snakemake makes them again, and what depends on them.",

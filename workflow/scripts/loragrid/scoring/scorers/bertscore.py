@@ -81,7 +81,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         further = further_inputs(encoder, tokens)
         embedded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         pad = padding_id(encoder, tokenizer.pad_token_id or 0)
-        for indices, batch, mask in padded(ids, pad, BATCH_TOKENS[device.type]):
+        for indices, batch, mask in padded(ids, pad, BATCH_TOKENS[device.type], longest):
             more = further.rows(indices, batch.shape[1], device)
             output = encoder(
                 input_ids=batch.to(device), attention_mask=mask.to(device), **more, output_hidden_states=layer is not None
@@ -89,7 +89,9 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
             hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
             vectors = torch.nn.functional.normalize(hidden, dim=-1)
             for row, i in enumerate(indices):
-                embedded[texts[i]] = (vectors[row, : len(ids[i])], torch.tensor(special[i], device=device) == 0)
+                # A copy stands where all do: products may be rounded by where numbers stand in memory.
+                own = vectors[row, : len(ids[i])].clone()
+                embedded[texts[i]] = (own, torch.tensor(special[i], device=device) == 0)
         return embedded
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ from pydantic import Field
 from loragrid.data.values import plain
 from loragrid.errors import UserError, unknown_name
 from loragrid.layout import RESULTS
+from loragrid.runtime.commands import command
 from loragrid.runtime.job import log
 from loragrid.runtime.spreadsheets import UncomputedFormula, is_blank, read_sheet, to_number
 from loragrid.runtime.template_values import as_text
@@ -115,7 +116,7 @@ def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginn
         if not id_.startswith(f"{beginning}_"):
             raise UserError(
                 f"{path}, row {number}, column '{ID}': '{id_}' is no row of this human evaluation with this seed; "
-                "expected the ids of the sheets that 'snakemake human_sheets' writes."
+                f"expected the ids of the sheets that '{command('human_sheets')}' writes."
             )
         for name, cell in filled.items():
             if isinstance(cell, UncomputedFormula):

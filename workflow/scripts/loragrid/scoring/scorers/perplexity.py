@@ -71,8 +71,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
         ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
-        most, stretches = BATCH_TOKENS[device.type] // 4, stretches_of(model)
-        for indices, batch, mask in padded([ids[i] for i in several], 0, most, stretches):
+        read = [ids[i] for i in several]
+        for indices, batch, mask in padded(read, 0, BATCH_TOKENS[device.type], longest, stretches_of(model)):
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
             means = mean_losses(logits, batch[:, 1:].to(device), mask[:, 1:].to(device)).tolist()
             of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}

@@ -15,6 +15,7 @@ from loragrid.errors import UserError
 from loragrid.layout import Evaluation
 from loragrid.runtime.job import log
 from loragrid.runtime.spreadsheets import is_blank, to_number
+from loragrid.runtime.text_files import read_text
 from loragrid.scoring.criteria import means, metrics_of_criteria
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
@@ -134,8 +135,7 @@ def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
     Raises:
         UserError: naming file and line of a row that lacks fields, or has ratings that are no numbers.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        text = file.read()
+    text = read_text(path)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = _without_empty_ends([(f"line {reader.line_num}", row) for row in reader if any(map(str.strip, row))])

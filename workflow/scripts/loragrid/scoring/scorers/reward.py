@@ -85,9 +85,10 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         ids = [one["input_ids"] for one in encoded]
         further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
-        # A model without a token for padding takes one text at a time.
-        most = BATCH_TOKENS[device.type] if pad is not None else 1
-        for indices, batch, mask in padded(ids, pad or 0, most, stretches_of(model)):
+        # A model without a token for padding takes one text at a time; and so do all on a CPU, where a product with a single
+        # output is rounded by the place of a row in its batch.
+        batch_tokens, widest = (1, 0) if pad is None or device.type == "cpu" else (BATCH_TOKENS[device.type], longest)
+        for indices, batch, mask in padded(ids, pad or 0, batch_tokens, widest, stretches_of(model)):
             more = further.rows(indices, batch.shape[1], device)
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), **more).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}
