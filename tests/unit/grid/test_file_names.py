@@ -4,7 +4,7 @@ import pytest
 
 from loragrid.grid.file_names import LONGEST, long_names
 from loragrid.grid.impossible_jobs import unfit_repositories
-from loragrid.runtime.files import partial_name, write_json
+from loragrid.runtime.files import write_json
 
 LORA = {"rank": 4}
 
@@ -29,13 +29,13 @@ def renamed(grid_with, **lengths):
     )  # fmt: skip
 
 
-def test_run_is_refused_whose_manifest_no_file_system_could_hold_while_it_is_written(make_grid, tmp_path):
-    names, grid = renamed(make_grid, task=58, sample_type=50, mix=40, config=61)
+def test_run_is_refused_whose_manifest_no_file_system_could_hold(make_grid, tmp_path):
+    names, grid = renamed(make_grid, task=58, sample_type=50, mix=40, config=65)
     [run] = (run.name for run in grid.runs.values())
-    name = partial_name(f"{run}.manifest.json")
+    name = f"{run}.manifest.json"
     assert list(long_names(grid)) == [
         f"grid: run '{run}' of 'm' is too long: '{name}' has {len(name)} bytes, but a file system holds names of at most 255; shorten by "
-        f"{len(name) - 255} or more: config '{names['config']}' (61), task '{names['task']}' (58), sample type "
+        f"{len(name) - 255} or more: config '{names['config']}' (65), task '{names['task']}' (58), sample type "
         f"'{names['sample_type']}' (50), mix '{names['mix']}' (40)."
     ]
     with pytest.raises(OSError, match="too long"):
@@ -45,7 +45,7 @@ def test_run_is_refused_whose_manifest_no_file_system_could_hold_while_it_is_wri
 def test_longest_run_that_can_be_written_is_allowed(make_grid, tmp_path):
     _, grid = renamed(make_grid, task=190)
     [run] = (run.name for run in grid.runs.values())
-    spare = LONGEST - len(partial_name(f"{run}.manifest.json"))
+    spare = LONGEST - len(f"{run}.manifest.json")
     _, longest = renamed(make_grid, task=190 + spare)
     _, longer = renamed(make_grid, task=190 + spare + 1)
     assert (len(list(long_names(longest))), len(list(long_names(longer)))) == (0, 1)
@@ -62,9 +62,9 @@ def test_logs_of_a_queue_have_longer_names(make_grid):
 @pytest.mark.parametrize(
     ("changes", "start"),
     [
-        ({"scorers": {"r" * 245: {"type": "rouge"}}}, f"scorers.{'r' * 245}: '.{'r' * 245}.jsonl.partial' has 260 bytes"),
+        ({"scorers": {"r" * 250: {"type": "rouge"}}}, f"scorers.{'r' * 250}: '{'r' * 250}.jsonl' has 256 bytes"),
         ({"encoders": {"e" * 250: {"source": {"path": "x"}}}}, f"encoders.{'e' * 250}: '.{'e' * 250}.partial' has 259 bytes"),
-        ({"promptings": {"p" * 250: {"type": "few_shot", "k": 2}}}, f"promptings.{'p' * 250}: '.{'p' * 250}.json.partial' has 264 bytes"),
+        ({"promptings": {"p" * 253: {"type": "few_shot", "k": 2}}}, f"promptings.{'p' * 253}: '{'p' * 253}.jsonl' has 259 bytes"),
         ({"external_predictions": {"x" * 250: {"files": [{"path": "a", "task": "t", "sample_type": "s"}]}}}, f"external_predictions.{'x' * 250}: "),
         ({"human_evaluations": {"h": {"tasks": ["t"], "criteria": {"good": {"question": "Good?"}}, "annotators": ["a" * 250]}}}, "human_evaluations.h.annotators: "),
         ({"human_evaluations": {"h" * 256: {"tasks": ["t"], "criteria": {"good": {"question": "Good?"}}, "annotators": ["a"]}}}, f"human_evaluations.{'h' * 256}: "),

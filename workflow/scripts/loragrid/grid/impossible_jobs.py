@@ -80,10 +80,10 @@ def endless_continuations(grid: Grid) -> Iterator[str]:
 
 
 def _start_of(config: Config, run: Run) -> str | None:
-    """The file of the adapter that a run continues from, if it is a result."""
+    """The file of the adapter that a run continues from, if it is the result of a training."""
     files = config.configs[run.config].start_files
     path = os.path.normpath(files[0]) if files else ""
-    return path if path.startswith(f"{layout.RESULTS}/") else None
+    return path if path.startswith(layout.TRAIN.outputs["adapter"].partition("{")[0]) else None
 
 
 def slow_patterns(config: Config) -> Iterator[str]:
