@@ -137,7 +137,7 @@ rule human_sheets:
 
 rule merged:
     input:
-        of_runs(layout.MERGE, "model"),
+        merged_models,
     message:
         "All merged models are in results/merged"
 

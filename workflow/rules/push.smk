@@ -13,7 +13,7 @@ rule push:
     resources:
         mem_mb=growing(1000),
     params:
-        **told(settings.push, version=1),
+        **told(settings.push, version=2),
     message:
         "Push {wildcards.run} on {wildcards.base_model} to {params.hub[repository]}"
     script:

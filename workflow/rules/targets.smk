@@ -1,10 +1,11 @@
 import os
+import sys
 from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
 from loragrid.grid.file_names import long_names
-from loragrid.grid.jobs.wanted import TIERS, sheets, shown_prompts, tier_files
+from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
 
@@ -33,11 +34,6 @@ def local_tiers(wildcards):
     return tiers()
 
 
-def of_runs(files, output):
-    """Input function: the results of a rule for every run."""
-    return lambda wildcards: [files.path(output, run.wildcards) for run in GRID.runs.values()]
-
-
 def exported_predictions(wildcards):
     """Input function: the exports of all predictions, including predictions made elsewhere."""
     exported = (*GRID.evaluations, *GRID.external)
@@ -57,11 +53,26 @@ def annotators_sheets(wildcards):
     return [files.path(output, sheet) for sheet in sheets(GRID) for output in files.outputs]
 
 
+@cache
+def say_what_cannot_be_merged(configs):
+    """Name the configs whose results are no change of weights on the screen, once."""
+    if configs:
+        print(f"merged: leaves out what is no change of weights: configs {', '.join(configs)}.", file=sys.stderr)
+
+
+def merged_models(wildcards):
+    """Input function: the merged models of all runs that can be merged. The others are named on the screen."""
+    runs = mergeable(GRID)
+    say_what_cannot_be_merged(tuple(sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs})))
+    return [layout.MERGE.path("model", run.wildcards) for run in runs]
+
+
 def pushed_models(wildcards):
     """Input function: the receipt of every run's upload."""
     if CONFIG.hub is None:
         raise Refusal("hub: this section is missing in the configuration; it says where models are uploaded.")
-    return of_runs(own(layout.PUSH), "receipt")(wildcards)
+    runs = mergeable(GRID) if CONFIG.hub.merged else GRID.runs.values()
+    return [own(layout.PUSH).path("receipt", run.wildcards) for run in runs]
 
 
 def made_by_rules(wildcards):

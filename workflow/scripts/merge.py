@@ -16,6 +16,7 @@ with logged(snakemake.log[0]), only_job_for(Path(snakemake.output.model).parent,
     write_merged(
         whole_folder(snakemake.input.model),
         whole_folder(snakemake.input.adapter) / Path(snakemake.input.adapter).name,
+        manifest=Path(snakemake.input.manifest),
         card=Path(snakemake.input.card),
         folder=Path(snakemake.output.model).parent,
         threads=snakemake.threads,

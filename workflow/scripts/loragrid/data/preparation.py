@@ -107,7 +107,7 @@ def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, l
 
 def token_counter(folder: Path) -> Callable[[str], int]:
     """A function that counts the tokens of a text."""
-    from transformers import AutoTokenizer
+    from loragrid.runtime.pretrained import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)

@@ -15,6 +15,7 @@ from loragrid.data.prompt_templates import fill_prompt, has_surplus_end, lost_te
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 from loragrid.runtime.manifests import read_json
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.sections import LATER, Section
 
 if TYPE_CHECKING:
@@ -140,9 +141,7 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
         UserError: if the chat format is asked for and the tokenizer has no chat template, if a template loses a text, or if no
             token ends an answer.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template
     if model.prompt_format == "chat" and not tokenizer.chat_template:

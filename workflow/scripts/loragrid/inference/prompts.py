@@ -16,6 +16,7 @@ from loragrid.inference.settings import AskedModel, PredictSettings
 from loragrid.records import Example, read_records
 from loragrid.runtime.manifests import read_json
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.pretrained import load_config
 from loragrid.text.words import some_of
 
 
@@ -50,9 +51,7 @@ def model_to_ask(name: str, settings: AskedModel, quantization: str, files: Mode
 
 def context_length(folder: Path, configured: int | None) -> int:
     """Maximum length of prompt and answer together, in tokens: as configured, else what the model was made for."""
-    from transformers import AutoConfig
-
-    own = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
+    own = getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)
     return int(configured or own or 2**20)
 
 

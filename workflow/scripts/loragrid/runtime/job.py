@@ -16,7 +16,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from typing import Any, TextIO
 
 from loragrid.errors import UserError
+from loragrid.runtime.job_streams import log_file, no_input
+from loragrid.runtime.redaction import redacted
 from loragrid.runtime.screen import ERROR, SHOWN_BY_MAIN
+from loragrid.runtime.system_errors import unexpected
 
 log = logging.getLogger("loragrid")
 
@@ -32,7 +35,7 @@ def logged(path: str) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()
-    with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    with no_input(), log_file(path) as file, redirect_stdout(file), redirect_stderr(file):
         handler = show_log(file)
         try:
             yield
@@ -41,7 +44,7 @@ def logged(path: str) -> Iterator[None]:
             expected = isinstance(error, UserError)
             if not expected:
                 traceback.print_exc(file=file)
-            sentence = str(error) if expected else f"{type(error).__name__}: {error}"
+            sentence = redacted(str(error) if expected else unexpected(error))
             print(f"{ERROR}{sentence}", file=file)
             if SHOWN_BY_MAIN not in os.environ:
                 print(f"{sentence}\n(log: {path})", file=screen)

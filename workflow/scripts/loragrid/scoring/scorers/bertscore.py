@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from loragrid.errors import UserError
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, too_long, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
@@ -58,7 +59,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         baseline: precision, recall and F1 of unrelated texts; values are rescaled so that these become 0.
     """
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     from loragrid.models.device import pick_device
     from loragrid.models.loading import padding_id
@@ -66,7 +67,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
     from loragrid.models.weights import ENCODER, load_weights
 
     device = pick_device()
-    tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
+    tokenizer = load_tokenizer(encoder_folder)
     encoder: Any = load_weights(AutoModel, encoder_folder, ENCODER, dtype=torch.float32)
     encoder = encoder.to(device).eval()
     layers = getattr(encoder.config, "num_hidden_layers", None)

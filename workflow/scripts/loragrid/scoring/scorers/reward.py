@@ -13,6 +13,7 @@ from loragrid.data.chat import ChatFormat, write_chat
 from loragrid.data.control_tokens import control_tokens, ids_of_prompt
 from loragrid.errors import UserError
 from loragrid.records import question
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.scoring.encoding import BATCH_TOKENS, Fitted, fit, longest_input
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
@@ -56,14 +57,13 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         label: which output of the classifier is the score.
     """
     import torch
-    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
     from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import further_inputs, padded
 
     device = pick_device()
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = load_tokenizer(model_folder)
     model = load_reward_model(model_folder, label).to(device)
     if (pad := padding(tokenizer, model)) is not None:
         # Such models find an answer's last token by looking for padding behind it.
