@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from loragrid.analysis.columns import RUN
 from loragrid.analysis.partial_report import write_partial_report
+from loragrid.analysis.reading import read_losses
+from loragrid.analysis.report import labelled_costs
 from loragrid.analysis.settings import PartialReportSettings
+from loragrid.analysis.table_files import read_parquet_table
 from loragrid.config.load import parse_config
 from loragrid.errors import DamagedError, UserError
 from loragrid.grid.jobs import settings
@@ -330,3 +334,30 @@ def test_too_many_damaged_files_are_one_sentence(monkeypatch):
     Path(SCORES).write_text("?"), Path(PREDICTIONS).write_text("?")
     with pytest.raises(DamagedError, match=r"^results/scores.*, line 1: not valid JSON"):
         report()
+
+
+TABLES = [
+    ("loss.csv", "", "not a whole table (No columns to parse from file)"),
+    ("loss.csv", "step,epoch\n1,1\n", "there is no train_loss"),
+    ("loss.csv", "\0\0", "there is no step"),
+    ("tables/training_costs.csv", "", "not a whole table (No columns to parse from file)"),
+    ("tables/training_costs.csv", "a,b\n1,2\n", "expected a table with the columns base_model"),
+    ("tables/scores.parquet", "", "Parquet file size is 0 bytes)"),
+    ("tables/scores.parquet", "PAR1 and more than that", "not a whole table ("),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "what"), TABLES)
+def test_table_that_was_damaged_later_is_named(name, content, what):
+    path = Path("results", name if "/" in name else f"adapters/t/s/m/r/{name}")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    read = {
+        "loss.csv": lambda: read_losses([path]),
+        "training_costs.csv": lambda: labelled_costs(path, RUN, {}),
+        "scores.parquet": lambda: read_parquet_table(path),
+    }[path.name]
+    said = sentences(read)
+    assert said.startswith(f"{path}: ")
+    assert what in said
+    assert said.endswith(f"Delete {path}; the next snakemake makes it again.")
