@@ -7,6 +7,7 @@ file that is flagged as ancient is one only if it exists. The patch can go when 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -53,9 +54,13 @@ def _patch(exchanged: Mapping[str, IsExchanged], decide: Any, compare: Any) -> N
             if (is_exchanged := exchanged.get(job.rule.name)) is None:
                 continue
             result = job.output[0]
+            recorded = dag.workflow.persistence.input(result)
+            if recorded is None and not os.path.exists(result):
+                continue
             # A result without a record may have been copied from elsewhere.
-            made_with = set(dag.workflow.persistence.input(result) or ())
-            files = {file for file in job.input if _path(file) not in made_with and is_exchanged(_path(file), str(result))}
+            made_with = set(recorded or ())
+            new = [file for file in job.input if _path(file) not in made_with]
+            files = {file for file in new if is_exchanged(_path(file), str(result))}
             if files:
                 yield job, files
 
