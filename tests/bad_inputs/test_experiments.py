@@ -122,7 +122,7 @@ BROKEN = [
     ("bad name", "experiment: a b", f"a.yaml: experiment: 'a b' is not a valid name; {NAME_RULE}"),
     ("unknown scorer", "tasks: {t: {scorers: [bleu]}}", "a.yaml: tasks.t.scorers: unknown scorer 'bleu'; known: rouge."),
     ("replaced by text", "tasks: all", "a.yaml: tasks: expected a mapping of keys to values, not 'all'."),
-    ("bytes", b"report: {title: \xff}", "a.yaml, line 1: not valid YAML"),
+    ("bytes", b"report: {title: \xff}", "a.yaml, line 1, column 17: the text is not UTF-8"),
 ]
 
 
@@ -149,9 +149,14 @@ def test_configurations_that_count_are_those_in_the_folder_unless_some_are_named
     a, b, c = (f"config/experiments/{name}" for name in ("a.yaml", "deep/b.yml", "c.json"))
     assert kept() == ["config/config.yaml", a, c, b]
     # The configuration given may have more files, without which one of them is broken.
-    assert kept(["config/config.yaml", "more.yaml", a]) == [f"more.yaml + {a}", "config/config.yaml", c, b]
-    assert kept(["config/config.yaml", str(Path(a).absolute())]) == [a, "config/config.yaml", c, b]
+    assert kept(["config/config.yaml", "more.yaml", a], experiment="a") == [f"more.yaml + {a}", "config/config.yaml", c, b]
+    assert kept(["config/config.yaml", str(Path(a).absolute())], experiment="a") == [a, "config/config.yaml", c, b]
     assert kept(prune={"keep": []}) == ["config/config.yaml"]
+    # Arguments may change a configuration that counts without them too.
+    assert kept(date="2025-01-31", prune={"keep": ["config/config.yaml"]}) == [
+        "config/config.yaml + --config",
+        "config/config.yaml",
+    ]
     assert kept(prune={"keep": [[a, b], c, c, "config/config.yaml"]}) == ["config/config.yaml", f"{a} + {b}", c]
 
 
@@ -159,7 +164,7 @@ def test_configurations_that_count_are_those_in_the_folder_unless_some_are_named
     ("keep", "sentence"),
     [
         (["config/experiments/no.yaml"], "config/experiments/no.yaml: no such file or directory."),
-        (["config/experiments"], "config/experiments: is a directory."),
+        (["config/experiments"], "config/experiments: this is a folder; expected a YAML file."),
         ([["config/config.yaml", "no.yaml"]], "no.yaml: no such file or directory."),
     ],
 )

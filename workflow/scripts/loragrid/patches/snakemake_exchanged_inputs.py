@@ -7,8 +7,8 @@ file that is flagged as ancient is one only if it exists. The patch can go when 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from snakemake.dag import DAG
@@ -55,7 +55,7 @@ def _patch(exchanged: Mapping[str, IsExchanged], decide: Any, compare: Any) -> N
                 continue
             result = job.output[0]
             recorded = dag.workflow.persistence.input(result)
-            if recorded is None and not os.path.exists(result):
+            if recorded is None and not Path(result).exists():
                 continue
             # A result without a record may have been copied from elsewhere.
             made_with = set(recorded or ())
