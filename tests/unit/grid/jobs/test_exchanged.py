@@ -1,11 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from loragrid import layout
 from loragrid.analysis.card_marks import experiment_mark
 from loragrid.grid.jobs import inputs, settings
-from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
+from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged, is_kept
 from loragrid.grid.jobs.wanted import tier_files
 from loragrid.sections import decisive
 
@@ -20,8 +18,8 @@ def test_shared_mixes_read_the_leaks_into_the_test_sets_of_each_experiment(grid,
     assert inputs.make_mix(grid, MIX)["leaks"] == [LEAKS]
     assert inputs.make_mix(letters, MIX)["leaks"] == ["results/experiments/letters/datasets/t/gold/leaks.json"]
     for leaks in (LEAKS, *inputs.make_mix(letters, MIX)["leaks"]):
-        assert is_exchanged("make_mix", "letters", leaks, "a mix")
-    assert not is_exchanged("make_mix", "letters", TEST, "a mix")
+        assert is_exchanged("make_mix", leaks)
+    assert not is_exchanged("make_mix", TEST)
 
 
 def test_experiments_share_all_files_of_the_grid_but_leaks(grid, make_grid):
@@ -31,10 +29,10 @@ def test_experiments_share_all_files_of_the_grid_but_leaks(grid, make_grid):
 
 
 def test_only_inputs_of_the_kind_that_experiments_differ_in_are_exchanged():
-    assert is_exchanged("check", None, TEST, "a check")
-    assert not is_exchanged("check", None, "results/models/m/model.safetensors", "a check")
-    assert is_exchanged("predict", None, "results/predictions/t/silver/m/base.jsonl", "predictions")
-    assert not is_exchanged("predict", None, TEST, "predictions")
+    assert is_exchanged("check", TEST)
+    assert not is_exchanged("check", "results/models/m/model.safetensors")
+    assert is_exchanged("predict", "results/predictions/t/silver/m/base.jsonl")
+    assert not is_exchanged("predict", TEST)
     assert set(EXCHANGED) <= set(layout.RULES)
 
 
@@ -51,9 +49,11 @@ def test_only_inputs_of_the_kind_that_experiments_differ_in_are_exchanged():
 def test_card_is_written_again_for_other_scores_only_by_the_experiment_that_wrote_it(tmp_path, written_by, asked_by, exchanged):
     card = tmp_path / "README.md"
     card.write_text(f"# A model\n\n## Scores\n\n{experiment_mark(written_by) if written_by else ''}\n")
-    assert is_exchanged("describe_model", asked_by, SCORES, str(card)) == exchanged
-    assert not is_exchanged("describe_model", asked_by, TEST, str(card))
-    assert not is_exchanged("describe_model", asked_by, SCORES, str(Path("no card")))
+    assert is_exchanged("describe_model", SCORES)
+    assert not is_exchanged("describe_model", TEST)
+    assert is_kept("describe_model", asked_by, str(card)) == exchanged
+    assert not is_kept("describe_model", asked_by, "no card")
+    assert is_kept("make_mix", asked_by, "a mix")
 
 
 def test_report_without_a_name_is_told_what_it_was_told_before(grid, make_grid):
