@@ -110,7 +110,7 @@ def load_sentence_transformer(folder: Path) -> SentenceTransformer:
 
 
 def _pad_with_a_token_that_has_an_embedding(encoder: SentenceTransformer) -> None:
-    """Batches are filled up with any token: it is masked. Some tokenizers have none for that, or got it later than their model."""
+    """Batches are filled up with any token, since it is masked. Some tokenizers have none, or got one later than their model."""
     tokenizer, config = encoder.tokenizer, getattr(getattr(encoder[0], "auto_model", None), "config", None)
     rows = getattr(config, "vocab_size", None)
     pad = getattr(tokenizer, "pad_token_id", 0)
