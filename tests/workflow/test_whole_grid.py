@@ -706,7 +706,10 @@ def test_every_kind_of_training_goes_through_the_whole_grid(changeable):
     assert not (results / "merged/echo/gold/tiny" / name.format("prompt")).exists()
     asked = f"results/merged/echo/gold/tiny/{name.format('prompt')}/model.safetensors"
     refused = changeable.snakemake("-n", asked, check=False)
-    assert f"{name.format('prompt')} cannot be merged: configs.prompt learns what stands beside the weights" in refused.stdout + refused.stderr
+    assert (
+        f"{name.format('prompt')} cannot be merged: configs.prompt learns what stands beside the weights"
+        in refused.stdout + refused.stderr
+    )
     merged_models_answer_like_their_adapters(results, name)
 
     changeable.snakemake("pushed")
