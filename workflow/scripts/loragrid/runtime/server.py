@@ -16,6 +16,10 @@ from loragrid.runtime.job import log
 LONGEST_WAIT_S = 300.0
 
 
+MOST_TOKENS = 10_000_000
+"""No request has more tokens than that: no model reads or writes as many at a time."""
+
+
 T = TypeVar("T")
 
 
@@ -75,6 +79,17 @@ def send(server: Connection, stopping: threading.Event, call: Callable[[], T]) -
             log.info("%s Trying again in %.1f s.", sentence, wait)
             stopping.wait(wait)
     raise AssertionError
+
+
+def tokens_of(usage: Any) -> tuple[int, int] | None:
+    """The tokens of a prompt and of its answer, as a reply's `usage` counts them.
+
+    None if it does not count them; or not believably: with a number that is negative, not finite, huge or no number.
+    """
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, Mapping) else []
+    # A bool is an int. NaN is no whole number, and infinity is too large.
+    whole = [count for count in counts if type(count) in (int, float) and 0 <= count <= MOST_TOKENS and count % 1 == 0]
+    return (int(whole[0]), int(whole[1])) if len(whole) == 2 else None
 
 
 def pause(error: Exception, attempt: int) -> float:

@@ -68,7 +68,8 @@ class Ledger:
         self.judgements = {key: Judgement(**entry) for key, entry in entries.items() if not key.startswith("sent/")}
         counts = [judgement.tokens for judgement in self.judgements.values()]
         counts += [Tokens(*entry) for key, entry in entries.items() if key.startswith("sent/") and entry]
-        self.total = Tokens(sum(tokens.prompt for tokens in counts), sum(tokens.new for tokens in counts))
+        # Earlier versions kept what servers said, even negative numbers, which would let others go beyond the budget.
+        self.total = Tokens(sum(max(0, tokens.prompt) for tokens in counts), sum(max(0, tokens.new) for tokens in counts))
         self.in_flight = 0
         self.changed = threading.Condition()
 

@@ -123,6 +123,14 @@ class ScorerSettings(Section, ABC):
         """
         return self.example_metrics
 
+    def edition_for(self, has_parts: bool) -> int:
+        """Its edition for the answers to a data set.
+
+        Args:
+            has_parts: whether the examples have several prompts, whose answers are scored each by itself.
+        """
+        return self.edition
+
     def metrics_with_low_good(self) -> Sequence[str]:
         """The metrics for which less is better."""
         return self.low_is_good

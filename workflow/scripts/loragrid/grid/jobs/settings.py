@@ -209,7 +209,9 @@ def check(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
 
 def score(grid: Grid, wildcards: Wildcards, version: int) -> ScoreSettings:
     """All that decides what a scorer says, and the metrics that it gives for each example."""
-    return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations, version)
+    fields = grid.config.tasks[wildcards["task"]].data_set(wildcards["sample_type"])
+    has_parts = fields.prompts is not None and fields.answers == "each"
+    return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations, version, has_parts)
 
 
 def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettings:
