@@ -12,6 +12,7 @@ from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
 from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
+from loragrid.grid.contents import wrong_contents
 from loragrid.grid.feasibility import problems
 from loragrid.grid.jobs import inputs, settings
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
@@ -35,11 +36,14 @@ def load_grid(raw):
         files = workflow.configfiles if workflow.is_main_process else []
         if found := [*misspelled_texts(loaded, files), *problems(loaded)]:
             raise UserError("\n".join(found))
+        grid = Grid(loaded, is_stored=is_stored)
+        if workflow.is_main_process and (found := list(wrong_contents(grid))):
+            raise UserError("\n".join(found))
     except UserError as error:
         # Snakemake lists the default file last, although the others override it.
         *overrides, default = workflow.configfiles
         sys.exit("\n".join(located(line, [default, *overrides]) for line in str(error).splitlines()))
-    return Grid(loaded, is_stored=is_stored)
+    return grid
 
 
 GRID = load_grid(config)

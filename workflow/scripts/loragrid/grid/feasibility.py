@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
@@ -13,6 +14,7 @@ from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_datasets, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
+from loragrid.sections import decisive
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
@@ -108,8 +110,14 @@ def known_rows(config: Config) -> dict[tuple[str, str], int]:
             path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
             if path.exists():
                 manifest = json.loads(path.read_text(encoding="utf-8"))
-                told = (task.data_set(sample_type), config.source_of(task_name, sample_type), task.cleaning)
-                current = [section.model_dump() for section in told]
-                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current:
+                if is_prepared_as_configured(config, Dataset(task_name, sample_type), manifest):
                     rows[task_name, sample_type] = manifest["examples"]["train"]
     return rows
+
+
+def is_prepared_as_configured(config: Config, dataset: Dataset, manifest: Any) -> bool:
+    """Whether a data set was prepared as the configuration now says, by its manifest."""
+    task = config.tasks[dataset.task]
+    told = (task.data_set(dataset.sample_type), config.source_of(*dataset), task.cleaning)
+    keys = ("fields", "source", "cleaning")
+    return isinstance(manifest, dict) and [manifest.get(key) for key in keys] == [decisive(section) for section in told]

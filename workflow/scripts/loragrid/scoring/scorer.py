@@ -99,6 +99,10 @@ class ScorerSettings(Section, ABC):
     """Whether it takes only seconds: it loads no model, asks no server and runs nobody else's code."""
     starts_slowly: ClassVar[bool] = False
     """Whether it takes longer to start than to score a file, so that its values are kept."""
+    needs_all_references: ClassVar[bool] = True
+    """Whether every example needs a reference in which it finds what it looks for; else one of them will do."""
+    reference_advice: ClassVar[str] = "choose another scorer"
+    """What to do in the settings about references in which it finds nothing."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Python packages whose versions decide on values that are kept."""
 
@@ -155,6 +159,17 @@ class ScorerSettings(Section, ABC):
     def problems(self, config: Named) -> Iterator[str]:
         """One sentence for each setting that does not fit the configuration. It begins with the setting's key."""
         yield from ()
+
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        """One sentence for each file that is there and does not hold what it should. It begins with the setting's key."""
+        yield from ()
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None] | None:
+        """A function that says why no answer could be right by the references of an example; None if one could be.
+
+        It names the references, and what was expected. Only scorers that look for something in references have such a function.
+        """
+        return None
 
     def label_reader(self) -> Callable[[str], str]:
         """A function that gives the label of a text."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from loragrid.scoring.counts import precision_recall_f1
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
-from loragrid.text.words import normalise_space, one_form
+from loragrid.text.words import normalise_space, one_form, shortened
 
 Format = Literal["lines", "json", "bio"]
 
@@ -36,6 +36,22 @@ class SpansScorer(ScorerSettings):
     example_metrics = ("precision", "recall", "f1")
     corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
     reads_examples = True
+    # "None" may say that there are none.
+    needs_all_references = False
+    reference_advice = "set its 'format'"
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None] | None:
+        if self.format == "bio":
+            return None
+        read: Callable[[str], Iterator[tuple[str, str]]] = spans_of_lines if self.format == "lines" else spans_of_json
+        form = "'TYPE: text', one a line" if self.format == "lines" else "a JSON list of objects with 'type' and 'text'"
+
+        def check(references: Sequence[str]) -> str | None:
+            if any(not reference.strip() or reference.strip() == "[]" or any(read(reference)) for reference in references):
+                return None
+            return f"the reference '{shortened(references[0] if references else '')}' has no spans; expected {form}."
+
+        return check
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return spans(self.format, self.case)
