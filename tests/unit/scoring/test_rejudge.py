@@ -1,5 +1,6 @@
 """The key `rejudge`: a judge is asked again where what it says cannot be read, and only there."""
 
+import json
 import logging
 
 import pytest
@@ -55,7 +56,9 @@ def test_only_what_could_not_be_read_is_asked_again_and_all_else_is_kept(server,
     assert before == server.requests[1]["messages"]
     assert said == {"role": "assistant", "content": "A fine answer!"}
     assert advice["role"] == "user"
-    assert advice["content"].startswith("Your answer cannot be used: the judge's answer has no 'score'. Answer with one JSON object")
+    assert advice["content"].startswith(
+        "Your answer cannot be used: the judge's answer has no 'score'. Answer with one JSON object"
+    )
     # Nothing is asked twice, and without the key the judgements are those of before.
     assert scores(ask(rejudge=2)) == [7, 40]
     assert scores(ask()) == [7, "the judge's answer has no 'score'"]
@@ -137,6 +140,6 @@ def test_whole_number_may_be_written_as_a_float(server, ask):
 def test_negative_numbers_that_were_kept_before_give_no_budget_back(tmp_path):
     store = tmp_path / "store.jsonl"
     kept = {"text": "7", "refused": False, "cut_off": False, "prompt_tokens": -5000, "new_tokens": 10}
-    store.write_text('{"k": %s}\n' % str(kept).replace("'", '"').replace("False", "false"))
+    store.write_text(json.dumps({"k": kept}) + "\n")
     assert read_journal(store)
     assert Ledger(store, None, None).total == (0, 10)

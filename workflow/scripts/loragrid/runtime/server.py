@@ -6,7 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import openai
 
@@ -87,9 +87,14 @@ def tokens_of(usage: Any) -> tuple[int, int] | None:
     None if it does not count them; or not believably: with a number that is negative, not finite, huge or no number.
     """
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, Mapping) else []
+    whole = [int(count) for count in counts if _is_count(count)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def _is_count(value: Any) -> TypeGuard[int | float]:
+    """Whether a value can be a number of tokens."""
     # A bool is an int. NaN is no whole number, and infinity is too large.
-    whole = [count for count in counts if type(count) in (int, float) and 0 <= count <= MOST_TOKENS and count % 1 == 0]
-    return (int(whole[0]), int(whole[1])) if len(whole) == 2 else None
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS and value % 1 == 0
 
 
 def pause(error: Exception, attempt: int) -> float:

@@ -28,7 +28,10 @@ UP_TO = re.compile(r"\s?(?:[-–—](?=\d)|\b(?:to|or)\s)(\d+(?:[.,]\d+)?)(?!\w)
 """The rest of a range, as in "5-6"."""
 
 
-WORDS = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))
+_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+WORDS = {word: str(number) for number, word in enumerate(_COUNTED)}
 """Numbers in words."""
 
 
@@ -139,7 +142,9 @@ def read_verdict(text: str) -> Verdict:
         UnreadableError: if it does not say so, or not clearly.
     """
     answer = without_thoughts(text)
-    objects = {one for entries in json_objects(answer, lambda entries: bool(_verdicts_of(entries))) for one in _verdicts_of(entries)}
+    objects = {
+        one for entries in json_objects(answer, lambda entries: bool(_verdicts_of(entries))) for one in _verdicts_of(entries)
+    }
     if len(objects) == 1:
         return objects.pop()
     if not objects:

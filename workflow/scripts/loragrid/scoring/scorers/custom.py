@@ -17,7 +17,6 @@ from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
 from loragrid.sections import Name, PythonFunction
 
-
 GIVEN = ("predictions", "references", "prompts")
 """The keywords with which every function is called."""
 
