@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -26,6 +26,10 @@ class RatedCriteria(Section):
     seed: int
     criteria: dict[str, list[float]]
     """The values of each criterion that can be chosen."""
+
+
+CriteriaOf = Mapping[str, Mapping[str, Sequence[float]]]
+"""The criteria of each human evaluation, with the values that can be chosen."""
 
 
 class ScorerInputs(NamedTuple):
@@ -119,11 +123,11 @@ class ScorerSettings(Section, ABC):
         """
         return {}
 
-    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    def metrics_of_example(self, criteria: CriteriaOf) -> tuple[str, ...]:
         """The metrics that it gives for an example.
 
         Args:
-            criteria: the criteria of each human evaluation.
+            criteria: of all human evaluations.
         """
         return self.example_metrics
 

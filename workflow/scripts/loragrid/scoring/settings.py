@@ -32,12 +32,11 @@ class ScoreSettings(StageSettings):
             version: of the stage. That of the jobs is higher by the edition of the scorer.
             has_parts: as in `ScorerSettings.edition_for`.
         """
-        criteria = {name: evaluation.criteria for name, evaluation in human_evaluations.items()}
+        criteria = {name: evaluation.values for name, evaluation in human_evaluations.items()}
         rated = {}
         if scorer.human_evaluation is not None:
             evaluation = human_evaluations[scorer.human_evaluation]
-            values = {name: criterion.values for name, criterion in evaluation.criteria.items()}
-            rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=values).model_dump()}
+            rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=evaluation.values).model_dump()}
         return cls(
             version=version + scorer.edition_for(has_parts),
             scorer=scorer.decisive_settings() | rated,
