@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from loragrid.scoring.rubrics import Range, Rubric
+from loragrid.text.json_values import json_values
 from loragrid.text.thoughts import tell_apart
 
 Verdict = Literal["first", "second", "tie"]
@@ -50,13 +50,14 @@ VERDICTS: dict[str, Verdict] = {
 }
 
 
-CHOICE = r"(?:the\s+)?(?:answer|response|option)?[\s\[(\"'*_]*(first|second|tie|draw|equal|both|neither|none|1|2|(?-i:A|B|C))\b"
+# Repetitions that end where they must not be tried again are possessive, so that reading takes time in proportion to the length.
+CHOICE = r"(?:the\s++)?(?:answer|response|option)?[\s\[(\"'*_]*+(first|second|tie|draw|equal|both|neither|none|1|2|(?-i:A|B|C))\b"
 
 
 BEHIND = r"(?:\s+(?:answer|response|option|one))?"
 
 
-ALONE = re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W*$")
+ALONE = re.compile(rf"(?i)^\W*+{CHOICE}{BEHIND}\W*$")
 
 
 AMONG_WORDS = (
@@ -64,10 +65,10 @@ AMONG_WORDS = (
     re.compile(r"(?i)\[\[(first|second|tie|1|2|a|b|c)\]\]"),
     re.compile(
         rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|"
-        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
+        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*+{CHOICE}{BEHIND}[^\w\n]*$",
         re.MULTILINE,
     ),
-    re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
+    re.compile(rf"(?i)^\W*+{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
 )
 
 
@@ -176,21 +177,7 @@ def json_objects(text: str, wanted: Callable[[Entries], bool]) -> Iterator[Entri
     Args:
         wanted: whether an object is wanted.
     """
-    decoder = json.JSONDecoder(object_pairs_hook=_entries)
-    end = 0
-    for match in re.finditer("{", text):
-        if match.start() < end:
-            continue
-        try:
-            value, stop = decoder.raw_decode(text, match.start())
-        except ValueError:
-            continue
-        except RecursionError:
-            # No judgement is nested that deep, and each level would be tried anew.
-            return
-        if wanted(value):
-            end = stop
-            yield value
+    return json_values(text, "{", wanted, _entries)
 
 
 def _entries(pairs: Iterable[tuple[str, Any]]) -> Entries:
@@ -214,7 +201,7 @@ def contradictions(text: str) -> list[str]:
 
 def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
     spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
-    pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
+    pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]{{0,99}}\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
     found: list[str] = []
     for match in re.finditer(pattern, text):
         behind = IN_WORDS.sub(lambda word: WORDS[word[0].lower()], text[match.end() : match.end() + NEAR])

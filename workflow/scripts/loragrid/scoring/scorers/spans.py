@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from loragrid.scoring.counts import precision_recall_f1
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.text.json_values import json_values
 from loragrid.text.words import normalise_space, one_form, shortened
 
 Format = Literal["lines", "json", "bio"]
@@ -107,28 +107,11 @@ def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
     """Type and text of each object in the first JSON list of a text that holds objects or nothing. A list that was cut off counts
     as far as it goes.
     """
-    lists = (values for values in _json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
+    lists = (values for values in json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
     whole = next(lists, None)
-    for value in _json_values(text, "{") if whole is None else whole:
+    for value in json_values(text, "{") if whole is None else whole:
         if isinstance(value, dict) and all(isinstance(value.get(key), str | int | float) for key in ("type", "text")):
             yield str(value["type"]), str(value["text"])
-
-
-def _json_values(text: str, opening: str) -> Iterator[Any]:
-    """The JSON values in a text that begin with a character. Values within other values are left out."""
-    decoder = json.JSONDecoder()
-    start = text.find(opening)
-    while start >= 0:
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except RecursionError:
-            # Nobody nests spans that deep, and each level would be tried anew.
-            return
-        except ValueError:
-            end = start + 1
-        else:
-            yield value
-        start = text.find(opening, end)
 
 
 def _tagged(item: Item) -> tuple[Counter[Hashable], list[Counter[Hashable]], str | None]:
