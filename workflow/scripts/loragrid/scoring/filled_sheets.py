@@ -129,14 +129,14 @@ def _mistake_in_id(id_: str, beginning: str, is_rated: bool) -> str | None:
         return "the id is missing; expected that of the blank sheet."
     if not id_.startswith(f"{beginning}_"):
         expected = "expected the ids of the sheets that 'snakemake human_sheets' writes"
-        return f"'{id_}' is no row of this human evaluation with this seed; {expected}."
-    return f"'{id_}' is rated in a row above already." if is_rated else None
+        return f"'{shortened(id_)}' is no row of this human evaluation with this seed; {expected}."
+    return f"'{shortened(id_)}' is rated in a row above already." if is_rated else None
 
 
 def _mistake_in_rating(cell: Any, values: Sequence[float]) -> str | None:
     if isinstance(cell, UncomputedFormula):
         hint = "open the sheet in a spreadsheet program and save it, or give the value itself"
-        return f"the formula '{cell}' has no saved value; {hint}."
+        return f"the formula '{shortened(cell)}' has no saved value; {hint}."
     if to_number(cell) in values:
         return None
     found = f"'{shortened(str(cell))}' cannot be chosen; expected one of {', '.join(f'{value:g}' for value in values)}."
