@@ -4,6 +4,7 @@ min_version("9.27")
 
 
 include: "workflow/rules/config_files.smk"
+include: "workflow/rules/terminal.smk"
 
 
 configfile: "config/config.yaml"
@@ -42,12 +43,22 @@ include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/doubtful.smk"
+include: "workflow/rules/verify.smk"
 include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
 
 
+onstart:
+    forget_finished()
+
+
+onsuccess:
+    forget_finished()
+
+
 onerror:
-    print("Some jobs failed. This shows what is there, what is missing and why: snakemake --cores 1 partial_report")
+    forget_finished()
+    print(what_failed(), file=sys.stderr)
 
 
 rule all:
@@ -58,7 +69,7 @@ rule all:
         rules.analyse.output,
         rules.report.output,
     message:
-        "The whole grid is computed; read results/report.html"
+        f"The whole grid is computed; read {own_place('report.html')}"
 
 
 rule datasets:
@@ -121,12 +132,12 @@ rule human_sheets:
     input:
         annotators_sheets,
     message:
-        "The sheets of all annotators are in results/human_sheets; save filled ones elsewhere"
+        f"The sheets of all annotators are in {own_place('human_sheets')}; save filled ones elsewhere"
 
 
 rule merged:
     input:
-        of_runs(layout.MERGE, "model"),
+        merged_models,
     message:
         "All merged models are in results/merged"
 
@@ -135,4 +146,4 @@ rule pushed:
     input:
         pushed_models,
     message:
-        "All uploads are listed in results/pushed"
+        f"All uploads are listed in {own_place('pushed')}"

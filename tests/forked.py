@@ -99,6 +99,7 @@ def _become_snakemake(arguments: list[str], said: list[str], folder: str, enviro
     forkserver._forkserver.ensure_running = lambda: None
     # That of Slurm asks ten seconds later each time that nothing has finished.
     RemoteExecutor.sleep = lambda executor: asyncio.sleep(1)
+    sys.argv = ["snakemake", *arguments]
     main(arguments)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.layout import HUMAN_SHEET
+from loragrid.runtime.commands import command
 from loragrid.scoring.human_sheets import HumanEvaluation, row_id, sheet_rows, write_sheet_csv
 from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.scorers.human import human
@@ -60,7 +61,7 @@ VALUES, STYLES = "cannot be chosen; expected one of 0, 1.", "cannot be chosen; e
             [("abc123_ff", 1, 1)],
             [
                 "row 2, column 'id': 'abc123_ff' is no row of this human evaluation with this seed; "
-                "expected the ids of the sheets that 'snakemake human_sheets' writes."
+                f"expected the ids of the sheets that '{command('human_sheets')}' writes."
             ],
         ),
         # All of them, once.

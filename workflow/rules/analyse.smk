@@ -6,11 +6,11 @@ rule analyse:
         manifests=tier("adapters", "manifest.json"),
         tests=tier("datasets", "test.jsonl"),
     output:
-        **makes(layout.ANALYSE),
+        **makes(own(layout.ANALYSE)),
     log:
-        layout.ANALYSE.log,
+        own(layout.ANALYSE).log,
     benchmark:
-        layout.ANALYSE.benchmark
+        own(layout.ANALYSE).benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1

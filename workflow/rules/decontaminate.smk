@@ -2,11 +2,11 @@ rule decontaminate:
     input:
         unpack(reads(inputs.decontaminate)),
     output:
-        **makes(layout.DECONTAMINATE),
+        **makes(own(layout.DECONTAMINATE)),
     log:
-        layout.DECONTAMINATE.log,
+        own(layout.DECONTAMINATE).log,
     benchmark:
-        layout.DECONTAMINATE.benchmark
+        own(layout.DECONTAMINATE).benchmark
     priority: BEFORE_SCORES
     conda:
         "../../envs/data.yaml"

@@ -7,18 +7,18 @@ rule describe_data:
         tokens=tier("tokens"),
         leaks=tier("leaks"),
     output:
-        **makes(layout.DESCRIBE_DATA),
+        **makes(own(layout.DESCRIBE_DATA)),
     log:
-        layout.DESCRIBE_DATA.log,
+        own(layout.DESCRIBE_DATA).log,
     benchmark:
-        layout.DESCRIBE_DATA.benchmark
+        own(layout.DESCRIBE_DATA).benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
     params:
-        version=1,
+        version=2,
     message:
         "Count and measure the data"
     script:

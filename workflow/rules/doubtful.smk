@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule doubtful:
     log:
-        layout.log_file("doubtful"),
+        own(layout.DOUBTFUL).log,
     localrule: True
     conda:
         "../../envs/data.yaml"
@@ -13,6 +13,6 @@ rule doubtful:
         # Ends the workflow if the results are in a storage.
         local=lambda wildcards: local_results("doubtful"),
     message:
-        "List results of earlier versions that may be wrong in results/doubtful.csv"
+        f"List results of earlier versions that may be wrong in {own_place('doubtful.csv')}"
     script:
         "../scripts/doubtful.py"

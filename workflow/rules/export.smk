@@ -13,7 +13,7 @@ rule export:
     resources:
         mem_mb=growing(1000),
     params:
-        version=2,
+        version=3,
     message:
         "Export {wildcards.task}/{wildcards.sample_type}, {wildcards.base_model}, {wildcards.run}{wildcards.variant}"
     script:

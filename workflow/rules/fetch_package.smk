@@ -7,7 +7,7 @@ rule fetch_package:
         layout.FETCH_PACKAGE.benchmark
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../envs/fetch.yaml"
     threads: 1
     resources:
         mem_mb=growing(500),

@@ -2,11 +2,11 @@ rule human_sheet:
     input:
         unpack(reads(inputs.human_sheet)),
     output:
-        **makes(layout.HUMAN_SHEET),
+        **makes(own(layout.HUMAN_SHEET)),
     log:
-        layout.HUMAN_SHEET.log,
+        own(layout.HUMAN_SHEET).log,
     benchmark:
-        layout.HUMAN_SHEET.benchmark
+        own(layout.HUMAN_SHEET).benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -1,10 +1,10 @@
 import inspect
+import os
 import re
 import sys
+import time
 from functools import lru_cache, partial
 from typing import get_type_hints
-
-from snakemake.exceptions import WorkflowError
 
 from loragrid import layout
 from loragrid.config.load import parse_config
@@ -15,16 +15,27 @@ from loragrid.errors import UserError
 from loragrid.grid.contents import wrong_contents
 from loragrid.grid.feasibility import problems
 from loragrid.grid.jobs import inputs, settings
+from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.patches.snakemake_exchanged_inputs import let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
+from loragrid.patches.snakemake_results_of_others import keep_results_of_others, record_what_ends_meanwhile
+from loragrid.runtime.finished import PLANNED, forget_recorded
 from loragrid.sections import decisive
+
+STARTED = time.time()
+if workflow.is_main_process:
+    # Jobs inherit it.
+    os.environ[PLANNED] = repr(STARTED)
 
 look_behind_ancient_inputs()
 lift_default_job_rate(workflow)
+keep_results_of_others(STARTED)
+record_what_ends_meanwhile()
 
 
 def load_grid(raw):
@@ -48,6 +59,7 @@ def load_grid(raw):
 
 GRID = load_grid(config)
 CONFIG = GRID.config
+let_inputs_be_exchanged({rule: partial(is_exchanged, rule, CONFIG.experiment) for rule in EXCHANGED})
 # Without any, this matches nothing.
 EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 
@@ -102,7 +114,7 @@ def ask(function, wildcards):
     try:
         return function(GRID, dict(wildcards))
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 def flagged(path):
@@ -110,6 +122,22 @@ def flagged(path):
     if isinstance(path, AncientFile):
         return ancient(str(path))
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
+
+
+def forget_finished():
+    """Give up the finished work that jobs keep in case Snakemake does not get to know of it."""
+    if workflow.is_main_process:
+        forget_recorded()
+
+
+def own(files):
+    """The files of a rule of which each named experiment has its own."""
+    return GRID.own(files)
+
+
+def own_place(path):
+    """Where the experiment has a file or folder of its own, given its place below results/ without a name."""
+    return layout.of_experiment(f"{layout.RESULTS}/{path}", CONFIG.experiment)
 
 
 def makes(files):
@@ -120,7 +148,7 @@ def makes(files):
 def local_results(rule):
     """Refuse a rule that looks for files on this machine if a storage has them."""
     if GRID.is_stored:
-        raise WorkflowError(
+        raise Refusal(
             f"{rule} reads what is in results/ on this machine: copy the results of the storage there, logs included, and "
             "leave out --default-storage-provider."
         )

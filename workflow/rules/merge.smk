@@ -15,7 +15,7 @@ rule merge:
         mem_mb=sized("import_model", "mem_mb", 6000),
         runtime=sized("import_model", "runtime", 60),
     params:
-        version=2,
+        version=3,
     message:
         "Merge {wildcards.run} into {wildcards.base_model}"
     script:

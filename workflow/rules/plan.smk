@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule plan:
     log:
-        layout.log_file("plan"),
+        own(layout.PLAN).log,
     localrule: True
     conda:
         "../../envs/data.yaml"

@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule prunable:
     log:
-        layout.log_file("prunable"),
+        own(layout.PRUNABLE).log,
     localrule: True
     conda:
         "../../envs/data.yaml"
@@ -10,8 +10,9 @@ rule prunable:
         mem_mb=1000,
     params:
         version=1,
-        made=made_by_rules,
+        rules=made_by_rules,
+        config_files=relative_config_files,
     message:
-        "List what the configuration does not ask for any more in results/prunable.csv"
+        f"List what the configuration does not ask for any more in {own_place('prunable.csv')}"
     script:
         "../scripts/prunable.py"

@@ -1,7 +1,7 @@
 # Always runs when asked for: it has no output that could be up to date.
 rule prune:
     log:
-        layout.log_file("prune"),
+        own(layout.PRUNE).log,
     # A refused list is refused again.
     retries: 0
     localrule: True
@@ -12,8 +12,9 @@ rule prune:
         mem_mb=1000,
     params:
         version=1,
-        made=made_by_rules,
+        rules=made_by_rules,
+        config_files=relative_config_files,
     message:
-        "Remove what results/prunable.csv lists"
+        f"Remove what {own_place('prunable.csv')} lists"
     script:
         "../scripts/prune.py"

@@ -7,11 +7,11 @@ rule report:
         learning_curves=rules.analyse.output.learning_curves,
         data=rules.describe_data.output,
     output:
-        **makes(layout.REPORT),
+        **makes(own(layout.REPORT)),
     log:
-        layout.REPORT.log,
+        own(layout.REPORT).log,
     benchmark:
-        layout.REPORT.benchmark
+        own(layout.REPORT).benchmark
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -21,9 +21,9 @@ rule report:
         version=3,
         tiers=list(TIERS),
         metric=CONFIG.main_metric,
-        report=settings.report(GRID).model_dump(),
+        report=decisive(settings.report(GRID)),
     message:
-        "Write results/report.html"
+        f"Write {own_place('report.html')}"
     script:
         "../scripts/report.py"
 
@@ -31,7 +31,7 @@ rule report:
 # Always runs when asked for: it has no output that could be up to date.
 rule partial_report:
     log:
-        layout.log_file("partial_report"),
+        own(layout.PARTIAL_REPORT).log,
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -40,11 +40,11 @@ rule partial_report:
     params:
         version=1,
         tiers=local_tiers,
-        folder=layout.PARTIAL,
+        files=own(layout.PARTIAL_REPORT).outputs,
         settings=settings.analyse(GRID).model_dump(),
         metric=CONFIG.main_metric,
-        report=settings.report(GRID).model_dump(),
+        report=decisive(settings.report(GRID)),
     message:
-        "Write results/partial/report.html"
+        f"Write {own_place('partial/report.html')}"
     script:
         "../scripts/partial_report.py"

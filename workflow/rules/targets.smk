@@ -1,8 +1,10 @@
+import os
+import sys
 from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
-from loragrid.grid.jobs.wanted import TIERS, sheets, shown_prompts, tier_files, usable_jobs
+from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
 
@@ -28,11 +30,6 @@ def local_tiers(wildcards):
     return tiers()
 
 
-def of_runs(files, output):
-    """Input function: the results of a rule for every run."""
-    return lambda wildcards: [files.path(output, run.wildcards) for run in GRID.runs.values()]
-
-
 def exported_predictions(wildcards):
     """Input function: the exports of all predictions, including predictions made elsewhere."""
     exported = (*GRID.evaluations, *GRID.external)
@@ -47,36 +44,62 @@ def prompts_shown(wildcards):
 def annotators_sheets(wildcards):
     """Input function: the sheets of all annotators of all human evaluations."""
     if not CONFIG.human_evaluations:
-        raise WorkflowError("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
-    return [layout.HUMAN_SHEET.path(output, sheet) for sheet in sheets(GRID) for output in layout.HUMAN_SHEET.outputs]
+        raise Refusal("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
+    files = own(layout.HUMAN_SHEET)
+    return [files.path(output, sheet) for sheet in sheets(GRID) for output in files.outputs]
+
+
+@cache
+def say_what_cannot_be_merged(configs):
+    """Name the configs whose results are no change of weights on the screen, once."""
+    if configs:
+        print(f"merged: leaves out what is no change of weights: configs {', '.join(configs)}.", file=sys.stderr)
+
+
+def merged_models(wildcards):
+    """Input function: the merged models of all runs that can be merged. The others are named on the screen."""
+    runs = mergeable(GRID)
+    say_what_cannot_be_merged(tuple(sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs})))
+    return [layout.MERGE.path("model", run.wildcards) for run in runs]
 
 
 def pushed_models(wildcards):
     """Input function: the receipt of every run's upload."""
     if CONFIG.hub is None:
-        raise WorkflowError("hub: this section is missing in the configuration; it says where models are uploaded.")
-    return of_runs(layout.PUSH, "receipt")(wildcards)
+        raise Refusal("hub: this section is missing in the configuration; it says where models are uploaded.")
+    runs = mergeable(GRID) if CONFIG.hub.merged else GRID.runs.values()
+    return [own(layout.PUSH).path("receipt", run.wildcards) for run in runs]
 
 
 def made_by_rules(wildcards):
-    """What the library needs to know to tell which files under results/ are of use, and which rule made the others.
-
-    All that a rule makes is of use unless `usable_jobs` knows the rule.
-    """
+    """What the library needs to know to tell which rule made a file under results/."""
     local_results("prune")
-    jobs = usable_jobs(GRID)
     named = {rule.name: rule for rule in workflow.rules}
-    made = [made_by(rule, rule.output, [], jobs.get(name)) for name, rule in named.items()]
-    made.append(made_by(named["check"], [FAILED_CHECK], [], jobs["check"]))
-    made.append(made_by(named["train"], [], [TRACKERS], jobs["merge"]))
+    made = []
+    for name, rule in named.items():
+        of_rule = layout.RULES.get(name)
+        if of_rule and of_rule.is_own:
+            # Other configurations may be other experiments.
+            made.append(made_by(name, of_rule.outputs.values(), [of_rule.log, of_rule.benchmark]))
+            of_rule = of_rule.of_experiment("{experiment}")
+            made.append(made_by(name, of_rule.outputs.values(), [of_rule.log, of_rule.benchmark], is_named=True))
+        else:
+            made.append(made_by(name, rule.output, logs_of(rule)))
+    made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
+    made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="merge"))
     for name in ("import_model", "train", "train_full", "merge"):
         # Files that their libraries write beside the outputs.
-        made.append(made_by(named[name], [], [folder_of(named[name].output[0])], jobs[name]))
+        made.append(made_by(name, [], logs_of(named[name]), folders=[folder_of(named[name].output[0])]))
     return made
 
 
-def made_by(rule, files, folders, jobs):
-    """The files of a rule, as patterns and as regular expressions, and the wildcards of the jobs with results that are of use."""
+def logs_of(rule):
+    """What every job of a rule leaves beside its outputs."""
+    return [*rule.log, *([rule.benchmark] if rule.benchmark else [])]
+
+
+def made_by(stage, files, logs, folders=(), jobs_of=None, is_named=False):
+    """The files of a rule, as patterns and as regular expressions, and the rule whose jobs say which of them are of use."""
 
     def patterns(paths):
         plain = [strip_wildcard_constraints(str(path)) for path in paths]
@@ -86,9 +109,16 @@ def made_by(rule, files, folders, jobs):
         ]
 
     return {
-        "stage": rule.name,
+        "stage": stage,
+        "jobs_of": jobs_of or stage,
+        "is_named": is_named,
         "files": patterns(files),
         "folders": patterns(folders),
-        "logs": patterns([*rule.log, *([rule.benchmark] if rule.benchmark else [])]),
-        "jobs": jobs,
+        "logs": patterns(logs),
     }
+
+
+def relative_config_files(wildcards):
+    """The files of the configuration, as they are laid over each other."""
+    *overrides, default = map(str, map(os.path.relpath, workflow.configfiles))
+    return [default, *overrides]

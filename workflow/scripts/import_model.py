@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loragrid.layout import LOCKS
 from loragrid.models.importing import ImportSettings, import_model
 from loragrid.runtime.job import logged
+from loragrid.runtime.locks import only_job_for
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0]), only_job_for(Path(snakemake.output.config).parent, Path(LOCKS)):
     settings, name = ImportSettings.model_validate(dict(snakemake.params)), snakemake.wildcards.base_model
     import_model(
         settings,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from loragrid.config.load import parse_config
 from loragrid.grid.runs import Grid
+from loragrid.layout import PLAN
 from loragrid.planning.history import read_history
 from loragrid.planning.jobs import planned_jobs
 from loragrid.planning.left_out import describe_left_out
@@ -12,6 +13,7 @@ from loragrid.planning.model_sizes import parameters_of
 from loragrid.planning.plan import machine_of, make_plan, write_plan
 from loragrid.planning.plan_text import describe
 from loragrid.planning.settings import PlanSettings
+from loragrid.planning.small_parts import describe_small_parts
 from loragrid.planning.workload import workload
 from loragrid.runtime.job import logged
 
@@ -27,7 +29,8 @@ with logged(snakemake.log[0]):
     parameters = {name: parameters_of(name, model) for name, model in config.models.items()}
     works, basis = workload(config, jobs, history)
     plan = make_plan(config, jobs, works, history, parameters, settings.rules, machine)
-    text = "\n".join([describe(plan, basis, parameters, machine), *describe_left_out(Grid(config))])
-    write_plan(plan, text)
+    grid = Grid(config)
+    text = "\n".join([describe(plan, basis, parameters, machine), *describe_left_out(grid), *describe_small_parts(grid)])
+    write_plan(plan, text, PLAN.of_experiment(config.experiment))
     print(text)
     print(text, file=screen, flush=True)

@@ -30,6 +30,7 @@ with logged(snakemake.log[0]):
         adapter=list(snakemake.input.get("start", [])),
         other_files=snakemake.output.get("other_files"),
         threads=snakemake.threads,
+        keeps_finished=True,
         checkpoint_minutes=snakemake.resources.checkpoint_minutes,
         trackers=snakemake.config.get("trackers", []),
     )

@@ -303,6 +303,20 @@ def test_all_problems_are_told_at_once(raw):
     assert len(sentence(raw).splitlines()) == 2
 
 
+def test_template_that_is_no_utf_8_text_is_named(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ("data/prompts/mine.jinja", "chat.jinja"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes("{{ instruction }} für".encode("cp1252"))
+    raw["models"]["smollm2-135m"] |= {"prompt_format": "mine"}
+    raw["models"]["other"] = raw["models"]["smollm2-135m"] | {"prompt_format": "chat", "chat_template": "chat.jinja"}
+    problem = "is not UTF-8 text (byte 20 is 0xFC); save it as UTF-8."
+    assert [line for line in missing_files(parse_config(raw)) if "UTF-8" in line] == [
+        f"models.smollm2-135m.prompt_format: 'data/prompts/mine.jinja' {problem}",
+        f"models.other.chat_template: 'chat.jinja' {problem}",
+    ]
+
+
 def test_missing_local_files_are_named(raw):
     raw["models"]["local"] = {"source": {"path": "no/such/model"}}
     raw["sources"]["mine"] = {"splits": {split: {"path": f"no/{split}.jsonl"} for split in ("train", "validation", "test")}}

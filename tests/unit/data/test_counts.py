@@ -10,6 +10,7 @@ from loragrid.records import write_records
 def test_kept_and_dropped_examples_are_counted_by_reason(tmp_path):
     dropped = {"train": {"empty output": ["1", "2"], "repeated": ["3"]}, "validation": {}, "test": {}}
     manifest = {"task": "t", "sample_type": "s", "examples": {"train": 5, "validation": 2, "test": 1}, "dropped": dropped}
+    manifest |= {"cut": {"validation": {"asked": 0.1, "of": 60, "rows": 2}}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     leaks = tmp_path / "t" / "s" / "leaks.json"
     leaks.parent.mkdir(parents=True)
@@ -17,8 +18,9 @@ def test_kept_and_dropped_examples_are_counted_by_reason(tmp_path):
     rows = count_examples([tmp_path / "manifest.json"], [leaks]).to_dict("records")
     assert rows[0] == {
         "task": "t", "sample_type": "s", "split": "train", "examples": 5, "dropped": 3, "reasons": "empty output: 2; repeated: 1",
-        "leaks": 2, "own_leaks": 1,
+        "leaks": 2, "own_leaks": 1, "cut": "",
     }  # fmt: skip
+    assert rows[1]["cut"] == "2 of 60 rows (0.0333) for a share of 0.1"
     without = count_examples([tmp_path / "manifest.json"], [])
     assert without[["leaks", "own_leaks"]].to_numpy().tolist() == [[0, 0]] * 3
     assert [(row["split"], row["examples"], row["dropped"]) for row in rows[1:]] == [("validation", 2, 0), ("test", 1, 0)]

@@ -77,7 +77,7 @@ def test_examples_are_measured_by_the_tokenizer(prepare, tiny_model):
 @pytest.mark.parametrize(
     ("words", "file", "sentence"),
     [
-        ([], {}, "t/s: split 'all' of the source has no rows."),
+        ([], {}, "words.jsonl: the file is empty; expected rows."),
         (["a", "b"], {"rows": 3}, "t/s: split 'all' has 2 rows, but the configuration says 3."),
         ([""], {"sha256": "0" * 64}, "but the configuration expects 000"),
         (["a"] * 2, {}, "t/s: no test example is left; see the splits of its source and its cleaning."),

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from loragrid.inference.job import PredictFiles, PredictJob, file_fingerprints, 
 from loragrid.inference.prompts import ModelFiles
 from loragrid.inference.protocol import Answer, Engine
 from loragrid.inference.settings import PredictSettings
+from loragrid.layout import LOCKS
 from loragrid.records import Prediction, read_records, write_records
+from loragrid.runtime.finished import MARKERS, RECORDS, forget_recorded, record_of
+from loragrid.runtime.locks import only_job_for
 from loragrid.sections import decisive, with_speed
 
 GREEDY = {"max_new_tokens": 6, "temperature": 0, "samples": 1, "seed": 0, "latency": False}
@@ -203,6 +208,46 @@ def test_job_that_died_asks_only_what_is_missing(job):
         predict(job, 0, opened(first, died_after=2))
     predict(job, 0, opened(second))
     assert (len(first), len(second)) == (2, 1)
+
+
+@pytest.mark.parametrize("changes", [None, "test.jsonl", "a.jsonl"])
+def test_job_that_waited_for_another_takes_its_predictions_if_they_are_whole_and_of_the_same(job, make_example, caplog, changes):
+    """Of another test set, or cut, they are made again."""
+    predict(job, 0, opened([]))
+    made, asked, began, ended = Path("a.jsonl").read_text(), [], threading.Event(), threading.Event()
+
+    def other_job():
+        with only_job_for(job.files.predictions, Path(LOCKS)):
+            began.set()
+            ended.wait(60)
+
+    threading.Thread(target=other_job).start()
+    began.wait(60)
+    if changes == "test.jsonl":
+        write_records("test.jsonl", [make_example("another")])
+    elif changes:
+        Path("a.jsonl").write_text(made[: len(made) // 2])
+    with caplog.at_level("INFO", "loragrid"):
+        threading.Timer(0.3, ended.set).start()
+        predict(job, 0, opened(asked))
+    assert f"the job that is waited for: process {os.getpid()} on " in caplog.text
+    assert len(asked) == {None: 0, "test.jsonl": 1, "a.jsonl": 3}[changes]
+    assert changes == "test.jsonl" or Path("a.jsonl").read_text() == made
+
+
+def test_answers_stay_until_snakemake_has_recorded_the_predictions(job):
+    for folder in (RECORDS, MARKERS):
+        folder.mkdir(parents=True)
+    first, second, third = [], [], []
+    predict(job, 0, opened(first))
+    # Snakemake was killed before it saw that; then it records them, and somebody deletes them.
+    predict(job, 0, opened(second))
+    record_of("a.jsonl").write_text("{}")
+    predict(job, 0, opened(third))
+    assert (len(first), len(second), len(third)) == (3, 0, 3)
+    record_of("a.jsonl").write_text("{ }")
+    forget_recorded()
+    assert not list(Path("results/.state/predictions").iterdir())
 
 
 def test_nothing_is_opened_where_every_answer_is_known(job):

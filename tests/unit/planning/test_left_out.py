@@ -52,7 +52,10 @@ def prepare(tmp_path, task, train, leaks):
 
 
 def test_nothing_is_known_before_data_sets_are_compared(grid):
-    assert describe_left_out(grid()) == ["", "2 data sets not compared with the test sets yet; `snakemake mixes` does that."]
+    assert describe_left_out(grid()) == [
+        "",
+        "2 data sets not compared with the test sets yet; this does it: snakemake mixes --cores 1",
+    ]
 
 
 LEAKS = {"train": {"1": ["t/s"], "2": ["u/s", "t/s"]}, "by_output": {"train": {"3": ["v/s"]}}}

@@ -10,20 +10,31 @@ import pytest
 
 from loragrid.config.load import parse_config
 from loragrid.errors import UserError
+from loragrid.layout import PARTIAL_REPORT, PLAN, PRUNABLE
 from loragrid.planning.pruning.in_use import InUse, Made, configuration_of, find_in_use, named_results
-from loragrid.planning.pruning.listing import ARCHIVE_LIST, LIST, Row, read_list, summary, write_list
+from loragrid.planning.pruning.kept import configured
+from loragrid.planning.pruning.listing import Row, read_list, summary, write_list
 from loragrid.planning.pruning.removal import check_alone, remove
 from loragrid.planning.pruning.snakemake_records import forget
 from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
+from loragrid.runtime.locks import only_job_for
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.scorers.judge import judge_store
 
 RUN = "reply__gold__only__n4__lora__full__seed1"
 OLD = "reply__gold__only__n8__lora__full__seed1"
+LIST, ARCHIVE_LIST = PRUNABLE.outputs["table"], Path(PRUNABLE.outputs["paths"])
 ADAPTER = "results/adapters/{task}/{run}"
 NAMES = r"[\w.-]+"
+
+
+OWN = {"prunable": PRUNABLE, "plan": PLAN, "partial_report": PARTIAL_REPORT}
+
+
+def named(files):
+    return files.of_experiment("{experiment}")
 
 
 def made(stage, files, folders=(), logs=(), jobs=None):
@@ -46,6 +57,8 @@ def rules():
         made("train", [f"{ADAPTER}/weights", f"{ADAPTER}/manifest.json"], [ADAPTER], ["results/logs/{task}/{run}.log"], jobs),
         made("train", [], ["results/trackers/{run}"], ["results/logs/{task}/{run}.log"], jobs),
         made("report", ["results/report.html"], logs=["results/logs/report.log"]),
+        *(made(name, files.outputs.values(), logs=[files.log], jobs=[{}]) for name, files in OWN.items()),
+        *(made(name, named(files).outputs.values(), logs=[named(files).log], jobs=[]) for name, files in OWN.items()),
         made("plot", ["results/plots/{task}.svg"], logs=["results/logs/plots/of/{task}.log"]),
         made(
             "human_sheet",
@@ -98,7 +111,7 @@ def write(path, text="x", days=0.0):
 
 def verdicts_on(rules, in_use=None):
     """Stage and reason of everything that can go or is unknown, by path."""
-    rows = sort_out(rules, in_use or find_in_use(config(), rules), time.time())
+    rows = sort_out(rules, in_use or find_in_use([configured(config())], rules), time.time())
     return {row.path: (row.stage, row.why) for row in rows}
 
 
@@ -109,7 +122,13 @@ def test_what_the_grid_asks_for_stays_with_its_logs_and_what_libraries_put_besid
         f"results/trackers/{RUN}/a/events",
     ):
         write(path)
-    for path in (f"results/logs/reply/{RUN}.log", "results/report.html", "results/partial/report.html", LIST, ARCHIVE_LIST):
+    for path in (
+        f"results/logs/reply/{RUN}.log",
+        "results/report.html",
+        "results/partial/report.html",
+        LIST,
+        ARCHIVE_LIST.as_posix(),
+    ):
         write(path)
     assert verdicts_on(rules) == {}
 
@@ -165,7 +184,7 @@ def test_links_stay_and_are_not_followed(rules, tmp_path):
     Path("results/adapters/reply").symlink_to(elsewhere.parent)
     Path(f"results/trackers/{OLD}").mkdir(parents=True)
     Path(f"results/trackers/{OLD}/events").symlink_to(elsewhere / "weights")
-    rows = sort_out(rules, find_in_use(config(), rules), time.time())
+    rows = sort_out(rules, find_in_use([configured(config())], rules), time.time())
     links = {row.path for row in rows if row.stage == "unknown"}
     assert links == {"results/adapters/reply", f"results/trackers/{OLD}/events"}
     assert {row.path for row in rows} - links == {f"results/logs/reply/{OLD}.log"}
@@ -186,14 +205,14 @@ def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_pat
     for named in (tmp_path.parent / f"{tmp_path.name}-link" / weights, "results/link/weights"):
         assert list(named_results(["no path\0", str(named)]))
         sources = {"s": {"splits": {"test": {"path": str(named)}}}}
-        assert weights not in verdicts_on(rules, find_in_use(config(sources=sources), rules)), named
+        assert weights not in verdicts_on(rules, find_in_use([configured(config(sources=sources))], rules)), named
 
 
 def test_names_that_are_no_text_are_listed_and_stay(rules):
     write(f"results/logs/reply/{OLD}.log")
     odd = os.fsdecode(b"results/trackers/" + OLD.encode() + b"/caf\xe9")
     write(odd)
-    rows = sort_out(rules, find_in_use(config(), rules), time.time())
+    rows = sort_out(rules, find_in_use([configured(config())], rules), time.time())
     assert {row.path for row in rows if row.stage == "unknown"} == {odd}
     write_list(rows, "0")
     assert odd in {path for path, _ in read_list("0")}
@@ -202,6 +221,29 @@ def test_names_that_are_no_text_are_listed_and_stay(rules):
 def test_plan_stays(rules):
     write("results/plan.csv"), write("results/plan.txt")
     assert verdicts_on(rules) == {}
+
+
+def test_what_an_experiment_has_for_itself_goes_with_its_configuration(rules):
+    """A plan that somebody put there, without a log, is not known to be ours."""
+    files, other = PLAN.of_experiment("letters"), PLAN.of_experiment("old")
+    for path in (*files.outputs.values(), *other.outputs.values(), files.log, other.log):
+        write(path)
+    write(PRUNABLE.of_experiment("mine").outputs["table"])
+    kept = [
+        rule._replace(jobs=[{"experiment": "letters"}]) if "{experiment}" in rule.files[0][0] else rule
+        for rule in rules
+        if rule.files
+    ]
+    why = ("plan", "no configuration whose results stay is named old")
+    unknown = {"results/experiments/mine/prunable.csv": ("unknown", "not made by the workflow: kept")}
+    assert verdicts_on(kept) == dict.fromkeys((*other.outputs.values(), other.log), why) | unknown
+
+
+def test_what_an_experiment_without_a_name_has_goes_when_all_have_names(rules):
+    write(PLAN.log), write("results/plan.txt"), write("results/plan.csv")
+    named_only = [rule._replace(jobs=[]) if rule.stage == "plan" else rule for rule in rules]
+    assert {stage for stage, _ in verdicts_on(named_only).values()} == {"plan"}
+    assert "has a name, and a folder of that name" in verdicts_on(named_only)["results/plan.txt"][1]
 
 
 def test_sheet_that_somebody_filled_in_stays(rules):
@@ -267,6 +309,15 @@ def test_state_that_does_not_say_whose_it_is_stays_for_a_month(rules, days, stag
     assert verdicts_on(rules)[journal][0] == stage
 
 
+def test_lock_that_a_killed_job_has_left_goes_and_one_that_is_held_stays(rules):
+    left = write("results/.state/locks/0123.lock")
+    assert verdicts_on(rules) == {left: ("state of locks", "left by a job that was killed")}
+    with only_job_for("results/a", Path("results/.state/locks")):
+        [held] = {path.as_posix() for path in Path("results/.state/locks").iterdir()} - {left}
+        _, problems = remove(listed(left, held))
+        assert problems == [f"{held}: a job uses it just now; kept."]
+
+
 def test_state_of_an_unknown_kind_stays(rules):
     other = state("something", "abc.jsonl", days=400)
     assert verdicts_on(rules)[other][0] == "unknown"
@@ -295,8 +346,8 @@ def listed(*rows):
 
 
 def test_nothing_is_removed_without_a_list_for_the_same_configuration(rules):
-    in_use = find_in_use(config(), rules)
-    with pytest.raises(UserError, match=r"no such list.*Run 'snakemake --cores 1 prunable'"):
+    in_use = find_in_use([configured(config())], rules)
+    with pytest.raises(UserError, match=r"no such list.*Run 'snakemake prunable --cores 1'"):
         read_list(configuration_of(in_use))
     write_list(listed(write("results/a")), configuration_of(in_use))
     assert read_list(configuration_of(in_use)) == {("results/a", 1)}
@@ -313,8 +364,9 @@ def test_list_that_is_no_list_is_a_sentence():
 
 def test_list_for_an_archive_has_what_can_go_and_nothing_else():
     rows = [*listed(write("results/a")), Row("results/mine", 1, "unknown", "kept")]
-    write_list(rows, "0")
+    write_list(rows, "0", ["a.yaml", "b.yaml"])
     assert ARCHIVE_LIST.read_text() == "results/a\n"
+    assert {line.rpartition(",")[2] for line in Path(LIST).read_text().splitlines()} == {"kept_for", "a.yaml; b.yaml"}
 
 
 def test_summary_counts_by_stage_and_reason():
@@ -323,6 +375,7 @@ def test_summary_counts_by_stage_and_reason():
     assert re.search(r"^ +1 +1\.5  train$", said, re.MULTILINE)
     assert re.search(r"^ +2 +1\.5  seed 2$", said, re.MULTILINE)
     assert "1 files are not known" in said
+    assert summary(rows, ["a.yaml", "b.yaml"]) == f"What these configurations ask for stays:\n    a.yaml\n    b.yaml\n{said}"
     many = summary(Row(str(i), i, "train", f"seed {i}") for i in range(20))
     assert re.findall(r"seed (\d+)$|(and 8 reasons more)", many, re.MULTILINE)[:13] == [
         *((str(i), "") for i in range(19, 7, -1)),
@@ -351,7 +404,7 @@ def test_state_that_a_job_uses_is_not_removed():
 def test_nothing_is_removed_beside_another_snakemake():
     check_alone()
     write(".snakemake/locks/0.output.lock")
-    with pytest.raises(UserError, match="Another snakemake works in this folder"):
+    with pytest.raises(UserError, match="Another Snakemake works in this folder"):
         check_alone()
 
 

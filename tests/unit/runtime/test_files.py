@@ -17,6 +17,21 @@ def test_file_appears_only_when_it_is_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
 
 
+def test_two_writers_of_a_file_do_not_touch_what_the_other_writes(tmp_path):
+    path = tmp_path / ("long-" * 48 + "name.txt")
+    with written_whole(path) as one:
+        one.write_text("one")
+        with pytest.raises(RuntimeError), written_whole(path) as failing:
+            failing.write_text("failing")
+            raise RuntimeError
+        with written_whole(path) as other:
+            other.write_text("other")
+        assert path.read_text() == "other"
+        assert one.read_text() == "one"
+    assert path.read_text() == "one"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 def test_failed_write_leaves_the_old_file_as_it_was(tmp_path):
     write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(TypeError):

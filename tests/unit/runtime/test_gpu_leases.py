@@ -242,10 +242,44 @@ def test_folder_of_another_user_is_a_sentence(machine, monkeypatch):
         lease_gpus({})
 
 
-def test_folder_that_cannot_be_made_is_a_sentence(machine, tmp_path):
-    (tmp_path / f"loragrid-{os.getuid()}").write_text("")
-    with pytest.raises(UserError, match=r"cannot be made \(File exists\); set TMPDIR"):
+FOLDERS = [
+    ("a file", lambda path: path.write_text(""), "is a file, not a folder; delete it, or set TMPDIR to a folder of your own"),
+    (
+        "a link",
+        lambda path: path.symlink_to("elsewhere"),
+        "is a link, not a folder; delete it, or set TMPDIR to a folder of your own",
+    ),
+    (
+        "open to all",
+        lambda path: [path.mkdir(), path.chmod(0o1777)],
+        "can be written to by others (mode 1777, expected 700); delete it when no job runs",
+    ),
+    (
+        "open to a group",
+        lambda path: [path.mkdir(), path.chmod(0o770)],
+        "can be written to by others (mode 770, expected 700); delete it when no job runs",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), [row[1:] for row in FOLDERS], ids=[row[0] for row in FOLDERS])
+def test_folder_where_others_could_put_locks_is_a_sentence(machine, tmp_path, make, said):
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / f"loragrid-{os.getuid()}"
+    make(folder)
+    with pytest.raises(UserError) as caught:
         lease_gpus({})
+    assert str(caught.value) == f"{folder}: the folder for leases of GPUs {said}."
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_lock_that_is_a_link_is_a_sentence_and_makes_no_file_elsewhere(machine, tmp_path):
+    folder = tmp_path / f"loragrid-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / "line.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"line.lock: this lock of a GPU cannot be opened \(Too many levels of symbolic links\)"):
+        lease_gpus({})
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_leased_gpus_are_the_only_ones_that_the_process_sees(machine):

@@ -1,9 +1,11 @@
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from loragrid.runtime.locks import held, held_if_free, is_held, lock_open_file
+from loragrid.runtime.locks import WITHOUT_LOCKS, held, held_if_free, holder_of, is_held, lock_open_file, only_job_for
 
 HOLDER = """
 import sys
@@ -82,3 +84,54 @@ def test_open_file_is_locked_until_it_is_closed(tmp_path):
         lock_open_file(file)
         assert is_held(path)
     assert not is_held(path)
+
+
+def test_log_says_for_whom_a_job_waits_and_since_when(tmp_path, caplog):
+    with only_job_for("results/a", tmp_path):
+        [lock] = tmp_path.iterdir()
+        assert re.fullmatch(rf"process {os.getpid()} on \S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d", holder_of(lock))
+    assert not list(tmp_path.iterdir())
+    assert holder_of(lock) == "it has just ended"
+
+
+def test_results_of_different_names_are_made_at_the_same_time(tmp_path):
+    with only_job_for("a", tmp_path) as one, only_job_for("b", tmp_path) as other:
+        assert not one()
+        assert not other()
+
+
+@pytest.mark.parametrize("number", WITHOUT_LOCKS)
+def test_file_system_without_locks_is_told_and_works_go_on(tmp_path, monkeypatch, caplog, number):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("filelock._unix.fcntl.flock", refuse)
+    with only_job_for("a", tmp_path):
+        pass
+    assert (
+        f"{tmp_path}: the file system has no locks ({os.strerror(number)}); no other job may do the same work now" in caplog.text
+    )
+    with open(tmp_path / "journal", "w") as file:
+        lock_open_file(file)
+
+
+IN_TURN = """
+import sys, time
+from pathlib import Path
+from loragrid.runtime.locks import only_job_for
+for _ in range(25):
+    with only_job_for("counter", Path(sys.argv[1], "locks")):
+        counter = Path(sys.argv[1], "counter")
+        number = int(counter.read_text())
+        time.sleep(0.001)
+        counter.write_text(str(number + 1))
+"""
+
+
+def test_jobs_take_turns_although_the_file_of_the_lock_goes_each_time(tmp_path):
+    (tmp_path / "counter").write_text("0")
+    command, environment = [sys.executable, "-c", IN_TURN, tmp_path], {"PYTHONPATH": ":".join(sys.path)}
+    jobs = [subprocess.Popen(command, env=environment) for _ in range(4)]
+    assert [job.wait() for job in jobs] == [0] * 4
+    assert (tmp_path / "counter").read_text() == "100"
+    assert not list((tmp_path / "locks").iterdir())

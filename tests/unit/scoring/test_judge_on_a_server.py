@@ -115,7 +115,7 @@ def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, ask,
         ("429", "answered 429: .*fault 429.* It was asked 2 times."),
         ("500", "answered 500: .*fault 500.* It was asked 2 times."),
         ("malformed", "sent a reply that cannot be read .* It was asked 2 times."),
-        ("dropped", "cannot be reached. It was asked 2 times."),
+        ("dropped", "closed the connection without a whole reply. It was asked 2 times."),
         ("404", "answered 404: .*fault 404"),
     ],
 )
@@ -133,7 +133,8 @@ def test_server_that_is_down_is_named_by_its_variable_and_costs_nothing(gate, as
     gate.server.shutdown()
     gate.server.server_close()
     with pytest.raises(
-        UserError, match=r"^scorers.strict: the server in OPENAI_BASE_URL cannot be reached\. It was asked 2 times"
+        UserError,
+        match=r"^scorers.strict: the server in OPENAI_BASE_URL cannot be reached: nothing listens there\. .* It was asked 2 times",
     ):
         ask()
     assert Ledger(tmp_path / "store.jsonl", None, None).total == (0, 0)

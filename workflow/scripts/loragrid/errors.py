@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from os import PathLike, fspath
 
 
 class UserError(Exception):
     """Something in the input is not as expected. The message names it in one sentence, or in several lines of such sentences."""
+
+
+class DamagedError(UserError):
+    """A result that is not as the job left it that has made it."""
+
+    def __init__(self, path: str | PathLike[str], what: str, delete: str | PathLike[str] | None = None, line: int | None = None):
+        """Say what is wrong with a file, and how to mend it.
+
+        Args:
+            what: what was found and what was expected.
+            delete: the file that is made again once it is gone; by default the damaged one.
+            line: where in the file.
+        """
+        self.path, self.what, self.delete = fspath(path), what, fspath(delete or path)
+        where = "" if line is None else f", line {line}"
+        super().__init__(f"{self.path}{where}: {what}. Delete {self.delete}; the next snakemake makes it again.")
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

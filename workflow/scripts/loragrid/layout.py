@@ -35,6 +35,7 @@ CONSTRAINTS: Mapping[str, str] = {
         ("task", "sample_type", "base_model", "mix", "scorer", "prompting", "evaluation", "annotator"),
         NAME,
     ),
+    "experiment": NAME,
     "nb_samples": r"\d+",
     "mix_seed": r"\d+",
     "run": rf"{NAME}(?:__{NAME})*",
@@ -170,14 +171,25 @@ class Files(NamedTuple):
     outputs: Mapping[str, str]
     log: str
     benchmark: str
+    is_own: bool = False
+    """Whether each named experiment has such files of its own. Other files are shared by all experiments."""
+
+    def of_experiment(self, name: str | None) -> Self:
+        """The files of the same rule in an experiment; None: one without a name."""
+        if name is None or not self.is_own:
+            return self
+        outputs = {output: of_experiment(path, name) for output, path in self.outputs.items()}
+        return self._replace(
+            outputs=outputs, log=of_experiment(self.log, name), benchmark=of_experiment(self.benchmark, name), is_own=False
+        )
 
     def path(self, output: str, wildcards: Mapping[str, object]) -> str:
         """An output's path, for the job that the wildcards name."""
         return self.outputs[output].format_map(wildcards)
 
     def wildcards(self, output: str, path: str | Path) -> dict[str, str] | None:
-        """The wildcards of the job that made a file as this output; None if the file is no such output."""
-        match = _regular_expression(self.outputs[output]).fullmatch(Path(path).as_posix())
+        """The wildcards of the job that made a file as this output, in any experiment; None if the file is no such output."""
+        match = _regular_expression(self.outputs[output], self.is_own).fullmatch(Path(path).as_posix())
         return match.groupdict() if match else None
 
     def find(self, output: str, **wildcards: str) -> Iterator[Path]:
@@ -196,7 +208,7 @@ class Files(NamedTuple):
 
 
 @cache
-def _regular_expression(pattern: str) -> re.Pattern[str]:
+def _regular_expression(pattern: str, of_any_experiment: bool) -> re.Pattern[str]:
     """The wildcards by which a pattern matches a path. A storage puts the folder of its local copies in front of a path."""
     seen: set[str] = set()
 
@@ -207,9 +219,11 @@ def _regular_expression(pattern: str) -> re.Pattern[str]:
         seen.add(name)
         return f"(?P<{name}>{CONSTRAINTS[name]})"
 
-    parts = re.split(r"(\{\w+\})", pattern)
+    parts = re.split(r"(\{\w+\})", pattern.removeprefix(f"{RESULTS}/"))
     return re.compile(
-        "(?:.*/)?" + "".join(re.sub(r"\{(\w+)\}", group, part) if part[:1] == "{" else re.escape(part) for part in parts)
+        f"(?:.*/)?{RESULTS}/"
+        + (rf"(?:{_EXPERIMENTS}/{NAME}/)?" if of_any_experiment else "")
+        + "".join(re.sub(r"\{(\w+)\}", group, part) if part[:1] == "{" else re.escape(part) for part in parts)
     )
 
 
@@ -217,18 +231,38 @@ BENCHMARKS, LOGS = f"{RESULTS}/benchmarks", f"{RESULTS}/logs"
 """Folders of what every job leaves beside its outputs."""
 
 
+_EXPERIMENTS = "experiments"
+
+
+def of_experiment(path: str, name: str | None) -> str:
+    """Where a named experiment has a file, or a pattern of files, of its own; None: where one without a name has it.
+
+    Results, logs and benchmarks are each in a folder of the experiment's name.
+    """
+    if name is None:
+        return path
+    top = next((folder for folder in (LOGS, BENCHMARKS) if path.startswith(f"{folder}/")), RESULTS)
+    return f"{top}/{_EXPERIMENTS}/{name}{path.removeprefix(top)}"
+
+
+def experiment_of(path: str | Path) -> str | None:
+    """The name of the experiment that a file belongs to; None if it is shared, or of an experiment without a name."""
+    match = re.match(rf"{RESULTS}/(?:logs/|benchmarks/)?{_EXPERIMENTS}/({NAME})/", Path(path).as_posix())
+    return match and match[1]
+
+
 def _files(job: str, **outputs: str) -> Files:
     """The files of a rule. The pattern `job` tells its jobs apart; outputs are given below `results`."""
     return Files(
         {name: f"{RESULTS}/{path}" for name, path in outputs.items()},
-        log_file(job),
+        f"{LOGS}/{job}.log",
         f"{BENCHMARKS}/{job}.jsonl",
     )
 
 
-def log_file(job: str) -> str:
-    """The log of a job, or of the jobs of a pattern."""
-    return f"{LOGS}/{job}.log"
+def _own_files(job: str, **outputs: str) -> Files:
+    """The files of a rule of which each named experiment has its own."""
+    return _files(job, **outputs)._replace(is_own=True)
 
 
 def _in_folder(folder: str, **files: str) -> dict[str, str]:
@@ -261,7 +295,7 @@ PREPARE_DATASET = _files(
         manifest="manifest.json",
     ),
 )
-DECONTAMINATE = _files("leaks/{task}/{sample_type}", leaks="datasets/{task}/{sample_type}/leaks.json")
+DECONTAMINATE = _own_files("leaks/{task}/{sample_type}", leaks="datasets/{task}/{sample_type}/leaks.json")
 MAKE_MIX = _files(_MIX, **_in_folder(_MIX, train="train.jsonl", validation="validation.jsonl", manifest="manifest.json"))
 TOKENISE = _files("tokens/{base_model}/{task}/{sample_type}", tokens="tokens/{base_model}/{task}/{sample_type}.parquet")
 TRAIN = _files(
@@ -305,7 +339,7 @@ EXPORT = _files(
     jsonl=f"exports/{_TRAINED}{{variant}}.jsonl",
     csv=f"exports/{_TRAINED}{{variant}}.csv",
 )
-HUMAN_SHEET = _files(
+HUMAN_SHEET = _own_files(
     "human_sheets/{evaluation}/{annotator}",
     csv="human_sheets/{evaluation}/{annotator}.csv",
     xlsx="human_sheets/{evaluation}/{annotator}.xlsx",
@@ -314,10 +348,9 @@ MERGE = _files(
     f"merged/{_TRAINED}",
     **_in_folder(f"merged/{_TRAINED}", model="model.safetensors", config="config.json", card="README.md"),
 )
-PUSH = _files(f"pushed/{_TRAINED}", receipt=f"pushed/{_TRAINED}.json")
+PUSH = _own_files(f"pushed/{_TRAINED}", receipt=f"pushed/{_TRAINED}.json")
 
-TABLES, FIGURES = f"{RESULTS}/tables", f"{RESULTS}/figures"
-ANALYSE = _files(
+ANALYSE = _own_files(
     "analyse",
     **_in_folder(
         "tables",
@@ -349,21 +382,30 @@ ANALYSE = _files(
         loss_curves_png="loss_curves.png",
     ),
 )
-DESCRIBE_DATA = _files(
+DESCRIBE_DATA = _own_files(
     "describe_data",
     **_in_folder("tables", data_sets="data_sets.csv", mixes="mixes.csv", lengths="lengths.csv"),
     **_in_folder("figures", figure="lengths.svg", figure_png="lengths.png"),
 )
-REPORT = _files("report", report="report.html")
+REPORT = _own_files("report", report="report.html")
+
+# Rules that always run write these files, and declare none.
+PARTIAL_REPORT = _own_files("partial_report")._replace(
+    outputs={
+        output: path.as_posix()
+        for files in (ANALYSE, DESCRIBE_DATA, REPORT)
+        for output, path in files.below(f"{RESULTS}/partial").items()
+    }
+)
+PLAN = _own_files("plan", text="plan.txt", table="plan.csv")
+PRUNABLE = _own_files("prunable", table="prunable.csv", paths="prunable.txt")
+PRUNE = _own_files("prune")
+DOUBTFUL = _own_files("doubtful", table="doubtful.csv")
+VERIFY = _own_files("verify", table="verify.csv")
 
 RULES: Mapping[str, Files] = {name.lower(): files for name, files in globals().items() if isinstance(files, Files)}
 """The files of each rule, by its name."""
 
-PARTIAL = f"{RESULTS}/partial"
-"""Folder of the report on the files that are there so far."""
-PLAN, PLAN_TABLE = f"{RESULTS}/plan.txt", f"{RESULTS}/plan.csv"
-PRUNABLE, PRUNABLE_PATHS = f"{RESULTS}/prunable.csv", f"{RESULTS}/prunable.txt"
-DOUBTFUL = f"{RESULTS}/doubtful.csv"
 ALL_TRACKERS = f"{RESULTS}/trackers"
 TRACKERS = f"{ALL_TRACKERS}/{{base_model}}/{{run}}"
 """Folder of the files that a tracker keeps about a training."""
@@ -373,7 +415,7 @@ MANIFEST = "manifest.json"
 STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
 TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
-SCORE_STATES, JUDGEMENT_STATES = f"{STATE}/scores", f"{STATE}/judgements"
+SCORE_STATES, JUDGEMENT_STATES, LOCKS = f"{STATE}/scores", f"{STATE}/judgements", f"{STATE}/locks"
 
 
 def folder_of(pattern: str) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import IO, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from loragrid.errors import UserError
+from loragrid.errors import DamagedError, UserError
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.manifests import refuse_other_content, stated_about
 
 
 class Record(BaseModel):
     """A line of a results file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def key(self) -> Hashable:
+        """What a file holds only once; None if a file may hold it several times."""
+        return None
 
 
 class Example(Record):
@@ -37,6 +43,10 @@ class Example(Record):
         "one",
         description="With several prompts: `each` has its own reference, at its place in `output`; or all share one (`joined`).",
     )
+
+    @property
+    def key(self) -> Hashable:
+        return self.id
 
     @property
     def references(self) -> list[str]:
@@ -117,6 +127,15 @@ class Prediction(Record):
     engine_version: str = Field(description="Its version.")
 
     @property
+    def answered(self) -> tuple[str, int]:
+        """The id of the test example, and which of several answers to it this is."""
+        return self.id, self.sample
+
+    @property
+    def key(self) -> Hashable:
+        return self.answered
+
+    @property
     def parts(self) -> list[dict[str, Any]]:
         """The prediction's fields, once for each prompt, with the references of that prompt alone as a list."""
         fields = self.model_dump() | {"thoughts": self.thoughts}
@@ -167,10 +186,20 @@ class Score(Record):
         "first has it.",
     )
 
+    @property
+    def key(self) -> Hashable:
+        return *self.answered, self.metric
+
+    @property
+    def answered(self) -> tuple[str, int]:
+        """As in the prediction that it is about."""
+        return self.id, self.sample
+
 
 class Export(Record):
     """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each.
-    In a CSV file beside it, texts that a spreadsheet would take for formulas have an apostrophe in front.
+    In a CSV file beside it, texts that a spreadsheet could take for formulas have an apostrophe in front, also where spaces or
+    unseen characters stand before the sign. A text that begins so by itself gets another: taking one away gives each text back.
     """
 
     instruction: str = Field(description="The instruction of the test example.")
@@ -207,26 +236,61 @@ def parse_json_lines(
 
 
 def read_records(path: str | Path, record: type[RecordT]) -> list[RecordT]:
-    """All records of a JSONL file.
+    """All records of a JSONL file, which are as many, with the same content, as the manifest beside it says.
 
     Raises:
-        UserError: naming file, line and field, where a line is not such a record.
+        DamagedError: naming the file and what is wrong: a line that is no such record, a record that is there twice, or another
+            number or hash than in the manifest.
     """
     return list(iterate_records(path, record))
 
 
 def iterate_records(path: str | Path, record: type[RecordT]) -> Iterator[RecordT]:
-    """As `read_records`, one at a time."""
-    with open(path, encoding="utf-8") as lines:
-        for number, value in parse_json_lines(path, lines):
-            try:
-                yield record.model_validate(value)
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
-                raise UserError(
-                    f"{path}, line {number}: not a valid {record.__name__.lower()} ({where or 'line'}: {first['msg'].lower()})."
-                ) from None
+    """As `read_records`, one at a time. Number and hash are compared at the end."""
+    stated, digest, seen = stated_about(path), hashlib.sha256(), dict[Hashable, int]()
+    rows = 0
+    with _opened(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if stated and stated.sha256:
+                digest.update(line)
+            if line.strip():
+                rows += 1
+                yield _parse_record(path, number, line, record, seen)
+    if stated and stated.rows not in (None, rows):
+        raise DamagedError(path, f"it has {rows} rows, but {stated.manifest} says {stated.rows}")
+    if stated and stated.sha256:
+        refuse_other_content(Path(path), stated.sha256, stated.manifest, digest.hexdigest())
+    if not rows and record is Prediction:
+        raise DamagedError(path, "it has no rows, but there is at least one test example")
+
+
+def _opened(path: str | Path) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except IsADirectoryError:
+        raise DamagedError(path, "this is a folder, not a file with JSON lines") from None
+
+
+def _parse_record(path: str | Path, number: int, line: bytes, record: type[RecordT], seen: dict[Hashable, int]) -> RecordT:
+    """The record of a line.
+
+    Args:
+        seen: the lines of the records before it, by their keys. Its own is added.
+    """
+    kind = record.__name__.lower()
+    try:
+        parsed = record.model_validate(json.loads(line.decode()))
+    except json.JSONDecodeError as error:
+        raise DamagedError(path, f"not valid JSON ({error.msg}, column {error.colno})", line=number) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DamagedError(path, f"not a valid {kind} ({where or 'line'}: {first['msg'].lower()})", line=number) from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"not valid JSON ({type(error).__name__})", line=number) from None
+    if (key := parsed.key) is not None and seen.setdefault(key, number) != number:
+        raise DamagedError(path, f"the {kind} of line {seen[key]} is there again", line=number)
+    return parsed
 
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:

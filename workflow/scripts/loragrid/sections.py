@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, StringConstraints, Tag
 from pydantic_core import CoreSchema
 
 from loragrid.layout import NAME
@@ -214,7 +215,22 @@ class Price(Section):
     million_new_tokens: float = Field(0, ge=0, description="Price of a million generated tokens.")
 
 
-PinnedPackage = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")]
+PINNED = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==v?(?:[0-9]+!)?[0-9](?:\.?[A-Za-z0-9])*(?:\+[A-Za-z0-9](?:\.?[A-Za-z0-9])*)?"
+)
+"""The form of a package with its version (PEP 508 and PEP 440). A name never begins with `-`, as options do."""
+
+
+PINNED_RULE = "expected a package and its exact version, as in name==1.0"
+
+
+def _pinned(package: str) -> str:
+    if not PINNED.fullmatch(package):
+        raise ValueError(PINNED_RULE)
+    return package
+
+
+PinnedPackage = Annotated[str, AfterValidator(_pinned), Field(json_schema_extra={"pattern": f"^{PINNED.pattern}$"})]
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

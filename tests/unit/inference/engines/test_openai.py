@@ -62,7 +62,7 @@ def test_fault_that_passes_costs_one_more_request_and_changes_nothing(gate, smol
         ("500", "answered 500: .*fault 500.* It was asked 2 times."),
         ("malformed", "sent a reply that cannot be read .* It was asked 2 times."),
         ("empty", "sent a reply that cannot be read .* It was asked 2 times."),
-        ("dropped", "cannot be reached. It was asked 2 times."),
+        ("dropped", "closed the connection without a whole reply. It was asked 2 times."),
         ("400", "answered 400: .*fault 400"),
         ("404", "answered 404: .*fault 404"),
     ],
@@ -93,7 +93,8 @@ def test_server_that_is_down_is_named_by_its_variable(gate, smollm2, prompts, mo
     gate.server.shutdown()
     gate.server.server_close()
     with pytest.raises(
-        UserError, match=r"^models.m.engine: the server in OPENAI_BASE_URL cannot be reached\. It was asked 2 times\."
+        UserError,
+        match=r"^models.m.engine: the server in OPENAI_BASE_URL cannot be reached: nothing listens there\. .* It was asked 2 times\.",
     ):
         ask(smollm2, prompts, retries=1)
     monkeypatch.delenv("OPENAI_BASE_URL")

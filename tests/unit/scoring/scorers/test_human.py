@@ -353,7 +353,14 @@ def test_ratings_of_a_plain_file_have_a_mean_unless_they_lie_on_different_scales
     assert ("mean" in scorer.metrics_of_example({})) == ("mean" in metrics or "a" not in metrics)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_plain_file_in_an_encoding_that_is_a_guess_is_named(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("7,Schön?,Très bien.,1,0\n", encoding="cp1252")
+    with pytest.raises(UserError, match=r"ratings\.csv, line 1: not UTF-8 text"):
+        ratings(str(path), ["a", "b"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_plain_file_may_be_in_any_encoding_that_spreadsheets_save(encoding, tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("7,Schön?,Très bien.,1,0\n", encoding=encoding)

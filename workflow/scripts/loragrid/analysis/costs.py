@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 from loragrid.analysis.columns import EVALUATED, MODEL, RUN
 from loragrid.analysis.settings import Price
 from loragrid.layout import Run
+from loragrid.runtime.manifests import read_json
 from loragrid.scoring.protocol import add_up
 
 
@@ -23,7 +23,7 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
     """
     rows = []
     for path in manifests:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = read_json(path, ["run", "examples", "tokens", "training_s", "wall_time_s", "peak_memory_mb"])
         run = Run(**manifest["run"])
         rows.append(
             {
@@ -75,7 +75,8 @@ def scoring_costs(scores: pd.DataFrame, prices: Mapping[str, Price]) -> pd.DataF
     Args:
         prices: of judges, by scorer.
     """
-    used = scores[scores["usage"].map(bool)]
+    # A column without rows has no type.
+    used = scores[scores["usage"].map(bool).astype(bool)]
     rows = []
     for key, group in used.groupby([*MODEL, "scorer"], sort=False):
         usage, price = add_up(group["usage"]), prices.get(str(key[-1]))

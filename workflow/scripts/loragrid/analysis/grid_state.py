@@ -10,11 +10,19 @@ Target = tuple[str, str]
 """A file that the grid asks for, and the log of the job that makes it."""
 
 
-def grid_state(tiers: Mapping[str, Sequence[Target]]) -> list[dict[str, Any]]:
-    """For each tier, how many files the grid asks for, how many exist, and why the others do not."""
-    state = []
+def grid_state(tiers: Mapping[str, Sequence[Target]], damaged: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """For each tier, how many files the grid asks for, how many are there and whole, and why the others are not.
+
+    Args:
+        damaged: what is wrong with files that are there and cannot be used.
+    """
+    state, damaged = [], damaged or {}
     for tier, targets in tiers.items():
-        missing = [{"file": file, "reason": failure(log)} for file, log in targets if not Path(file).exists()]
+        missing = [
+            {"file": file, "reason": damaged.get(file) or failure(log)}
+            for file, log in targets
+            if file in damaged or not Path(file).exists()
+        ]
         state.append({"tier": tier, "expected": len(targets), "present": len(targets) - len(missing), "missing": missing})
     return state
 

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from loragrid.analysis.card_marks import experiment_mark
 from loragrid.analysis.columns import ASKED, METRIC
 from loragrid.analysis.settings import CardSettings, FactsByScorer
 from loragrid.analysis.summaries import summarise_by
-from loragrid.layout import BASE
+from loragrid.layout import BASE, DESCRIBE_MODEL
+from loragrid.models.usage import USE, Base, usage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from loragrid.data.asking import Asking
 
 QUESTIONS = ["task", "sample_type", *ASKED]
 """The data set on which a model was asked, and how."""
 
 
-def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.DataFrame) -> str:
+def model_card(
+    manifest: dict[str, Any],
+    settings: CardSettings,
+    scores: pd.DataFrame,
+    asked: Asking | None = None,
+    template_of_tokenizer: str | None = None,
+) -> str:
     """The README.md of a trained model: metadata for a hub, then text.
 
     Args:
         manifest: of its training.
         scores: its own and its base model's, a row per prediction and metric.
+        asked: how it is asked; None if that is not known.
+        template_of_tokenizer: the chat template of the tokenizer with which it is used.
     """
     run, config, source = manifest["run"], manifest["config"], settings.source.model_dump()
     name = f"{run['base_model']} on {run['task']}/{run['sample_type']}"
@@ -34,6 +47,7 @@ def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.Data
     )
     full = config["method"] == "full"
     origin = source.get("hub") or source.get("package") or source["path"]
+    base = _base(manifest, source)
     lines = [
         "---",
         _metadata(name, config["method"], source.get("hub"), evaluations).to_yaml().strip(),
@@ -49,19 +63,28 @@ def model_card(manifest: dict[str, Any], settings: CardSettings, scores: pd.Data
         "",
         "## Scores",
         "",
+        *([experiment_mark(settings.experiment), ""] if settings.experiment else []),
         *_score_table(evaluations, f"{run['task']}/{run['sample_type']}"),
         "",
         "## Training",
         "",
         *_training(manifest),
         "",
-        "## Use",
+        USE,
         "",
-        *_usage(source.get("hub") or manifest["tokenizer"], full),
+        *usage("whole" if full else "adapter", asked, manifest["hardware"]["dtype"], base, template_of_tokenizer),
         "",
         _fingerprints(manifest),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _base(manifest: dict[str, Any], source: dict[str, Any]) -> Base:
+    """Where the base model is, as seen from the folder of an adapter."""
+    if hub := source.get("hub"):
+        return Base(hub, source["revision"])
+    folder = PurePosixPath(DESCRIBE_MODEL.path("card", manifest["run"] | {"run": "run"})).parent
+    return Base(f"{'../' * len(folder.parts)}{manifest['tokenizer']}", None, source.get("package") or source["path"])
 
 
 def _metadata(name: str, method: str, hub: str | None, evaluations: list[dict[str, Any]]) -> ModelCardData:
@@ -143,22 +166,3 @@ def _score_table(evaluations: list[dict[str, Any]], target: str) -> list[str]:
         others = "Other tasks show what carries over; other sample types are other references."
         lines += ["", f"It was trained for {target}. {others}"]
     return lines
-
-
-def _usage(base: str, full: bool) -> list[str]:
-    if full:
-        return [
-            "```python",
-            "from transformers import AutoModelForCausalLM",
-            'model = AutoModelForCausalLM.from_pretrained(".")',
-            "```",
-        ]
-    return [
-        "```python",
-        "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        f'base = AutoModelForCausalLM.from_pretrained("{base}")',
-        f'tokenizer = AutoTokenizer.from_pretrained("{base}")',
-        'model = PeftModel.from_pretrained(base, ".")',
-        "```",
-    ]

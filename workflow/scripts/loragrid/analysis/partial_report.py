@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from loragrid.analysis.grid_state import grid_state
@@ -9,15 +10,37 @@ from loragrid.analysis.provenance import common_questions, leaking_mixes, leakin
 from loragrid.analysis.report import write_report
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
-from loragrid.layout import ANALYSE, DESCRIBE_DATA, REPORT
+from loragrid.errors import DamagedError
+from loragrid.runtime.job import log
+
+MOST_DAMAGED = 20
+"""How many damaged files are left out. After each of them all others are read again."""
 
 
 def write_partial_report(settings: PartialReportSettings) -> None:
-    """Write tables, figures and report on the existing files of the grid."""
-    files = ANALYSE.below(settings.folder) | DESCRIBE_DATA.below(settings.folder)
+    """Write tables, figures and report on the existing files of the grid. Damaged files are left out, and named in the report.
+
+    Raises:
+        DamagedError: if there are more damaged files than `MOST_DAMAGED`.
+    """
+    damaged: dict[str, str] = {}
+    while True:
+        try:
+            return _write(settings, damaged)
+        except DamagedError as error:
+            files = {file for targets in settings.tiers.values() for file, _ in targets}
+            if error.path in damaged or error.path not in files or len(damaged) == MOST_DAMAGED:
+                raise
+            damaged[error.path] = str(error)
+            log.warning("left out: %s", error)
+
+
+def _write(settings: PartialReportSettings, damaged: Mapping[str, str]) -> None:
+    files = settings.files
 
     def present(tier: str, ending: str) -> list[str]:
-        return [file for file, _ in settings.tiers[tier] if file.endswith(ending) and Path(file).exists()]
+        paths = [file for file, _ in settings.tiers[tier] if file.endswith(ending) and file not in damaged]
+        return [file for file in paths if Path(file).exists()]
 
     analyse(
         present("predictions", ".jsonl"),
@@ -38,10 +61,10 @@ def write_partial_report(settings: PartialReportSettings) -> None:
         files,
     )
     write_report(
-        REPORT.below(settings.folder)["report"],
+        files["report"],
         settings.report,
         settings.metric,
-        grid_state(settings.tiers),
+        grid_state(settings.tiers, damaged),
         files,
         checks=present("checks", ".json"),
         manifests=present("adapters", "manifest.json") + present("predictions", ".manifest.json"),

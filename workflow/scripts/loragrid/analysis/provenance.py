@@ -12,6 +12,7 @@ from loragrid.data.decontamination import read_leaks
 from loragrid.data.questions import asked
 from loragrid.layout import MANIFEST, Dataset, mix_name, model_of_check
 from loragrid.records import Example, iterate_records
+from loragrid.runtime.manifests import read_json
 
 
 def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
@@ -19,7 +20,7 @@ def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     models = []
     for path in map(Path, paths):
         base_model, run = model_of_check(path)
-        checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+        checks = read_json(path, ["checks"])["checks"]
         outcome = {name: check["passed"] for name, check in checks.items()}
         models.append({"base_model": base_model, "run": run, "checks": outcome})
     return models
@@ -49,7 +50,7 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
 def _is_cleaned_by_output(part: Path) -> bool:
     """Whether examples are left out of the mix with this part because of their output."""
     manifest = part.with_name(MANIFEST)
-    recipe = json.loads(manifest.read_text(encoding="utf-8"))["recipe"] if manifest.exists() else {}
+    recipe = read_json(manifest, ["recipe"])["recipe"] if manifest.exists() else {}
     return bool(recipe.get("leaks_by_output"))
 
 
@@ -67,7 +68,7 @@ def leaking_prompts(leaks: Sequence[str | Path], demonstrations: Sequence[str | 
         tested[dataset] = {id_ for id_, names in in_tests.items() if dataset.name in names}
     leaking = []
     for path in demonstrations:
-        shown: dict[str, list[str]] = json.loads(Path(path).read_text(encoding="utf-8"))
+        shown: dict[str, list[str]] = read_json(path)
         prompts = sum(bool(tested.get(Dataset.of(path), set()).intersection(ids)) for ids in shown.values())
         if prompts:
             leaking.append({"file": str(path), "prompts": prompts, "of": len(shown)})
@@ -108,7 +109,7 @@ def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
     """
     counts: dict[str, int] = {}
     for path in manifests:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = read_json(path)
         if "hardware" not in manifest:
             continue
         circumstances = {key: manifest[key] for key in ("git_commit", "hardware", "versions")}

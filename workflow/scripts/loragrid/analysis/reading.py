@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from loragrid.analysis.columns import GROUP, INTEGERS, MODEL, RUN
+from loragrid.errors import DamagedError
 from loragrid.layout import Dataset, Evaluation, trained_model
 from loragrid.records import Example, Prediction, Score, iterate_records
 from loragrid.text.words import one_form
@@ -17,8 +18,19 @@ MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per prompt, with the fields of its prediction; references are always lists."""
-    rows = [part for path in paths for prediction in iterate_records(path, Prediction) for part in prediction.parts]
+    """One row per prompt, with the fields of its prediction; references are always lists.
+
+    Raises:
+        DamagedError: naming a file with rows of another model or data set than its name says.
+    """
+    rows = []
+    for path in paths:
+        own = Evaluation.of_predictions(path)
+        for prediction in iterate_records(path, Prediction):
+            found = Evaluation(*(getattr(prediction, axis) for axis in MODEL))
+            if found != own:
+                raise DamagedError(path, f"the row of example {prediction.id} belongs to {found.place}")
+            rows += prediction.parts
     return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS | MEASURED)
 
 

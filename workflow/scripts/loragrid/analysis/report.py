@@ -57,6 +57,7 @@ def write_report(
     environment.filters["number"] = number
     html = environment.get_template(TEMPLATE.name).render(
         title=contents.title,
+        experiment=contents.experiment,
         metric=metric,
         state=state,
         checks=read_checks(checks),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from loragrid.analysis.agreement import Level, RatedSheets
 from loragrid.models.sources import AnyModelSource
 from loragrid.scoring.scorer import ScorerFacts
-from loragrid.sections import Section, StageSettings
+from loragrid.sections import LATER, Section, StageSettings
 
 FactsByScorer = Mapping[str, ScorerFacts]
 """Facts about scorers, by name."""
@@ -47,6 +47,7 @@ class ReportContents(Section):
 
     title: str = Field(description="Heading of the report.")
     examples: int = Field(description="Example answers shown for each data set.")
+    experiment: Annotated[str | None, LATER] = Field(None, description="Name of the experiment, if it has one.")
 
 
 class ReportSettings(StageSettings):
@@ -64,7 +65,7 @@ class PartialReportSettings(StageSettings):
     report: ReportContents
     settings: AnalysisSettings
     tiers: dict[str, list[tuple[str, str]]] = Field(description="Every file of the grid, and the log of its job, by tier.")
-    folder: str = Field(description="Where tables, figures and report are written.")
+    files: dict[str, str] = Field(description="Where each table and figure and the report are written, by its name in `layout`.")
 
 
 class CardSettings(StageSettings):
@@ -72,3 +73,4 @@ class CardSettings(StageSettings):
 
     source: AnyModelSource = Field(description="Where the base model comes from.")
     kinds: dict[str, ScorerFacts] = Field(description="Facts about the run's scorers, by name.")
+    experiment: str | None = Field(None, description="Name of the experiment that asks for the scores, if it has one.")

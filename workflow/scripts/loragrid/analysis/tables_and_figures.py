@@ -14,6 +14,7 @@ from loragrid.analysis.costs import prediction_costs, read_training_costs, scori
 from loragrid.analysis.figures import learning_curves, length_histograms, loss_curves, save_figure
 from loragrid.analysis.labels import run_labels
 from loragrid.analysis.reading import read_groups, read_losses, read_predictions, read_scores, read_texts
+from loragrid.analysis.related_rows import refuse_unrelated_rows
 from loragrid.analysis.sample_types import comparable_runs, compare_sample_types
 from loragrid.analysis.settings import AnalysisSettings
 from loragrid.analysis.summaries import summarise, summarise_groups
@@ -44,6 +45,7 @@ def analyse(
     prediction_table, score_table = read_predictions(predictions), read_scores(scores)
     log.info("%d predictions, %d scores", len(prediction_table), len(score_table))
     facts = settings.kinds
+    refuse_unrelated_rows(prediction_table, score_table, scores, tests, facts)
     summary = summarise(score_table, prediction_table, facts)
     groups = read_groups(tests, settings.group_by)
     comparisons = compare_with_base(score_table, summary, facts)

@@ -1,4 +1,4 @@
-"""Blocks of the grid, predictions from elsewhere, and what the report shows."""
+"""Blocks of the grid, predictions from elsewhere, what the report shows, and which results stay."""
 
 from __future__ import annotations
 
@@ -173,3 +173,22 @@ class ReportSettings(Section):
         description="Metric of figures and summary, as `scorer/metric`; by default the first metric of the first task.",
     )
     examples: int = Field(3, ge=0, description="Example answers shown for each data set.")
+
+
+class Pruning(Section):
+    """Which other configurations' results `prunable` does not list."""
+
+    keep: list[str | list[str]] | None = Field(
+        None,
+        description="Files of configurations whose results stay too, each laid over `config/config.yaml`; a list of files is "
+        "laid over it together. By default: every file in `config/experiments`, and `config/config.yaml` alone. `[]`: none.",
+    )
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _keep_is_a_list_of_files(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list) else [value]
+        files = [file for entry in entries for file in (entry if isinstance(entry, list) and entry else [entry])]
+        if value is None or (isinstance(value, list) and all(isinstance(file, str) and file for file in files)):
+            return value
+        raise ValueError("expected a list of files, or of lists of files that are laid over each other")

@@ -9,6 +9,7 @@ from loragrid.config.root import Config
 from loragrid.data.prompt_templates import prompt_template
 from loragrid.errors import nearest
 from loragrid.layout import RESULTS
+from loragrid.runtime.paths import absence, file_problem, shown
 from loragrid.runtime.templates import syntax_error
 
 
@@ -16,8 +17,14 @@ def missing_files(config: Config) -> Iterator[str]:
     """One sentence for each file that the configuration names and this machine lacks."""
     yield from _unusable_prompt_formats(config)
     for key, path, is_there in _named_paths(config):
-        if not is_there(Path(path)):
-            yield f"{key}: '{path}' does not exist."
+        problem = file_problem(path) if is_there is Path.is_file else None if is_there(Path(path)) else absence(path)
+        if problem:
+            yield f"{key}: '{shown(path)}' {problem}"
+    for name, model in config.models.items():
+        # Its syntax is the tokenizer's affair.
+        file = Path(model.chat_template or "")
+        if file.is_file() and (problem := _no_text(file)):
+            yield f"models.{name}.chat_template: '{file}' {problem}"
 
 
 def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bool]]]:
@@ -61,8 +68,27 @@ def _unusable_prompt_formats(config: Config) -> Iterator[str]:
         if template is not None and not template.is_file():
             known = ["auto", "chat", *(path.stem for path in Path("data/prompts").glob("*.jinja"))]
             yield f"{key}.prompt_format: there is no '{template}'; {nearest(prompt_format, known)}"
-        elif template is not None and (problem := syntax_error(template.read_text(encoding="utf-8"))):
-            yield f"{key}.prompt_format: '{template}' is not a valid template: {problem}"
+        elif template is not None and (problem := _no_template(template)):
+            yield f"{key}.prompt_format: '{template}' {problem}"
+
+
+def _no_template(file: Path) -> str | None:
+    """Why the text of a file is no template of a prompt, as the end of a sentence; None if it is one."""
+    if problem := file_problem(str(file)):
+        return problem
+    if problem := _no_text(file):
+        return problem
+    mistake = syntax_error(file.read_text(encoding="utf-8"))
+    return f"is not a valid template: {mistake}" if mistake else None
+
+
+def _no_text(file: Path) -> str | None:
+    """Why a file is no UTF-8 text, as the end of a sentence; None if it is."""
+    try:
+        file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 text (byte {error.start + 1} is 0x{error.object[error.start]:02X}); save it as UTF-8."
+    return None
 
 
 def stated_rows(config: Config) -> dict[tuple[str, str], int]:

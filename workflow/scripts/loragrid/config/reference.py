@@ -44,7 +44,8 @@ def configuration_text() -> str:
         "Names of models, tasks and so on consist of letters and digits, with single `.`, `_` or `-` between them: they become",
         "folder names.",
         "",
-        "A second file is laid over the default with `snakemake --configfile FILE`: mappings are merged, lists replaced.",
+        "A second file is laid over the default with `snakemake --cores 4 --configfile FILE`: mappings are merged, lists are "
+        "replaced.",
         "",
         "A [rubric](#rubric) of a judge is a file of its own under `data/prompts/judges/`.",
     ]

@@ -6,11 +6,11 @@ The JSON schema under `workflow/schemas/` and the reference in `docs/configurati
 from __future__ import annotations
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
-from loragrid.config.evaluation import Block, ExternalPredictions, ReportSettings
+from loragrid.config.evaluation import Block, ExternalPredictions, Pruning, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
 from loragrid.data.chat import FIXED_DATE
 from loragrid.data.mixes import AnyMix
@@ -25,10 +25,18 @@ from loragrid.sections import Name, NonNegative, Section
 from loragrid.training.methods import TrainingConfig
 from loragrid.training.settings import Seeds
 
+# The name of a folder.
+ExperimentName = Annotated[Name, StringConstraints(max_length=100)]
+
 
 class Config(Section):
     """The whole configuration of an experiment."""
 
+    experiment: ExperimentName | None = Field(
+        None,
+        description="Name of the experiment. Its tables, figures, report, sheets and plan are then in "
+        "`results/experiments/<name>/`; models, data, adapters, predictions and scores are shared with other experiments.",
+    )
     models: dict[Name, BaseModelEntry] = Field(default={}, description="Base models by name.")
     encoders: dict[Name, Encoder] = Field(default={}, description="Sentence encoders by name, for scorers.")
     reward_models: dict[Name, RewardModel] = Field(default={}, description="Reward models by name, for scorers.")
@@ -58,7 +66,7 @@ class Config(Section):
         "Weights & Biases or MLflow (set up by their own environment variables). Their packages are not "
         "installed by default.",
     )
-    hub: HubUpload | None = Field(None, description="Where `snakemake pushed` uploads trained models.")
+    hub: HubUpload | None = Field(None, description="Where the target `pushed` uploads trained models.")
     grid: list[Block] = Field(
         default=[],
         description="Blocks of combinations; the grid is their union. It may be empty where there are "
@@ -70,6 +78,7 @@ class Config(Section):
     human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
+    prune: Pruning = Field(default=Pruning(), description="Which other configurations' results `prunable` does not list.")
 
     @field_validator("date", mode="before")
     @classmethod

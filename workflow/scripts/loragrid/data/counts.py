@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from loragrid.data.decontamination import read_leaks
+from loragrid.data.shares import Cut, described
 from loragrid.data.splitting import SPLITS
+from loragrid.data.tokens import read_token_table
 from loragrid.layout import Dataset, model_of_tokens
 from loragrid.records import Example, read_records
+from loragrid.runtime.manifests import read_json
 
-COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons", "leaks", "own_leaks"]
+COUNTS = ["task", "sample_type", "split", "examples", "dropped", "reasons", "leaks", "own_leaks", "cut"]
 
 
 MIXES = [
@@ -29,8 +30,8 @@ LENGTHS = ["of", "part", "component", "field", "unit", "tokenizer", "min", "mean
 def count_examples(manifests: Iterable[str | Path], leaks: Iterable[str | Path]) -> pd.DataFrame:
     """One row per data set and split: examples kept and dropped, and the reasons with their counts.
 
-    `leaks` counts the examples that ask a question of a test set of the grid, `own_leaks` those that ask one of their own test
-    set.
+    `cut` says what came of the share by which a split was cut, if it was. `leaks` counts the examples that ask a question of a
+    test set of the grid, `own_leaks` those that ask one of their own test set.
 
     Args:
         leaks: for each data set, the file that lists which of its examples are in a test set.
@@ -38,14 +39,16 @@ def count_examples(manifests: Iterable[str | Path], leaks: Iterable[str | Path])
     leaks_of = {Dataset.of(path): read_leaks(path) for path in leaks}
     rows = []
     for path in manifests:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = read_json(path, ["task", "sample_type", "examples", "dropped"])
         for split in SPLITS:
             dropped = {reason: len(ids) for reason, ids in manifest["dropped"][split].items()}
             dataset = Dataset(manifest["task"], manifest["sample_type"])
             found = leaks_of.get(dataset, {}).get(split)
             held = [] if found is None else [dataset.name in names for names in found.by_question.values()]
             counts = (manifest["examples"][split], sum(dropped.values()), _with_counts(dropped), len(held), sum(held))
-            rows.append((*dataset, split, *counts))
+            # Manifests of earlier versions do not say it.
+            cut = manifest.get("cut", {}).get(split)
+            rows.append((*dataset, split, *counts, described(Cut(**cut)) if cut else ""))
     return pd.DataFrame(rows, columns=COUNTS)
 
 
@@ -57,7 +60,7 @@ def count_mixes(manifests: Iterable[str | Path]) -> pd.DataFrame:
     """One row per mix, part and component: its examples, and how many are left out because a test set holds them, and why."""
     rows = []
     for path in manifests:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = read_json(path, [*MIXES[:5], "examples", "left_out_because_tested"])
         described = tuple(manifest[key] for key in ("task", "sample_type", "mix", "nb_samples", "mix_seed"))
         for part, left_out in manifest["left_out_because_tested"].items():
             for component, ids in left_out.items():
@@ -104,7 +107,7 @@ def count_tokens(tokens: Iterable[str | Path]) -> dict[str, dict[str, tuple[int,
     """
     counts: dict[str, dict[str, tuple[int, int]]] = {}
     for path in tokens:
-        table = pq.read_table(path, columns=["id", "input_tokens", "answer_ids"])
+        table = read_token_table(path, ["id", "input_tokens", "answer_ids"])
         of_model = counts.setdefault(model_of_tokens(path), {})
         lengths = zip(table["input_tokens"].to_pylist(), table["answer_ids"].to_pylist(), strict=True)
         for id_, (inputs, answer) in zip(table["id"].to_pylist(), lengths, strict=True):

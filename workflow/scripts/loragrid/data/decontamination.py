@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from loragrid.data.questions import CANNED, SHORTEST_TELLING_TEXT, asked, normalise, questions_of, says_little
 from loragrid.records import Example
 from loragrid.runtime.files import write_json
+from loragrid.runtime.manifests import read_json
 from loragrid.text.words import words
 
 PASSAGE = 13
@@ -154,6 +154,6 @@ def write_leaks(path: str | Path, leaks: Mapping[str, Leaks]) -> None:
 
 def read_leaks(path: str | Path) -> dict[str, Leaks]:
     """The leaks of each part of a data set."""
-    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    found = read_json(path, LEAKY_PARTS)
     by_output = found.get("by_output", {})
     return {part: Leaks(found[part], by_output.get(part, {})) for part in LEAKY_PARTS}

@@ -257,6 +257,7 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
             "stage_version": settings.version,
             "mended": MENDED,
             "fingerprints": {"file": file_sha256(file), "test": file_sha256(test)},
+            "sha256": {"predictions": file_sha256(predictions)},
             "examples": len(evaluated),
             "ignored": len(ignored),
             **({"matched_by_order": in_order} if in_order else {}),

@@ -8,13 +8,14 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
+from loragrid.data.shares import Cut, concerns, described
 from loragrid.data.sources import AnyDataSource
-from loragrid.data.splitting import SPLITS, Drafted, clean_splits, divide, draft
+from loragrid.data.splitting import SPLITS, Drafted, clean_splits, divide, draft, pool_of
 from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.errors import UserError
 from loragrid.layout import Dataset
 from loragrid.records import Example, write_records
-from loragrid.runtime.files import fingerprint, write_json
+from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.job import MENDED, log
 from loragrid.sections import StageSettings, decisive
 
@@ -65,6 +66,12 @@ def prepare_dataset(
             named = [f"{id_} (of {ids[id_]})" for id_ in ids] if isinstance(ids, Mapping) else ids
             log.info("%s: dropped %d of %d examples, %s: %s", split, len(ids), len(raw[split]), reason, ", ".join(named))
         log.info("%s: %d examples", split, len(splits[split]))
+    cuts = _cuts(settings, drafted, raw)
+    for split, cut in cuts.items():
+        log.info("%s: %s%s", split, described(cut), ", cut exactly" if settings.source.split.exact else "")
+    for split in ("validation", "test"):
+        for concern in concerns(split, len(splits[split]), cuts.get(split), settings.source.split.exact):
+            log.warning("warning: %s", concern)
     # As the rule's params: a key that came later changes no manifest that does not use it.
     told = decisive(settings)
     write_json(
@@ -78,8 +85,17 @@ def prepare_dataset(
             "mended": MENDED,
             "examples": {split: len(splits[split]) for split in SPLITS},
             "dropped": dropped,
+            **({"cut": {split: cut._asdict() for split, cut in cuts.items()}} if cuts else {}),
+            "sha256": {split: file_sha256(outputs[split]) for split in SPLITS},
         },
     )
+
+
+def _cuts(settings: PrepareSettings, drafted: Mapping[str, list[Drafted]], raw: Mapping[str, list[Example]]) -> dict[str, Cut]:
+    """What came of the shares that splits were cut by."""
+    rows = len(pool_of(drafted))
+    shares = settings.source.split.cut_shares(drafted) if rows else {}
+    return {split: Cut(share, rows, len(raw[split])) for split, share in shares.items()}
 
 
 def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, list[Drafted]]) -> None:
@@ -94,7 +110,7 @@ def _check_numbers(name: str, settings: PrepareSettings, drafted: Mapping[str, l
 
 def token_counter(folder: Path) -> Callable[[str], int]:
     """A function that counts the tokens of a text."""
-    from transformers import AutoTokenizer
+    from loragrid.runtime.pretrained import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)

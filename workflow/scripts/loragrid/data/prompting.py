@@ -14,6 +14,7 @@ from loragrid.data.render import Request, zero_shot
 from loragrid.errors import UserError
 from loragrid.records import Example
 from loragrid.runtime.job import log
+from loragrid.runtime.pretrained import load_sentence_transformer
 from loragrid.runtime.templates import fill_template
 from loragrid.sections import LATER, Name, OneOf, Section, StageSettings
 
@@ -31,9 +32,7 @@ def retrieved(tests: Sequence[Example], train: Sequence[Example], k: int, encode
     """
     if not train:
         raise UserError("there are no training examples to show.")
-    from sentence_transformers import SentenceTransformer
-
-    encoder = SentenceTransformer(str(encoder_folder), local_files_only=True)
+    encoder = load_sentence_transformer(encoder_folder)
 
     def embed(examples: Sequence[Example]) -> Any:
         return encoder.encode(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from loragrid.data.control_tokens import ControlTokens, can_read_as_text, contro
 from loragrid.data.prompt_templates import fill_prompt, has_surplus_end, lost_texts
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import read_json
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.sections import LATER, Section
 
 if TYPE_CHECKING:
@@ -140,9 +141,7 @@ def load_renderer(folder: str | Path, model: ModelSettings) -> Renderer:
         UserError: if the chat format is asked for and the tokenizer has no chat template, if a template loses a text, or if no
             token ends an answer.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     if model.chat_template:
         tokenizer.chat_template = model.chat_template
     if model.prompt_format == "chat" and not tokenizer.chat_template:
@@ -184,7 +183,7 @@ def own_ends(renderer: Renderer, folder: str | Path) -> set[int]:
     listed: list[Any] = [renderer.tokenizer.eos_token_id]
     for name in ("config.json", "generation_config.json"):
         path = Path(folder) / name
-        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        settings = read_json(path) if path.exists() else {}
         # The language model of a model that also reads pictures has settings of its own.
         for part in (settings, settings.get("text_config") or {}):
             found = part.get("eos_token_id")

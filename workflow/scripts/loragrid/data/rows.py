@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from loragrid.data.tables import Reader, arrow, check_once, parquet, repeated_of, separated
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
+from loragrid.runtime.compressed import OPENERS, damage, opened
+from loragrid.runtime.job import log
+from loragrid.runtime.paths import file_problem, shown
+from loragrid.runtime.text_files import lines_of, open_text
 from loragrid.runtime.user_code import load_function, told
-from loragrid.text.words import one_form
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its fields."""
@@ -26,92 +26,129 @@ Row = tuple[str, Mapping[str, Any]]
 TAG = re.compile("<([A-Z][A-Z0-9 _]*)>")
 
 
-# Fields of a CSV file may be whole documents.
-csv.field_size_limit(2**31 - 1)
+INSTEAD = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "; save the sheet as CSV (UTF-8)"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".zst"), "; unpack it first"),
+    **dict.fromkeys((".ndjson", ".jsonlines"), "; rename it to .jsonl"),
+    **dict.fromkeys((".feather", ".ipc"), "; rename it to .arrow"),
+    **dict.fromkeys((".pkl", ".pickle", ".pt"), "; such a file could run code when it is read: write its rows as JSONL"),
+}
+"""What to do with files of other kinds."""
 
 
-def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a file. Its ending says how it is read: .json (a list), .jsonl, .csv, .tsv, .parquet, .arrow or .txt, each also
-    with .gz or .bz2.
+def read_rows(path: str | Path, encoding: str | None = None) -> Iterator[Row]:
+    """The rows of a file. Its ending says how it is read: .json (a list, or JSON lines), .jsonl, .csv, .tsv, .parquet, .arrow or
+    .txt, each also with .gz, .bz2 or .xz.
 
     A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`. Lines without a tag
     continue the field; they are joined without a separator. The first tag of the file starts each block; every block has the
     tags of the first block.
 
+    Args:
+        encoding: what a file of text is written in; None: UTF-8, or what its byte order mark says.
+
     Raises:
-        UserError: naming file and line of a malformed row, or an unknown ending.
+        UserError: naming file and line of a malformed row, an unknown ending, or a file that is damaged or something else.
     """
+    if problem := file_problem(str(path)):
+        raise UserError(f"'{shown(path)}' {problem}")
     path = Path(path)
-    endings = [ending for ending in path.suffixes if ending not in (".gz", ".bz2")]
-    kind = endings[-1] if endings else ""
+    reader = READERS[kind_of_file(path)]
     try:
-        reader = READERS[kind]
-    except KeyError:
-        raise UserError(f"{path}: unknown kind of file; expected one of {', '.join(READERS)}, also with .gz or .bz2.") from None
-    with _open(path) as file:
-        for where, row in reader(path, file):
-            if not isinstance(row, Mapping):
-                raise UserError(f"{path}, {where}: expected an object with fields, found {type(row).__name__}.")
-            yield f"{path}, {where}", row
+        with opened(path) as file:
+            if not file.peek(1):  # type: ignore[attr-defined]
+                raise UserError(f"{path}: the file is empty; expected rows.")
+            for where, row in reader(path, file, encoding):
+                if not isinstance(row, Mapping):
+                    raise UserError(f"{path}, {where}: expected an object with fields, found {type(row).__name__}.")
+                yield f"{path}, {where}", row
+    except UserError:
+        raise
+    except Exception as error:
+        if (found := damage(error)) is None:
+            raise
+        raise UserError(f"{path}: the file is cut or damaged, or not what its name says ({found}); fetch it again.") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
-    opened: IO[bytes] = opener(path, "rb")
-    return opened
+def kind_of_file(path: Path) -> str:
+    """The ending that says how a file is read.
+
+    Raises:
+        UserError: if it says nothing.
+    """
+    endings = [ending for ending in (ending.lower() for ending in path.suffixes) if ending not in OPENERS]
+    kind = endings[-1] if endings else ""
+    if kind not in READERS:
+        expected = f"expected one of {', '.join(READERS)}, also with {' or '.join(OPENERS)}"
+        raise UserError(f"{path}: unknown kind of file; {expected}{INSTEAD.get(kind, '')}.")
+    return kind
 
 
-def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}, line {number}: not UTF-8 text ({error.reason}).") from None
-
-
-def _jsonl(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
     repeated: list[str] = []
-    parse = partial(json.loads, object_pairs_hook=partial(_object, repeated))
-    for number, value in parse_json_lines(path, _text_lines(path, file), parse):
-        _check_once(path, f"line {number}", "key", repeated)
+    for number, value in parse_json_lines(path, lines, partial(_parsed, repeated)):
+        check_once(path, f"line {number}", "key", repeated)
         yield f"line {number}", _of_whole_characters(path, f"line {number}", value)
 
 
-def _json(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+def _parsed(repeated: list[str], text: str) -> Any:
+    """The value of a JSON text; keys that stand twice in an object are added to `repeated`."""
+    try:
+        return json.loads(text, object_pairs_hook=partial(_object, repeated))
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or thousands of brackets.
+        raise json.JSONDecodeError(str(error).partition(":")[0], text, 0) from None
+
+
+def _jsonl(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[tuple[str, Any]]:
+    yield from _json_lines(path, lines_of(open_text(path, file, encoding)))
+
+
+def _json(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[tuple[str, Any]]:
+    # JSON without a byte order mark tells its encoding by its first characters.
+    detected = json.detect_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]
+    text = "".join(lines_of(open_text(path, file, encoding or detected)))
     repeated: list[str] = []
     try:
-        content = file.read()
-        text = content.decode(json.detect_encoding(content), "surrogatepass")
-        rows = json.loads(text, object_pairs_hook=partial(_object, repeated))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}).") from None
+        rows = _parsed(repeated, text)
     except json.JSONDecodeError as error:
+        if _is_json_lines(text):
+            log.info("%s: these are JSON lines", path)
+            yield from _json_lines(path, text.split("\n"))
+            return
         raise UserError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}, column {error.colno}).") from None
     if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}.")
+        hint = "; its rows may be under '{}'".format(*lists) if (lists := _lists_of_objects(rows)) else ""
+        raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}{hint}.")
     if repeated:
-        _check_once(path, _repeating_entry(text), "key", repeated)
+        check_once(path, _repeating_entry(text), "key", repeated)
     for number, row in enumerate(rows, start=1):
         yield f"entry {number}", _of_whole_characters(path, f"entry {number}", row)
+
+
+def _is_json_lines(text: str) -> bool:
+    """Whether the first line that is not empty is an object by itself, and others follow."""
+    first, _, others = text.lstrip().partition("\n")
+    try:
+        return isinstance(_parsed([], first), dict) and bool(others.strip())
+    except json.JSONDecodeError:
+        return False
+
+
+def _lists_of_objects(value: Any) -> list[str]:
+    """The keys of an object that hold lists of objects."""
+    entries = value.items() if isinstance(value, Mapping) else ()
+    return [key for key, inner in entries if isinstance(inner, list) and inner and isinstance(inner[0], Mapping)]
 
 
 def _object(repeated: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON; keys that stand twice in it are added to `repeated`."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        repeated += _repeated([key for key, _ in pairs])
+        repeated += repeated_of([key for key, _ in pairs])
     return found
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    """The names that stand more than once."""
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _check_once(path: Path, where: str, what: str, repeated: Sequence[str]) -> None:
-    """Raise a UserError if there are repeated names: which value is meant would be a guess."""
-    if repeated:
-        raise UserError(f"{path}, {where}: the {what} '{repeated[0]}' stands twice; expected each {what} once.")
 
 
 def _repeating_entry(text: str) -> str:
@@ -136,42 +173,23 @@ def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
     return value
 
 
-def _separated(delimiter: str) -> Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]:
-    def read(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-        reader = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, [])
-            # Names that look alike are one name. Columns without a name cannot be meant.
-            _check_once(path, "line 1", "column", _repeated(filter(None, (one_form(name).strip() for name in header))))
-            for fields in reader:
-                if len(fields) not in (0, len(header)):
-                    expected = f"expected {len(header)} fields as in the header, found {len(fields)}"
-                    raise UserError(f"{path}, line {reader.line_num}: {expected}.")
-                if fields:
-                    yield f"line {reader.line_num}", dict(zip(header, fields, strict=True))
-        except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: malformed row ({error}).") from None
-
-    return read
-
-
-def _tagged(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+def _tagged(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[tuple[str, Any]]:
     tags: list[str] = []
-    for start, block in _blocks(path, file):
+    for start, block in _blocks(path, lines_of(open_text(path, file, encoding))):
         tags = tags or list(block)
         if block.keys() != set(tags):
             expected, found = (" ".join(f"<{tag}>" for tag in some) for some in (tags, block))
             raise UserError(f"{path}, line {start}: expected a block with {expected} as the first one, found {found}.")
         fields = {tag: tag.lower().replace(" ", "_") for tag in block}
-        _check_once(path, f"line {start}", "field", _repeated(fields.values()))
+        check_once(path, f"line {start}", "field", repeated_of(fields.values()))
         yield f"line {start}", {fields[tag]: "".join(lines).strip() for tag, lines in block.items()}
 
 
-def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[str]]]]:
+def _blocks(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, list[str]]]]:
     """The line in which each block of tagged text starts, and the block's lines by tag."""
     start, tag, block = 0, "", dict[str, list[str]]()
     # Lines end at a line feed and nowhere else: models write form feeds and Unicode's other line ends too.
-    for number, line in enumerate(_text_lines(path, file), start=1):
+    for number, line in enumerate(lines, start=1):
         text = line.rstrip("\r\n")
         if match := TAG.match(text):
             tag = match[1]
@@ -190,58 +208,13 @@ def _blocks(path: Path, file: IO[bytes]) -> Iterator[tuple[int, dict[str, list[s
         yield start, block
 
 
-def _parquet(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    try:
-        yield from _batches(path, pyarrow.parquet.ParquetFile(file).iter_batches())
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not a Parquet file ({error}).") from None
-
-
-def _arrow(path: Path, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-
-    try:
-        magic = file.read(6)
-        file.seek(0)
-        # The hub's data sets are Arrow streams; other programs write Arrow files.
-        if magic == b"ARROW1":
-            table = pa.ipc.open_file(file)
-            yield from _batches(path, (table.get_batch(i) for i in range(table.num_record_batches)))
-        else:
-            yield from _batches(path, pa.ipc.open_stream(file))
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not an Arrow file ({error}).") from None
-
-
-def _batches(path: Path, batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    number = 0
-    for batch in batches:
-        _check_once(path, "schema", "column", _repeated_columns(batch.schema))
-        for row in batch.to_pylist():
-            number += 1
-            yield f"row {number}", row
-
-
-def _repeated_columns(fields: Iterable[Any], within: str = "") -> list[str]:
-    """The names that fields of an Arrow schema have in common, also within the structures of a column."""
-    fields = list(fields)
-    found = [f"{within}{name}" for name in _repeated(field.name for field in fields)]
-    for field in fields:
-        inner = [field.type.field(i) for i in range(field.type.num_fields)]
-        found += _repeated_columns(inner, within or f"{field.name}.")
-    return found
-
-
-READERS: dict[str, Callable[[Path, IO[bytes]], Iterator[tuple[str, Any]]]] = {
+READERS: dict[str, Reader] = {
     ".json": _json,
     ".jsonl": _jsonl,
-    ".csv": _separated(","),
-    ".tsv": _separated("\t"),
-    ".parquet": _parquet,
-    ".arrow": _arrow,
+    ".csv": separated(","),
+    ".tsv": separated("\t"),
+    ".parquet": parquet,
+    ".arrow": arrow,
     ".txt": _tagged,
 }
 
@@ -275,7 +248,16 @@ def built_rows(builder: str, files: Mapping[str, str], arguments: Mapping[str, A
     splits = built if isinstance(built, Mapping) else {"all": built}
     if unknown := splits.keys() - {"all", "train", "validation", "test"}:
         raise UserError(f"builder '{builder}': unknown split '{unknown.pop()}'; expected train, validation, test or all.")
-    return {split: numbered(f"{builder}, {split}", rows) for split, rows in splits.items()}
+    for split, rows in splits.items():
+        if not isinstance(rows, Iterable) or isinstance(rows, str | bytes):
+            raise UserError(f"builder '{builder}': gives {type(rows).__name__} for '{split}'; expected a list of mappings.")
+    return {split: numbered(f"{builder}, {split}", _as_built(builder, rows)) for split, rows in splits.items()}
+
+
+def _as_built(builder: str, rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows; if the function makes them one by one, what it raises then names it too."""
+    with told(f"builder '{builder}'"):
+        yield from rows
 
 
 def numbered(origin: str, rows: Iterable[Any]) -> Iterator[Row]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from loragrid.data.rows import Row, built_rows, hub_rows, read_rows
+from loragrid.errors import UserError
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
-from loragrid.sections import Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
+from loragrid.runtime.text_files import is_encoding
+from loragrid.sections import LATER, Name, OneOf, PinnedPackage, PythonFunction, Section, Sha256
 
 WHERE = (
     "Expression over the fields of a row; rows for which it is false are left out. Text is neither true nor false: compare it, "
@@ -21,7 +23,8 @@ WHERE = (
 class DataFile(Section):
     """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
 
-    It may be plain or have `.gz` or `.bz2` behind its ending. In tagged text a line that begins with `<SOME TAG>` starts the
+    It may be plain or have `.gz`, `.bz2` or `.xz` behind its ending. Fields of a CSV or TSV file may also be separated by `;`,
+    tabs or `|`, if its header says so; the log tells. In tagged text a line that begins with `<SOME TAG>` starts the
     field `some_tag`; the first tag of the file starts each block, and a block is a row.
     """
 
@@ -33,13 +36,27 @@ class DataFile(Section):
         description="Number of rows, without rows that `where` leaves out. It is checked when the file is read. With this "
         "number, a too large `nb_samples` is refused before anything is downloaded.",
     )
+    encoding: Annotated[str | None, LATER] = Field(
+        None,
+        description="What a file of text is written in, as Python names it: `cp1252` (Windows), `latin-1`, `utf-16-le`. By "
+        "default it is UTF-8, or what the byte order mark at its beginning says.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str | None) -> str | None:
+        if encoding is not None and not is_encoding(encoding):
+            raise ValueError("unknown encoding; expected a name such as utf-8, cp1252, latin-1 or utf-16-le")
+        return encoding
 
 
 class Division(Section):
     """How splits that a source does not have are cut from its rows.
 
     Rows that are not drawn for validation or test stay in train. A row is drawn by the hash of its question, or of its group.
-    With shares, no row moves when others are added. An exact number cannot promise that: see `test_per_task`.
+    With shares, no row moves when others are added; the price is that a small part may come out much smaller or larger than
+    asked.
+    An exact number cannot promise that: see `exact` and `test_per_task`.
     """
 
     validation: float = Field(0.0, ge=0, lt=1, description="Share of the rows for validation.")
@@ -55,6 +72,26 @@ class Division(Section):
         None, description="Template; all rows with the same text stay in one split. By default, rows with the same question do."
     )
     seed: int = Field(0, ge=0, description="Another seed is another draw.")
+    exact: Annotated[bool, LATER] = Field(
+        False,
+        description="Cut exactly the shares, as nearly as whole groups allow: those with the smallest hashes go to test, the "
+        "next to validation. For data that will not grow: added rows would move others from part to part. The manifest says so.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_share(self) -> Self:
+        if self.exact and not (self.validation or (self.test and not self.test_per_task)):
+            raise ValueError("exact needs a share that it cuts; give validation or test")
+        return self
+
+    def cut_shares(self, given: Collection[str]) -> dict[str, float]:
+        """The shares that are cut for splits that a source lacks, in the order of their places.
+
+        Args:
+            given: the splits that it has.
+        """
+        shares = {"test": 0.0 if self.test_per_task else self.test, "validation": self.validation}
+        return {split: share for split, share in shares.items() if share and split not in given}
 
 
 class FileSplits(Section):
@@ -198,8 +235,10 @@ class FileSource(DataSource):
         found = {}
         for split, file in self.files().items():
             path = Path(file.path) if package is None else extract(package, file.path, unpacked)
+            if package is not None and path.is_dir():
+                raise UserError(f"{package}: '{file.path}' is a folder; expected one file.")
             verify_sha256(path, file.sha256, file.path)
-            found[split] = read_rows(path)
+            found[split] = read_rows(path, file.encoding)
         return found
 
     def stated_rows(self, split: str) -> int | None:

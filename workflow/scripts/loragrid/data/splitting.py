@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from loragrid.data.near_duplicates import near_duplicate_finder
 from loragrid.data.questions import normalise
 from loragrid.data.rows import Row
+from loragrid.data.shares import exact_groups
 from loragrid.data.sources import DataSource, Division
 from loragrid.data.tasks import Cleaning, DataSetFields
 from loragrid.data.values import plain
@@ -150,26 +151,41 @@ def divide(drafted: Mapping[str, Sequence[Drafted]], division: Division) -> dict
 
     Each group's place is the hash of the seed and the group, a number from 0 to 1: the lowest places are for test, the next for
     validation. With `test_per_task`, the test split takes instead that many groups of each category, by the lowest places. A new
-    group with a lower place then takes the place of another; nothing else ever moves.
+    group with a lower place then takes the place of another; nothing else ever moves. With `exact`, the shares are cut exactly.
 
     Raises:
         UserError: if there is nothing to cut a test split from.
     """
-    pool = drafted.get("all", drafted.get("train", []))
+    pool = pool_of(drafted)
     splits = {split: [d.example for d in drafted[split]] for split in ("validation", "test") if split in drafted}
     cut: dict[str, list[Example]] = {split: [] for split in SPLITS}
     places = {d.group: int(content_hash(str(division.seed), d.group), 16) / 16**16 for d in pool}
     tested = _lowest_places(pool, places, division.test_per_task) if division.test_per_task else set()
-    test_share = 0.0 if "test" in splits or division.test_per_task else division.test
-    validation_share = 0.0 if "validation" in splits else division.validation
+    shares = division.cut_shares(splits)
+    if division.exact:
+        free = [d.group for d in pool if d.group not in tested or "test" in splits]
+        part_of = exact_groups(free, places, shares, len(pool))
+    else:
+        part_of = _groups_below(places, shares)
     for example, group, *_ in pool:
-        if "test" not in splits and (places[group] < test_share or group in tested):
-            cut["test"].append(example)
-        elif test_share <= places[group] < test_share + validation_share:
-            cut["validation"].append(example)
-        else:
-            cut["train"].append(example)
+        is_tested = "test" not in splits and group in tested
+        cut["test" if is_tested else part_of.get(group, "train")].append(example)
     return cut | splits
+
+
+def pool_of(drafted: Mapping[str, Sequence[Drafted]]) -> Sequence[Drafted]:
+    """The rows that missing splits are cut from."""
+    return drafted.get("all", drafted.get("train", []))
+
+
+def _groups_below(places: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, str]:
+    """The part of each group that belongs to one, by its place alone."""
+    part_of: dict[str, str] = {}
+    low = 0.0
+    for part, share in shares.items():
+        part_of |= {group: part for group, place in places.items() if low <= place < low + share}
+        low += share
+    return part_of
 
 
 def _lowest_places(pool: Sequence[Drafted], places: Mapping[str, float], size: int) -> set[str]:

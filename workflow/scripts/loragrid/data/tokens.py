@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
 from loragrid.data.render import ModelSettings, Renderer, render, tell_spelled, zero_shot
+from loragrid.errors import DamagedError
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import MENDED
 from loragrid.sections import StageSettings
+from loragrid.text.words import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,16 +69,36 @@ def write_tokens(path: str | Path, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     with written_whole(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({"mended": str(MENDED)}), temporary)
+        pq.write_table(table.replace_schema_metadata({"mended": str(MENDED)}), temporary, write_page_checksum=True)
+
+
+def read_token_table(path: str | Path, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+    """Columns of a tokenised data set.
+
+    Args:
+        filters: as in pyarrow.
+
+    Raises:
+        DamagedError: naming the file, if it is cut off or other bytes are in it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=columns, filters=filters, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        # pyarrow puts the path in front.
+        said = shortened(str(error).rpartition("': ")[2], 160)
+        raise DamagedError(path, f"no tokenised data set can be read from it ({said})") from None
 
 
 def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list[Tokenised]]:
     """The prompts of the wanted examples of tokenised data sets, by the example's id."""
-    import pyarrow.parquet as pq
-
     found: defaultdict[str, list[Tokenised]] = defaultdict(list)
     for path in paths:
-        table = pq.read_table(path, columns=["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])
+        table = read_token_table(path, ["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])
         for row in table.to_pylist():
             found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"]))
     return dict(found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
 from loragrid.grid.runs import evaluated_datasets, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 from loragrid.sections import decisive
 
 
@@ -109,9 +111,10 @@ def known_rows(config: Config) -> dict[tuple[str, str], int]:
         for sample_type in task.sample_types:
             path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
             if path.exists():
-                manifest = json.loads(path.read_text(encoding="utf-8"))
-                if is_prepared_as_configured(config, Dataset(task_name, sample_type), manifest):
-                    rows[task_name, sample_type] = manifest["examples"]["train"]
+                manifest = looked_into(path, partial(read_json, path, ["examples"])) or {}
+                is_current = is_prepared_as_configured(config, Dataset(task_name, sample_type), manifest)
+                if is_current and isinstance(prepared := manifest["examples"].get("train"), int):
+                    rows[task_name, sample_type] = prepared
     return rows
 
 

@@ -10,7 +10,7 @@ from itertools import product
 
 from loragrid.config.evaluation import Block
 from loragrid.config.root import Config
-from loragrid.layout import BASE, BASELINE, EXTERNAL, Dataset, Evaluation, Run
+from loragrid.layout import BASE, BASELINE, EXTERNAL, Dataset, Evaluation, Files, Run
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,10 @@ class Grid:
     config: Config
     is_stored: bool = False
     """Whether a storage keeps the results. A job then has copies only of files that its rule names."""
+
+    def own(self, files: Files) -> Files:
+        """The files of a rule as this experiment has them, if it has a name and experiments do not share them."""
+        return files.of_experiment(self.config.experiment)
 
     @cached_property
     def runs(self) -> dict[tuple[str, str], Run]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.data.answers import count_thoughts
 from loragrid.data.render import Rendered, Renderer, end_tokens, tell_spelled
+from loragrid.errors import UserError
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
 from loragrid.inference.protocol import (
@@ -21,11 +23,14 @@ from loragrid.inference.protocol import (
     prediction_identity,
 )
 from loragrid.inference.settings import PredictSettings
-from loragrid.layout import PREDICTION_STATES
+from loragrid.layout import LOCKS, PREDICTION_STATES
 from loragrid.models.device import ALSO_COMPUTING
 from loragrid.records import Prediction, read_records, write_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
+from loragrid.runtime.finished import finish_state, is_superseded, remove_state
 from loragrid.runtime.job import circumstances, installed_versions, log, versions
+from loragrid.runtime.locks import only_job_for
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state
 from loragrid.sections import decisive
@@ -66,9 +71,44 @@ class PredictJob(NamedTuple):
 def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engine) -> None:
     """Answer test examples and write the predictions with their manifest. Answers of an interrupted job are kept.
 
+    If another job makes the same predictions, this one waits until it ends.
+
     Args:
         started: `time.perf_counter()` when the job started.
     """
+    with only_job_for(job.files.predictions, Path(LOCKS)) as has_waited:
+        if has_waited() and _made_from(job.files) == _sources(job, file_fingerprints(job.files, None)):
+            log.info("the other job has made these predictions; they are taken")
+        else:
+            _predict(job, started, open_engine)
+
+
+def _sources(job: PredictJob, fingerprints: Mapping[str, str | None]) -> str:
+    """A hash of all that decides on a prediction file: what the job is told, its files, and the code that computes.
+
+    Args:
+        fingerprints: as `file_fingerprints` gives them.
+    """
+    files = job.files
+    hashed = {name: sha256 for name, sha256 in fingerprints.items() if name != "prompt_template"}
+    others = [file_sha256(path) if path else None for path in (files.train, files.demonstrations, files.known)]
+    folders = [
+        content_of_model(Path(path).parent, [Path(path).name]) if path else None
+        for path in (files.model.model, files.model.adapter)
+    ]
+    return fingerprint([_told(job), hashed, others, folders, versions(*PACKAGES), installed_versions(*ALSO_COMPUTING)])
+
+
+def _made_from(files: PredictFiles) -> str | None:
+    """The sources of the predictions that are there; None if there are none, or not all of them."""
+    try:
+        manifest = json.loads(Path(files.manifest).read_text(encoding="utf-8"))
+        return str(manifest["sources"]) if len(read_records(files.predictions, Prediction)) else None
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+
+
+def _predict(job: PredictJob, started: float, open_engine: OpenEngine) -> None:
     settings, files = job.settings, job.files
     model = model_to_ask(job.base_model, settings.model, settings.quantization, files.model, job.threads, job=files.predictions)
     examples = asked_examples(settings, model, files.test, files.train, files.demonstrations)
@@ -91,12 +131,15 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
     if missing:
         with open_engine(job.engine, model) as engine:
             journal = journal_of(job, model, fingerprints, engine)
+            if is_superseded(journal):
+                remove_state(journal)
             describe_state(journal, {"result": files.predictions})
             hardware = (engine.device, engine.dtype)
             new = ask(engine, missing, settings.how, journal)
 
     predictions = list(_predictions(job, model, examples, known, new))
     write_records(files.predictions, predictions)
+    written = {"predictions": file_sha256(files.predictions)}
     counts = count_thoughts(predictions) | {
         "examples": len(examples),
         "input_cut": cut,
@@ -107,10 +150,10 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
-    write_json(files.manifest, _told(job) | {"fingerprints": fingerprints} | counts | computed)
+    made_of = {"fingerprints": fingerprints, "sha256": written, "sources": _sources(job, fingerprints)}
+    write_json(files.manifest, _told(job) | made_of | counts | computed)
     if journal:
-        journal.unlink(missing_ok=True)
-        journal.with_suffix(".json").unlink(missing_ok=True)
+        finish_state(journal, files.predictions)
 
 
 def _opened_thought(renderer: Renderer | None) -> str:
@@ -122,11 +165,7 @@ def file_fingerprints(files: PredictFiles, renderer: Renderer | None) -> dict[st
     """Hashes of all that a prediction depends on, for its manifest; None for what is absent."""
     template = fingerprint(renderer.template or renderer.tokenizer.chat_template) if renderer else None
     paths = {"model": files.model.model, "tokenizer": files.model.tokenizer, "adapter": files.model.adapter, "test": files.test}
-    return {name: _sha256(path) for name, path in paths.items()} | {"prompt_template": template}
-
-
-def _sha256(path: str | None) -> str | None:
-    return file_sha256(path) if path else None
+    return {name: verified_sha256(path) if path else None for name, path in paths.items()} | {"prompt_template": template}
 
 
 def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, str | None], engine: Engine) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +10,14 @@ from loragrid.data.decontamination import without_leaks
 from loragrid.data.prompting import AnyPrompting, Showing, make_request
 from loragrid.data.render import Rendered, Request, load_renderer, render, render_conversation
 from loragrid.data.splitting import subset
-from loragrid.errors import UserError
+from loragrid.errors import DamagedError, UserError
 from loragrid.inference.engine import ModelToAsk
 from loragrid.inference.settings import AskedModel, PredictSettings
 from loragrid.records import Example, read_records
+from loragrid.runtime.manifests import read_json
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.pretrained import load_config
+from loragrid.text.words import some_of
 
 
 class ModelFiles(NamedTuple):
@@ -49,9 +51,7 @@ def model_to_ask(name: str, settings: AskedModel, quantization: str, files: Mode
 
 def context_length(folder: Path, configured: int | None) -> int:
     """Maximum length of prompt and answer together, in tokens: as configured, else what the model was made for."""
-    from transformers import AutoConfig
-
-    own = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
+    own = getattr(load_config(folder).get_text_config(), "max_position_embeddings", None)
     return int(configured or own or 2**20)
 
 
@@ -116,7 +116,9 @@ def _fitting(rendered: Iterable[Rendered | None], model: ModelToAsk, what: str) 
 def read_demonstrations(train: str, demonstrations: str) -> dict[str, Sequence[Example]]:
     """The examples that prompts show, by the test example's id."""
     examples = {example.id: example for example in read_records(train, Example)}
-    chosen: dict[str, list[str]] = json.loads(Path(demonstrations).read_text(encoding="utf-8"))
+    chosen: dict[str, list[str]] = read_json(demonstrations)
+    if unknown := sorted({id_ for ids in chosen.values() for id_ in ids} - examples.keys()):
+        raise DamagedError(demonstrations, f"it names examples that {train} does not have: {some_of(unknown)}")
     return {test_id: [examples[id_] for id_ in ids] for test_id, ids in chosen.items()}
 
 
@@ -133,7 +135,7 @@ def leaking_demonstrations(
     if not (train and demonstrations and isinstance(prompting, Showing)):
         return {}
     _, held = without_leaks(read_records(train, Example), read_records(test, Example), prompting.leaks_by_output)
-    chosen: dict[str, list[str]] = json.loads(Path(demonstrations).read_text(encoding="utf-8"))
+    chosen: dict[str, list[str]] = read_json(demonstrations)
     shown = {id_ for ids in chosen.values() for id_ in ids}
     entries = {
         "left_out_because_tested": sorted(held.keys() - shown),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
 from loragrid.data.answers import answer_fields
 from loragrid.data.render import Rendered
 from loragrid.records import ACCOUNT, Example, Prediction
@@ -99,17 +101,29 @@ def generate(
 
     questions = pose(prompts, decoding)
     keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
-    finished = read_journal(journal) if journal else {}
-    answers = {i: Answer(**finished[key]) for i, key in enumerate(keys) if key in finished}
+    finished = read_journal(journal, _kept_answer) if journal else {}
+    answers = {i: finished[key] for i, key in enumerate(keys) if key in finished}
     if answers:
         log.info("going on after %d of %d prompts", len(answers), len(questions))
     with tqdm(total=len(questions), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
         for new in answer(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
             if journal:
-                append_to_journal(journal, {keys[i]: finished._asdict() for i, finished in new.items()})
+                append_to_journal(journal, {keys[i]: one._asdict() for i, one in new.items()})
             answers |= new
             progress.update(len(new))
     return [[answers[i + j] for j in range(decoding.samples)] for i in range(0, len(questions), decoding.samples)]
+
+
+def _kept_answer(_: str, value: Any) -> Answer:
+    """An answer as a journal holds it.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    return _ANSWER.validate_python(value)
+
+
+_ANSWER = TypeAdapter(Answer)
 
 
 def prediction_identity(

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loragrid.errors import UserError
-from loragrid.models.weights import refuse_lfs_pointers, refuse_numbers_that_are_none, some, unreadable
+from loragrid.models.weights import refuse_lfs_pointers, refuse_numbers_that_are_none, some
 from loragrid.runtime.files import write_json
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import refuse_damaged_model
+from loragrid.runtime.pretrained import load_peft, unreadable
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -77,17 +79,15 @@ def load_adapter(base: PreTrainedModel, folder: str | Path, is_trainable: bool =
     """A base model with an adapter in peft's layout, all of whose weights come from its file.
 
     Raises:
-        UserError: naming the folder, if the adapter does not fit the model.
+        UserError: naming the folder, if the adapter does not fit the model; naming the file, if it is not as it was written.
     """
-    from peft import PeftModel
     from safetensors import SafetensorError
 
     folder = Path(folder)
     refuse_lfs_pointers(folder)
+    refuse_damaged_model(folder, ["adapter_model.safetensors", "adapter_config.json"])
     try:
-        adapted = PeftModel.from_pretrained(base, str(folder), is_trainable=is_trainable)
-        # The first time, peft keeps to itself what it did not find.
-        found = adapted.load_adapter(str(folder), "default", is_trainable=is_trainable)
+        adapted, found = load_peft(base, folder, is_trainable)
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:

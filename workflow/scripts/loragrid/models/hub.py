@@ -16,8 +16,10 @@ from pydantic import Field, field_validator
 from loragrid.errors import UserError
 from loragrid.layout import Run
 from loragrid.models.sources import AnyModelSource
+from loragrid.models.usage import asking_of, ship_format
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.sections import Section, StageSettings
 
 LEFT_OUT = ("loss.csv", "manifest.json")
@@ -25,7 +27,7 @@ LEFT_OUT = ("loss.csv", "manifest.json")
 
 
 class HubUpload(Section):
-    """Where `snakemake pushed` uploads trained models."""
+    """Where the target `pushed` uploads trained models."""
 
     repository: str = Field(
         description="Repository of each model, as `owner/name` with the placeholders `{base_model}`, `{task}`, `{sample_type}`, "
@@ -86,7 +88,11 @@ def stage(result: Path, staged: Path, base_model: str | None) -> dict[str, str]:
     Returns:
         The files with their SHA-256.
     """
+    refuse_damaged_model(result)
     shutil.copytree(result, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT, ".*"))
+    if (result / "manifest.json").is_file() and (staged / "tokenizer_config.json").is_file():
+        # A whole model that was trained: its tokenizer may still have its base model's chat template.
+        ship_format(staged, asking_of(staged, read_json(result / "manifest.json")))
     config = staged / "adapter_config.json"
     if base_model and config.exists():
         settings = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base_model}

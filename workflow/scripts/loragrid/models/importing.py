@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -15,14 +14,18 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.models.gguf_files import refuse_what_is_not_read
+from loragrid.models.loading import stored_quantization
 from loragrid.models.sources import AnyModelSource
-from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some, unreadable
+from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some
 from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
-from loragrid.runtime.job import circumstances, log, versions
+from loragrid.runtime.job import circumstances, versions
 from loragrid.runtime.model_folders import archive_others
+from loragrid.runtime.pretrained import load_tokenizer, read_settings, refuse_foreign_code, unreadable
 from loragrid.sections import StageSettings
 
 NO_SHARDS = "10TB"
+TOKENIZER_FILES = ("tokenizer.json", "*.model", "*vocab*", "*.tiktoken", "tekken.json", "dict.txt", "*.tokenizer")
+"""What files of which transformers makes a tokenizer are called."""
 
 
 class ImportSettings(StageSettings):
@@ -86,14 +89,14 @@ def import_base_model(source: Path, destination: Path) -> None:
         model = load_weights(
             AutoModelForCausalLM, source.parent, **as_file, dtype=torch.float32, quantization_config=unpacked
         ).to(torch.bfloat16)
-        tokenizer = load_tokenizer(source.parent, **as_file)
+        tokenizer = imported_tokenizer(source.parent, **as_file)
         refuse_what_is_not_read(source, model.config)
-    elif _language_model(source).get("quantization_config") is not None:
-        model, tokenizer = None, load_tokenizer(source)
+    elif _language_model(source) and stored_quantization(source) is not None:
+        model, tokenizer = None, imported_tokenizer(source)
         _copy_quantized(source, destination)
     else:
         model = load_weights(AutoModelForCausalLM, source, dtype="auto")
-        tokenizer = load_tokenizer(source)
+        tokenizer = imported_tokenizer(source)
     # The manifest records where a file came from. A path on this machine has no place in the model.
     tokenizer.name_or_path = ""
     if model is not None:
@@ -109,10 +112,12 @@ def _settings(source: Path) -> dict[str, Any]:
         UserError: naming the folder, if it has none.
     """
     refuse_lfs_pointers(source)
-    try:
-        settings: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{source}: a model folder needs the file 'config.json': {error}") from None
+    if (source / "adapter_config.json").is_file():
+        raise UserError(f"{source}: this is an adapter, not a model; merge it into its base model first.")
+    settings: dict[str, Any] = read_settings(source / "config.json")
+    # transformers leaves out settings of answers that it cannot read. They may name the tokens that end an answer.
+    if (source / "generation_config.json").exists():
+        read_settings(source / "generation_config.json")
     return settings
 
 
@@ -122,8 +127,6 @@ def _language_model(source: Path) -> dict[str, Any]:
     Raises:
         UserError: naming the folder, and what it holds instead.
     """
-    if (source / "adapter_config.json").is_file():
-        raise UserError(f"{source}: this is an adapter, not a model; merge it into its base model first.")
     settings = _settings(source)
     for name in settings.get("architectures") or []:
         if name.endswith("ForSequenceClassification"):
@@ -133,7 +136,7 @@ def _language_model(source: Path) -> dict[str, Any]:
     return settings
 
 
-def load_tokenizer(source: Path, **options: Any) -> Any:
+def imported_tokenizer(source: Path, **options: Any) -> Any:
     """The tokenizer of a model that is imported.
 
     Args:
@@ -142,15 +145,9 @@ def load_tokenizer(source: Path, **options: Any) -> Any:
     Raises:
         UserError: naming the folder, if there is no tokenizer.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-    except Exception as error:
-        if not options and not (source / "tokenizer.json").is_file() and "trust_remote_code" not in str(error):
-            raise UserError(f"{source}: there is no 'tokenizer.json', and no other file of which it can be made.") from error
-        log.info("the tokenizer in %s cannot be loaded", source, exc_info=error)
-        raise UserError(unreadable(source, "tokenizer", error)) from error
+    if not options and not any(any(source.glob(pattern)) for pattern in TOKENIZER_FILES):
+        raise UserError(f"{source}: there is no 'tokenizer.json', and no other file of which it can be made.")
+    tokenizer = load_tokenizer(source, **options)
     # transformers makes an empty one where there is none.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise UserError(f"{source}: the tokenizer knows no words: 'tokenizer.json' or the like is missing.")
@@ -169,14 +166,14 @@ def _copy_quantized(source: Path, destination: Path) -> None:
         except SafetensorError as error:
             raise UserError(unreadable(shard, "model", error)) from error
     index = source / "model.safetensors.index.json"
-    if index.is_file() and (lost := json.loads(index.read_text(encoding="utf-8"))["weight_map"].keys() - weights.keys()):
+    if index.is_file() and (lost := read_settings(index).get("weight_map", {}).keys() - weights.keys()):
         raise UserError(f"{source}: the files lack weights that '{index.name}' names: {some(lost)}.")
     if not weights:
         raise UserError(f"{source}: there is no '*.safetensors' file; other formats can carry code and are not read.")
     save_file(weights, destination / "model.safetensors", metadata={"format": "pt"})
     for name in ("config.json", "generation_config.json"):
         if (source / name).is_file():
-            settings = json.loads((source / name).read_text(encoding="utf-8"))
+            settings = read_settings(source / name)
             write_json(destination / name, {key: value for key, value in settings.items() if key != "_name_or_path"})
 
 
@@ -192,24 +189,26 @@ def import_encoder(source: Path, destination: Path) -> None:
     for name in ("modules.json", "config.json", "model.safetensors", "tokenizer_config.json"):
         if not (source / name).is_file():
             raise UserError(f"{source}: a sentence encoder needs the file '{name}'.")
-    # Weights in other formats are left behind: they are not needed, and some of them can carry code.
-    unwanted = shutil.ignore_patterns("*.bin", "*.pt", "*.h5", "*.ot", "*.msgpack", "onnx", "openvino", ".*")
+    # Code and weights in other formats are left behind: they are not needed, and some of the formats can carry code.
+    unwanted = shutil.ignore_patterns("*.bin", "*.pt", "*.h5", "*.ot", "*.msgpack", "*.pkl", "*.py", "onnx", "openvino", ".*")
     shutil.copytree(source, destination, ignore=unwanted, dirs_exist_ok=True)
     for folder in [destination, *(path for path in destination.rglob("*") if path.is_dir())]:
         refuse_lfs_pointers(folder)
     # Of T5 and its like, which have a decoder too, sentence-transformers takes the encoder alone.
     own_class = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(_settings(source).get("model_type"), "")
     kind = AutoModelForTextEncoding if own_class.endswith("EncoderModel") else AutoModel
+    refuse_foreign_code(source, "encoder")
     load_weights(kind, source, ENCODER, dtype="auto")
-    load_tokenizer(source)
+    imported_tokenizer(source)
 
 
 def import_reward_model(source: Path, destination: Path) -> None:
     """Bring a sequence classifier, a folder in the layout of transformers, into our layout. Its weights keep their type."""
     from transformers import AutoModelForSequenceClassification
 
+    _settings(source)
     model = load_weights(AutoModelForSequenceClassification, source, REWARD_MODEL, dtype="auto")
-    tokenizer = load_tokenizer(source)
+    tokenizer = imported_tokenizer(source)
     model.config.name_or_path = tokenizer.name_or_path = ""
     model.save_pretrained(destination, max_shard_size=NO_SHARDS)
     tokenizer.save_pretrained(destination)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from loragrid.models.adapters import load_adapter
 from loragrid.models.device import pick_device, pick_dtype
 from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
+from loragrid.runtime.pretrained import load_sentence_transformer, read_settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,8 +67,10 @@ def load_base_model(
 
 def stored_quantization(folder: str | Path) -> str | None:
     """The method by which a model folder's weights are stored quantized, such as `gptq`; None for plain weights."""
-    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    settings = config.get("quantization_config")
+    path = Path(folder) / "config.json"
+    settings = read_settings(path).get("quantization_config")
+    if settings is not None and not isinstance(settings, dict):
+        raise UserError(f"{path}: quantization_config is {settings!r}; expected an object with quant_method.")
     return None if settings is None else str(settings.get("quant_method", "unknown"))
 
 
@@ -106,10 +108,9 @@ def load_sentence_encoder(folder: Path) -> SentenceTransformer:
     Raises:
         UserError: if its files are not those of the model.
     """
-    from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
-    encoder = SentenceTransformer(str(folder), local_files_only=True)
+    encoder = load_sentence_transformer(folder)
     # The library does not tell what it found. Without their content, weights are compared in no time.
     for model in [module for module in encoder.modules() if isinstance(module, PreTrainedModel)][:1]:
         load_weights(type(model), folder, ENCODER, device_map="meta")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,28 +12,47 @@ import torch
 from loragrid.errors import UserError
 from loragrid.models.adapters import learns_prompt, load_adapter, save_model
 from loragrid.models.device import type_name
+from loragrid.models.usage import Base, asking_of, ship_format, usage, with_usage
 from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import archive_others
+from loragrid.runtime.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def write_merged(
-    base_folder: Path, trained: Path, card: Path, folder: Path, threads: int, named_files: Iterable[str] | None = None
+    base_folder: Path,
+    trained: Path,
+    manifest: Path,
+    card: Path,
+    folder: Path,
+    threads: int,
+    named_files: Iterable[str] | None = None,
 ) -> None:
     """Write the whole model that results from a run and its base model, with its card, completely or not at all.
 
+    It comes with a chat template that writes the prompts of its training, or with none.
+
     Args:
         trained: weights of the adapter, or of the model that full fine-tuning made.
+        manifest: of the training.
+        card: of the adapter.
         named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
+    for one in {base_folder, trained.parent}:
+        refuse_damaged_model(one)
     with folder_written_whole(folder) as temporary:
         merge(base_folder, trained, temporary)
-        shutil.copy2(card, temporary / "README.md")
+        facts = read_json(manifest)
+        asked = asking_of(base_folder, facts)
+        tokenizer = ship_format(temporary, asked)
+        lines = usage("whole", asked, facts["hardware"]["dtype"], Base("."), tokenizer.chat_template)
+        (temporary / "README.md").write_text(with_usage(card.read_text(encoding="utf-8"), lines), encoding="utf-8")
         if named_files is not None:
             archive_others(temporary, named_files)
 
@@ -47,7 +65,7 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
     Raises:
         UserError: if an adapter is no change of weights and cannot be merged, or if the logits differ.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     stored = load_weights(AutoModelForCausalLM, base_folder, dtype="auto")
     number_type = stored.dtype
@@ -60,7 +78,7 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
         # Added in float32, so that a sum is rounded once.
         model, expected = _with_adapter(stored.float(), trained.parent, prompts)
     model.config.name_or_path = ""
-    save_model(model, AutoTokenizer.from_pretrained(base_folder), folder, number_type)
+    save_model(model, load_tokenizer(base_folder), folder, number_type)
     del stored, model
     written: Any = load_weights(AutoModelForCausalLM, folder, dtype=number_type)
     refuse_other_logits(trained.parent, expected, _logits(written.float(), prompts), number_type, written.config)

@@ -18,10 +18,6 @@ Measured with 135M parameters on 2 cores. Small batches keep a GPU waiting.
 """
 
 
-ENCODER_FORWARD_COST = 64
-"""The cost of a forward pass without gradients by itself, in tokens."""
-
-
 def cut_into_forward_passes(lengths: Sequence[int], max_tokens: int, forward_cost: int) -> list[list[int]]:
     """Divide examples among forward passes so that padding and passes together cost least.
 
@@ -67,26 +63,62 @@ def together(lengths: Sequence[int], stretches: Sequence[Stretch]) -> list[list[
     return list(alike.values())
 
 
-def padded(
-    sequences: Sequence[Sequence[int]], pad: int, max_tokens: int, stretches: Sequence[Stretch] = ()
-) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-    """Token ids in batches of similar length: indices of the sequences, their ids padded on the right, and the attention mask.
+WIDTH_STEPS = ((64, 8), (128, 16), (256, 32))
+"""Up to so many tokens, the widths of batches are multiples of so many."""
 
-    Both tensors have the shape (sequences of the batch, longest).
+
+def width_of_batch(length: int, longest: int, stretches: Sequence[Stretch] = ()) -> int:
+    """The width of the batch in which a sequence is read: its length, rounded up.
 
     Args:
-        stretches: how the encoding of positions changes with the length of a sequence.
+        length: tokens of the sequence.
+        longest: the most tokens that the model can read. Where rounding up would exceed it, the width is the length itself.
+        stretches: how the encoding of positions changes with the width. Where rounding up would change it, likewise.
+    """
+    step = next((step for limit, step in WIDTH_STEPS if length <= limit), 64)
+    width = -(-length // step) * step
+    return width if width <= longest and stretched_by(width, stretches) == stretched_by(length, stretches) else length
+
+
+def alike_batches(
+    lengths: Sequence[int], batch_tokens: int, longest: int, stretches: Sequence[Stretch] = ()
+) -> list[tuple[list[int], int]]:
+    """Batches in which the result of a sequence is the same bit by bit, whatever else is read: indices and width of each.
+
+    Rounding depends on the shape of a batch, and on whether it has padding at all. So sequences of one width share a batch, with
+    padding or without, and each batch has as many rows as its width allows: missing rows are filled up with the first.
+
+    Args:
+        batch_tokens: tokens of a batch, padding included; a wider sequence is a batch of its own.
+        longest: as for `width_of_batch`.
+
+    Returns:
+        The widest batch first. Every index is in one batch, in which it may stand several times.
+    """
+    groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+    for i, length in enumerate(lengths):
+        width = width_of_batch(length, longest, stretches)
+        groups[width, width == length].append(i)
+    batches = []
+    for (width, _), group in sorted(groups.items(), reverse=True):
+        rows = max(1, batch_tokens // max(1, width))
+        for start in range(0, len(group), rows):
+            batch = group[start : start + rows]
+            batches.append((batch + batch[:1] * (rows - len(batch)), width))
+    return batches
+
+
+def padded(
+    sequences: Sequence[Sequence[int]], pad: int, batch_tokens: int, longest: int, stretches: Sequence[Stretch] = ()
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Token ids in batches of `alike_batches`: indices of the sequences, their ids padded on the right, and the attention mask.
+
+    Both tensors have the shape (sequences of the batch, width).
     """
     lengths = [len(ids) for ids in sequences]
-    batches = [
-        [alike[i] for i in batch]
-        for alike in together(lengths, stretches)
-        for batch in cut_into_forward_passes([lengths[i] for i in alike], max_tokens, forward_cost=ENCODER_FORWARD_COST)
-    ]
-    for indices in batches:
-        longest = max(lengths[i] for i in indices)
-        ids = torch.tensor([[*sequences[i], *[pad] * (longest - lengths[i])] for i in indices])
-        mask = torch.tensor([[1] * lengths[i] + [0] * (longest - lengths[i]) for i in indices])
+    for indices, width in alike_batches(lengths, batch_tokens, longest, stretches):
+        ids = torch.tensor([[*sequences[i], *[pad] * (width - lengths[i])] for i in indices])
+        mask = torch.tensor([[1] * lengths[i] + [0] * (width - lengths[i]) for i in indices])
         yield indices, ids, mask
 
 

@@ -6,7 +6,6 @@ transformers and peft initialise at random what a file lacks, and say so in a wa
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from loragrid.errors import UserError
 from loragrid.runtime.files import is_lfs_pointer
 from loragrid.runtime.job import log
+from loragrid.runtime.pretrained import load_pretrained, read_settings, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -64,21 +64,61 @@ def load_weights(kind: Any, folder: Path, accepted: Accepted = ALL, **options: A
     refuse_lfs_pointers(name)
     if name == folder and folder.is_dir() and not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder}: there is no '*.safetensors' file; other formats can carry code and are not read.")
+    if name == folder and folder.is_dir():
+        refuse_missing_shards(folder)
+        refuse_impossible_sizes(folder)
     # Shapes are compared here: transformers names them in a table of its log only.
-    how = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True, "trust_remote_code": False}
+    how: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
     try:
-        model, report = kind.from_pretrained(folder, **how, **options)
+        model, report = load_pretrained(kind, folder, **how, **options)
     except torch.OutOfMemoryError:
         raise
     except SafetensorError as error:
         raise UserError(f"{_damaged(folder)}: this file is damaged or cut off: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (UserError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        # Settings that make no sense fail anywhere in the library, in any way.
         log.info("%s cannot be loaded", name, exc_info=error)
         raise UserError(unreadable(name, "model", error)) from error
     refuse_misfits(name, model, report, accepted)
     refuse_numbers_that_are_none(name, model)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def refuse_missing_shards(folder: Path) -> None:
+    """Refuse a model some of whose files of weights did not come along.
+
+    Raises:
+        UserError: naming the index and the files.
+    """
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    places = read_settings(index).get("weight_map")
+    if not isinstance(places, Mapping) or not all(isinstance(name, str) for name in places.values()):
+        raise UserError(f"{index}: expected a weight_map, with the file of each weight; fetch it again.")
+    if missing := sorted({name for name in places.values() if not (folder / name).is_file()}):
+        raise UserError(f"{index}: it names files that are not there: {some(missing)}; fetch them.")
+
+
+_SIZES = ("num_hidden_layers", "n_layer", "hidden_size", "n_embd", "intermediate_size", "vocab_size")
+
+
+def refuse_impossible_sizes(folder: Path) -> None:
+    """Refuse settings of a model that is larger than all its weights, before it fills the memory.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    settings = read_settings(folder / "config.json")
+    largest = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    for part in (settings, settings.get("text_config")):
+        for key in _SIZES if isinstance(part, Mapping) else ():
+            # Weights of four bits are the smallest.
+            if largest and isinstance(part.get(key), int) and part[key] > 2 * largest:
+                raise UserError(f"{folder / 'config.json'}: {key} is {part[key]}, more than there are numbers in the weights.")
 
 
 def _damaged(folder: Path) -> Path:
@@ -189,14 +229,6 @@ def refuse_lfs_pointers(path: Path) -> None:
         raise UserError(
             f"{pointers[0]}{more}: this is a pointer of Git LFS, not the file itself; fetch the content with `git lfs pull`."
         )
-
-
-def unreadable(name: Path, what: str, error: Exception) -> str:
-    """The sentence about a model or tokenizer that its library does not read."""
-    said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
-    if "trust_remote_code" in said:
-        return f"{name}: the {what} needs program code of its own, which is never run here; only types of transformers are read."
-    return f"{name}: the {what} cannot be loaded: {textwrap.shorten(said, 300, placeholder=' …') or type(error).__name__}"
 
 
 def some(names: Iterable[str]) -> str:

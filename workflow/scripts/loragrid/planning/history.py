@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.layout import BENCHMARKS, PREDICT, TRAIN, TRAIN_FULL, Run
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 
 LOOKED_INTO = 20
 """How many of the latest jobs with the same speed are read. A median needs no more."""
@@ -66,7 +68,7 @@ def read_history() -> list[Recorded]:
         try:
             benchmark = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
             benchmarks.append((_read_benchmark(benchmark), benchmark["wildcards"]))
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OSError):
             # From a job that was killed, or from something else.
             continue
     seen: Counter[tuple[str, str, str]] = Counter()
@@ -95,15 +97,17 @@ def _with_details(record: Recorded, wildcards: Mapping[str, str]) -> Recorded:
     if record.rule not in DESCRIBED:
         return record
     files, job = DESCRIBED[record.rule], {"variant": ""} | dict(wildcards)
-    try:
-        manifest = json.loads(Path(files.path("manifest", job)).read_text(encoding="utf-8"))
+    path = files.path("manifest", job)
+
+    def detailed() -> Recorded:
+        manifest = read_json(path)
         peak_mb = max(record.peak_mb, MB_PER_MIB * manifest["peak_memory_mb"])
-        record = record._replace(peak_mb=peak_mb, hardware=_hardware(manifest["hardware"]))
+        described = record._replace(peak_mb=peak_mb, hardware=_hardware(manifest["hardware"]))
         if record.rule == "predict":
-            return _with_answers(record, manifest, Path(files.path("predictions", job)))
-        return record._replace(work_s=manifest["training_s"] or None, effort=training_effort(manifest))
-    except (OSError, ValueError, KeyError, TypeError):
-        return record
+            return _with_answers(described, manifest, Path(files.path("predictions", job)))
+        return described._replace(work_s=manifest["training_s"] or None, effort=training_effort(manifest))
+
+    return looked_into(path, detailed) or record
 
 
 def _hardware(stated: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,9 @@ from loragrid.data.decontamination import Leaks, read_leaks
 from loragrid.grid.jobs.lookups import tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import DECONTAMINATE, PREPARE_DATASET, Dataset, Run
+from loragrid.runtime.commands import command
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 from loragrid.text.words import some_of
 
 
@@ -36,7 +38,7 @@ def describe_left_out(grid: Grid) -> list[str]:
         for task in tasks_of_mix(grid.config, run.task, run.mix)
     }
     datasets = dict.fromkeys(dataset for dataset, _ in drawn)
-    known = {dataset: compared for dataset in datasets if (compared := _compared(dataset)) is not None}
+    known = {dataset: compared for dataset in datasets if (compared := _compared(grid, dataset)) is not None}
     lines = [
         line for dataset, by_output in drawn if dataset in known for line in _lines_of(dataset.name, known[dataset], by_output)
     ]
@@ -44,7 +46,7 @@ def describe_left_out(grid: Grid) -> list[str]:
     lacking = list(_lacking(grid, mixed, known))
     if unknown := len(datasets) - len(known):
         what = f"{unknown} data set{'s' * (unknown != 1)} not compared with the test sets yet"
-        lacking.append(f"{what}; `snakemake mixes` does that.")
+        lacking.append(f"{what}; this does it: {command('mixes')}")
     return [*heading, *lines, *([""] if lacking else []), *lacking]
 
 
@@ -70,11 +72,12 @@ def _lacking(grid: Grid, mixed: Iterable[Run], known: Mapping[Dataset, Compared]
                     yield f"mix {name}: {size:,} of {task} asked for, {left[task]:,} left"
 
 
-def _compared(dataset: Dataset) -> Compared | None:
-    """None if a data set is not compared with the test sets yet."""
-    leaks = Path(DECONTAMINATE.path("leaks", dataset.wildcards))
+def _compared(grid: Grid, dataset: Dataset) -> Compared | None:
+    """None if a data set is not compared with the test sets yet, or what is known of that is damaged."""
+    leaks = Path(grid.own(DECONTAMINATE).path("leaks", dataset.wildcards))
     manifest = Path(PREPARE_DATASET.path("manifest", dataset.wildcards))
     if not leaks.exists() or not manifest.exists():
         return None
-    examples = json.loads(manifest.read_text(encoding="utf-8"))["examples"]["train"]
-    return Compared(read_leaks(leaks)["train"], int(examples))
+    examples = looked_into(manifest, lambda: int(read_json(manifest, ["examples"])["examples"]["train"]))
+    found = looked_into(leaks, lambda: read_leaks(leaks)["train"])
+    return None if examples is None or found is None else Compared(found, examples)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from loragrid.config.root import Config
 from loragrid.data.sources import DataFile, FileSource
 from loragrid.layout import PREPARE_DATASET, TOKENISE, Dataset
+from loragrid.runtime.looking import looked_into
 
 CHARACTERS_PER_TOKEN = 4
 """Characters per token, about, in English text."""
@@ -59,10 +60,9 @@ def split_lengths(config: Config, base_model: str, task: str, sample_type: str, 
     dataset = Dataset(task, sample_type)
     tokens = Path(TOKENISE.path("tokens", dataset.wildcards | {"base_model": base_model}))
     examples = Path(PREPARE_DATASET.path(split, dataset.wildcards))
-    if tokens.exists():
-        return _counted(tokens, split)
-    if examples.exists():
-        return _from_texts(examples)
+    counted = looked_into(tokens, lambda: _counted(tokens, split)) if tokens.exists() else None
+    if found := counted or (looked_into(examples, lambda: _from_texts(examples)) if examples.exists() else None):
+        return found
     rows = _stated_rows(config, dataset, split)
     if rows is None:
         rows = (split == "test" and config.tasks[task].subset) or FIRST_ROWS

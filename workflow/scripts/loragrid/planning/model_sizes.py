@@ -7,12 +7,14 @@ import math
 import re
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loragrid.config.models import BaseModelEntry
 from loragrid.layout import IMPORT_MODEL
 from loragrid.models.sources import PathSource
+from loragrid.runtime.looking import looked_into
 
 FIRST_PARAMETERS = 1e9
 """Parameters of a model if nothing is known about it."""
@@ -22,7 +24,9 @@ def parameters_of(name: str, model: BaseModelEntry) -> tuple[float, str]:
     """Parameters of a model, and their source: its weights, its name, or a guess."""
     for folder in _folders_of_weights(name, model):
         if files := sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
-            return float(sum(map(stored_parameters, files))), "weights"
+            stored = [looked_into(file, partial(stored_parameters, file)) for file in files]
+            if counted := [parameters for parameters in stored if parameters]:
+                return float(sum(counted)), "weights"
     source: dict[str, Any] = model.source.model_dump() if model.source else {}
     for text in (name, *(str(source[key]) for key in ("hub", "path", "package") if source.get(key))):
         if (parameters := parameters_in_name(text)) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from loragrid.config.root import Config
-from loragrid.layout import PLAN, PLAN_TABLE
+from loragrid.layout import PLAN, Files
 from loragrid.planning.estimates import BASES, FLOPS, GPU_FLOPS, OPERATIONS, Estimate, cost_of, estimate_job
 from loragrid.planning.history import Recorded, speed_group
 from loragrid.planning.jobs import Job
@@ -212,12 +212,12 @@ def summed(rows: Iterable[Row], rule: str = "", base_model: str = "") -> Row:
     return Row(rule, base_model, basis=basis, **added, **highest)
 
 
-def write_plan(plan: Plan, text: str) -> None:
+def write_plan(plan: Plan, text: str, files: Files = PLAN) -> None:
     """Write the table of the plan, with a row for each rule and base model, and the text beside it."""
-    with written_whole(PLAN_TABLE) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with written_whole(files.outputs["table"]) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Row._fields)
         for row in plan.rows:
             writer.writerow([round(value, 6) if isinstance(value, float) else value for value in row])
-    with written_whole(PLAN) as temporary:
+    with written_whole(files.outputs["text"]) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -36,3 +36,21 @@ class PlanSettings(StageSettings):
     cores: int | None = Field(description="Cores of this machine; null on a cluster.")
     gpus: int | None = Field(description="How many jobs can have a GPU at a time, if that is limited.")
     rules: dict[str, PlannedRule]
+
+
+class RuleFiles(Section):
+    """How the files of a rule are recognised: patterns with `{wildcards}`, and regular expressions that match the same paths."""
+
+    stage: str = Field(description="Name of the rule.")
+    jobs_of: str = Field(description="Name of the rule whose jobs tell which files are of use.")
+    is_named: bool = Field(description="Whether these are the files of experiments with a name, in a folder of that name.")
+    files: list[tuple[str, str]]
+    folders: list[tuple[str, str]] = Field(description="Folders that its jobs fill with more files than their outputs.")
+    logs: list[tuple[str, str]] = Field(description="Logs and benchmarks, which every one of its jobs leaves.")
+
+
+class PruneSettings(StageSettings):
+    """What the jobs are told that list or remove results of no use."""
+
+    rules: list[RuleFiles]
+    config_files: list[str] = Field(description="Files of the configuration, as they are laid over each other.")

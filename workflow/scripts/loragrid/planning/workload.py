@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 from loragrid.config.root import Config
@@ -16,6 +17,7 @@ from loragrid.layout import SCORE, Dataset, Evaluation, Run
 from loragrid.planning.history import FORWARD_SHARE, LOOKED_INTO, Recorded, answer_lengths
 from loragrid.planning.jobs import Job
 from loragrid.planning.lengths import CHARACTERS_PER_TOKEN, Lengths, LengthsOf, mean, split_lengths
+from loragrid.runtime.looking import looked_into
 from loragrid.scoring.scorer import Requests
 from loragrid.training.methods import Training
 
@@ -188,9 +190,13 @@ def judge_usage(scorer: str) -> tuple[float, float] | None:
     files = sorted(SCORE.find("scores", scorer=scorer), key=lambda path: path.stat().st_mtime)
     calls = prompt = new = 0
     for file in files[-LOOKED_INTO:]:
-        with open(file, encoding="utf-8") as lines:
-            for usage in (json.loads(line).get("usage", {}) for line in lines):
-                calls += usage.get("calls", 0)
-                prompt += usage.get("prompt_tokens", 0)
-                new += usage.get("new_tokens", 0)
+        for usage in looked_into(file, partial(_usages, file)) or ():
+            calls += usage.get("calls", 0)
+            prompt += usage.get("prompt_tokens", 0)
+            new += usage.get("new_tokens", 0)
     return (prompt / calls, new / calls) if calls else None
+
+
+def _usages(file: Path) -> list[dict[str, int]]:
+    with open(file, encoding="utf-8") as lines:
+        return [json.loads(line).get("usage", {}) for line in lines]

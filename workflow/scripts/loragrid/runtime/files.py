@@ -1,13 +1,18 @@
-"""Results on disk: written whole, hashed, described."""
+"""Results on disk: written whole, hashed, described.
+
+A file takes its place only when it is on the disk with all its bytes, and so does the entry of its folder. Otherwise a power cut
+could leave a finished name with nothing behind it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +22,68 @@ _LONGEST_POINTER = 1024
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place only if the block succeeds."""
+    """A temporary file beside `path` that takes its place only if the block succeeds. Several jobs may write the same path."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    # No longer than the usual name: that may be as long as a file system allows.
+    temporary = path.with_name(f".{fingerprint(path.name)[:8]}-{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def folder_written_whole(folder: str | Path) -> Iterator[Path]:
-    """A temporary folder whose entries move into `folder` only if the block succeeds."""
+    """A temporary folder whose entries move into `folder` only if the block succeeds. Only one job at a time may do so."""
     folder = Path(folder)
     temporary = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        keep(temporary)
         folder.mkdir(exist_ok=True)
-        for entry in sorted(temporary.iterdir()):
+        # A manifest comes last: where it is, the rest is.
+        for entry in sorted(temporary.iterdir(), key=lambda entry: (entry.name == "manifest.json", entry.name)):
             if (folder / entry.name).is_dir():
                 shutil.rmtree(folder / entry.name)
             os.replace(entry, folder / entry.name)
+        keep_entries(folder)
+        keep_entries(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file or folder its name, for good: a power cut leaves what was there before, or all of this."""
+    keep(temporary)
+    os.replace(temporary, path)
+    keep_entries(path.parent)
+
+
+def keep(path: Path) -> None:
+    """Wait until a file, or a folder with all its files, is on the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            if not entry.is_symlink():
+                keep(entry)
+        keep_entries(path)
+    else:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def keep_entries(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    # Some network file systems cannot do this for a folder. They keep names by themselves.
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_json(path: str | Path, value: Any) -> None:

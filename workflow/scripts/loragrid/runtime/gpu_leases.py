@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import subprocess
 import tempfile
 import time
@@ -119,14 +120,30 @@ def _wait_in_line(gpus: Sequence[str], wanted: int, jobs_per_gpu: int, poll_s: f
 
 
 def _lease_folder() -> Path:
+    """The folder of the locks, where only this user can put files.
+
+    Raises:
+        UserError: if there is something else, or somebody else might have put files there.
+    """
     # Containers may have user ids without a name.
     folder = Path(tempfile.gettempdir()) / f"loragrid-{os.getuid()}"
+    what = f"{folder}: the folder for leases of GPUs"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
     except OSError as error:
-        raise UserError(f"{folder}: the folder for leases of GPUs cannot be made ({error.strerror}); set TMPDIR.") from None
-    if folder.stat().st_uid != os.getuid():
-        raise UserError(f"{folder}: the folder for leases of GPUs belongs to another user; set TMPDIR to a folder of your own.")
+        raise UserError(f"{what} cannot be made ({error.strerror}); set TMPDIR.") from None
+    # A link could lead to files of anybody.
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        kind = "a link" if stat.S_ISLNK(found.st_mode) else "a file"
+        raise UserError(f"{what} is {kind}, not a folder; delete it, or set TMPDIR to a folder of your own.")
+    if found.st_uid != os.getuid():
+        raise UserError(f"{what} belongs to another user; set TMPDIR to a folder of your own.")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = f"{stat.S_IMODE(found.st_mode):o}"
+        raise UserError(f"{what} can be written to by others (mode {mode}, expected 700); delete it when no job runs.")
     return folder
 
 
@@ -146,7 +163,11 @@ def _lease(folder: Path, gpu: str, turn: int, shared: bool) -> bool:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT, mode=0o600)
+    try:
+        # A link here would lock, or make, a file elsewhere. A pipe would let nobody in.
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, mode=0o600)
+    except OSError as error:
+        raise UserError(f"{path}: this lock of a GPU cannot be opened ({error.strerror}); delete it when no job runs.") from None
 
 
 def _locks(file: int, kind: int) -> bool:

@@ -16,21 +16,26 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from typing import Any, TextIO
 
 from loragrid.errors import UserError
+from loragrid.runtime.job_streams import log_file, no_input
+from loragrid.runtime.redaction import redacted
+from loragrid.runtime.screen import ERROR, SHOWN_BY_MAIN
+from loragrid.runtime.system_errors import unexpected
 
 log = logging.getLogger("loragrid")
 
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Send everything that the job prints to its log file. On failure, end the job with one sentence, also on the screen.
+    """Send everything that the job prints to its log file. On failure, end the job with one sentence.
 
-    An unexpected error leaves its traceback in the log.
+    The main process shows the sentence on the screen; where it does not, this does. An unexpected error leaves its traceback
+    in the log.
     """
     # Only jobs whose configuration names a hub ask one.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()
-    with open(path, "w", encoding="utf-8", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    with no_input(), log_file(path) as file, redirect_stdout(file), redirect_stderr(file):
         handler = show_log(file)
         try:
             yield
@@ -39,9 +44,10 @@ def logged(path: str) -> Iterator[None]:
             expected = isinstance(error, UserError)
             if not expected:
                 traceback.print_exc(file=file)
-            sentence = str(error) if expected else f"{type(error).__name__}: {error}"
-            print(f"error: {sentence}", file=file)
-            print(f"{sentence}\n(log: {path})", file=screen)
+            sentence = redacted(str(error) if expected else unexpected(error))
+            print(f"{ERROR}{sentence}", file=file)
+            if SHOWN_BY_MAIN not in os.environ:
+                print(f"{sentence}\n(log: {path})", file=screen)
             sys.exit(1)
         finally:
             # The file is closed after the block: a later job in the same process has a log of its own.

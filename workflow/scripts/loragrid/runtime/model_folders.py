@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from loragrid.runtime.files import file_sha256
+from loragrid.runtime.manifests import refuse_other_content, stated_hashes
 
 OTHER_FILES = "other_files.tar"
 
@@ -60,10 +61,18 @@ def content_of_model(folder: Path, besides: Collection[str] = ()) -> dict[str, s
 
     Args:
         besides: files that are left out, because they are hashed elsewhere.
+
+    Raises:
+        DamagedError: if a file is not as it was written, by the manifest beside it.
     """
     names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {
+    hashes = {
         name: file_sha256(path)
         for name, path in sorted(names.items())
         if name not in NOT_READ and name not in besides and not any(part.startswith(".") for part in name.split("/"))
     }
+    manifest = folder / "manifest.json"
+    stated = stated_hashes(manifest) if manifest.exists() else {}
+    for name in hashes.keys() & stated.keys():
+        refuse_other_content(names[name], stated[name], manifest, hashes[name])
+    return hashes

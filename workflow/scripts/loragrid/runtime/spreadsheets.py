@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,13 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.paths import file_problem, shown
+from loragrid.runtime.text_files import LOOKED_AT, kind_of, read_text
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
     from openpyxl.cell import Cell
 
-# Spreadsheets also know the full-width signs, and some skip white space and quotes before a sign.
-FORMULA = re.compile(r"[\t\r\n]|[\s\"'‘’“”]*[=+\-@＝＋－＠]")
+SIGNS = "=+-@"
+"""What formulas begin with."""
+
+
+QUOTES = "\"'‘’“”"
+
+
+UNSEEN = ("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp")
+"""Kinds of characters that take no ink: spaces, marks for the direction of text, joiners, accents, controls."""
+
+
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that count as letters or symbols, and take no ink either."""
 
 
 # Characters that XML cannot hold.
@@ -50,13 +64,25 @@ class UncomputedFormula(str):
 
 
 def like_formula(text: str) -> bool:
-    """Whether a spreadsheet could read a text as a formula."""
-    return FORMULA.match(text) is not None
+    """Whether a spreadsheet could read a text as a formula, perhaps after somebody edited or copied it.
+
+    Spreadsheets also know the full-width signs, and some skip white space, quotes and what is not seen before a sign.
+    """
+    bare = text.lstrip("'")
+    if bare.startswith(("\t", "\r", "\n")):
+        return True
+    seen = next((letter for letter in bare if not (letter in QUOTES + FILLERS or unicodedata.category(letter) in UNSEEN)), "")
+    return seen != "" and unicodedata.normalize("NFKC", seen)[:1] in SIGNS
 
 
 def guarded(text: str) -> str:
     """A text for a CSV cell. If it could be read as a formula, it gets an apostrophe in front."""
     return f"'{text}" if like_formula(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """The text of a CSV cell that was `guarded`."""
+    return cell[1:] if cell.startswith("'") and like_formula(cell) else cell
 
 
 def fitted(text: str) -> str:
@@ -113,6 +139,8 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
     Raises:
         UserError: naming the file, if it is neither CSV nor XLSX, lacks a column or has one twice, or a quote is never closed.
     """
+    if problem := file_problem(str(path)):
+        raise UserError(f"'{shown(path)}' {problem}")
     path = Path(path)
     match path.suffix.lower():
         case ".csv":
@@ -133,29 +161,19 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
     raise UserError(f"{path}, row 1: there is no column {', '.join(map(repr, missing))}; expected the header of the blank sheet.")
 
 
-def read_text(path: str | Path) -> str:
-    """The text of a file in any encoding that spreadsheets save: UTF-8, UTF-16, or else that of Western Windows."""
-    content = Path(path).read_bytes()
-    try:
-        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        # At most a few letters of the texts are lost.
-        return content.decode("cp1252", errors="replace")
-
-
 def _header(table: Sequence[Sequence[Any]]) -> list[str]:
     return [str(cell or "").strip() for cell in table[0]] if table else []
 
 
 def _csv_tables(path: Path, columns: Collection[str]) -> Iterator[list[list[str]]]:
     """The file, read with each separator in turn."""
-    text = read_text(path)
+    text = _sheet_text(path)
     for separator in ",;\t":
         table: list[list[str]] = []
         reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
         try:
             for row in reader:
-                table.append(row)
+                table.append(list(map(unguarded, row)))
                 line = reader.line_num + 1
             yield table
         except csv.Error:
@@ -166,6 +184,18 @@ def _csv_tables(path: Path, columns: Collection[str]) -> Iterator[list[list[str]
                 raise UserError(
                     f"{where}: {said}; expected cells in quotes to end with one, and quotes in them doubled."
                 ) from None
+
+
+def _sheet_text(path: Path) -> str:
+    """The text of a CSV file. Spreadsheets may save it in an older encoding of Windows."""
+    try:
+        return read_text(path)
+    except UserError:
+        content = path.read_bytes()
+        if b"\0" in content or kind_of(content[:LOOKED_AT]):
+            raise
+        # At most a few letters of the texts are lost, and nobody reads these.
+        return content.decode("cp1252", errors="replace")
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:

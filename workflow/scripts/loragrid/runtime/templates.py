@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from loragrid.errors import UserError
+from loragrid.runtime.template_names import syntax_hint, undefined_hint
 from loragrid.runtime.template_values import as_text, in_format, marked, no_spelled_list, no_text_true, no_word_true
 
 NOTES = "the notes of a filling"
@@ -196,8 +197,16 @@ def _compiled(template: str, environment: _Environment = _GENERAL) -> Template:
     return environment.from_string(template)
 
 
-_TWO_WORDS = "expected token 'end of print statement', got '"
-"""What Jinja says where an expression goes on without an operator."""
+_OF_NAMES = (
+    "expected token 'end of print statement', got '",
+    "expected token 'end of statement block', got '",
+    "unexpected char ",
+)
+"""What Jinja says where a name has spaces or signs."""
+
+
+def _is_of_a_name(message: str) -> bool:
+    return message.startswith(_OF_NAMES)
 
 
 def syntax_error(template: str) -> str | None:
@@ -205,8 +214,7 @@ def syntax_error(template: str) -> str | None:
     try:
         _compiled(template)
     except TemplateError as error:
-        hint = "; the name of a field with spaces or signs is written row['the name']"
-        return f"{error.message}{hint if str(error.message).startswith(_TWO_WORDS) else ''}"
+        return f"{error.message}{syntax_hint(template) if _is_of_a_name(str(error.message)) else ''}"
     return None
 
 
@@ -279,8 +287,7 @@ def _told(row: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except UndefinedError as error:
-        odd = next((name for name in row if not str(name).isidentifier()), None)
-        hint = "" if odd is None else f"; a name with spaces or signs is written row[{str(odd)!r}]"
-        raise UserError(f"{error.message}; the row has: {', '.join(map(str, row))}{hint}.") from None
+        end = undefined_hint(error.message, map(str, row))
+        raise UserError(f"{error.message}; the row has: {', '.join(map(str, row))}{end}") from None
     except (TemplateError, TypeError, ValueError, LookupError) as error:
         raise UserError(f"{type(error).__name__}: {str(error).rstrip('.')}.") from None

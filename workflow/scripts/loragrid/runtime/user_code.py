@@ -13,6 +13,7 @@ from typing import Any
 
 from loragrid.errors import UserError, nearest
 from loragrid.runtime.job import log
+from loragrid.runtime.redaction import redacted
 
 
 def load_function(function: str) -> Callable[..., Any]:
@@ -136,5 +137,5 @@ def told(what: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Type and message of an exception, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    """Type and message of an exception, in one line and without secrets."""
+    return redacted(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "))

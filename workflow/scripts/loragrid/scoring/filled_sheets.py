@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from loragrid.data.values import plain
 from loragrid.errors import UserError
+from loragrid.runtime.commands import command
 from loragrid.runtime.job import log
 from loragrid.runtime.spreadsheets import UncomputedFormula, fitted, is_blank, read_sheet, to_number
 from loragrid.runtime.template_values import as_text
@@ -128,7 +129,7 @@ def _mistake_in_id(id_: str, beginning: str, is_rated: bool) -> str | None:
     if not id_:
         return "the id is missing; expected that of the blank sheet."
     if not id_.startswith(f"{beginning}_"):
-        expected = "expected the ids of the sheets that 'snakemake human_sheets' writes"
+        expected = f"expected the ids of the sheets that '{command('human_sheets')}' writes"
         return f"'{shortened(id_)}' is no row of this human evaluation with this seed; {expected}."
     return f"'{shortened(id_)}' is rated in a row above already." if is_rated else None
 

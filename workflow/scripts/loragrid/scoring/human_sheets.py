@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from loragrid.data.splitting import by_hash
+from loragrid.data.wholeness import refuse_other_answers
 from loragrid.errors import UserError
-from loragrid.layout import HUMAN_SHEET, Dataset, Evaluation
+from loragrid.layout import HUMAN_SHEET, PREPARE_DATASET, Dataset, Evaluation
 from loragrid.records import Example, Prediction, content_hash, read_records
 from loragrid.runtime.spreadsheets import fitted, read_sheet, set_text, write_csv, write_workbook
 from loragrid.scoring.protocol import Item, items_of
@@ -143,6 +144,8 @@ def rows_of_annotator(
     predicted: dict[Dataset, set[str]] = {dataset: set() for dataset in examples}
     for path in predictions:
         dataset, answers = Evaluation.of_predictions(path).dataset, read_records(path, Prediction)
+        test = PREPARE_DATASET.path("test", dataset.wildcards)
+        refuse_other_answers(path, [one.answered for one in answers], test, [*examples[dataset].values()])
         predicted[dataset].update(prediction.id for prediction in answers)
         items += [item for of_prediction in items_of(answers, examples=examples[dataset]) for item in of_prediction]
     rated = [[example for id_, example in examples[dataset].items() if id_ in ids] for dataset, ids in predicted.items()]
@@ -244,7 +247,7 @@ class Criterion(Section):
 
 
 class HumanEvaluation(Section):
-    """Sheets for people who rate answers without knowing whose they are, written by `snakemake human_sheets`."""
+    """Sheets for people who rate answers without knowing whose they are, written by the target `human_sheets`."""
 
     tasks: list[Name] = Field(min_length=1, description="The tasks of the grid whose answers are rated.")
     sample_types: list[Name] | None = Field(None, min_length=1, description="Their sample types; by default all in the grid.")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.data.wholeness import refuse_other_answers
 from loragrid.errors import UserError
-from loragrid.layout import SCORE_STATES
+from loragrid.layout import MANIFEST, SCORE_STATES
 from loragrid.records import Example, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
 from loragrid.runtime.job import log, versions
+from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import whole_folder
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, items_of, score_rows
@@ -57,7 +58,10 @@ def score_file(
         waiting: answers in other files that wait for the same scorer.
     """
     examples = {example.id: example for example in read_records(files.test, Example)} if files.test else None
-    items = items_of(read_records(files.predictions, Prediction), files.place, examples)
+    predictions = read_records(files.predictions, Prediction)
+    if files.test and examples is not None:
+        refuse_other_answers(files.predictions, [one.answered for one in predictions], files.test, [*examples.values()])
+    items = items_of(predictions, files.place, examples)
     _check_references(name, scorer, files.predictions, items)
     inputs = ScorerInputs(
         name,
@@ -68,6 +72,9 @@ def score_file(
     outcomes = score_items(
         scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
     )
+    if not scorer.may_leave_out and any(outcome is None or getattr(outcome, "left_out", ()) for outcome in outcomes):
+        # Otherwise its rows would be taken for lost later.
+        raise TypeError(f"the scorer '{scorer.type}' leaves answers out, but its class does not say may_leave_out = True")
     rows = list(score_rows(name, told.metrics, items, outcomes, scorer.facts().worst))
     log.info("%d answers scored", len(outcomes))
     if truncated := sum(bool(row.truncated) for row in rows):
@@ -121,6 +128,7 @@ def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: M
 
         from loragrid.runtime.gpu_leases import lease_gpus
 
+        refuse_damaged_model(inputs.model_folder)
         lease_gpus(machine.resources)
         torch.set_num_threads(machine.threads)
         score = scorer.build(inputs)
@@ -130,7 +138,7 @@ def started_when_needed(scorer: ScorerSettings, inputs: ScorerInputs, machine: M
 
 
 def rounded(outcome: Outcome) -> Outcome:
-    """Metrics with six significant digits. Further digits depend on the batch in which an answer is scored."""
+    """Metrics with six significant digits. Further digits depend on the machine."""
     if not isinstance(outcome, Scored):
         return outcome
     return outcome._replace(metrics={name: float(f"{value:.6g}") for name, value in outcome.metrics.items()})
@@ -138,7 +146,7 @@ def rounded(outcome: Outcome) -> Outcome:
 
 def store_of(scorer: ScorerSettings, model_folder: Path | None, version: int) -> Path:
     """Where the values of a slowly starting scorer are kept."""
-    model = json.loads((model_folder / "manifest.json").read_text(encoding="utf-8"))["files"] if model_folder else None
+    model = read_json(model_folder / MANIFEST, ["files"])["files"] if model_folder else None
     files = {key: file_sha256(path) for key, path in scorer.files().items()}
     identity = [scorer.decisive_settings(), model, files, versions(*scorer.packages), version]
     # Since then, outcomes of models say which texts were truncated.

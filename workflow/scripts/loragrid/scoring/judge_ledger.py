@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from loragrid.runtime.journal import append_to_journal, read_journal
 from loragrid.sections import Price
+
+SENT = "sent/"
+"""How the keys of requests begin in a store."""
 
 ADDED_TOKENS = 256
 """The number of tokens that a server's own prompt format may add to a conversation."""
@@ -56,6 +61,20 @@ def upper_bound(fields: Mapping[str, Any], max_new_tokens: int) -> Tokens:
     return Tokens(len(json.dumps(fields, ensure_ascii=False).encode()) + ADDED_TOKENS, max_new_tokens)
 
 
+def _kept_entry(key: str, value: Any) -> Judgement | Tokens | None:
+    """An entry as a store holds it: a judgement, or the most that a request can cost; None if its cost is known since.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if not key.startswith(SENT):
+        return _JUDGEMENT.validate_python(value)
+    return None if value is None else _TOKENS.validate_python(value)
+
+
+_JUDGEMENT, _TOKENS = TypeAdapter(Judgement), TypeAdapter(Tokens)
+
+
 class Ledger:
     """A judge's store, and the sum of its costs.
 
@@ -64,10 +83,9 @@ class Ledger:
 
     def __init__(self, store: Path, price: Price | None, budget: float | None) -> None:
         self.store, self.price, self.budget = store, price, budget
-        entries = read_journal(store)
-        self.judgements = {key: Judgement(**entry) for key, entry in entries.items() if not key.startswith("sent/")}
-        counts = [judgement.tokens for judgement in self.judgements.values()]
-        counts += [Tokens(*entry) for key, entry in entries.items() if key.startswith("sent/") and entry]
+        entries = read_journal(store, _kept_entry)
+        self.judgements = {key: entry for key, entry in entries.items() if isinstance(entry, Judgement)}
+        counts = [entry.tokens if isinstance(entry, Judgement) else entry for entry in entries.values() if entry]
         # Earlier versions kept what servers said, even negative numbers, which would let others go beyond the budget.
         self.total = Tokens(sum(max(0, tokens.prompt) for tokens in counts), sum(max(0, tokens.new) for tokens in counts))
         self.in_flight = 0
@@ -86,7 +104,7 @@ class Ledger:
                 if not self.in_flight or stopping.is_set():
                     raise OverBudgetError
                 self.changed.wait()
-            entry = f"sent/{uuid.uuid4().hex}"
+            entry = f"{SENT}{uuid.uuid4().hex}"
             append_to_journal(self.store, {entry: bound})
             self.total = self._with(bound)
             self.in_flight += 1

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loragrid.runtime.files import fingerprint
+from loragrid.runtime.files import fingerprint, put_in_place
 from loragrid.runtime.job import log
 from loragrid.runtime.locks import held
 
@@ -46,7 +46,7 @@ def store_of_server(store: Path, server: str | None) -> Path:
     if store.exists() and not others:
         with held(store.with_suffix(".lock"), partial(log.info, "waiting for a job that asks the same judge")):
             if store.exists():
-                os.replace(store, own)
+                put_in_place(store, own)
                 log.info("the judgements so far are taken for those of the server that is asked now")
     elif others and own not in others:
         log.info("the same judge on another server has been asked before; its judgements are not used for this server")

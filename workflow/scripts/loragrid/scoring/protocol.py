@@ -60,7 +60,7 @@ class Failed(NamedTuple):
 
 
 Outcome = Scored | Failed | None
-"""None: the scorer has nothing to do with this answer, which gets no row."""
+"""None: the scorer has nothing to do with this answer, which gets no row; its class says `may_leave_out` then."""
 
 
 ScorerFunction = Callable[[Sequence[Item]], Sequence[Outcome]]

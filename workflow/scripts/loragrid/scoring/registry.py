@@ -53,6 +53,11 @@ def scorer_of(raw: Mapping[str, Any], name: str) -> ScorerSettings:
     return parse_scorer(entry_of(raw, "scorers", name))
 
 
+def may_leave_out(scorer_type: str) -> bool:
+    """Whether a type of scorer may have nothing to say about some answers."""
+    return SCORERS[scorer_type].may_leave_out
+
+
 def has_corpus_metrics(scorer_type: str) -> bool:
     """Whether a type of scorer gives metrics over all examples together."""
     return bool(SCORERS[scorer_type].corpus_metrics)

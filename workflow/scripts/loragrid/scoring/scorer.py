@@ -99,6 +99,8 @@ class ScorerSettings(Section, ABC):
     """Whether it reads the test examples besides the predictions."""
     reads_labels: ClassVar[bool] = False
     """Whether it looks for a label in a text, with `label_reader`."""
+    may_leave_out: ClassVar[bool] = False
+    """Whether it may have nothing to say about some answers, which then get no row, or none of some metrics."""
     is_light: ClassVar[bool] = True
     """Whether it takes only seconds: it loads no model, asks no server and runs nobody else's code."""
     starts_slowly: ClassVar[bool] = False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from loragrid.runtime.files import fingerprint
@@ -34,7 +35,7 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
         others: answers that wait for the same scorer; only called if something is to be scored.
         store: journal of the scorer. Its name depends on everything that decides on outcomes, besides the answers.
     """
-    kept = read_journal(store)
+    kept = read_journal(store, _kept_outcome)
     wanted = {content(item): item for item in items}
     if wanted.keys() - kept.keys():
         with held_if_free(store.with_suffix(".lock")) as mine:
@@ -45,11 +46,12 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
                 for i in range(0, len(missing), CHUNK):
                     keys = [key for _, key in missing[i : i + CHUNK]]
                     outcomes = score([wanted[key] for key in keys])
-                    new = {key: _as_json(outcome) for key, outcome in zip(keys, outcomes, strict=True)}
-                    append_to_journal(store, new)
-                    kept |= new
+                    new = dict(zip(keys, outcomes, strict=True))
+                    append_to_journal(store, {key: _as_json(outcome) for key, outcome in new.items()})
+                    # As if they were read back.
+                    kept |= {key: _from_json(_as_json(outcome)) for key, outcome in new.items()}
                     progress.update(len(keys))
-    return [_from_json(kept[content(item)]) for item in items]
+    return [kept[content(item)] for item in items]
 
 
 def _as_json(outcome: Outcome) -> Any:
@@ -63,3 +65,21 @@ def _from_json(value: Any) -> Outcome:
     if value is None:
         return None
     return Failed(**value) if "reason" in value else Scored(**value)
+
+
+def _kept_outcome(_: str, value: Any) -> Outcome:
+    """An outcome as a store holds it.
+
+    Raises:
+        ValueError, TypeError: if it is none.
+    """
+    outcome = _from_json(value)
+    if isinstance(outcome, Failed):
+        _TEXT.validate_python(outcome.reason)
+    elif outcome is not None:
+        for numbers in (outcome.metrics, outcome.parts, outcome.usage):
+            _NUMBERS.validate_python(numbers)
+    return outcome
+
+
+_TEXT, _NUMBERS = TypeAdapter(str), TypeAdapter(dict[str, float])

@@ -29,17 +29,20 @@ from loragrid.models.loading import load_base_model, padding_id, refuse_ids_with
 from loragrid.models.plain_attention import sees_ahead
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
+from loragrid.runtime.finished import finish_state, is_superseded, remove_state, take_files
 from loragrid.runtime.gpu_leases import lease_files
 from loragrid.runtime.interruptions import ignore_signals, postponed_signals
 from loragrid.runtime.job import installed_versions, log, show_log, versions
+from loragrid.runtime.locks import only_job_for
+from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
-from loragrid.runtime.states import describe_state
+from loragrid.runtime.states import describe_state, set_aside
 from loragrid.sections import Section, decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
 from loragrid.training.gradients import Layout, choose_layout
 from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
-from loragrid.training.results import LIBRARIES, write_result
+from loragrid.training.results import FINISHED, LIBRARIES, is_whole, write_result
 from loragrid.training.settings import TrainSettings
 from loragrid.training.trackers import checked_trackers, tracked
 
@@ -85,6 +88,9 @@ class TrainingJob(Section):
         None, description="Where the archive of files that no rule names is written, if it is needed."
     )
     threads: Annotated[int, MEANS] = Field(description="Threads of a process.")
+    keeps_finished: Annotated[bool, MEANS] = Field(
+        False, description="Whether the finished files stay in the state until Snakemake has recorded them."
+    )
     checkpoint_minutes: Annotated[float, MEANS] = Field(description="How often the state is saved; 0: after every step.")
     trackers: Annotated[list[str], MEANS] = Field([], description="The trackers that follow the training.")
 
@@ -95,17 +101,49 @@ class TrainingJob(Section):
 
 
 def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
-    """Train: in this process or, with a configuration file of accelerate, in the processes that the file asks for."""
-    state = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32]
+    """Train: in this process or, with a configuration file of accelerate, in the processes that the file asks for.
+
+    If another job trains the same, this one waits until it ends, and takes its result, or goes on from its state.
+    """
+    state, result = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32], f"{job.folder}/manifest.json"
+    with only_job_for(job.folder, Path(job.state).with_name("locks")) as has_waited:
+        if has_waited() and is_whole(Path(job.folder), state.name):
+            log.info("the other job has finished this training; its result is taken")
+        elif not _takes_finished(job, state):
+            _train_from(state, job, accelerate_config)
+        if job.keeps_finished and (state / FINISHED).is_dir():
+            for left in (path for path in state.iterdir() if path.name != FINISHED):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finish_state(state, result)
+        else:
+            remove_state(state)
+
+
+def _takes_finished(job: TrainingJob, state: Path) -> bool:
+    """Put the result of this very training into place, if an earlier job has finished it and Snakemake does not know."""
+    if not job.keeps_finished or not (kept := state / FINISHED).is_dir():
+        return False
+    if is_whole(kept, state.name) and not is_superseded(state):
+        take_files(kept, Path(job.folder))
+        log.info("an earlier job has finished this training (%s); its result is taken", kept)
+        return True
+    shutil.rmtree(kept)
+    return False
+
+
+def _train_from(state: Path, job: TrainingJob, accelerate_config: str | None) -> None:
+    if state.exists() and not state.is_dir():
+        set_aside(state, "a file instead of a folder")
     state.mkdir(parents=True, exist_ok=True)
-    describe_state(state, {"result": f"{job.folder}/manifest.json"})
+    # A job that was killed while it saved its state has left a part of it.
+    for left in state.glob(".*.partial"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    describe_state(state, {"result": f"{job.folder}/manifest.json"}, again=True)
     if accelerate_config is None:
         with _no_wishes_for_accelerate(alone=True):
             train_here(job, state)
     else:
         _launch(job, state, accelerate_config)
-    shutil.rmtree(state)
-    state.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
@@ -122,7 +160,7 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
     told = {name: paths for name, paths in job if name not in elsewhere}
     return {
         "settings": decisive(job.settings),
-        "files": {name: [file_sha256(path) for path in _each(paths)] for name, paths in told.items()},
+        "files": {name: [verified_sha256(path) for path in _each(paths)] for name, paths in told.items()},
         "model": content_of_model(job.model_folder),
         "versions": versions(*LIBRARIES) | installed_versions(*ALSO_COMPUTING),
         "computing": {
@@ -222,7 +260,7 @@ def train_here(job: TrainingJob, state: Path) -> None:
         course = train(learner, mix.train, mix.validation, settings.seeds, checkpoints, follow)
     weights = gather_weights(learner)
     if accelerator.is_main_process:
-        write_result(job, learner, start, weights, renderer, mix, course, started)
+        write_result(job, learner, start, weights, renderer, mix, course, started, state)
     accelerator.wait_for_everyone()
 
 

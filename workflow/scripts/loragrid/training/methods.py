@@ -124,6 +124,11 @@ class Training(Section):
         return self
 
     @property
+    def merges(self) -> bool:
+        """Whether the result is a change of weights, which can be made one with the base model."""
+        return True
+
+    @property
     def start_files(self) -> list[str]:
         """The files of the adapter that is trained further; none for a training that starts from nothing."""
         return []
@@ -270,6 +275,10 @@ class PromptTuning(AdapterTraining):
         None, description="The embeddings start as those of this text, repeated or cut; by default as those of random tokens."
     )
 
+    @property
+    def merges(self) -> bool:
+        return False
+
     def peft_config(self, base_folder: str) -> PeftConfig:
         from peft import PromptTuningConfig
 
@@ -282,6 +291,13 @@ class PromptTuning(AdapterTraining):
         )
 
 
+BESIDE_WEIGHTS = frozenset(
+    f"{name}Config"
+    for name in ("AdaptionPrompt", "CPT", "Cartridge", "MultitaskPromptTuning", "PrefixTuning", "PromptEncoder", "PromptTuning")
+)
+"""Classes of the peft library whose adapters are no change of weights. A test compares them with the library."""
+
+
 class PeftTraining(AdapterTraining):
     """Any other method of the peft library, by its configuration class."""
 
@@ -292,6 +308,10 @@ class PeftTraining(AdapterTraining):
         description="Class of the peft library, for example `IA3Config`, `LoHaConfig` or `PrefixTuningConfig`."
     )
     settings: dict[str, Any] = Field(default={}, description="Its arguments.")
+
+    @property
+    def merges(self) -> bool:
+        return self.config_class not in BESIDE_WEIGHTS
 
     def peft_config(self, base_folder: str) -> PeftConfig:
         import peft
@@ -319,6 +339,11 @@ class ContinuedTraining(AdapterTraining):
 
         adapted: torch.nn.Module = load_adapter(base, self.adapter, is_trainable=True)
         return adapted
+
+    @property
+    def merges(self) -> bool:
+        """Whether the result is a change of weights, which can be made one with the base model."""
+        return True
 
     @property
     def start_files(self) -> list[str]:

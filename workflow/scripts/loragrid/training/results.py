@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from loragrid.layout import IMPORT_MODEL
 from loragrid.models.adapters import SavedStart, experts_left_out, name_base_model, save_adapter, save_model
 from loragrid.models.device import device_name, type_name
 from loragrid.runtime.files import file_sha256, fingerprint, folder_written_whole, write_json
+from loragrid.runtime.finished import keep_files
 from loragrid.runtime.job import circumstances, versions
 from loragrid.runtime.model_folders import archive_others
 from loragrid.training.loop import write_course
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from loragrid.training.checkpoints import Weights
     from loragrid.training.job import TrainingJob
     from loragrid.training.loop import Learner, Progress
+
+FINISHED = "finished"
+"""Folder of a training's state that holds the files of the result until Snakemake has recorded it."""
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate")
 """Packages whose versions decide on the result of a training."""
@@ -37,6 +42,7 @@ def write_result(
     mix: EncodedMix,
     course: Sequence[Progress],
     started: float,
+    state: Path,
 ) -> None:
     """Write the result of a training.
 
@@ -44,6 +50,7 @@ def write_result(
         start: the adapter before training, if its initialisation changed the base model's weights.
         weights: the weights, if the model does not hold all of them itself.
         started: `time.perf_counter()` at the start of the work.
+        state: folder of the training's state, whose name is the training's identity.
     """
     with folder_written_whole(job.folder) as folder:
         if learner.config.makes_whole_model:
@@ -56,11 +63,26 @@ def write_result(
         write_course(folder / "loss.csv", course)
         manifest = describe(job, learner, renderer, mix, course)
         manifest["fingerprints"]["adapter"] = file_sha256(trained)
+        manifest["identity"] = state.name
+        others = sorted(path for path in folder.iterdir() if path != trained)
+        manifest["files"] = {path.name: file_sha256(path) for path in others}
         device, dtype = device_name(learner.accelerator.device), type_name(learner.dtype)
         write_json(folder / "manifest.json", manifest | circumstances(started, device, dtype, torch.get_num_threads()))
         if job.other_files:
             named = ("model.safetensors", "config.json", "loss.csv", "manifest.json")
             archive_others(folder, [*named, job.other_files])
+        if job.keeps_finished:
+            keep_files(folder, state / FINISHED)
+
+
+def is_whole(folder: Path, identity: str) -> bool:
+    """Whether a folder holds the result of this very training, with the weights that its manifest names."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        [weights] = [path for name in ("adapter_model.safetensors", "model.safetensors") if (path := folder / name).is_file()]
+        return bool(manifest["identity"] == identity and manifest["fingerprints"]["adapter"] == file_sha256(weights))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def recorded_folder(job: TrainingJob) -> str:

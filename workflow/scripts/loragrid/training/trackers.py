@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
+from loragrid.runtime.redaction import redacted
 from loragrid.training.loop import Progress
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) 
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with keys such as `a/b`, and with values that every tracker takes."""
+    """Nested mappings as one mapping with keys such as `a/b`, and with values that every tracker takes, without secrets."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}/")
         else:
-            flat[prefix + key] = value if isinstance(value, int | float | str | bool) else str(value)
+            flat[prefix + key] = value if isinstance(value, int | float | bool) else redacted(str(value))
     return flat

@@ -10,7 +10,17 @@ from loragrid.config.root import Config
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import LEARNING_BASELINES
 from loragrid.errors import UserError
-from loragrid.grid.jobs.lookups import Wildcards, data_source, is_full, mix_of, pretrained, run_of, tasks_of_mix, trained_run
+from loragrid.grid.jobs.lookups import (
+    Wildcards,
+    data_source,
+    is_full,
+    mix_of,
+    pretrained,
+    run_of,
+    tasks_of_mix,
+    trained_run,
+    why_not_merged,
+)
 from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, Dataset, Evaluation, Run
@@ -60,7 +70,7 @@ def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
     return {
         "train": [layout.PREPARE_DATASET.path("train", dataset) for dataset in datasets],
         "validation": [layout.PREPARE_DATASET.path("validation", dataset) for dataset in datasets],
-        "leaks": [AncientFile(layout.DECONTAMINATE.path("leaks", dataset)) for dataset in datasets],
+        "leaks": [AncientFile(grid.own(layout.DECONTAMINATE).path("leaks", dataset)) for dataset in datasets],
     }
 
 
@@ -161,9 +171,13 @@ def score(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def describe_model(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The manifest of a run, and the scores of the run and of its base model on the same data, asked alike."""
+    """The manifest of a run, its tokenizer, and the scores of the run and of its base model on the same data, asked alike."""
     run = trained_run(grid, wildcards)
-    return {"manifest": _trained(grid.config, run).path("manifest", wildcards), "scores": list(scores_of_run(grid, wildcards))}
+    files = _trained(grid.config, run)
+    inputs: Inputs = {"manifest": files.path("manifest", wildcards), "scores": list(scores_of_run(grid, wildcards))}
+    if grid.is_stored and files is layout.TRAIN_FULL:
+        inputs["other_files_of_model"] = model_outputs(grid, files)["other_files"].format_map(wildcards)
+    return inputs | _all_files(grid, wildcards["base_model"]) | _model(wildcards, "tokenizer")
 
 
 def scores_of_run(grid: Grid, wildcards: Wildcards) -> dict[str, str]:
@@ -201,10 +215,17 @@ def rated_predictions(grid: Grid, evaluation: str) -> list[Evaluation]:
 
 
 def merge(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A run's adapter and card, and its base model."""
+    """A run's adapter, manifest and card, and its base model.
+
+    Raises:
+        UserError: if the run's adapter is no change of weights.
+    """
     run = trained_run(grid, wildcards)
+    if reason := why_not_merged(grid.config, run):
+        raise UserError(f"results/merged: {run.name} cannot be merged: {reason}")
     model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
     card: Inputs = {"card": _card(grid.config, run).path("card", wildcards)}
+    card["manifest"] = _trained(grid.config, run).path("manifest", wildcards)
     return _adapter(grid, wildcards) | _all_files(grid, wildcards["base_model"]) | card | model
 
 

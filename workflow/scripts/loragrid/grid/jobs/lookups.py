@@ -82,3 +82,10 @@ def mix_of(config: Config, run: Run) -> dict[str, str]:
 def answered_by_server(config: Config, base_model: str) -> bool:
     """Whether a base model computes elsewhere when it is asked."""
     return config.models[base_model].engine.is_server
+
+
+def why_not_merged(config: Config, run: Run) -> str:
+    """Why a run's result cannot be made one model with its base; empty if it can."""
+    if config.configs[run.config].merges:
+        return ""
+    return f"configs.{run.config} learns what stands beside the weights, not a change of them."

@@ -7,7 +7,6 @@ rule's params. A param that changes makes a job run again. So the settings leave
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from pathlib import Path
@@ -35,6 +34,7 @@ from loragrid.layout import BASE, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
+from loragrid.runtime.manifests import read_json
 from loragrid.scoring.human_sheets import SheetSettings
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.training.settings import TrainSettings
@@ -74,10 +74,9 @@ def _was_made_by(grid: Grid, files: layout.Files, wildcards: Wildcards, version:
     if grid.is_stored:
         return False
     try:
-        manifest = json.loads(Path(files.path("manifest", wildcards)).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(read_json(files.path("manifest", wildcards)).get("stage_version") == version)
+    except (OSError, UserError):
         return False
-    return isinstance(manifest, dict) and manifest.get("stage_version") == version
 
 
 def tokenise(grid: Grid, wildcards: Wildcards, version: int) -> TokeniseSettings:
@@ -219,7 +218,8 @@ def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettin
     """Where the base model of a run comes from, and the facts about the run's scorers."""
     scorers = sorted(set(scores_of_run(grid, wildcards).values()))
     facts = {name: grid.config.scorers[name].facts() for name in scorers}
-    return CardSettings(version=version, source=_source(grid.config, wildcards["base_model"]), kinds=facts)
+    source = _source(grid.config, wildcards["base_model"])
+    return CardSettings(version=version, source=source, kinds=facts, experiment=grid.config.experiment)
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards, version: int) -> SheetSettings:
@@ -265,7 +265,8 @@ def analyse(grid: Grid) -> AnalysisSettings:
 
 def report(grid: Grid) -> ReportContents:
     """What the report shows."""
-    return ReportContents(**grid.config.report.model_dump(include=set(ReportContents.model_fields)))
+    contents = grid.config.report.model_dump(include=set(ReportContents.model_fields))
+    return ReportContents(**contents, experiment=grid.config.experiment)
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from loragrid import layout
-from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix
+from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix, why_not_merged
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASE, BASELINE, USUAL, Dataset, Evaluation, Files
+from loragrid.layout import BASE, BASELINE, USUAL, Dataset, Evaluation, Files, Run
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.scoring.scorer import ScorerSettings
 
@@ -79,7 +79,7 @@ TIERS = (
 def tier_files(grid: Grid) -> dict[str, list[tuple[str, str]]]:
     """Every file that the grid asks for, once, with the log of the job that makes it, by tier."""
     return {
-        tier: [pair for rule, jobs in by_rule.items() for pair in files_of(grid, layout.RULES[rule], jobs)]
+        tier: [pair for rule, jobs in by_rule.items() for pair in files_of(grid, grid.own(layout.RULES[rule]), jobs)]
         for tier, by_rule in tiers(grid).items()
     }
 
@@ -125,10 +125,15 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "tokenise": [*jobs["tokenise"], *mixed],
         "show_prompt": shown_prompts(grid),
         "export": [*jobs["predict"], *jobs["import_predictions"], *jobs["predict_baseline"]],
-        "merge": runs,
+        "merge": [run.wildcards for run in mergeable(grid)],
         "push": runs,
         "human_sheet": sheets(grid),
     }
+
+
+def mergeable(grid: Grid) -> list[Run]:
+    """The runs whose results can be merged into their base models."""
+    return [run for run in grid.runs.values() if not why_not_merged(grid.config, run)]
 
 
 def shown_prompts(grid: Grid) -> Jobs:

@@ -279,11 +279,11 @@ def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:
 
 def _completion(client: openai.OpenAI, api: str, fields: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
     """The server's reply, with the times of the request and of the reply."""
+    from loragrid.runtime.server import reply_of
+
     path = "/chat/completions" if api == "chat" else "/completions"
     began = time.perf_counter()
-    reply = client.post(path, body=fields, cast_to=object)
-    if not isinstance(reply, dict):
-        raise ValueError("the reply is not a JSON object")
+    reply = reply_of(client.post(path, body=fields, cast_to=object))
     read_reply(reply, 0, 0, 1)
     return reply, began, time.perf_counter()
 

@@ -24,6 +24,7 @@ from loragrid.inference.answer_texts import cut_before, end_texts, special_marks
 from loragrid.inference.engine import EngineSettings, ModelToAsk
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
 from loragrid.runtime.gpu_leases import lease_files
+from loragrid.runtime.manifests import read_json
 from loragrid.sections import ONLY_SPEED
 from loragrid.text.words import trim
 
@@ -49,6 +50,8 @@ class VllmEngine(EngineSettings):
     def problems(self, quantization: str) -> Iterator[str]:
         if quantization != "none":
             yield "quantization: with vLLM this goes into engine.settings."
+        if key := trusting(self.settings):
+            yield f"engine.settings.{key}: program code that a model brings is never run here; leave it out."
 
     @contextmanager
     def open(self, model: ModelToAsk) -> Iterator[Engine]:
@@ -64,6 +67,16 @@ class VllmEngine(EngineSettings):
         dtype = type_name(pick_dtype(model.dtype, pick_device()))
         with open_vllm(self, whole, dtype, adapters, model.renderer, model.context_length) as vllm:
             yield vllm_engine(vllm, "trained" if adapters else None, dtype)
+
+
+def trusting(settings: Mapping[str, Any], within: str = "") -> str | None:
+    """The first setting, on whatever level, that would let a model's own code run; None if there is none."""
+    for key, value in settings.items():
+        if key == "trust_remote_code" and value:
+            return f"{within}{key}"
+        if isinstance(value, Mapping) and (found := trusting(value, f"{within}{key}.")):
+            return found
+    return None
 
 
 class Vllm(NamedTuple):
@@ -90,10 +103,13 @@ def open_vllm(
     """
     arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
     if adapters:
-        ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+        ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
         # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
         arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
-    job = {"arguments": arguments | engine.settings, "adapters": {name: str(path) for name, path in adapters.items()}}
+    job = {
+        "arguments": arguments | engine.settings | {"trust_remote_code": False},
+        "adapters": {name: str(path) for name, path in adapters.items()},
+    }
     ends = end_tokens(renderer, folder)
     process = _start(engine.python or sys.executable)
 

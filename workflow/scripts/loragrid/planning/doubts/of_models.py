@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from loragrid.planning.doubts.results import (
     old_trainings,
 )
 from loragrid.records import Example, read_records
+from loragrid.runtime.looking import looked_into
 from loragrid.text.thoughts import MARKS, opened_by, tell_apart
 from loragrid.text.words import normalise_space
 
@@ -85,7 +87,8 @@ def lost_questions(since: int) -> Iterator[Doubt]:
         test = Path(layout.PREPARE_DATASET.path("test", old.evaluation.dataset.wildcards))
         if not _settings_of(old) or not test.exists():
             continue
-        asked = {example.id: [part.input for part in example.parts] for example in read_records(test, Example)}
+        tests = looked_into(test, partial(read_records, test, Example)) or []
+        asked = {example.id: [part.input for part in example.parts] for example in tests}
         found = sum(
             not _begins(of_question, part["prompt"])
             for one in old.predictions

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from loragrid.errors import UserError
 from loragrid.layout import IMPORT_MODEL, MANIFEST, PREDICT, PREPARE_DATASET, TOKENISE, TRAIN, TRAIN_FULL, Dataset, Evaluation
 from loragrid.records import Example, Prediction, read_records
+from loragrid.runtime.looking import looked_into
+from loragrid.runtime.manifests import read_json
 from loragrid.text.words import shortened
 
 
@@ -31,11 +33,12 @@ def names_of_weights(folder: Path) -> set[str]:
     """The names of the weights in a folder's files, which are not loaded."""
     from safetensors import safe_open
 
-    names: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
+    def names_in(path: Path) -> set[str]:
         with safe_open(path, "np") as weights:
-            names |= set(weights.keys())
-    return names
+            return set(weights.keys())
+
+    paths = sorted(folder.glob("*.safetensors"))
+    return {name for path in paths for name in looked_into(path, partial(names_in, path)) or ()}
 
 
 def mended_in(manifest: Path) -> int:
@@ -46,10 +49,9 @@ def mended_in(manifest: Path) -> int:
 def _settings(path: Path) -> dict[str, Any]:
     """The content of a JSON file; nothing if there is no such file, or something else in it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except (OSError, UserError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 class Split(NamedTuple):
@@ -69,7 +71,9 @@ def data_sets() -> Iterator[Split]:
     """The splits of all data sets."""
     for output in ("train", "validation", "test"):
         for path in sorted(PREPARE_DATASET.find(output)):
-            yield Split(path, Dataset.of(path), read_records(path, Example))
+            examples = looked_into(path, partial(read_records, path, Example))
+            if examples is not None:
+                yield Split(path, Dataset.of(path), examples)
 
 
 def old_tokens(since: int, base_model: str) -> Iterator[Path]:
@@ -77,8 +81,9 @@ def old_tokens(since: int, base_model: str) -> Iterator[Path]:
     import pyarrow.parquet as pq
 
     for path in sorted(TOKENISE.find("tokens", base_model=base_model)):
-        metadata = pq.read_schema(path).metadata or {}
-        if int(metadata.get(b"mended", 0)) < since:
+        schema = looked_into(path, partial(pq.read_schema, path))
+        metadata = (schema and schema.metadata) or {}
+        if schema is not None and int(metadata.get(b"mended", 0)) < since:
             yield path
 
 
@@ -101,7 +106,9 @@ def old_predictions(since: int) -> Iterator[OldPredictions]:
     for manifest in sorted(PREDICT.find("manifest")):
         path = manifest.with_name(manifest.name.removesuffix(".manifest.json") + ".jsonl")
         if mended_in(manifest) < since and path.exists():
-            yield OldPredictions(path, Evaluation.of_predictions(path), _settings(manifest), read_records(path, Prediction))
+            predictions = looked_into(path, partial(read_records, path, Prediction))
+            if predictions is not None:
+                yield OldPredictions(path, Evaluation.of_predictions(path), _settings(manifest), predictions)
 
 
 class OldTraining(NamedTuple):

@@ -1,4 +1,4 @@
-"""Files that must stay: all that a configuration asks for, can use or names."""
+"""Files that must stay: all that the kept configurations ask for, can use or name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from loragrid.config.root import Config
-from loragrid.layout import DOUBTFUL, PARTIAL, PLAN, PLAN_TABLE, PRUNABLE, PRUNABLE_PATHS, RESULTS
+from loragrid.layout import RESULTS
+from loragrid.planning.pruning.kept import Kept, jobs_of
+from loragrid.planning.settings import RuleFiles
 from loragrid.runtime.files import fingerprint
-
-UNDECLARED_FILES, UNDECLARED_FOLDERS = (PRUNABLE, PRUNABLE_PATHS, PLAN_TABLE, PLAN, DOUBTFUL), (PARTIAL,)
-"""Files that target rules write without declaring them."""
 
 
 class Made(NamedTuple):
@@ -42,21 +40,27 @@ class InUse(NamedTuple):
     scorer_types: frozenset[str]
 
 
-def find_in_use(config: Config, made: Iterable[Made]) -> InUse:
-    """All that a configuration asks for or can use, with the files that it names itself."""
-    files, folders = set(UNDECLARED_FILES), set(UNDECLARED_FOLDERS)
+def made_for(kept: Sequence[Kept], rules: Iterable[RuleFiles]) -> list[Made]:
+    """What rules make, with the jobs whose results configurations can use."""
+    return [Made(rule.stage, rule.files, rule.folders, rule.logs, jobs_of(kept, rule.jobs_of, rule.is_named)) for rule in rules]
+
+
+def find_in_use(kept: Sequence[Kept], made: Iterable[Made]) -> InUse:
+    """All that configurations ask for or can use, with the files that they name themselves."""
+    files, folders = set[str](), set[str]()
     for rule in made:
         for pattern, _ in (*rule.files, *rule.logs):
-            files |= {pattern.format(**job) for job in rule.jobs or ()} if "{" in pattern else {pattern}
+            # A file without wildcards is of its rule's only job.
+            jobs = ([] if "{" in pattern else [{}]) if rule.jobs is None else rule.jobs
+            files |= {pattern.format(**job) for job in jobs}
         for pattern, _ in rule.folders:
             folders |= {pattern.format(**job) for job in rule.jobs or ()}
-    scorers = config.scorers.values()
     return InUse(
         frozenset(files),
-        frozenset(folders | set(named_results(config.model_dump()))),
-        frozenset(scorer.judgements.stem for scorer in scorers if scorer.judgements),
-        frozenset(fingerprint(scorer.decisive_settings()) for scorer in scorers),
-        frozenset(scorer.type for scorer in scorers),
+        frozenset(folders.union(*(named_results(one.config.model_dump()) for one in kept))),
+        frozenset(judge for one in kept for judge in one.judges),
+        frozenset(scorer for one in kept for scorer in one.scorers),
+        frozenset(scorer.type for one in kept for scorer in one.config.scorers.values()),
     )
 
 
@@ -87,5 +91,5 @@ def _result_named_by(text: str) -> Iterator[str]:
 
 
 def configuration_of(in_use: InUse) -> str:
-    """A short hash of all that is of use. If it is the same, a list was made for the same configuration."""
+    """A short hash of all that is of use. If it is the same, a list was made for the same configurations."""
     return fingerprint([sorted(part) for part in in_use])[:12]

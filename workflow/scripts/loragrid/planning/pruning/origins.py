@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from loragrid.errors import UserError
 from loragrid.layout import ALL_TRACKERS, MANIFEST, Run
 from loragrid.planning.pruning.in_use import Made
 from loragrid.planning.pruning.listing import Verdict
+from loragrid.runtime.manifests import read_json
 
 BY_LIBRARIES = re.compile(
     r"(?:config|generation_config|model|adapter_config|adapter_model|tokenizer|tokenizer_config|special_tokens_map|"
@@ -40,8 +41,8 @@ class Origins:
         self._traces = traces
         self._of_grid = values_of(job for rule in rules for job in rule.jobs or ())
         self._of_stage = {rule.stage: values_of(rule.jobs or ()) for rule in rules}
-        self._files = [(re.compile(regex), rule) for rule in rules for pattern, regex in rule.files if "{" in pattern]
-        self._logs = [(re.compile(regex), rule) for rule in rules for pattern, regex in rule.logs if "{" in pattern]
+        self._files = [(re.compile(regex), rule) for rule in rules for _, regex in rule.files]
+        self._logs = [(re.compile(regex), rule) for rule in rules for _, regex in rule.logs]
         self._folders = [(re.compile(regex), rule) for rule in rules for _, regex in rule.folders]
         self._logged: dict[tuple[str, tuple[str, ...]], set[tuple[str, ...]]] = {}
 
@@ -59,6 +60,11 @@ class Origins:
         return None
 
     def _verdict(self, rule: Made, wildcards: Mapping[str, str]) -> Verdict:
+        name = wildcards.get("experiment")
+        if name is not None and name not in self._of_grid.get("experiment", ()):
+            return Verdict(rule.stage, f"no configuration whose results stay is named {name}")
+        if not rule.jobs and not wildcards:
+            return Verdict(rule.stage, "each configuration whose results stay has a name, and a folder of that name")
         # A value that nothing in the grid has says more than a value that only this stage lacks.
         if missing := missing_value(wildcards, self._of_grid):
             return Verdict(rule.stage, f"{missing} is not in the grid")
@@ -97,9 +103,8 @@ def is_in_folder(folder: str, path: str) -> bool:
     if folder.startswith(f"{ALL_TRACKERS}/") or BY_LIBRARIES.fullmatch(name):
         return True
     try:
-        manifest = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
-        return name in manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return name in read_json(Path(folder, MANIFEST), ["files"])["files"]
+    except (OSError, UserError, TypeError):
         return False
 
 

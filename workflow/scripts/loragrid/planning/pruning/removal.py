@@ -9,6 +9,7 @@ from loragrid.errors import UserError
 from loragrid.layout import STATE
 from loragrid.planning.pruning.listing import Row
 from loragrid.planning.pruning.tree import TRACES
+from loragrid.runtime.commands import command
 from loragrid.runtime.locks import is_held
 
 
@@ -20,7 +21,7 @@ def check_alone() -> None:
     """
     if any(Path(".snakemake/locks").glob("*.lock")):
         raise UserError(
-            "Another snakemake works in this folder, or was killed (then: snakemake --unlock). "
+            f"Another Snakemake works in this folder, or was killed (then: {command('--unlock')}). "
             "Nothing is removed; prune when it has ended."
         )
 

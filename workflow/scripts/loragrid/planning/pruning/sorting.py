@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from loragrid.errors import UserError
-from loragrid.layout import HUMAN_SHEET, LOGS, RESULTS, STATE
+from loragrid.layout import HUMAN_SHEET, LOGS, RESULTS, STATE, experiment_of
 from loragrid.planning.pruning.in_use import InUse, Made
 from loragrid.planning.pruning.listing import UNKNOWN, Row
 from loragrid.planning.pruning.origins import Origins
@@ -85,7 +85,8 @@ def is_unfilled(sheet: File) -> bool:
     Copies may have lost that order. So the columns to fill in must be empty too.
     """
     [output] = HUMAN_SHEET.named([sheet.path])
-    log = Path(HUMAN_SHEET.log.format_map(HUMAN_SHEET.wildcards(output, sheet.path) or {}))
+    log_pattern = HUMAN_SHEET.of_experiment(experiment_of(sheet.path)).log
+    log = Path(log_pattern.format_map(HUMAN_SHEET.wildcards(output, sheet.path) or {}))
     if not log.exists() or sheet.changed > log.stat().st_mtime:
         return False
     try:

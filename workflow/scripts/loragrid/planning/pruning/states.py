@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from loragrid.layout import JUDGEMENT_STATES, PREDICTION_STATES, SCORE_STATES, STATE, TRAINING_STATES
+from loragrid.layout import JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE
 from loragrid.planning.pruning.in_use import InUse
 from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
 from loragrid.planning.pruning.origins import Origins
 from loragrid.planning.pruning.tree import File
 from loragrid.runtime.files import fingerprint
-from loragrid.runtime.states import whose_state
+from loragrid.runtime.finished import WORK_STATES
+from loragrid.runtime.states import DAMAGED, whose_state
 
 DAY_S = 86400.0
 
@@ -24,6 +25,9 @@ def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: floa
     """The lines of states that are no longer of use, and of states of unknown use."""
     states: dict[Path, list[File]] = {}
     for file in files:
+        if any(part.endswith(DAMAGED) for part in Path(file.path).parts) and not file.is_link:
+            yield Row(file.path, file.bytes, "state", "damaged, and set aside")
+            continue
         family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
         # A state is a folder or a journal, with a description and a lock beside it.
         states.setdefault(Path(STATE, family, Path(name.partition("/")[0]).stem), []).append(file)
@@ -50,7 +54,10 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
     if family == SCORE_STATES:
         is_configured = _has_scorer(state, in_use)
         return None if is_configured else Verdict(stage, "no scorer of the configuration has these settings")
-    of_jobs = family in (TRAINING_STATES, PREDICTION_STATES)
+    if family == LOCKS:
+        # Removing leaves out locks that are held.
+        return Verdict(stage, "left by a job that was killed")
+    of_jobs = family in WORK_STATES
     result = whose_state(state).get("result")
     if of_jobs and isinstance(result, str):
         why = _why_not_continued(result, changed, in_use, origins)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from loragrid.errors import UserError
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, too_long, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, best_of
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
@@ -58,7 +59,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         baseline: precision, recall and F1 of unrelated texts; values are rescaled so that these become 0.
     """
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     from loragrid.models.device import pick_device
     from loragrid.models.loading import padding_id
@@ -66,7 +67,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
     from loragrid.models.weights import ENCODER, load_weights
 
     device = pick_device()
-    tokenizer = AutoTokenizer.from_pretrained(encoder_folder)
+    tokenizer = load_tokenizer(encoder_folder)
     encoder: Any = load_weights(AutoModel, encoder_folder, ENCODER, dtype=torch.float32)
     encoder = encoder.to(device).eval()
     layers = getattr(encoder.config, "num_hidden_layers", None)
@@ -81,7 +82,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         further = further_inputs(encoder, tokens)
         embedded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         pad = padding_id(encoder, tokenizer.pad_token_id or 0)
-        for indices, batch, mask in padded(ids, pad, BATCH_TOKENS[device.type]):
+        for indices, batch, mask in padded(ids, pad, BATCH_TOKENS[device.type], longest):
             more = further.rows(indices, batch.shape[1], device)
             output = encoder(
                 input_ids=batch.to(device), attention_mask=mask.to(device), **more, output_hidden_states=layer is not None
@@ -89,7 +90,9 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
             hidden = output.last_hidden_state if layer is None else output.hidden_states[layer]
             vectors = torch.nn.functional.normalize(hidden, dim=-1)
             for row, i in enumerate(indices):
-                embedded[texts[i]] = (vectors[row, : len(ids[i])], torch.tensor(special[i], device=device) == 0)
+                # A copy stands where all do: products may be rounded by where numbers stand in memory.
+                own = vectors[row, : len(ids[i])].clone()
+                embedded[texts[i]] = (own, torch.tensor(special[i], device=device) == 0)
         return embedded
 
     @torch.inference_mode()

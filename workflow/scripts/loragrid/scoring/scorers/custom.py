@@ -40,6 +40,7 @@ class CustomScorer(ScorerSettings):
     arguments: dict[str, Any] = Field(default={}, description="Further arguments of the function.")
 
     reads_examples = True
+    may_leave_out = True
     is_light = False
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:

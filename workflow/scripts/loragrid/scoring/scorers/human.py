@@ -28,6 +28,8 @@ class HumanScorer(ScorerSettings):
     evaluation: Name = Field(description="Which, from `human_evaluations`.")
     sheets: list[str] = Field(min_length=1, description="Filled sheets, CSV or XLSX; each file has the name of its annotator.")
 
+    may_leave_out = True
+
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         assert inputs.human_evaluation is not None
         return human(self.evaluation, inputs.human_evaluation.seed, inputs.human_evaluation.criteria, self.sheets)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from loragrid.errors import UserError
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.scoring.encoding import BATCH_TOKENS, longest_input, texts_of, truncated_of
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
@@ -48,7 +49,6 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     references, the one with the lowest perplexity counts.
     """
     import torch
-    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
     from loragrid.models.loading import load_base_model
@@ -56,7 +56,7 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     from loragrid.models.sequences import padded
 
     device = pick_device()
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = load_tokenizer(model_folder)
     model = load_base_model(model_folder, dtype, device=device)
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start is None:
@@ -71,8 +71,8 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
         ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)
         several = [i for i, of_text in enumerate(ids) if len(of_text) > 1]
-        most, stretches = BATCH_TOKENS[device.type] // 4, stretches_of(model)
-        for indices, batch, mask in padded([ids[i] for i in several], 0, most, stretches):
+        read = [ids[i] for i in several]
+        for indices, batch, mask in padded(read, 0, BATCH_TOKENS[device.type], longest, stretches_of(model)):
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits[:, :-1]
             means = mean_losses(logits, batch[:, 1:].to(device), mask[:, 1:].to(device)).tolist()
             of_texts |= {texts[several[i]]: math.exp(min(mean, 700)) for i, mean in zip(indices, means, strict=True)}

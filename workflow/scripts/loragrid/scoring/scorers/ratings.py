@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 from loragrid.errors import UserError
 from loragrid.layout import Evaluation
 from loragrid.runtime.job import log
-from loragrid.runtime.spreadsheets import is_blank, read_text, to_number
+from loragrid.runtime.spreadsheets import is_blank, to_number
+from loragrid.runtime.text_files import read_text
 from loragrid.scoring.criteria import means, metrics_of_criteria, seem_on_one_scale
 from loragrid.scoring.filled_sheets import mistakes_shown
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
@@ -46,6 +47,7 @@ class RatingsScorer(ScorerSettings):
 
     edition = 1
     reads_examples = True
+    may_leave_out = True
 
     @model_validator(mode="after")
     def _mean_is_taken(self) -> Self:

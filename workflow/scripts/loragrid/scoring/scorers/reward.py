@@ -13,6 +13,7 @@ from loragrid.data.chat import ChatFormat, write_chat
 from loragrid.data.control_tokens import control_tokens, ids_of_prompt
 from loragrid.errors import UserError
 from loragrid.records import question
+from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.scoring.encoding import BATCH_TOKENS, Fitted, fit, longest_input
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, Text
 from loragrid.scoring.scorer import ModelScorer, ScorerInputs, required_model
@@ -56,14 +57,13 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         label: which output of the classifier is the score.
     """
     import torch
-    from transformers import AutoTokenizer
 
     from loragrid.models.device import pick_device
     from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import further_inputs, padded
 
     device = pick_device()
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer = load_tokenizer(model_folder)
     model = load_reward_model(model_folder, label).to(device)
     if (pad := padding(tokenizer, model)) is not None:
         # Such models find an answer's last token by looking for padding behind it.
@@ -85,9 +85,10 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         ids = [one["input_ids"] for one in encoded]
         further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
-        # A model without a token for padding takes one text at a time.
-        most = BATCH_TOKENS[device.type] if pad is not None else 1
-        for indices, batch, mask in padded(ids, pad or 0, most, stretches_of(model)):
+        # A model without a token for padding takes one text at a time; and so do all on a CPU, where a product with a single
+        # output is rounded by the place of a row in its batch.
+        batch_tokens, widest = (1, 0) if pad is None or device.type == "cpu" else (BATCH_TOKENS[device.type], longest)
+        for indices, batch, mask in padded(ids, pad or 0, batch_tokens, widest, stretches_of(model)):
             more = further.rows(indices, batch.shape[1], device)
             logits = model(input_ids=batch.to(device), attention_mask=mask.to(device), **more).logits[:, label].tolist()
             scores |= {pairs[i]: score for i, score in zip(indices, logits, strict=True)}

@@ -1,0 +1,133 @@
+"""The configurations whose results stay: the configuration given, and those of the other experiments that share `results/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from snakemake.utils import update_config
+
+from loragrid.config.load import parse_config
+from loragrid.config.root import Config
+from loragrid.errors import UserError
+from loragrid.grid.jobs.wanted import usable_jobs
+from loragrid.grid.runs import Grid
+from loragrid.layout import RULES
+from loragrid.runtime.files import fingerprint
+from loragrid.runtime.yaml_files import load_yaml
+
+DEFAULT, EXPERIMENTS = Path("config/config.yaml"), Path("config/experiments")
+"""The configuration that all others are laid over, and the folder of the others."""
+
+
+ENDINGS = (".yaml", ".yml", ".json")
+
+
+Jobs = list[Mapping[str, Any]]
+"""Wildcards of jobs."""
+
+
+class Kept(NamedTuple):
+    """What a configuration asks for or can use."""
+
+    name: str
+    """Its files, as they are laid over each other."""
+    config: Config
+    jobs: Mapping[tuple[str, bool], Jobs]
+    """Jobs with results of use, by rule, and by whether these results are in the folder of a named experiment."""
+    judges: frozenset[str]
+    """Names of the journals of judgements."""
+    scorers: frozenset[str]
+    """Fingerprints of the settings of scorers."""
+
+
+def kept_configurations(given: Config, files: Sequence[str | Path]) -> list[Kept]:
+    """The configuration given, then those that `prune.keep` names: by default all of `config/experiments`, and the default alone.
+
+    Args:
+        files: of the configuration given, as they are laid over each other.
+
+    Raises:
+        UserError: if one of them cannot be read, so that nobody knows what it asks for.
+    """
+    of_given = [path for path in map(_relative, files) if path != DEFAULT]
+    named = given.prune.keep
+    if named is None:
+        found = sorted(path for path in EXPERIMENTS.rglob("*") if path.suffix in ENDINGS and path.name[0] != ".")
+        others = [[], *([path] for path in found if path not in of_given)]
+    else:
+        others = [[Path(entry)] if isinstance(entry, str) else list(map(Path, entry)) for entry in named]
+    layers = [[path for path in of_other if path != DEFAULT] for of_other in others]
+    kept, problems = [configured(given, _name(of_given))], []
+    for i, layer in enumerate(layers):
+        if layer == of_given or layer in layers[:i]:
+            continue
+        try:
+            kept.append(configured(parse_config(_read(layer)), _name(layer)))
+        except UserError as error:
+            problems += [_told(_name(layer), line) for line in str(error).splitlines()]
+    if problems:
+        unknown = "What this configuration asks for is not known, so that nothing is listed or removed."
+        advice = "Mend it, or name the configurations whose results stay in prune.keep."
+        raise UserError("\n".join([*problems, f"{unknown} {advice}"]))
+    return kept
+
+
+def jobs_of(kept: Iterable[Kept], rule: str, is_named: bool) -> Jobs | None:
+    """The jobs of a rule with results that any configuration can use; None if these are all jobs of the rule."""
+    of_each = [jobs for one in kept if (jobs := one.jobs.get((rule, is_named))) is not None]
+    return [job for jobs in of_each for job in jobs] if of_each or _is_own(rule) else None
+
+
+def _is_own(rule: str) -> bool:
+    return rule in RULES and RULES[rule].is_own
+
+
+def configured(config: Config, name: str = DEFAULT.as_posix()) -> Kept:
+    """What a configuration asks for or can use."""
+    jobs: dict[tuple[str, bool], Jobs] = {}
+    by_rule = usable_jobs(Grid(config))
+    # Rules that gather the whole grid have one job, without wildcards.
+    for rule in by_rule.keys() | filter(_is_own, RULES):
+        of_rule: Jobs = by_rule.get(rule, [{}])
+        is_named = _is_own(rule) and config.experiment is not None
+        jobs[rule, is_named] = [{**job, "experiment": config.experiment} for job in of_rule] if is_named else of_rule
+    scorers = config.scorers.values()
+    return Kept(
+        name,
+        config,
+        jobs,
+        frozenset(scorer.judgements.stem for scorer in scorers if scorer.judgements),
+        frozenset(fingerprint(scorer.decisive_settings()) for scorer in scorers),
+    )
+
+
+def _name(files: Sequence[Path]) -> str:
+    return " + ".join(path.as_posix() for path in files) or DEFAULT.as_posix()
+
+
+def _relative(path: str | Path) -> Path:
+    """A path as one writes it in the working directory."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _read(files: Iterable[Path]) -> dict[str, Any]:
+    """What files say that are laid over the default, as Snakemake does it."""
+    raw: dict[str, Any] = {}
+    for path in [*filter(Path.is_file, [DEFAULT]), *files]:
+        try:
+            value = load_yaml(path)
+        except OSError as error:
+            raise UserError(f"{path}: {(error.strerror or str(error)).lower()}.") from None
+        if not isinstance(value, Mapping | None):
+            raise UserError(f"{path}: expected a mapping of keys to values, not {value!r}.")
+        update_config(raw, deepcopy(value or {}))
+    return raw
+
+
+def _told(name: str, line: str) -> str:
+    """A problem, after the files that it is in."""
+    return line if line.startswith(tuple(name.split(" + "))) else f"{name}: {line}"

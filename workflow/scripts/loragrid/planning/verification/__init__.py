@@ -1,0 +1,1 @@
+"""Whether finished and unfinished work is still as its jobs left it."""

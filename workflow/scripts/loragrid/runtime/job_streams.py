@@ -1,0 +1,108 @@
+"""The standard streams of a job: its log, which gets no secrets, and an input that answers nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from loragrid.runtime.redaction import redacted
+
+_LONGEST_LINE = 1 << 16
+"""Bytes. A longer line is written in parts."""
+_PATIENCE_S = 5.0
+"""So long is waited for what subprocesses have written, when a job ends."""
+
+
+class _Redacting(io.RawIOBase):
+    """A file that gets whole lines without secrets. Subprocesses write to it through a pipe."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - it is open as long as this one
+        self._lock, self._waiting = threading.Lock(), b""
+        self._pipe: int | None = None
+        self._copying: threading.Thread | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes) -> int:  # type: ignore[override] # it gets bytes or a view of them
+        content = bytes(content)
+        with self._lock:
+            self._waiting = self._without_whole_lines(self._waiting + content)
+        return len(content)
+
+    def _without_whole_lines(self, content: bytes) -> bytes:
+        end = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
+        if not end and len(content) > _LONGEST_LINE:
+            end = len(content)
+        self._put(content[:end])
+        return content[end:]
+
+    def _put(self, content: bytes) -> None:
+        if content:
+            parts = re.split(r"(\r|\n)", content.decode("utf-8", errors="replace"))
+            self._file.write("".join(redacted(part) for part in parts).encode("utf-8", errors="backslashreplace"))
+
+    def fileno(self) -> int:
+        """A pipe for subprocesses, whose lines go the same way."""
+        if self._pipe is None:
+            reading, self._pipe = os.pipe()
+            self._copying = threading.Thread(target=self._copy, args=(reading,), daemon=True)
+            self._copying.start()
+        return self._pipe
+
+    def _copy(self, reading: int) -> None:
+        waiting = b""
+        while chunk := os.read(reading, _LONGEST_LINE):
+            with self._lock:
+                waiting = self._without_whole_lines(waiting + chunk)
+        with self._lock:
+            self._put(waiting)
+        os.close(reading)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        if self._pipe is not None and self._copying is not None:
+            os.close(self._pipe)
+            # A process that outlives the job keeps the pipe open.
+            self._copying.join(_PATIENCE_S)
+        with self._lock:
+            self._put(self._waiting)
+            self._file.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def log_file(path: str) -> Iterator[TextIO]:
+    """A job's log, line by line, from which secrets are cut."""
+    lines: Any = _Redacting(path)
+    with io.TextIOWrapper(io.BufferedWriter(lines), encoding="utf-8", errors="backslashreplace", line_buffering=True) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def no_input() -> Iterator[None]:
+    """An empty standard input, for this process and for those that it starts: nothing answers what a library might ask."""
+    before = sys.stdin
+    with open(os.devnull, encoding="utf-8") as nothing:
+        try:
+            kept = os.dup(0)
+        except OSError:
+            # There is none.
+            kept = None
+        try:
+            os.dup2(nothing.fileno(), 0)
+            sys.stdin = nothing
+            yield
+        finally:
+            sys.stdin = before
+            if kept is not None:
+                os.dup2(kept, 0)
+                os.close(kept)
