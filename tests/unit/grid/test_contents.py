@@ -3,6 +3,7 @@
 import json
 import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from loragrid.errors import UserError
 from loragrid.grid.contents import wrong_contents
 from loragrid.grid.jobs import settings
 from loragrid.grid.runs import Grid
-from loragrid.layout import PREPARE_DATASET
+from loragrid.layout import PREPARE_DATASET, SCORE, Evaluation
 from loragrid.scoring.references import check_references
 
 DATASET = {"task": "t", "sample_type": "gold"}
@@ -155,6 +156,18 @@ def test_mended_data_are_not_held_up_by_what_was_prepared_from_them_before(proje
     rows("good", "bad")
     os.utime("rows.jsonl", (2e9, 2e9))
     assert not planned(raw())
+
+
+def test_finished_scores_stay_as_they_are():
+    rows("good", "neutral")
+    config = raw(baselines=["empty"])
+    prepare(config, check=False)
+    for model, run in (("m", "base"), ("baseline", "empty")):
+        assert planned(config)
+        scores = Path(SCORE.path("scores", Evaluation(model, "t", "gold", run).wildcards | {"scorer": "topic"}))
+        scores.parent.mkdir(parents=True)
+        scores.touch()
+    assert planned(config) == []
 
 
 def test_misspelt_functions_of_scorers_and_sources_are_named(project):
