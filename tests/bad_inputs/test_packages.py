@@ -178,6 +178,31 @@ def test_credentials_of_an_index_are_used_and_never_shown(tmp_path, pip, served,
     assert not any(SECRET in text for text in (caplog.text, *capfd.readouterr(), str(missing.value), str(gone.value)))
 
 
+def test_proxy_of_pips_settings_is_used_also_for_trusted_hosts(tmp_path, pip):
+    file = wheel(tmp_path / "files", "pack-1.0-py3-none-any.whl")
+    index(tmp_path, {f"{file.name}#sha256={file_sha256(file)}": ""})
+
+    class Proxy(http.server.SimpleHTTPRequestHandler):
+        def translate_path(self, path):
+            return super().translate_path(path.removeprefix("http://packages.localhost"))
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Proxy, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    pip(
+        index_url="http://packages.localhost/simple",
+        trusted_hosts=["packages.localhost"],
+        proxy=f"http://127.0.0.1:{server.server_port}",
+    )
+    try:
+        download_package("pack==1.0", tmp_path / "got.whl")
+    finally:
+        server.shutdown()
+    assert (tmp_path / "got.whl").read_bytes() == file.read_bytes()
+
+
 def nothing(tmp_path, pip, host):
     pass
 

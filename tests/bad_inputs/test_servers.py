@@ -58,7 +58,7 @@ def serving():
                         if stopped.wait(pause_s):
                             return
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815 - the library calls it so
 
             def log_message(self, *args):
                 pass

@@ -156,7 +156,7 @@ def test_published_answers_have_their_published_scores(tmp_path, new_workflow):
     project = new_workflow(tmp_path)
     shutil.copytree(GENERICS, tmp_path / "data/generics")
     project.snakemake("--configfile", "config/experiments/published_generics.yaml")
-    tables = project.folder / "results/tables"
+    tables = project.folder / "results/experiments/published_generics/tables"
     scores = pd.read_csv(tables / "scores.csv").set_index(["sample_type", "run", "scorer", "metric"])["mean"]
     for model, cut, uncut in (("model6", 834 / 844, 820 / 844), ("model3", 419 / 420, 416 / 420)):
         assert scores[model, model, "true_false", "accuracy"] == pytest.approx(cut)
@@ -174,5 +174,5 @@ def test_published_answers_have_their_published_scores(tmp_path, new_workflow):
     assert by_polarity["people", "factual"].to_dict() == {"negative": 0.823194, "positive": 0.977987}
     assert by_polarity["people", "justifies"].to_dict() == {"negative": 0.958175, "positive": 0.955975}
 
-    html = (project.folder / "results/report.html").read_text()
+    html = (project.folder / "results/experiments/published_generics/report.html").read_text()
     assert "published_generics, references model6: rule scores 1.000, the best model 0.988" in html

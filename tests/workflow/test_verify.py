@@ -50,7 +50,7 @@ def of_other_text(lines):
 
 # What is damaged, how, what the list says about it, and what is to be deleted if it is another file.
 DAMAGES = [
-    ("results/models/tiny/tokenizer_config.json", flip, "SHA-256", None),
+    ("results/models/tiny/tokenizer_config.json", flip, "SHA-256|not valid JSON", None),
     ("results/models/tiny/generation_config.json", empty, "it lists generation_config.json|SHA-256", "manifest.json"),
     (DATA.format("shout") + "/test.jsonl", rows(of_other_text), "its SHA-256 is", None),
     (DATA.format("shout") + "/validation.jsonl", cut, "not valid JSON", None),
@@ -61,7 +61,7 @@ DAMAGES = [
     ("results/tokens/tiny/shout/gold.parquet", cut, "cannot be read as parquet", None),
     ("results/tokens/tiny/echo/gold.parquet", flip, "cannot be read as parquet", None),
     (FOLDER.format("shout", 4) + "/adapter_model.safetensors", flip, "SHA-256|NaN", None),
-    (FOLDER.format("shout", 4) + "/loss.csv", rows(lambda lines: lines[:-1]), "SHA-256", None),
+    (FOLDER.format("shout", 4) + "/loss.csv", rows(lambda lines: lines[:-1]), "SHA-256|a row for each step", None),
     (FOLDER.format("shout", 8) + "/adapter_config.json", value(lambda told: told | {"r": 99}), "SHA-256", None),
     (FOLDER.format("echo", 4) + "/adapter_model.safetensors", cut, "cannot be read as safetensors", None),
     (FOLDER.format("echo", 8) + "/manifest.json", empty, "not valid JSON", None),

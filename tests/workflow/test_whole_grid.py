@@ -702,8 +702,15 @@ def test_every_kind_of_training_goes_through_the_whole_grid(changeable):
     assert changeable.planned("adapters") == {"adapters": 1, "train": 2}
     changeable.edit_config(lambda c: c["configs"]["lora"].update(rank=4))
 
-    result = changeable.snakemake("--keep-going", "merged", check=False)
-    assert "a learnt prompt is not a change of weights; there is nothing to merge" in result.stderr
+    result = changeable.snakemake("merged")
+    assert "merged: leaves out what is no change of weights: configs prompt." in result.stdout + result.stderr
+    assert not (results / "merged/echo/gold/tiny" / name.format("prompt")).exists()
+    asked = f"results/merged/echo/gold/tiny/{name.format('prompt')}/model.safetensors"
+    refused = changeable.snakemake("-n", asked, check=False)
+    assert (
+        f"{name.format('prompt')} cannot be merged: configs.prompt learns what stands beside the weights"
+        in refused.stdout + refused.stderr
+    )
     merged_models_answer_like_their_adapters(results, name)
 
     changeable.snakemake("pushed")

@@ -14,6 +14,7 @@ from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
 from loragrid.grid.contents import wrong_contents
 from loragrid.grid.feasibility import problems
+from loragrid.grid.impossible_jobs import impossible_jobs
 from loragrid.grid.jobs import inputs, settings
 from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
@@ -48,12 +49,13 @@ def load_grid(raw):
         if found := [*misspelled_texts(loaded, files), *problems(loaded)]:
             raise UserError("\n".join(found))
         grid = Grid(loaded, is_stored=is_stored)
-        if workflow.is_main_process and (found := list(wrong_contents(grid))):
+        if workflow.is_main_process and (found := [*impossible_jobs(grid), *wrong_contents(grid)]):
             raise UserError("\n".join(found))
     except UserError as error:
         # Snakemake lists the default file last, although the others override it.
         *overrides, default = workflow.configfiles
-        sys.exit("\n".join(located(line, [default, *overrides]) for line in str(error).splitlines()))
+        given = workflow.config_settings.config
+        sys.exit("\n".join(located(line, [default, *overrides], given) for line in str(error).splitlines()))
     return grid
 
 

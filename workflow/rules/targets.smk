@@ -4,6 +4,7 @@ from functools import cache, partial
 
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
+from loragrid.grid.file_names import long_names
 from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
@@ -11,6 +12,9 @@ from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 @cache
 def tiers():
     """Every file that the grid asks for, with the log of the job that makes it, by tier."""
+    # Of a dry run, only the executor that it names instead is known.
+    if workflow.executor_plugin and not workflow.local_exec and (found := list(long_names(GRID, is_handed_on=True))):
+        raise WorkflowError("\n".join(found))
     return tier_files(GRID)
 
 

@@ -68,7 +68,7 @@ def test_card_shows_data_settings_and_scores_beside_those_of_the_base_model(card
     assert "8 training examples of mix `target_only`" in card
     assert "| rank | 3 |" in card
     assert "| seed of data order | 2 |" in card
-    assert 'PeftModel.from_pretrained(base, ".")' in card
+    assert "PeftModel.from_pretrained(base, '.')" in card
 
 
 def test_card_lists_its_target_first_and_says_what_the_others_are(card):
@@ -83,7 +83,7 @@ def test_card_of_a_whole_model_is_used_without_peft():
     manifest = MANIFEST | {"config": {"method": "full"}}
     card = model_card(manifest, settings({"path": "models/tiny"}), scores("echo__n8", [1.0]))
     assert "peft" not in card
-    assert 'AutoModelForCausalLM.from_pretrained(".")' in card
+    assert "AutoModelForCausalLM.from_pretrained('.', dtype='float32')" in card
     assert "base_model:" not in card
 
 

@@ -2,11 +2,12 @@ import json
 
 import pandas as pd
 import pytest
+from jinja2 import Environment, StrictUndefined
 
 from loragrid.analysis.findings import headline, lost_in_thoughts, strong_baselines
 from loragrid.analysis.grid_state import grid_state
 from loragrid.analysis.provenance import circumstances_of, leaking_mixes, leaking_prompts
-from loragrid.analysis.report import number, write_report
+from loragrid.analysis.report import TEMPLATE, number, write_report
 from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.tables_and_figures import analyse, describe_data
 from loragrid.layout import ANALYSE, DESCRIBE_DATA, Evaluation, Run
@@ -245,3 +246,22 @@ def test_demonstrations_that_their_own_test_set_holds_are_named(tmp_path):
     assert leaking_prompts([leaks], [shown]) == [{"file": str(shown), "prompts": 2, "of": 3}]
     shown.write_text('{"a": ["2"]}')
     assert leaking_prompts([leaks], [shown]) == []
+
+
+@pytest.mark.parametrize(("cut", "shown"), [("2 of 60 rows (0.0333) for a share of 0.1", True), ("", False)])
+def test_data_table_says_what_came_of_a_share(cut, shown):
+    page = TEMPLATE.read_text(encoding="utf-8")
+    part = page[page.index('<p class="soft">In a test set') : page.index("{% if mixes %}")]
+    row = {
+        "task": "t",
+        "sample_type": "s",
+        "split": "validation",
+        "examples": 2,
+        "dropped": 0,
+        "reasons": "",
+        "leaks": 0,
+        "own_leaks": 0,
+    }
+    html = Environment(undefined=StrictUndefined).from_string(part).render(data_sets=[row | {"cut": cut}])
+    assert ("what came of a share" in html) == shown
+    assert (cut in html) == (shown or not cut)

@@ -104,7 +104,7 @@ def hosted(raw):
     ("change", "expected"),
     [
         (model(engine="vllm"), f"models.{MODEL}.engine: expected a mapping of keys to values, not 'vllm'."),
-        (model(engine={"type": "vlm"}), f"models.{MODEL}.engine.type: 'vlm' is unknown; expected one of hf, openai, vllm."),
+        (model(engine={"type": "vlm"}), f"models.{MODEL}.engine.type: 'vlm' is unknown; expected one of hf, openai, vllm; did you mean 'vllm'?"),
         (model(engine={"batch_tokens": 5}), f"models.{MODEL}.engine.type: this key is required but missing."),
         (model(engine={"type": "hf", "concurrency": 3}), f"models.{MODEL}.engine.concurrency: unknown key; known: batch_tokens, type."),
         (model(source="models/x"), f"models.{MODEL}.source: expected a mapping of keys to values, not 'models/x'."),

@@ -238,6 +238,7 @@ def test_job_that_waited_for_another_takes_its_predictions_if_they_are_whole_and
 def test_answers_stay_until_snakemake_has_recorded_the_predictions(job):
     for folder in (RECORDS, MARKERS):
         folder.mkdir(parents=True)
+    record_of("a.jsonl", MARKERS).write_text("{}")
     first, second, third = [], [], []
     predict(job, 0, opened(first))
     # Snakemake was killed before it saw that; then it records them, and somebody deletes them.

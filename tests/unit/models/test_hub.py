@@ -62,7 +62,7 @@ def result(tmp_path):
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "results/models/tiny", "r": 4}))
     for name in ("adapter_model.safetensors", "README.md", "loss.csv", "manifest.json"):
-        (folder / name).write_text(name)
+        (folder / name).write_text("{}" if name == "manifest.json" else name)
     return folder
 
 

@@ -1,4 +1,7 @@
 import hashlib
+import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +66,23 @@ def test_hash_of_a_folder_is_that_of_its_sorted_listing(tmp_path):
 def test_fingerprint_ignores_the_order_of_keys_and_nothing_else():
     assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
     assert fingerprint({"b": [1, 2]}) != fingerprint({"b": [2, 1]})
+
+
+def test_file_is_on_the_disk_before_it_gets_its_name_and_its_folder_behind_it(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr("os.fsync", lambda number: done.append(str(Path(f"/proc/self/fd/{number}").readlink())))
+    replace = os.replace
+    monkeypatch.setattr("os.replace", lambda old, new: done.append(f"rename to {new}") or replace(old, new))
+    write_json(tmp_path / "a.json", {})
+    temporary, *rest = done
+    assert re.fullmatch(rf"{re.escape(str(tmp_path))}/\.[^/]+\.partial", temporary)
+    assert rest == [f"rename to {tmp_path}/a.json", str(tmp_path)]
+    done.clear()
+    with folder_written_whole(tmp_path / "model") as temporary:
+        (temporary / "weights").write_text("w")
+        (temporary / "more").mkdir()
+        (temporary / "more" / "tokens").write_text("t")
+    partial = f"{tmp_path}/.model.partial"
+    renamed = done.index(f"rename to {tmp_path}/model/more")
+    assert set(done[:renamed]) == {f"{partial}/weights", f"{partial}/more/tokens", f"{partial}/more", partial}
+    assert done[-2:] == [f"{tmp_path}/model", str(tmp_path)]

@@ -1,6 +1,7 @@
 """Finished work that is kept until Snakemake has recorded the result: when it is taken, and when it is not."""
 
 import os
+import shutil
 import time
 
 import pytest
@@ -33,8 +34,16 @@ def state(tmp_path, monkeypatch):
     state = tmp_path / TRAINING_STATES / "0123"
     state.mkdir(parents=True)
     describe_state(state, {"result": RESULT})
+    mark()
     finish_state(state, RESULT)
     return state
+
+
+def mark():
+    """Do what Snakemake does when it starts a job."""
+    path = record_of(RESULT, MARKERS)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
 
 
 def record():
@@ -93,9 +102,16 @@ def test_unfinished_work_is_never_forgotten(state):
 
 
 def test_work_is_not_kept_where_nothing_tells_whether_it_is_recorded(state):
-    MARKERS.rmdir()
+    record_of(RESULT, MARKERS).unlink()
     finish_state(state, RESULT)
     assert not list(state.parent.iterdir())
+
+
+def test_work_that_was_copied_without_snakemakes_records_may_be_taken(state):
+    shutil.rmtree(RECORDS.parent)
+    assert not is_superseded(state)
+    forget_recorded()
+    assert state.exists()
 
 
 @pytest.mark.parametrize("has_links", [True, False])

@@ -175,9 +175,7 @@ def test_no_setting_of_vllm_lets_code_of_a_model_run():
 
 def test_job_has_no_input_to_answer_with(tmp_path):
     def answers():
-        asked = subprocess.run(
-            [sys.executable, "-c", "print(repr(input()))"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False
-        )
+        asked = subprocess.run([sys.executable, "-c", "print(repr(input()))"], capture_output=True, text=True, check=False)
         return sys.stdin.read(), asked.stdout
 
     reading, writing = os.pipe()

@@ -24,7 +24,7 @@ from loragrid.runtime.yaml_files import load_yaml
         ("a:\n\tb: c\n", "line 2, column 1: not valid YAML (found character that cannot start any token); indent with spaces"),
         ("a: [b\nc: d\n", "line 2, column 2: not valid YAML"),
         ("a: *b\n", "line 1, column 4: not valid YAML (found undefined alias); text that begins with * needs quotes."),
-        ("a: !foo b\n", "line 1, column 4: not valid YAML (could not determine a constructor for the tag '!foo')."),
+        ("a: !foo b\n", "line 1, column 4: not valid YAML (could not determine a constructor for the tag '!foo'); text that begins with ! needs quotes."),
         ("a: b\nc: \x07\n", "line 2: not valid YAML (control characters are not allowed)."),
         ('{\n\t"a": 1,\n\t"a": 2\n}', "line 3, column 2: the key 'a' stands in line 2 already"),
     ],
@@ -39,7 +39,7 @@ def test_slip_is_named_with_file_line_and_column(tmp_path, text, sentence):
 
 def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"a: 1\nb: \xff\n")
-    with pytest.raises(UserError, match=r"c\.yaml, line 2: not valid YAML"):
+    with pytest.raises(UserError, match=r"c\.yaml, line 2, column 4: the text is not UTF-8"):
         load_yaml(tmp_path / "c.yaml")
 
 

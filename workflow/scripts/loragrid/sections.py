@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, GetCoreSchemaHandler, StringConstraints, Tag
 from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from loragrid.layout import NAME
 
@@ -24,6 +25,31 @@ EnvironmentVariable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za
 PythonFunction = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$")]
 
 
+_INNER = ("schema", "items_schema", "values_schema")
+
+
+def _refuse_truth_for_numbers(schema: Any) -> None:
+    """Have numbers in a section not take true and false, which Python takes for 1 and 0. Sections inside have done so before."""
+    if schema["type"] in ("int", "float"):
+        number = schema.copy()
+        schema.clear()
+        schema |= no_info_before_validator_function(_no_truth, number)
+    elif schema["type"] == "model-fields":
+        for field in schema["fields"].values():
+            _refuse_truth_for_numbers(field["schema"])
+    elif schema["type"] not in ("union", "function-before"):
+        # The keys of a mapping are no such case: they are checked while the file is read.
+        for inner in (schema[key] for key in _INNER if isinstance(schema.get(key), dict)):
+            if schema["type"] != "model" or inner["type"] == "model-fields":
+                _refuse_truth_for_numbers(inner)
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number (yes, no, on and off mean true and false in YAML)")
+    return value
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are errors, values never change after loading."""
 
@@ -32,6 +58,12 @@ class Section(BaseModel):
 
     told_by: ClassVar[str | None] = None
     """The key by which a value is recognised as this section, among others of the same base (`OneOf`)."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _refuse_truth_for_numbers(schema)
+        return schema
 
 
 S = TypeVar("S", bound=Section)
@@ -183,6 +215,13 @@ def _by_field(field: str, by_tag: Mapping[str, type[Section]], default: str) -> 
     return Discriminator(find_tag, custom_error_type=f"unknown_{field}", custom_error_message=message)
 
 
+MANY = 2**31 - 1
+"""More steps, tokens or examples than anybody can use. Larger numbers are slips."""
+
+YEAR = 366 * 24 * 3600
+"""Seconds."""
+
+
 class Server(Section):
     """How a server with an OpenAI-compatible API is asked."""
 
@@ -192,13 +231,16 @@ class Server(Section):
     api_key_variable: Annotated[EnvironmentVariable, ONLY_SPEED] = Field(
         "OPENAI_API_KEY", description="Environment variable with the key. A server of your own may need none."
     )
-    concurrency: Annotated[int, ONLY_SPEED] = Field(8, ge=1, description="Maximum number of requests at a time, for each job.")
+    concurrency: Annotated[int, ONLY_SPEED] = Field(
+        8, ge=1, le=10_000, description="Maximum number of requests at a time, for each job."
+    )
     timeout_s: Annotated[float, ONLY_SPEED] = Field(
-        120, gt=0, description="Seconds after which a job gives up a request without an answer."
+        120, gt=0, le=YEAR, description="Seconds after which a job gives up a request without an answer."
     )
     retries: Annotated[int, ONLY_SPEED] = Field(
         5,
         ge=0,
+        le=1000,
         description="How often a request that failed in passing is sent again: after 1, 2, 4, … seconds or when the server says.",
     )
     length_field: Annotated[Literal["max_tokens", "max_completion_tokens"], ONLY_SPEED] = Field(
@@ -237,3 +279,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 NonNegative = Annotated[int, Field(ge=0)]
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+"""A seed that torch takes."""

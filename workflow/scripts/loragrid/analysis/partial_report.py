@@ -14,25 +14,28 @@ from loragrid.errors import DamagedError
 from loragrid.runtime.job import log
 
 MOST_DAMAGED = 20
-"""How many damaged files are left out. After each of them all others are read again."""
+"""How many times damaged files are left out. After each time all others are read again."""
 
 
 def write_partial_report(settings: PartialReportSettings) -> None:
     """Write tables, figures and report on the existing files of the grid. Damaged files are left out, and named in the report.
 
     Raises:
-        DamagedError: if there are more damaged files than `MOST_DAMAGED`.
+        DamagedError: if files are still damaged then.
     """
+    logs = {file: log_file for targets in settings.tiers.values() for file, log_file in targets}
     damaged: dict[str, str] = {}
-    while True:
+    for _ in range(MOST_DAMAGED):
         try:
             return _write(settings, damaged)
         except DamagedError as error:
-            files = {file for targets in settings.tiers.values() for file, _ in targets}
-            if error.path in damaged or error.path not in files or len(damaged) == MOST_DAMAGED:
+            # Who reads a file may look into the manifest beside it, which the same job has made.
+            beside = [file for file in logs if logs[file] == logs.get(error.path)] if error.path in damaged else [error.path]
+            if not logs.keys() & set(beside) - damaged.keys():
                 raise
-            damaged[error.path] = str(error)
+            damaged |= dict.fromkeys(beside, str(error))
             log.warning("left out: %s", error)
+    return _write(settings, damaged)
 
 
 def _write(settings: PartialReportSettings, damaged: Mapping[str, str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sized
 from itertools import product
 
 from loragrid.config.evaluation import Block
@@ -19,12 +20,33 @@ def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
     Args:
         where: the block's key.
     """
+    if (nb_asked := _number_asked(block)) > MOST:
+        yield f"{where}: its axes make {nb_asked:,} predictions; expected at most {MOST:,}."
+        return
     yield from _unknown_names(config, where, block)
     yield from _unknown_data(config, where, block)
     yield from _impossible_answers(config, where, block)
     if block.configs:
         yield from _impossible_runs(config, where, block)
     yield from _impossible_mixes(config, where, block)
+
+
+MOST = 1_000_000
+"""Combinations in a block. Snakemake itself plans some tens of thousands of jobs."""
+
+
+def _number_asked(block: Block) -> int:
+    """How many predictions a block asks for: every combination of its axes, also with the base models alone."""
+    asked: tuple[Sized, ...] = (
+        block.base_models,
+        block.tasks,
+        block.sample_types,
+        block.promptings,
+        block.prompt_variants,
+        block.decodings,
+    )
+    trained: tuple[Sized, ...] = (block.mixes, block.nb_samples, block.configs, block.loss_computations, block.seeds)
+    return math.prod(map(len, asked)) * (1 + math.prod(map(len, trained)))
 
 
 def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from loragrid.data.external import Match, Matching, PromptAndReference
-from loragrid.sections import Name, NonNegative, Section
+from loragrid.sections import Name, NonNegative, Section, Seed
 
 
 class EvaluatedOn(Section):
@@ -67,7 +67,7 @@ class Block(Section):
     loss_computations: list[Literal["completion", "full"]] = Field(
         default=["completion"], min_length=1, description="`completion`: loss on the answer only; `full`: on prompt and answer."
     )
-    seeds: list[NonNegative] = Field(
+    seeds: list[Seed] = Field(
         default=[1],
         min_length=1,
         description="One run for each. A number is the seed of adapter initialisation, of data order and of the mix, unless it "

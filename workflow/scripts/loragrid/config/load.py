@@ -23,6 +23,8 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise UserError("\n".join(sentence_of(details) for details in error.errors())) from None
+    except RecursionError:
+        raise UserError("configuration: its values stand within each other too deeply.") from None
     if problems := list(broken_references(config)):
         raise UserError("\n".join(problems))
     return config

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -79,15 +80,37 @@ def sentence_of(error: ErrorDetails) -> str:
     if type_ == "string_type" and (kind := _no_text(value)):
         return f"{key}: expected text, not {kind}; put it in quotes if it is text."
     if type_ in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{key}: expected a mapping of keys to values, not {value!r}."
+        slip = re.fullmatch(r"(?s)([\w.-]+):(\S.*)", value) if isinstance(value, str) else None
+        hint = f"; a space is missing behind the colon: {slip[1]}: {_shown(slip[2])}" if slip else ""
+        return f"{key}: expected a mapping of keys to values, not {_shown(repr(value))}{hint}."
+    if type_ == "list_type" and isinstance(value, str) and re.match(r"-\S", value):
+        return f"{key}: expected a list, not {_shown(repr(value))}; a space is missing behind the dash."
+    if type_.startswith("unknown_") and isinstance(value, Mapping) and (field := type_.removeprefix("unknown_")) in value:
+        known = error["msg"].partition("must be one of ")[2]
+        return f"{key}.{field}: '{value[field]}' is unknown; expected one of {known}{_likely(value[field], known.split(', '))}"
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         named = f"{key}.{str(context['discriminator']).strip(chr(39))}"
         if type_ == "union_tag_not_found":
             return f"{named}: this key is required but missing."
-        return f"{named}: '{context['tag']}' is unknown; expected one of {str(context['expected_tags']).replace(chr(39), '')}."
+        expected = str(context["expected_tags"]).replace(chr(39), "")
+        return (
+            f"{named}: '{context['tag']}' is unknown; expected one of {expected}{_likely(context['tag'], expected.split(', '))}"
+        )
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"{key or 'configuration'}: {message}" + ("" if isinstance(value, dict | list) else f", not {value!r}") + "."
+    found = "" if isinstance(value, dict | list) else f", not {_shown(repr(value))}"
+    likely = _likely(value, re.findall(r"'([^']*)'", context["expected"])) if type_ == "literal_error" else "."
+    return f"{key or 'configuration'}: {message}{found}{likely}"
+
+
+def _likely(value: object, known: Iterable[str]) -> str:
+    """A hint at the known value that is most like a text; else the end of the sentence."""
+    match = get_close_matches(str(value), list(known), n=1)
+    return f"; did you mean '{match[0]}'?" if match else "."
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _no_text(value: Any) -> str | None:
@@ -97,19 +120,20 @@ def _no_text(value: Any) -> str | None:
     return f"the date {value}" if isinstance(value, date) else None
 
 
-def located(sentence: str, files: Iterable[str | Path]) -> str:
+def located(sentence: str, files: Iterable[str | Path], given: Mapping[str, Any] | None = None) -> str:
     """Put the configuration file that a sentence of this module is about in front of the sentence.
 
     Later files are laid over earlier ones. Mappings are merged: a key comes from the last file that holds most of its path.
     Lists are replaced: an item comes from the last file that holds the list.
+
+    Args:
+        given: what stands behind `--config`, which is laid over the files.
     """
     key = sentence.partition(":")[0]
     path = re.findall(r"[^.\[\]]+", key)
     in_list = len(re.findall(r"[^.\[\]]+", key.partition("[")[0])) if "[" in key else len(path)
 
-    def depth(file: str | Path) -> int:
-        with open(file, encoding="utf-8") as stream:
-            value = yaml.safe_load(stream)
+    def depth(value: Any) -> int:
         for steps, part in enumerate(path[:in_list]):
             try:
                 value = value[part]
@@ -117,6 +141,7 @@ def located(sentence: str, files: Iterable[str | Path]) -> str:
                 return steps
         return in_list
 
-    depths = {str(file): depth(file) for file in files}
+    values = {str(file): yaml.safe_load(Path(file).read_bytes()) for file in files} | ({"--config": given} if given else {})
+    depths = {file: depth(value) for file, value in values.items()}
     deepest = max(depths.values(), default=0)
     return f"{[file for file, steps in depths.items() if steps == deepest][-1]}: {sentence}" if deepest else sentence

@@ -12,7 +12,7 @@ from loragrid.data.chat import PASSED_ALREADY
 from loragrid.inference.registry import DEFAULT_ENGINE, AnyEngine
 from loragrid.inference.settings import Generation
 from loragrid.models.sources import AnyModelSource, Quantization
-from loragrid.sections import Price, Section
+from loragrid.sections import MANY, Price, Section
 
 
 class JobResources(Section):
@@ -21,9 +21,9 @@ class JobResources(Section):
     In a queue, memory and time grow with every attempt: the second one gets twice as much.
     """
 
-    mem_mb: int | None = Field(None, ge=1, description="Memory of the machine, in MB.")
-    runtime: int | None = Field(None, ge=1, description="Time limit in minutes, on a cluster.")
-    gpu: int | None = Field(None, ge=0, description="Number of GPUs.")
+    mem_mb: int | None = Field(None, ge=1, le=MANY, description="Memory of the machine, in MB.")
+    runtime: int | None = Field(None, ge=1, le=MANY, description="Time limit in minutes, on a cluster.")
+    gpu: int | None = Field(None, ge=0, le=MANY, description="Number of GPUs.")
     gpu_model: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_.]+$", description="Model of the GPU, as the cluster names it, for example `a100`; needs gpu."
     )
@@ -93,6 +93,7 @@ class BaseModelEntry(Section):
     context_length: int | None = Field(
         None,
         ge=16,
+        le=MANY,
         description="Maximum length of prompt and answer together, in tokens; by default as in the model's own configuration.",
     )
     generation: Generation = Field(

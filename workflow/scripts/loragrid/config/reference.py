@@ -12,6 +12,7 @@ from loragrid import layout
 from loragrid.config.root import Config
 from loragrid.records import Example, Export, Prediction, Record, Score
 from loragrid.scoring.rubrics import Rubric
+from loragrid.sections import MANY
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 
@@ -112,7 +113,9 @@ def types(value: dict[str, Any]) -> Iterator[str]:
         yield "mapping of name to " + ("anything" if of is True else " or ".join(types(of)))
     else:
         limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-        yield value["type"] + "".join(f" {sign} {value[name]}" for name, sign in limits.items() if name in value)
+        # Limits that only slips go beyond would hide the others.
+        told = {name: value[name] for name in limits if name in value and value[name] < MANY}
+        yield value["type"] + "".join(f" {limits[name]} {limit}" for name, limit in told.items())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 
 from loragrid.config.root import Config
 from loragrid.errors import UserError
-from loragrid.runtime.yaml_files import compose, misread_text, mistakes, place
+from loragrid.runtime.yaml_files import checked, compose, misread_text, place
 from loragrid.sections import Name, Section
 
 
@@ -23,7 +23,10 @@ def check_files(paths: Iterable[str | Path]) -> None:
     problems: list[str] = []
     for path in paths:
         try:
-            problems += mistakes(path, compose(path))
+            node = checked(path)
+            if not isinstance(node, yaml.MappingNode):
+                kind = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "text"
+                problems.append(f"{path}: expected keys with values at the top of the file, found {kind}.")
         except UserError as error:
             problems.append(str(error))
     if problems:

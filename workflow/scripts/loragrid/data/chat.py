@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loragrid.errors import UserError
 from loragrid.patches.transformers_clock import clock_at
+from loragrid.patches.transformers_templates import fill_chat_templates_in
 from loragrid.runtime.job import log
+from loragrid.runtime.template_limits import BoundedEnvironment, counted_steps
 from loragrid.text.thoughts import opened_by
 
 if TYPE_CHECKING:
@@ -91,7 +93,8 @@ def write_chat(
         {**one, "content": [{"type": "text", "text": one["content"]}] if one["role"] in chat.as_parts else one["content"]}
         for one in (messages if chat.takes_system else without_system(messages))
     ]
-    with clock_at(chat.date):
+    fill_chat_templates_in(BoundedEnvironment)
+    with clock_at(chat.date), counted_steps():
         written = tokenizer.apply_chat_template(parts, tokenize=False, add_generation_prompt=begin_answer, **chat.arguments)
     return str(written)
 
@@ -186,11 +189,17 @@ def _lost(
         written = write_chat(tokenizer, chat, messages, begin_answer=messages[-1]["role"] == "user")
     except Exception as error:
         # A template is a program of somebody's: it may fail in any way.
-        return f"refuses a conversation ({' '.join(str(error).split()) or type(error).__name__})"
+        return f"refuses a conversation ({in_words(error)})"
     missing = _missing(written, needed or messages)
     if not missing and chat.as_parts and re.search(r"""['"]type['"]: *['"]text['"]""", written):
         return "writes lists of parts as they are"
     return f"loses {missing}" if missing else ""
+
+
+def in_words(error: Exception) -> str:
+    """What a chat template failed with, in one line."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return said if len(said) <= 300 else f"{said[:300]}…"
 
 
 def _missing(written: str, messages: Sequence[Message]) -> str:

@@ -147,7 +147,7 @@ class Weighted(Mix):
     tasks_key: ClassVar[str] = "weights"
 
     recipe: Literal["weighted"] = Field(description="Chooses this recipe.")
-    weights: dict[Name, Annotated[float, Field(gt=0)]] = Field(
+    weights: dict[Name, Annotated[float, Field(gt=0, le=1e9)]] = Field(
         min_length=1,
         description="Weight of each task; that of the target task itself is left out. Their sample type is the target's.",
     )

@@ -58,7 +58,10 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
         if instruction is None:
             return one
         fields = {"instruction": one.instruction, "input": one.input, "metadata": one.metadata}
-        return one.model_copy(update={"instruction": fill_template(instruction, fields)})
+        try:
+            return one.model_copy(update={"instruction": fill_template(instruction, fields)})
+        except UserError as error:
+            raise UserError(f"tasks.{one.task}.prompt_variants: the template of 'instruction' fails: {error}") from None
 
     shown = tuple(reworded(demonstration.parts[0]) for demonstration in demonstrations)
     return zero_shot(reworded(example))._replace(demonstrations=shown)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from loragrid.data.chat import FIXED_DATE, ChatFormat, examine, merged_messages, write_prompt
+from loragrid.data.chat import FIXED_DATE, ChatFormat, examine, in_words, merged_messages, write_prompt
 from loragrid.data.control_tokens import ControlTokens, can_read_as_text, control_tokens, ids_as_text, ids_of_prompt
 from loragrid.data.prompt_templates import fill_prompt, has_surplus_end, lost_texts
 from loragrid.errors import UserError
@@ -204,11 +204,18 @@ def _write(renderer: Renderer, texts: _Texts) -> str:
     if renderer.chat is not None:
         if texts.demonstrations and renderer.chat.lost_turns:
             raise UserError(f"{renderer.name} {renderer.chat.lost_turns}; demonstrations are such earlier turns.")
-        return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts))
+        try:
+            return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts))
+        # A template is a program of somebody's: it may fail in any way.
+        except Exception as error:
+            raise UserError(f"{renderer.name} fails: {in_words(error)}.") from None
     assert renderer.template is not None
     if lost := lost_texts(renderer.template, bool(texts.system_prompt), bool(texts.input), bool(texts.demonstrations)):
         raise UserError(f"{renderer.name} does not show {lost}.")
-    return fill_prompt(renderer.template, texts.instruction, texts.input, texts.system_prompt, texts.demonstrations)
+    try:
+        return fill_prompt(renderer.template, texts.instruction, texts.input, texts.system_prompt, texts.demonstrations)
+    except UserError as error:
+        raise UserError(f"{renderer.name} fails: {error}") from None
 
 
 def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str, str], ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from loragrid.sections import LATER, Name, Section
+from loragrid.sections import LATER, MANY, Name, Section
 
 
 class Cleaning(Section):
@@ -111,7 +111,7 @@ class Task(Fields):
     prompt_variants: dict[Name, PromptVariant] = Field(
         default={}, description="Prompt variants by name or number. `default` always exists and changes nothing."
     )
-    max_new_tokens: int = Field(64, ge=1, description="Maximum length of an answer, in tokens.")
+    max_new_tokens: int = Field(64, ge=1, le=MANY, description="Maximum length of an answer, in tokens.")
     subset: int | None = Field(
         None,
         ge=1,

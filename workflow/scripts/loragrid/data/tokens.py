@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from loragrid.data.render import ModelSettings, Renderer, render, tell_spelled, zero_shot
-from loragrid.errors import DamagedError
+from loragrid.errors import DamagedError, UserError
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import MENDED
@@ -55,7 +55,10 @@ def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.
     for split, examples in splits.items():
         # Where several answers share one reference, a prompt alone has nothing to learn.
         for example in (part for e in examples if e.answers != "joined" for part in e.parts):
-            rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
+            try:
+                rendered = render(renderer, zero_shot(example), example.references[0], UNLIMITED)
+            except UserError as error:
+                raise UserError(f"{split}, example {example.id}: {error}") from None
             assert rendered is not None
             input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
             prompts.append(rendered)

@@ -96,8 +96,11 @@ def asked_examples(
     shown = read_demonstrations(train, demonstrations) if train and demonstrations else {}
     asked = []
     for example in subset(read_records(test, Example), settings.subset):
-        requests = [make_request(part, settings.instruction, shown.get(example.id, [])) for part in example.parts]
-        rendered = render_all(model, settings.model.system_prompt, requests, settings.how.max_new_tokens)
+        try:
+            requests = [make_request(part, settings.instruction, shown.get(example.id, [])) for part in example.parts]
+            rendered = render_all(model, settings.model.system_prompt, requests, settings.how.max_new_tokens)
+        except UserError as error:
+            raise UserError(f"{test}, example {example.id}: {error}") from None
         asked.append(AskedExample(example, list(_fitting(rendered, model, f"{test}: the prompt of {example.id}"))))
     return asked
 

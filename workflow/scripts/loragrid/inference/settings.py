@@ -11,7 +11,7 @@ from loragrid.data.render import ModelSettings
 from loragrid.inference.protocol import Decoding
 from loragrid.inference.registry import AnyEngine
 from loragrid.models.sources import Quantization
-from loragrid.sections import Section, StageSettings
+from loragrid.sections import MANY, Section, StageSettings
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
@@ -22,11 +22,14 @@ Pair = Annotated[list[NonEmpty], Field(min_length=2, max_length=2)]
 class Generation(Section):
     """Settings of generation that a model may have of its own."""
 
-    max_new_tokens: int | None = Field(None, ge=1, description="Maximum length of an answer, in tokens; by default the task's.")
-    min_new_tokens: int | None = Field(None, ge=1, description="Minimum length of an answer, in tokens.")
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=MANY, description="Maximum length of an answer, in tokens; by default the task's."
+    )
+    min_new_tokens: int | None = Field(None, ge=1, le=MANY, description="Minimum length of an answer, in tokens.")
     repetition_penalty: float | None = Field(
         None,
         gt=0,
+        le=1000,
         description="Tokens of prompt and answer become less likely by this factor (Keskar et al. 2019, arXiv:1909.05858).",
     )
     stop: list[NonEmpty] | None = Field(None, description="Texts that end an answer; it is cut before them.")
@@ -36,7 +39,7 @@ class Generation(Section):
         le=1,
         description="Sample from the likeliest tokens that together have this probability (Holtzman et al. 2020).",
     )
-    top_k: int | None = Field(None, ge=1, description="Sample from this many of the likeliest tokens.")
+    top_k: int | None = Field(None, ge=1, le=MANY, description="Sample from this many of the likeliest tokens.")
     thought_marks: list[Pair] | None = Field(
         None,
         description="Pairs of texts that open and close a thought: an answer is what follows. Default: `<think>` and "
@@ -53,9 +56,11 @@ class Generation(Section):
 class DecodingEntry(Generation):
     """A way to choose the tokens of an answer. By default it is always the likeliest token (greedy)."""
 
-    temperature: float = Field(0, ge=0, description="0: greedy; else tokens are drawn. 1 leaves the probabilities as they are.")
+    temperature: float = Field(
+        0, ge=0, le=1000, description="0: greedy; else tokens are drawn. 1 leaves the probabilities as they are."
+    )
     samples: int = Field(
-        1, ge=1, description="Answers to each prompt; each is scored, and an example's score is the mean over them."
+        1, ge=1, le=100_000, description="Answers to each prompt; each is scored, and an example's score is the mean over them."
     )
     seed: int = Field(0, ge=0, description="Another seed draws other answers.")
     latency: bool = Field(
@@ -72,8 +77,8 @@ class DecodingEntry(Generation):
 class Checks(Section):
     """The generation check that every model goes through."""
 
-    examples: int = Field(2, ge=1, description="Test examples per model.")
-    max_new_tokens: int = Field(16, ge=1, description="Tokens generated per example.")
+    examples: int = Field(2, ge=1, le=MANY, description="Test examples per model.")
+    max_new_tokens: int = Field(16, ge=1, le=MANY, description="Tokens generated per example.")
     compare_engines: bool = Field(
         True,
         description="For other engines than `hf`: compare their answers with the answers of `hf`. The check then loads the "

@@ -40,15 +40,28 @@ class HubUpload(Section):
     def _placeholders_are_known(cls, repository: str) -> str:
         known = set(Run._fields)
         try:
-            used = {name for _, name, _, _ in string.Formatter().parse(repository) if name is not None}
+            parts = list(string.Formatter().parse(repository))
         except ValueError as error:
             raise ValueError(f"not a valid pattern: {error}") from None
+        used = {name for _, name, _, _ in parts if name is not None}
         if used - known or not re.fullmatch(r"[^/]+/[^/]+", repository):
             raise ValueError(f"expected owner/name with placeholders out of {', '.join(sorted(known))}")
+        # A width such as {seed:9999999999} would make a text of that length.
+        if any(format_ or conversion for _, _, format_, conversion in parts):
+            raise ValueError("expected placeholders without ':' and '!', as {seed}")
         return repository
 
     private: bool = Field(True, description="Make new repositories private.")
     dry_run: bool = Field(True, description="Only list under `results/pushed/` what would be uploaded, and where to.")
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The axes that the pattern names."""
+        return frozenset(name for _, name, _, _ in string.Formatter().parse(self.repository) if name is not None)
+
+    def repository_of(self, run: Run) -> str:
+        """The repository of a run's model."""
+        return self.repository.format(**run._asdict())
 
 
 class PushSettings(StageSettings):

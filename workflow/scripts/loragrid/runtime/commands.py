@@ -95,10 +95,11 @@ def check_command(arguments: Sequence[str]) -> None:
     Raises:
         UserError: if a value is no file that there is, or no setting.
     """
-    missing = [file for file in config_files(arguments) if not Path(file).is_file()]
+    # What is no regular file, such as `<(…)`, is left to Snakemake: it can be read only once.
+    missing = [file for file in config_files(arguments) if not Path(file).exists() or Path(file).is_dir()]
     if missing:
         raise UserError(f"--configfile {' '.join(missing)}: there is no such file{_file_hint(arguments, missing)}")
-    wrong = [setting for setting in _taken(arguments, *_SETTINGS) if "=" not in setting]
+    wrong = [setting for setting in given_settings(arguments) if "=" not in setting]
     if wrong:
         is_file = Path(wrong[0]).suffix in _SUFFIXES
         hint = f"; a file is named by --configfile {wrong[0]}" if is_file else _targets_first(arguments, wrong)
@@ -108,6 +109,11 @@ def check_command(arguments: Sequence[str]) -> None:
 def config_files(arguments: Sequence[str]) -> list[str]:
     """The configuration files that a command names."""
     return list(_taken(arguments, *_FILES))
+
+
+def given_settings(arguments: Sequence[str]) -> list[str]:
+    """The settings, as KEY=VALUE, that a command gives."""
+    return list(_taken(arguments, *_SETTINGS))
 
 
 def _taken(arguments: Sequence[str], *names: str) -> Iterator[str]:

@@ -20,6 +20,11 @@ _LONGEST_POINTER = 1024
 """A pointer of Git LFS is shorter than so many bytes, by its specification."""
 
 
+def partial_name(name: str) -> str:
+    """The name of a folder while it is written as a whole."""
+    return f".{name}.partial"
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place only if the block succeeds. Several jobs may write the same path."""
@@ -38,7 +43,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     """A temporary folder whose entries move into `folder` only if the block succeeds. Only one job at a time may do so."""
     folder = Path(folder)
-    temporary = folder.parent / f".{folder.name}.partial"
+    temporary = folder.parent / partial_name(folder.name)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

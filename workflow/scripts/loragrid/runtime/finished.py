@@ -30,12 +30,15 @@ MOST_COPIED = 2**31
 """On a file system without hard links, a finished result of no more than so many bytes is kept as a copy."""
 
 
-def record_of(result: str) -> Path:
-    """Snakemake's record of a result: the path in the URL-safe form of Base64, cut up where it is too long for a file's name."""
+def record_of(result: str, kind: Path = RECORDS) -> Path:
+    """Snakemake's record of a result, or its marker.
+
+    The name is the result's path in the URL-safe form of Base64, cut up where it is too long for a file's name.
+    """
     encoded = urlsafe_b64encode(result.encode()).decode()
-    longest = os.pathconf(RECORDS, "PC_NAME_MAX") - 1
+    longest = (os.pathconf(kind, "PC_NAME_MAX") if kind.is_dir() else 255) - 1
     *folders, name = [encoded[i : i + longest] for i in range(0, len(encoded), longest)]
-    return RECORDS.joinpath(*(f"@{folder}" for folder in folders), name)
+    return kind.joinpath(*(f"@{folder}" for folder in folders), name)
 
 
 def _changed(path: Path) -> int | None:
@@ -49,13 +52,13 @@ def _changed(path: Path) -> int | None:
 def finish_state(state: Path, result: str) -> None:
     """Say that the work of a state is finished. It stays until Snakemake has recorded the result.
 
-    Where Snakemake's records cannot be seen, the state is removed at once.
+    Where Snakemake's records of the result cannot be seen, as in a storage or a database, the state is removed at once.
 
     Args:
         state: a journal, or a folder.
         result: the file that the job writes in the end.
     """
-    if not (MARKERS.is_dir() and RECORDS.is_dir()):
+    if not (MARKERS.is_dir() and RECORDS.is_dir() and record_of(result, MARKERS).exists()):
         remove_state(state)
         return
     describe_state(state, {"result": result, "finished": True, "record": _changed(record_of(result))}, again=True)

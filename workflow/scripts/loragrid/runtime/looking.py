@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from loragrid.runtime.commands import command
 from loragrid.runtime.job import log
 from loragrid.text.words import shortened
 
@@ -21,5 +22,5 @@ def looked_into(path: str | Path, read: Callable[[], Found]) -> Found | None:
     except Exception as error:
         # Whatever a library says about bytes that are none of its format.
         said = shortened(str(error), 160).removeprefix(f"{path}: ")
-        log.warning("%s is damaged and left out here; `snakemake verify` says more (%s)", path, said)
+        log.warning("%s is damaged and left out here (%s); this says more: %s", path, said, command("verify"))
         return None

@@ -202,6 +202,7 @@ def _files_at(
 
 def _session(settings: Mapping[str, Any], indexes: list[str], uses_network: bool) -> PyPIClient:
     import unearth.auth
+    from httpx2 import HTTPTransport
     from unearth.fetchers.sync import PyPIClient
 
     unearth.auth.KEYRING_DISABLED = settings["keyring_provider"] == "disabled"
@@ -210,11 +211,16 @@ def _session(settings: Mapping[str, Any], indexes: list[str], uses_network: bool
     if uses_network and authorities:
         is_folder = Path(authorities).is_dir()
         verify = ssl.create_default_context(cafile=None if is_folder else authorities, capath=authorities if is_folder else None)
+    proxy = settings["proxy"] or None if uses_network else None
+    trusted = settings["trusted_hosts"] or ()
+    # The client would go to trusted hosts without a proxy.
+    by_proxy = {f"all://{host}": HTTPTransport(verify=False, proxy=proxy) for host in trusted if proxy}
     return PyPIClient(
-        trusted_hosts=settings["trusted_hosts"] or (),
+        trusted_hosts=trusted,
+        mounts=by_proxy,
         verify=verify,
         cert=settings["client_cert"] if uses_network else None,
-        proxy=settings["proxy"] or None if uses_network else None,
+        proxy=proxy,
         trust_env=uses_network,
         timeout=settings["timeout"],
         follow_redirects=True,

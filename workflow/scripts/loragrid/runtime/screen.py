@@ -138,5 +138,5 @@ def outcome(failed: int, waiting: int, total: int, report: str) -> str:
         waiting: jobs that were not tried.
         report: the command that shows what is there and what is missing.
     """
-    others = f", {waiting} were not tried" if waiting else ""
+    others = f", {waiting} {'were' if waiting > 1 else 'was'} not tried" if waiting else ""
     return f"{failed} of {total} jobs failed{others}. This shows what is there, what is missing and why: {report}"

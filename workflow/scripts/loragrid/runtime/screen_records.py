@@ -69,8 +69,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         # Else the handler writes an empty line before each job.
         self.handler.last_msg_was_job_info = True
         if event == LogEvent.JOB_INFO:
-            name = of["rule_msg"] or f"{of['rule_name']} {', '.join(of['output'][:1])}"
-            self.jobs[of["jobid"]] = name, time.time()
+            name = of.get("rule_msg") or " ".join([of.get("rule_name", "job"), *of.get("output", ())[:1]])
+            self.jobs[of.get("jobid", 0)] = name, time.time()
             return not self.is_dry_run and bool(self.default.filter(record))
         if event == LogEvent.RUN_INFO:
             # Twice in a dry run; with `--quiet` not at all, though the counts are what is asked for.
@@ -78,8 +78,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
             return first and (self.is_dry_run or bool(self.default.filter(record)))
         if event == LogEvent.JOB_ERROR:
             # The sentence of a failed job is never hidden. Those of a group come with the group.
-            return not bool(of["indent"])
-        if event == LogEvent.PROGRESS and of["done"] < of["total"]:
+            return not of.get("indent")
+        if event == LogEvent.PROGRESS and of.get("done", 0) < of.get("total", 0):
             return False
         if event == LogEvent.ERROR and (end := end_of(text)):
             self.ends[record.thread] = end

@@ -6,19 +6,20 @@ is no single value, such as a list, is an error.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, UndefinedError, nodes, pass_context
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes, pass_context
 from jinja2.environment import TemplateExpression
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from loragrid.errors import UserError
+from loragrid.runtime.template_limits import DEEPEST, BoundedEnvironment, check_operation, counted_steps, too_deep
 from loragrid.runtime.template_names import syntax_hint, undefined_hint
 from loragrid.runtime.template_values import as_text, in_format, marked, no_spelled_list, no_text_true, no_word_true
 
@@ -78,7 +79,9 @@ def _joined(context: Context, value: Any, d: str = "", attribute: str | int | No
 @pass_context
 def _formatted(context: Context, value: Any, *args: Any, **kwargs: Any) -> str:
     """Template filter: `printf`-style formatting."""
-    formatted: str = as_text(value) % in_format(kwargs or args)
+    text = as_text(value)
+    check_operation("%", text, kwargs or args)
+    formatted: str = text % in_format(kwargs or args)
     return formatted
 
 
@@ -144,14 +147,12 @@ def _tested(node: Any) -> nodes.Expr:
     return node if isinstance(node, nodes.Not | nodes.Compare | nodes.Test) else _filter(node, TESTED)
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class _Environment(BoundedEnvironment):
     """Jinja, with texts and conditions in our sense.
 
     Args:
         tested: raises an error if the value of a condition must not be asked for its truth. It returns the value.
     """
-
-    intercepted_binops = frozenset(["%"])
 
     def __init__(self, tested: Callable[[Any], Any] | None) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_shown)
@@ -211,10 +212,23 @@ def _is_of_a_name(message: str) -> bool:
 
 def syntax_error(template: str) -> str | None:
     """What is wrong with the syntax of a template, or None."""
+    if (line := too_deep(template)) is not None:
+        return f"line {line}: more than {DEEPEST} brackets within each other"
+    return _error_of(template, lambda: _compiled(template))
+
+
+def _error_of(template: str, compile_: Callable[[], object]) -> str | None:
     try:
-        _compiled(template)
-    except TemplateError as error:
-        return f"{error.message}{syntax_hint(template) if _is_of_a_name(str(error.message)) else ''}"
+        compile_()
+    except TemplateSyntaxError as error:
+        where = f"line {error.lineno}: " if "\n" in template.strip() else ""
+        return f"{where}{error.message}{syntax_hint(template) if _is_of_a_name(str(error.message)) else ''}"
+    except UserError as error:
+        return str(error).rstrip(".")
+    except (TemplateError, ValueError, TypeError) as error:
+        return str(error).partition(";")[0] or type(error).__name__
+    except (RecursionError, MemoryError, SyntaxError, OverflowError):
+        return "it is too deeply nested, or too long"
     return None
 
 
@@ -222,7 +236,8 @@ def expression_error(expression: str) -> str | None:
     """What is wrong with the syntax of an expression, or None."""
     if expression.lstrip().startswith("{{"):
         return "an expression stands without {{ and }}"
-    return syntax_error(f"{{{{ {expression} }}}}")
+    # The template has better words for what is wrong, but what ends it early could go on behind it.
+    return syntax_error(f"{{{{ {expression} }}}}") or _error_of("", lambda: _GENERAL.compile_expression(expression))
 
 
 @cache
@@ -249,7 +264,7 @@ def is_true(expression: str, row: Mapping[str, Any]) -> bool:
 
 
 def _evaluated(expression: TemplateExpression, row: Mapping[str, Any]) -> Any:
-    with _told(row):
+    with _told(row, is_expression=True):
         value = expression(_with_row(row))
         if isinstance(value, Undefined):
             str(value)
@@ -282,12 +297,38 @@ def _with_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"row": row, **row}
 
 
+class NoNumberError(UserError):
+    """An expression has no value because its arithmetic has none, as in a division by zero."""
+
+
 @contextmanager
-def _told(row: Mapping[str, Any]) -> Iterator[None]:
+def _told(row: Mapping[str, Any], is_expression: bool = False) -> Iterator[None]:
     try:
-        yield
-    except UndefinedError as error:
-        end = undefined_hint(error.message, map(str, row))
-        raise UserError(f"{error.message}; the row has: {', '.join(map(str, row))}{end}") from None
-    except (TemplateError, TypeError, ValueError, LookupError) as error:
-        raise UserError(f"{type(error).__name__}: {str(error).rstrip('.')}.") from None
+        with counted_steps():
+            yield
+    except NoNumberError:
+        raise
+    # A template is a program of somebody's: it may fail in any way.
+    except Exception as error:
+        kind = NoNumberError if isinstance(error, ArithmeticError) else UserError
+        raise kind(f"{'' if is_expression else _place(error)}{_reason(error, row)}") from None
+
+
+def _reason(error: Exception, row: Mapping[str, Any]) -> str:
+    match error:
+        case UndefinedError():
+            end = undefined_hint(error.message, map(str, row))
+            return f"{error.message}; the row has: {', '.join(map(str, row))}{end}"
+        case UserError():
+            return str(error)
+        case RecursionError():
+            return "the template calls itself without an end."
+        case MemoryError():
+            return "the template makes more than the memory holds."
+    return f"{type(error).__name__}: {str(error).rstrip('.')}."
+
+
+def _place(error: Exception) -> str:
+    """The line of a template where it failed, if it has several lines."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return f"line {lines[-1]}: " if lines and (lines[-1] or 0) > 1 else ""

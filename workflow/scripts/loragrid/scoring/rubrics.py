@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from loragrid.errors import UserError
-from loragrid.runtime.templates import evaluate_expression, syntax_error
+from loragrid.runtime.templates import NoNumberError, evaluate_expression, syntax_error
 from loragrid.runtime.yaml_files import load_yaml
 from loragrid.sections import Name, Section
 
@@ -95,7 +95,7 @@ def derive(expression: str, scores: Mapping[str, float]) -> float:
     """
     try:
         value = evaluate_expression(expression, scores)
-    except ArithmeticError:
+    except NoNumberError:
         return math.nan
     if not isinstance(value, int | float):
         raise UserError(f"'{expression}' gives no number.")

@@ -7,14 +7,15 @@ other facts about the method. To add a method is to add a class.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, field_validator, model_validator
 
 from loragrid.errors import UserError
 from loragrid.models.sources import Quantization
-from loragrid.sections import OneOf, Section
+from loragrid.sections import MANY, OneOf, Section
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +29,13 @@ class Training(Section):
     makes_whole_model: ClassVar[bool] = False
     """Whether the result is a whole model instead of an adapter."""
 
-    epochs: float = Field(1, gt=0, description="Passes over the mix; a part of one is rounded up to whole steps.")
-    max_steps: int | None = Field(None, ge=1, description="Instead of `epochs`: exactly this many optimiser steps.")
-    batch_size: int = Field(8, ge=1, description="Examples per optimiser step.")
+    epochs: float = Field(1, gt=0, le=1_000_000, description="Passes over the mix; a part of one is rounded up to whole steps.")
+    max_steps: int | None = Field(None, ge=1, le=MANY, description="Instead of `epochs`: exactly this many optimiser steps.")
+    batch_size: int = Field(8, ge=1, le=MANY, description="Examples per optimiser step.")
     batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=MANY,
         description="Instead of `batch_size`: each optimiser step takes as many examples as fit into this many tokens.",
     )
     micro_batch_tokens: int | None = Field(
@@ -49,12 +51,12 @@ class Training(Section):
         "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed. A model "
         "that mixes tokens by other means than plain attention is padded in any case; the log says why.",
     )
-    learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(2e-4, gt=0, le=1000, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "linear", description="Decay of the learning rate to 0 after warm-up."
     )
     warmup_ratio: float = Field(0.0, ge=0, le=1, description="Share of the steps in which the learning rate rises linearly.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    weight_decay: float = Field(0.0, ge=0, le=1000, description="AdamW weight decay.")
     max_grad_norm: float | None = Field(1.0, gt=0, description="Gradient norm is clipped to this; null: no clipping.")
     neftune_alpha: float | None = Field(
         None,
@@ -69,17 +71,24 @@ class Training(Section):
     max_length: int = Field(
         1024,
         ge=8,
+        le=MANY,
         description="Maximum length of prompt and answer together, in tokens. In a longer example the end of the input is cut, "
         "never the answer. An example that still does not fit is dropped and counted.",
     )
     evaluations: int = Field(
-        4, ge=0, description="How often the validation loss is computed, spread evenly; the last time is at the end."
+        4, ge=0, le=MANY, description="How often the validation loss is computed, spread evenly; the last time is at the end."
     )
     validate_every: int | None = Field(
-        None, ge=1, description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end."
+        None,
+        ge=1,
+        le=MANY,
+        description="Instead of `evaluations`: the validation loss is computed every so many steps, and at the end.",
     )
     patience: int | None = Field(
-        None, ge=1, description="Early stopping: end after this many validations in a row without a lower validation loss."
+        None,
+        ge=1,
+        le=MANY,
+        description="Early stopping: end after this many validations in a row without a lower validation loss.",
     )
     keep: Literal["last", "best"] = Field(
         "last", description="Keep the weights of the `last` step, or (`best`) the weights with the lowest validation loss."
@@ -132,6 +141,11 @@ class Training(Section):
     def start_files(self) -> list[str]:
         """The files of the adapter that is trained further; none for a training that starts from nothing."""
         return []
+
+    @property
+    def module_pattern(self) -> str | None:
+        """The regular expression that chooses adapted modules, if there is one."""
+        return None
 
     @property
     def moves_base_weights(self) -> bool:
@@ -211,8 +225,8 @@ class LoraTraining(AdapterTraining):
     blamed: ClassVar[str] = "target_modules"
 
     method: Literal["lora"] = Field("lora", description="Chooses this method.")
-    rank: int = Field(8, ge=1, description="Rank of the adapter matrices.")
-    alpha: float = Field(16, gt=0, description="The adapter's output is scaled by alpha / rank.")
+    rank: int = Field(8, ge=1, le=65_536, description="Rank of the adapter matrices.")
+    alpha: float = Field(16, gt=0, le=1_000_000, description="The adapter's output is scaled by alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter.")
     target_modules: str | list[str] = Field(
         "all-linear",
@@ -231,6 +245,18 @@ class LoraTraining(AdapterTraining):
             "program can load.",
         )
     )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _pattern_is_one(cls, target_modules: str | list[str]) -> str | list[str]:
+        if isinstance(target_modules, str):
+            try:
+                re.compile(target_modules)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"not a valid regular expression ({error})") from None
+        if not target_modules:
+            raise ValueError("expected at least one module")
+        return target_modules
 
     @model_validator(mode="after")
     def _initialisation_is_possible(self) -> Self:
@@ -254,6 +280,10 @@ class LoraTraining(AdapterTraining):
         )
 
     @property
+    def module_pattern(self) -> str | None:
+        return self.target_modules if isinstance(self.target_modules, str) and not self.adapts_all_linear else None
+
+    @property
     def moves_base_weights(self) -> bool:
         return self.initialisation.startswith(("pissa", "olora"))
 
@@ -270,7 +300,7 @@ class PromptTuning(AdapterTraining):
     """Learnt embeddings before the prompt (Lester et al. 2021, arXiv:2104.08691)."""
 
     method: Literal["prompt_tuning"] = Field(description="Chooses this method.")
-    virtual_tokens: int = Field(16, ge=1, description="How many embeddings are learnt.")
+    virtual_tokens: int = Field(16, ge=1, le=1_000_000, description="How many embeddings are learnt.")
     init_text: str | None = Field(
         None, description="The embeddings start as those of this text, repeated or cut; by default as those of random tokens."
     )

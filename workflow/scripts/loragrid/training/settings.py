@@ -9,15 +9,15 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_serializer, fiel
 
 from loragrid.data.render import ModelSettings
 from loragrid.layout import Run
-from loragrid.sections import Section, StageSettings
+from loragrid.sections import Section, Seed, StageSettings
 from loragrid.training.methods import TrainingConfig
 
 
 class Seeds(Section):
     """The random seeds behind one value of the `seeds` axis."""
 
-    adapter_init: int = Field(ge=0, description="Seed of the adapter's initialisation.")
-    data_order: int = Field(ge=0, description="Seed of the order of training examples and of dropout.")
+    adapter_init: Seed = Field(description="Seed of the adapter's initialisation.")
+    data_order: Seed = Field(description="Seed of the order of training examples and of dropout.")
     mix: int = Field(ge=0, description="Seed of the choice of examples in the mix.")
 
 

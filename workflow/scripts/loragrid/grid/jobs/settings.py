@@ -236,8 +236,7 @@ def push(grid: Grid, wildcards: Wildcards, version: int) -> PushSettings:
     hub = grid.config.hub
     if hub is None:
         raise UserError("hub: this section is missing in the configuration; it says where models are uploaded.")
-    repository = hub.repository.format(**trained_run(grid, wildcards)._asdict())
-    target = hub.model_copy(update={"repository": repository})
+    target = hub.model_copy(update={"repository": hub.repository_of(trained_run(grid, wildcards))})
     return PushSettings(version=version, hub=target, source=_source(grid.config, wildcards["base_model"]))
 
 

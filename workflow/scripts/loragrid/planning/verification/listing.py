@@ -38,10 +38,24 @@ class Verified(NamedTuple):
     """How many of them were compared with a hash."""
 
 
+NOT_READ = (
+    layout.HUMAN_SHEET,
+    layout.PARTIAL_REPORT,
+    layout.PLAN,
+    layout.PRUNABLE,
+    layout.PRUNE,
+    layout.DOUBTFUL,
+    layout.VERIFY,
+)
+"""Sheets, which people fill and must not lose; and what is written anew whenever somebody asks for it."""
+
+
 def existing_files(grid: Grid) -> Iterator[tuple[Path, Callable[[], bool]]]:
     """The files that a grid's jobs have left, finished ones before unfinished ones, each with its check."""
     jobs_of = usable_jobs(grid)
     for rule, files in layout.RULES.items():
+        if files in NOT_READ:
+            continue
         # Rules without wildcards have one job.
         jobs = jobs_of.get(rule, [{}] if not any("{" in pattern for pattern in files.outputs.values()) else [])
         for output, pattern in grid.own(files).outputs.items():

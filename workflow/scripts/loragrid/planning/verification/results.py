@@ -16,8 +16,8 @@ from loragrid.grid.jobs.lookups import Wildcards, tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASELINE, MANIFEST, PREDICT, PREDICT_BASELINE, PREPARE_DATASET, Dataset, Evaluation
 from loragrid.planning.verification.contents import refuse_unreadable
-from loragrid.records import Example, Export, Prediction, Score, read_records
-from loragrid.runtime.manifests import read_json, refuse_other_content, stated_about, stated_hashes
+from loragrid.records import Example, Export, Prediction, Score, content_hash, read_records
+from loragrid.runtime.manifests import DECLARED, read_json, refuse_other_content, stated_about, stated_hashes
 from loragrid.text.words import some_of
 
 Check = Callable[[Grid, Wildcards, Path], bool]
@@ -46,7 +46,17 @@ def data_set(grid: Grid, job: Wildcards, path: Path) -> bool:
     own = (job["task"], job["sample_type"])
     if foreign := [id_ for id_, one in examples_of(path).items() if (one.task, one.sample_type) != own]:
         raise DamagedError(path, f"examples of another data set: {some_of(foreign)}")
-    return has_hash(path)
+    # An id is the hash of what an example says. So data sets of earlier versions are compared with hashes too.
+    if changed := [id_ for id_, one in examples_of(path).items() if id_ not in _ids(one)]:
+        raise DamagedError(path, f"examples whose text is another than when they got their id: {some_of(changed)}")
+    return True
+
+
+def _ids(example: Example) -> set[str]:
+    """The id that an example has by its text. An output that is empty may have been none."""
+    outputs = [example.output] if isinstance(example.output, str) else example.output
+    asked = (example.task, example.sample_type, example.instruction, example.input, *example.prompts)
+    return {content_hash(*asked, *outputs), *([] if any(outputs) else [content_hash(*asked)])}
 
 
 def leaks(grid: Grid, job: Wildcards, path: Path) -> bool:
@@ -96,6 +106,8 @@ def file_of_model(grid: Grid, job: Wildcards, path: Path) -> bool:
 def other_files_of_model(grid: Grid, job: Wildcards, path: Path) -> bool:
     """The manifest of a model, and the files that it lists and no rule names."""
     for name, stated in stated_hashes(path).items():
+        if name in DECLARED:
+            continue
         if not (path.parent / name).exists():
             raise DamagedError(path, f"it lists {name}, which is not there")
         refuse_other_content(path.parent / name, stated, path)
