@@ -593,7 +593,8 @@ def test_predictions_made_elsewhere_stand_beside_ours(changeable):
     assert changeable.planned() == {"import_predictions": 1, "score": 2, "analyse": 1, "report": 1}
     result = changeable.snakemake(check=False)
     sentences = [
-        f"data/people.csv: 1 of 4 evaluated test examples have no row: {asked[-1]['id']}.",
+        f"data/people.csv: 1 of 4 evaluated test examples have no row: {asked[-1]['id']}; give them rows, or set "
+        "external_predictions.some-people.missing: empty, which counts them as empty answers.",
         "data/people.csv: rows that belong to no test example by their prompt (1): line 5.",
     ]
     assert all(sentence in result.stderr for sentence in sentences)

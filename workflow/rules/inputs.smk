@@ -12,6 +12,7 @@ from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
 from loragrid.data.tasks import BASELINES
 from loragrid.errors import UserError
+from loragrid.grid.contents import wrong_contents
 from loragrid.grid.feasibility import problems
 from loragrid.grid.impossible_jobs import impossible_jobs
 from loragrid.grid.jobs import inputs, settings
@@ -48,7 +49,7 @@ def load_grid(raw):
         if found := [*misspelled_texts(loaded, files), *problems(loaded)]:
             raise UserError("\n".join(found))
         grid = Grid(loaded, is_stored=is_stored)
-        if workflow.is_main_process and (found := list(impossible_jobs(grid))):
+        if workflow.is_main_process and (found := [*impossible_jobs(grid), *wrong_contents(grid)]):
             raise UserError("\n".join(found))
     except UserError as error:
         # Snakemake lists the default file last, although the others override it.

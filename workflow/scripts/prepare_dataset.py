@@ -1,11 +1,13 @@
 """Map raw data to examples and split them."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loragrid.data.preparation import PrepareSettings, prepare_dataset
 from loragrid.runtime.job import logged
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.scoring.references import check_references
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -19,4 +21,5 @@ with logged(snakemake.log[0]):
         package=Path(snakemake.input.source) if settings.source.package_file() else None,
         tokenizer_folder=whole_folder(snakemake.input.tokenizer) if snakemake.input.get("tokenizer") else None,
         outputs=dict(snakemake.output),
+        check_test=partial(check_references, snakemake.config, snakemake.wildcards.task),
     )

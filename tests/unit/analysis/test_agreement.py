@@ -5,7 +5,11 @@ import warnings
 import pandas as pd
 import pytest
 
-from loragrid.analysis.agreement import agreement, cohens_kappa, ratings_of
+from loragrid.analysis.agreement import RatedSheets, agreement, asked_rows, cohens_kappa, rated_of_asked, ratings_of
+from loragrid.layout import PREDICT, PREPARE_DATASET, Evaluation
+from loragrid.records import write_records
+from loragrid.scoring.human_sheets import HumanEvaluation, rows_of_annotator
+from unit.scoring.answers import prediction
 
 
 def by_item(**annotators):
@@ -113,3 +117,32 @@ def test_ratings_come_from_score_rows_each_answer_once():
         "good": {"1_x": {"anna": 1.0, "ben": 0.0}, "1_y": {"anna": 0.0}},
         "short": {"1_x": {"ben": 2.0}},
     }
+
+
+def test_rated_rows_are_counted_against_what_the_sheets_ask_for():
+    ratings = {"r1": {"anna": 1, "ben": 0}, "r2": {"anna": 1}, "of an answer that is no longer there": {"anna": 1}}
+    assert rated_of_asked(ratings, {"anna": {"r1", "r2"}, "ben": {"r1", "r3"}}) == (3, 4)
+    assert rated_of_asked({}, {"anna": set()}) == (0, 0)
+
+
+def test_sheets_ask_for_what_the_workflow_writes_into_them(tmp_path, monkeypatch, make_example):
+    monkeypatch.chdir(tmp_path)
+    test, (ours, theirs, baseline) = (
+        PREPARE_DATASET.path("test", {"task": "t", "sample_type": "s"}),
+        [
+            PREDICT.path("predictions", Evaluation(model, "t", "s", run).wildcards)
+            for model, run in (("m", "base"), ("external", "people"), ("baseline", "copy"))
+        ],
+    )
+    examples = [make_example(f"e{i}") for i in range(6)]
+    write_records(test, examples)
+    for path, text in ((ours, "a"), (theirs, "b"), (baseline, "c")):
+        write_records(path, [prediction(example.id, text, "r") for example in examples])
+    settings = HumanEvaluation(
+        tasks=["t"], examples=5, overlap=1, annotators=["anna", "ben"], criteria={"good": {"question": "?"}}
+    )
+    sheets = RatedSheets(evaluation="e", settings=settings)
+    asked = asked_rows(sheets, [ours, theirs, baseline], [test])
+    assert {who: len(rows) for who, rows in asked.items()} == {"anna": 6, "ben": 6}
+    assert asked["anna"] == {row.id for row in rows_of_annotator("e", settings, "anna", [ours, theirs], [test])}
+    assert asked_rows(sheets, [], []) is None

@@ -12,6 +12,7 @@ from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.tables_and_figures import analyse, describe_data
 from loragrid.layout import ANALYSE, DESCRIBE_DATA, Evaluation, Run
 from loragrid.records import Prediction, Score, write_records
+from loragrid.runtime.files import write_json
 
 
 def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_path):
@@ -59,7 +60,7 @@ def test_headline_judges_by_the_references_of_one_sample_type_at_a_time():
     assert headline(pd.DataFrame(columns=[*rows[0], "sample_type"]).iloc[:, :-1], "r/x") == []
 
 
-def report_on(folder, scored, answer="yes", in_common=(), **of_scores):
+def report_on(folder, scored, answer="yes", in_common=(), manifests=(), **of_scores):
     """The report, called "A & B", on answers of each task, base model and run, with the scorer of each.
 
     Unless sample type and scores are given, there is one answer each.
@@ -99,7 +100,7 @@ def report_on(folder, scored, answer="yes", in_common=(), **of_scores):
     analyse(predictions, scores, [], [], [], AnalysisSettings.model_validate(told), files)
     describe_data([], [], [], [], [], [], files)
     contents = ReportContents(title="A & B", examples=1)
-    write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], [], [], in_common)
+    write_report(folder / "r.html", contents, "r/x", grid_state({}), files, [], manifests, [], in_common)
     return (folder / "r.html").read_text()
 
 
@@ -121,6 +122,16 @@ def test_report_says_how_many_scores_failed_in_part_and_how_many_texts_were_trun
     )
     assert "(1 truncated)</small>" in html
     assert "truncated)" not in report_on(tmp_path, [("t", "m", "base", "r")])
+
+
+def test_report_says_which_predictions_made_elsewhere_lack_answers(tmp_path):
+    axes = {"task": "t", "sample_type": "s", "base_model": "external", "run": "theirs"}
+    manifest = {"axes": axes, "match": "id", "examples": 40}
+    for name, more in (("whole", {}), ("gaps", {"missing": ["a", "b", "c"]})):
+        write_json(tmp_path / f"{name}.json", manifest | more)
+    html = report_on(tmp_path, [("t", "external", "theirs", "r")], manifests=[tmp_path / "gaps.json", tmp_path / "whole.json"])
+    assert html.count("<li>t s, theirs: 3 of 40 answers</li>") == 1
+    assert "lack answers" not in report_on(tmp_path, [("t", "external", "theirs", "r")], manifests=[tmp_path / "whole.json"])
 
 
 def test_names_that_look_like_numbers_or_like_nothing_are_names(tmp_path):

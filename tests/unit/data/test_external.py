@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from loragrid.config.evaluation import ExternalPredictions
 from loragrid.data.external import (
     ImportedPredictionsSettings,
     PromptAndReference,
@@ -14,13 +15,15 @@ from loragrid.data.rows import numbered, read_rows
 from loragrid.errors import UserError
 from loragrid.records import ACCOUNT, Prediction, read_records, write_records
 
+HINT = "; give them rows, or set missing: empty, which counts them as empty answers."
+
 
 def answers(*rows, key="{{ id }}"):
     return list(read_answers(numbered("f.csv", rows), key, "{{ prediction }}"))
 
 
 def matched(rows, test, evaluated=None, match="id", key="{{ id }}"):
-    found, ignored, _ = match_answers("f.csv", answers(*rows, key=key), test, evaluated or test, match)
+    found, ignored, *_ = match_answers("f.csv", answers(*rows, key=key), test, evaluated or test, match)
     return [one.text for one in found], [one.key for one in ignored]
 
 
@@ -98,7 +101,7 @@ def test_missing_repeated_and_surplus_rows_are_told_at_once_with_count_and_the_f
     test = [make_example(name) for name in "abcdefghi"]
     rows = [row("a"), row("x"), row("b"), row("a"), row("y"), row("i"), row("i")]
     assert problems(rows, test, test[:-1]) == [
-        "f.csv: 6 of 8 evaluated test examples have no row: c, d, e, f, g and 1 more.",
+        f"f.csv: 6 of 8 evaluated test examples have no row: c, d, e, f, g and 1 more{HINT}",
         "f.csv: rows of an evaluated test example that another row answers already (1): row 4.",
         "f.csv: rows that belong to no test example by their id (2): row 2, row 5.",
     ]
@@ -155,7 +158,7 @@ def test_row_whose_reference_no_example_has_is_surplus_and_one_without_is_matche
     assert matched(rows, repeated, **BY_BOTH) == (["1", "of b", "2", "3"], [])
     rows[1]["gold"] = "Benny"
     assert problems(rows, repeated, **BY_BOTH) == [
-        "f.csv: 1 of 4 evaluated test examples have no row: c.",
+        f"f.csv: 1 of 4 evaluated test examples have no row: c{HINT}",
         "f.csv: rows that belong to no test example by their prompt and reference (1): row 2.",
     ]
 
@@ -172,9 +175,9 @@ def test_too_few_or_too_many_rows_for_what_asks_the_same_are_told(repeated):
     assert problems(rows, repeated, **BY_PROMPT) == [
         "f.csv: rows of an evaluated test example that another row answers already (1): row 5."
     ]
-    assert problems(rows[:3], repeated, **BY_PROMPT) == ["f.csv: 1 of 4 evaluated test examples have no row: d."]
+    assert problems(rows[:3], repeated, **BY_PROMPT) == [f"f.csv: 1 of 4 evaluated test examples have no row: d{HINT}"]
     assert problems(rows[:3], repeated, repeated[:2], **BY_PROMPT) == [
-        "f.csv: 1 of 2 evaluated test examples have no row: a.",
+        f"f.csv: 1 of 2 evaluated test examples have no row: a{HINT}",
         "f.csv: rows that belong to several test examples by their prompt (2): row 2, row 3.",
     ]
 
@@ -271,3 +274,12 @@ def test_manifest_counts_thoughts_and_answers_that_they_leave_empty(make_example
     how = {"match": "id", "key": "{{ id }}", "prediction": "{{ prediction }}", "subset": None}
     import_predictions(ImportedPredictionsSettings(version=1, axes=AXES, **how), *paths.values())
     assert json.loads((tmp_path / "manifest").read_text())["thoughts"] == {"answers": 2, "empty": 1}
+
+
+def test_what_becomes_of_gaps_is_told_only_where_it_is_set():
+    files = [{"path": "a.csv", "task": "t", "sample_type": "s"}]
+    usual, lenient = ExternalPredictions(files=files), ExternalPredictions(files=files, match="prompt", missing="empty")
+    assert usual.matching == "id"
+    assert lenient.matching.model_dump() == {"by": "prompt", "missing": "empty"}
+    told = {"version": 1, "axes": AXES, "key": "k", "prediction": "p", "subset": None}
+    assert ImportedPredictionsSettings(match=usual.matching, **told).model_dump()["match"] == "id"

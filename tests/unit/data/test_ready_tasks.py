@@ -118,7 +118,7 @@ def test_every_published_answer_finds_its_question_by_its_prompt():
         test = splits["test"]
         assert len(test) == source.splits.test.rows
         answers = read_answers(rows, predictions.key, predictions.prediction)
-        found, ignored, _ = match_answers("f", answers, test, test, predictions.match)
+        found, ignored, *_ = match_answers("f", answers, test, test, predictions.match)
         assert [(one.key, one.text) for one in found] == [(row["query"], row["model_output"]) for _, row in rows]
         assert ignored == []
         polarities[name] = Counter(example.metadata["polarity"] for example in test)

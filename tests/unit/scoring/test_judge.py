@@ -426,8 +426,14 @@ def test_kept_answers_are_plain_json(tmp_path):
     assert last["k"] == {"text": "é", "refused": False, "cut_off": False, "prompt_tokens": 1, "new_tokens": 1}
 
 
-def test_comparison_that_failed_is_no_loss():
-    judge = {"type": "judge", "model": "m", "rubric": "pairwise"}
-    assert parse_scorer(judge).facts().worst == {"win": None}
-    # A score that failed counts as the least that the rubric allows.
-    assert parse_scorer(judge | {"rubric": "against_reference_0_100"}).facts().worst == {"score": 0.0}
+def test_what_a_judge_fails_to_say_is_no_fault_of_the_model_that_it_judges():
+    judge = {"type": "judge", "model": "m"}
+    assert parse_scorer(judge | {"rubric": "pairwise"}).facts().worst == {"win": None}
+    assert parse_scorer(judge | {"rubric": "both_0_10"}).facts().worst == dict.fromkeys(("answer", "reference", "ratio"))
+
+
+def test_only_means_over_the_answers_to_several_prompts_are_made_again():
+    judge = {"type": "judge", "model": "m"}
+    editions = [parse_scorer(judge | {"rubric": rubric}).edition_for(True) for rubric in ("both_0_10", "pairwise")]
+    assert editions == [1, 0]
+    assert parse_scorer(judge | {"rubric": "both_0_10"}).edition_for(False) == 0

@@ -1,3 +1,6 @@
+import pytest
+
+from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.scoring.job import Machine, ScoredFiles, score_file
 from loragrid.scoring.registry import parse_scorer
@@ -13,13 +16,14 @@ def rows_of(tmp_path, values, *predictions):
     return score_file("n", scorer, told, ScoredFiles("t/s/m/base", str(path)), list, Machine({}, 1))
 
 
-def test_nine_right_parts_and_one_whose_reference_has_no_number_are_nine_tenths(tmp_path, caplog):
+def test_no_answer_is_scored_by_a_reference_without_what_the_scorer_looks_for(tmp_path):
     several = prediction_to_prompts("1", ["7"] * 10, ["7"] * 9 + ["seven"], "each")
-    with caplog.at_level("INFO"):
-        first, second = rows_of(tmp_path, {"type": "number"}, several, prediction("2", "7", "7"))
-    assert (first.value, first.status) == (0.9, "1 of 10 parts failed and count as 0: the reference holds no number: 'seven'")
-    assert (second.value, second.status) == (1.0, "ok")
-    assert "1 of 2 scores failed, wholly or in part" in caplog.text
+    with pytest.raises(UserError) as caught:
+        rows_of(tmp_path, {"type": "number"}, several, prediction("2", "7", "7"))
+    assert str(caught.value) == (
+        f"scorers.n: {tmp_path}/predictions/t/s/m/base.jsonl (id 1): the reference 'seven' holds no number. 1 of 2 test examples "
+        "is like this: mend the data, leave such rows out by the 'where' of their source, or choose another scorer."
+    )
 
 
 def test_share_of_a_reference_without_words_is_left_out_and_said(tmp_path):

@@ -8,6 +8,7 @@ from loragrid.config.load import parse_config
 from loragrid.errors import UserError
 from loragrid.scoring.human_sheets import HumanEvaluation, row_id, sheet_rows, write_sheet_csv, write_sheet_workbook
 from loragrid.scoring.protocol import Item, Scored, score_rows
+from loragrid.scoring.registry import parse_scorer
 from loragrid.scoring.scorers.human import human
 from loragrid.scoring.scorers.ratings import ratings
 from loragrid.scoring.settings import ScoreSettings
@@ -49,13 +50,24 @@ def test_score_is_the_mean_over_the_annotators_of_an_answer(filled):
     anna = filled("anna.csv", (one, 1, 2, "good"), (two, 0, 1, ""))
     ben = filled("ben.csv", (one, 0, 1, "bad"))
     first, second, third = outcomes(anna, ben)
-    assert first.metrics == {"factual": 0.5, "style": 1.5, "mean": 1.0}
+    assert first.metrics == {"factual": 0.5, "style": 1.5}
     assert first.detail == "anna: good\nben: bad"
     assert first.parts == {f"factual/anna/{one}": 1, f"style/anna/{one}": 2, f"factual/ben/{one}": 0, f"style/ben/{one}": 1}
     assert second == Scored(
-        {"factual": 0, "style": 1, "mean": 0.5}, parts={f"factual/anna/{two}": 0, f"style/anna/{two}": 1}, left_out=set()
+        {"factual": 0, "style": 1}, parts={f"factual/anna/{two}": 0, f"style/anna/{two}": 1}, left_out={"mean"}
     )
     assert third is None
+
+
+def test_criteria_on_one_scale_have_a_mean_and_others_have_none(filled):
+    sheet = filled("anna.csv", (ids()[0], 0, 1, ""))
+    for style, expected in (([0, 1], 0.5), ([0, 0.5, 1], 0.5), ([1, 2], None), ([0, 1, 2], None)):
+        [first, *_] = human("e", 0, {"factual": [0, 1], "style": style}, [sheet])(ITEMS)
+        assert first.metrics.get("mean") == expected
+        told = parse_config(
+            configured() | {"human_evaluations": evaluation(good={"question": "?"}, style={"question": "?", "values": style})}
+        )
+        assert ("mean" in told.metrics_of("people")) == (expected is not None)
 
 
 def test_criterion_that_nobody_rated_has_no_row_and_no_failure(filled):
@@ -66,7 +78,6 @@ def test_criterion_that_nobody_rated_has_no_row_and_no_failure(filled):
         ("1", "style", 1.5),
         ("3", "factual", 1),
         ("3", "style", 1),
-        ("3", "mean", 1),
     ]
     assert {row.status for row in rows} == {"ok"}
 
@@ -112,7 +123,7 @@ def test_sheet_that_was_written_blank_can_be_filled_and_read(ending, tmp_path):
                 cell.value = value
         workbook.save(path)
     found = outcomes(str(path))
-    assert [(one.metrics, one.detail) for one in found] == [({"factual": 1, "style": 2, "mean": 1.5}, "anna: fine")] * 3
+    assert [(one.metrics, one.detail) for one in found] == [({"factual": 1, "style": 2}, "anna: fine")] * 3
 
 
 @pytest.mark.parametrize(
@@ -171,6 +182,10 @@ def configured(**scorer):
         "human_evaluations": {"e": {"tasks": ["t"], "annotators": ["anna"], "criteria": {"good": {"question": "?"}}, "seed": 3}},
         "grid": [{"base_models": ["m"], "tasks": ["t"], "sample_types": ["g"]}],
     }
+
+
+def evaluation(**criteria):
+    return {"e": {"tasks": ["t"], "annotators": ["anna"], "criteria": criteria, "seed": 3}}
 
 
 def test_only_what_decides_on_the_ratings_is_told_of_the_evaluation():
@@ -318,3 +333,36 @@ def test_ratings_of_named_runs_are_given_to_no_other():
     items = [one._replace(place="t/s/external/model6") for one in published("model6_outputs.txt")]
     assert None not in ratings(file, criteria, ["model6"])(items)
     assert set(ratings(file, criteria, ["model6"])([one._replace(place="t/s/external/model3") for one in items])) == {None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "metrics"),
+    [
+        (["1,q,yes.,1,0", "2,q,no.,0,1"], {"a": 1, "b": 0, "mean": 0.5}),
+        (["1,q,yes.,1,4", "2,q,no.,0,5"], {"a": 1, "b": 4}),
+        (["1,q,yes.,3,5", "2,q,no.,4,1"], {"a": 3, "b": 5, "mean": 4}),
+        (["1,q,yes.,3,60", "2,q,no.,4,80"], {"a": 3, "b": 60}),
+        # Nobody gave more than 0, which may be the worse of two.
+        (["1,q,yes.,0,1", "2,q,no.,0,1"], {"a": 0, "b": 1, "mean": 0.5}),
+        (["1,q,yes.,,1", "2,q,no.,,1"], {"b": 1}),
+    ],
+)
+def test_ratings_of_a_plain_file_have_a_mean_unless_they_lie_on_different_scales(rows, metrics, rated, tmp_path):
+    assert rated("\n".join(rows), question("q", "yes.")) == [metrics]
+    scorer = parse_scorer({"type": "ratings", "file": str(tmp_path / "ratings.csv"), "criteria": ["a", "b"]})
+    assert ("mean" in scorer.metrics_of_example({})) == ("mean" in metrics or "a" not in metrics)
+
+
+def test_plain_file_in_an_encoding_that_is_a_guess_is_named(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("7,Schön?,Très bien.,1,0\n", encoding="cp1252")
+    with pytest.raises(UserError, match=r"ratings\.csv, line 1: not UTF-8 text"):
+        ratings(str(path), ["a", "b"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_plain_file_may_be_in_any_encoding_that_spreadsheets_save(encoding, tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("7,Schön?,Très bien.,1,0\n", encoding=encoding)
+    [found] = ratings(str(path), ["a", "b"])([question("Schön?", "Très bien.")])
+    assert found.metrics["a"] == 1

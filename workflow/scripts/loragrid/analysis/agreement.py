@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from loragrid.errors import UserError
+from loragrid.layout import BASELINE, Dataset, Evaluation
+from loragrid.scoring.human_sheets import HumanEvaluation, choose, rows_of_annotator
+from loragrid.sections import Section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +24,13 @@ Ratings = Mapping[str, Mapping[str, float]]
 
 
 Level = Literal["nominal", "ordinal", "interval"]
+
+
+class RatedSheets(Section):
+    """The sheets that a scorer of human ratings reads."""
+
+    evaluation: str = Field(description="Name of the human evaluation.")
+    settings: HumanEvaluation = Field(description="Its settings.")
 
 
 class Agreement(NamedTuple):
@@ -38,20 +53,58 @@ class Agreement(NamedTuple):
     """Krippendorff's, at most 1; 0 is chance."""
 
 
-def annotator_agreement(scores: pd.DataFrame, levels: Mapping[str, Mapping[str, Level]]) -> pd.DataFrame:
-    """One row per scorer of human ratings and criterion: how far the annotators agree.
+Asked = Mapping[str, set[str]]
+"""The rows of each annotator's sheet."""
+
+
+def annotator_agreement(
+    scores: pd.DataFrame, levels: Mapping[str, Mapping[str, Level]], asked: Mapping[str, Asked]
+) -> pd.DataFrame:
+    """One row per scorer of human ratings and criterion: how far the annotators agree, and how much of their sheets is `rated`.
 
     Args:
         levels: of the criteria, by scorer.
+        asked: by scorer, as far as it is known.
     """
     import pandas as pd
 
-    rows = [
-        {"scorer": scorer, **row._asdict()}
-        for scorer, of_criteria in levels.items()
-        for row in agreement(ratings_of(scores[scores["scorer"] == scorer]), of_criteria)
-    ]
-    return pd.DataFrame(rows, columns=["scorer", *Agreement._fields])
+    rows = []
+    for scorer, of_criteria in levels.items():
+        ratings = ratings_of(scores[scores["scorer"] == scorer])
+        for row in agreement(ratings, of_criteria):
+            counts = rated_of_asked(ratings.get(row.criterion, {}), asked[scorer]) if scorer in asked else (pd.NA, pd.NA)
+            rows.append({"scorer": scorer, **row._asdict(), **dict(zip(COUNTS, counts, strict=True))})
+    return pd.DataFrame(rows, columns=["scorer", *Agreement._fields, *COUNTS]).astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+COUNTS = ("rated", "asked")
+
+
+def rated_of_asked(ratings: Ratings, asked: Asked) -> tuple[int, int]:
+    """How many rows of all sheets have a rating, and how many rows there are."""
+    rated = sum(annotator in ratings.get(row, {}) for annotator, rows in asked.items() for row in rows)
+    return rated, sum(map(len, asked.values()))
+
+
+def asked_rows(sheets: RatedSheets, predictions: Sequence[str | Path], tests: Sequence[str | Path]) -> Asked | None:
+    """The rows of the sheets of a human evaluation; None if predictions are not there.
+
+    Args:
+        predictions: all of the grid.
+        tests: all test sets.
+    """
+    paths = {Evaluation.of_predictions(path): str(path) for path in predictions}
+    try:
+        chosen = choose(sheets.evaluation, sheets.settings, [one for one in paths if one.base_model != BASELINE])
+    except UserError:
+        return None
+    datasets = {one.dataset for one in chosen}
+    of_data = [str(path) for path in tests if Dataset.of(path) in datasets]
+    answers = [paths[one] for one in chosen]
+    return {
+        annotator: {row.id for row in rows_of_annotator(sheets.evaluation, sheets.settings, annotator, answers, of_data)}
+        for annotator in sheets.settings.annotators
+    }
 
 
 def ratings_of(scores: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:

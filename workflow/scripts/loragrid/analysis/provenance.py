@@ -89,6 +89,19 @@ def common_questions(mixes: Sequence[str | Path]) -> list[float]:
     return [len(own & other) / max(len(own), len(other), 1) for own, other in pairs]
 
 
+def missing_answers(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """The predictions made elsewhere that lack answers to test examples, which count as empty: origin, data set and counts."""
+    found = []
+    for path in manifests:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        axes = manifest.get("axes", {})
+        # Only manifests of external predictions have these keys together.
+        if missing := manifest.get("missing") if "match" in manifest else None:
+            found.append({**{key: axes.get(key) for key in ("task", "sample_type", "run")}, "missing": len(missing)})
+            found[-1]["examples"] = manifest["examples"]
+    return found
+
+
 def circumstances_of(manifests: Sequence[str | Path]) -> list[dict[str, Any]]:
     """The different combinations of commit, hardware and versions in the manifests, with how many files each made.
 

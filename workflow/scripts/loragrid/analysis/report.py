@@ -19,7 +19,7 @@ from loragrid.analysis.findings import (
     without_common_references,
 )
 from loragrid.analysis.labels import label_runs, run_labels
-from loragrid.analysis.provenance import circumstances_of, read_checks
+from loragrid.analysis.provenance import circumstances_of, missing_answers, read_checks
 from loragrid.analysis.report_tables import example_answers, few_groups, result_tables, transfer_table
 from loragrid.analysis.settings import ReportContents
 from loragrid.analysis.table_files import read_csv_table, read_parquet_table
@@ -65,6 +65,7 @@ def write_report(
         common=common,
         showing=showing,
         circumstances=circumstances_of(manifests),
+        missing_answers=missing_answers(manifests),
         **results_of_models(files, metric, contents.examples),
         **description_of_data(files),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from loragrid.analysis.agreement import Level
+from loragrid.analysis.agreement import Level, RatedSheets
 from loragrid.models.sources import AnyModelSource
 from loragrid.scoring.scorer import ScorerFacts
 from loragrid.sections import LATER, Section, StageSettings
@@ -30,6 +30,9 @@ class AnalysisSettings(Section):
     group_by: dict[str, list[str]] = Field(description="The keys of metadata by which results are grouped, by task.")
     levels: dict[str, dict[str, Level]] = Field(
         description="What the distance between ratings means, by scorer of human ratings and criterion."
+    )
+    sheets: dict[str, RatedSheets] = Field(
+        default={}, exclude_if=lambda sheets: not sheets, description="The sheets of human ratings, by scorer."
     )
 
 

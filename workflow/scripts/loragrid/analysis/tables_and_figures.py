@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from loragrid.analysis.agreement import annotator_agreement
+from loragrid.analysis.agreement import annotator_agreement, asked_rows
 from loragrid.analysis.comparisons import compare_with_base, summarise_transfer
 from loragrid.analysis.costs import prediction_costs, read_training_costs, scoring_costs
 from loragrid.analysis.figures import learning_curves, length_histograms, loss_curves, save_figure
@@ -53,6 +53,8 @@ def analyse(
     texts = read_texts(tests, set(runs[["task", "sample_type"]].itertuples(index=False, name=None)))
     sample_types, sample_types_overall = compare_sample_types(score_table, runs, texts, facts, settings.metric)
     course = read_losses(losses)
+    of_sheets = {name: asked_rows(sheets, predictions, tests) for name, sheets in settings.sheets.items()}
+    asked = {name: rows for name, rows in of_sheets.items() if rows is not None}
     tables = {
         "scores": summary,
         "groups": summarise_groups(score_table, groups, prediction_table, facts),
@@ -64,7 +66,7 @@ def analyse(
         "losses": course,
         "training_costs": read_training_costs(manifests),
         "prediction_costs": prediction_costs(prediction_table, settings.prices),
-        "agreement": annotator_agreement(score_table, settings.levels),
+        "agreement": annotator_agreement(score_table, settings.levels, asked),
         "scoring_costs": scoring_costs(score_table, settings.judge_prices),
     }
     figures = {

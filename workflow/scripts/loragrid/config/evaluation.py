@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from loragrid.data.external import PromptAndReference
+from loragrid.data.external import Match, Matching, PromptAndReference
 from loragrid.sections import Name, NonNegative, Section, Seed
 
 
@@ -125,7 +125,7 @@ class ExternalPredictions(Section):
         "name `external`.",
     )
     files: list[ExternalFile] = Field(min_length=1, description="One file for each data set.")
-    match: Literal["id", "prompt"] = Field(
+    match: Match = Field(
         "id",
         description="How a row finds its test example: by the example's `id`; or by the `prompt`, which is the example's "
         "input, or its instruction and input one after the other. White space is ignored. If test examples ask the same "
@@ -139,12 +139,22 @@ class ExternalPredictions(Section):
         "examples apart that ask the same question.",
     )
     prediction: str = Field("{{ prediction }}", description="Template of the prediction.")
+    missing: Literal["refuse", "empty"] = Field(
+        "refuse",
+        description="What becomes of evaluated test examples without a row: they are an error (`refuse`), or count as `empty` "
+        "answers, which manifest, log and report count.",
+    )
 
     @model_validator(mode="after")
     def _reference_goes_with_the_prompt(self) -> Self:
         if self.reference is not None and self.match == "id":
             raise ValueError("reference tells rows apart only with match: prompt; an id needs none")
         return self
+
+    @property
+    def matching(self) -> Match | Matching:
+        """What a row is matched by, and what becomes of test examples without a row."""
+        return self.match if self.missing == "refuse" else Matching(by=self.match, missing="empty")
 
     @property
     def key(self) -> str | PromptAndReference:

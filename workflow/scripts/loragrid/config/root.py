@@ -99,7 +99,7 @@ class Config(Section):
 
     def metrics_of(self, scorer: str) -> tuple[str, ...]:
         """The metrics that a scorer gives for each example."""
-        criteria = {name: evaluation.criteria for name, evaluation in self.human_evaluations.items()}
+        criteria = {name: evaluation.values for name, evaluation in self.human_evaluations.items()}
         return self.scorers[scorer].metrics_of_example(criteria)
 
     @property

@@ -23,6 +23,13 @@ from loragrid.text.words import normalise_space, one_form, some_of, trim
 Match = Literal["id", "prompt"]
 
 
+class Matching(Section):
+    """How rows are matched with test examples, if examples without a row are no error."""
+
+    by: Match = Field(description="What a row is matched by.")
+    missing: Literal["empty"] = Field(description="What a test example without a row gets: an empty answer.")
+
+
 class PromptAndReference(Section):
     """Templates of what a row is matched by, if that is more than its prompt."""
 
@@ -34,10 +41,15 @@ class ImportedPredictionsSettings(StageSettings):
     """What a job that imports predictions is told."""
 
     axes: dict[str, Any] = Field(description="What each prediction says about its origin and the data that it is evaluated on.")
-    match: Match = Field(description="What a row is matched by.")
+    match: Match | Matching = Field(description="What a row is matched by, and what becomes of test examples without a row.")
     key: str | PromptAndReference = Field(description="Template of that; templates, if a row is matched by a reference too.")
     prediction: str = Field(description="Template of the answer.")
     subset: int | None = Field(description="How many test examples are evaluated; None: all.")
+
+    @property
+    def matching(self) -> tuple[Match, bool]:
+        """What a row is matched by, and whether examples without a row get an empty answer."""
+        return (self.match.by, True) if isinstance(self.match, Matching) else (self.match, False)
 
 
 class Answer(NamedTuple):
@@ -97,10 +109,18 @@ class Matched(NamedTuple):
     """Answers to other test examples, and further rows with the same prompt and answer."""
     in_order: int
     """How many of the answers are told from others to the same question by their order alone."""
+    missing: list[str]
+    """The ids of the evaluated examples that have no row, and get an empty answer."""
 
 
 def match_answers(
-    path: str, answers: Iterable[Answer], test: Sequence[Example], evaluated: Sequence[Example], match: Match
+    path: str,
+    answers: Iterable[Answer],
+    test: Sequence[Example],
+    evaluated: Sequence[Example],
+    match: Match,
+    missing_are_empty: bool = False,
+    setting: str = "missing",
 ) -> Matched:
     """Find the answer to each evaluated example.
 
@@ -111,6 +131,8 @@ def match_answers(
         path: the file that the answers come from, for messages.
         test: all test examples.
         evaluated: the test examples that are predicted.
+        missing_are_empty: whether examples without a row get an empty answer.
+        setting: the key of the configuration that says so, for messages.
 
     Raises:
         UserError: one sentence each on evaluated examples without an answer, examples with several answers, and answers that
@@ -129,7 +151,9 @@ def match_answers(
     for fitting, rows in sorted(rows_of.items(), key=lambda group: len(group[0])):
         free = [id_ for id_ in fitting if id_ not in answer_of]
         own = [id_ for id_ in free if id_ in wanted]
-        if len({normalise(question(by_id[id_])) for id_ in fitting}) > 1 or len(own) < len(rows) < len(free):
+        # Nothing tells which of several examples that ask the same has no row.
+        some_are_missing = missing_are_empty and len(rows) < len(own) and len(fitting) > 1
+        if some_are_missing or len({normalise(question(by_id[id_])) for id_ in fitting}) > 1 or len(own) < len(rows) < len(free):
             ambiguous += rows
             continue
         # A file has rows for all test examples, or for those that are evaluated.
@@ -143,8 +167,11 @@ def match_answers(
     missing = [example.id for example in evaluated if example.id not in answer_of]
     by_what = f"{match} and reference" if any(row.reference for row in surplus) else match
     problems = []
-    if missing:
-        problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {some_of(missing)}")
+    if missing and not missing_are_empty:
+        hint = f"give them rows, or set {setting}: empty, which counts them as empty answers"
+        problems.append(f"{len(missing)} of {len(evaluated)} evaluated test examples have no row: {some_of(missing)}; {hint}")
+    if len(missing) == len(evaluated) and missing_are_empty:
+        problems.append(f"none of the {len(evaluated)} evaluated test examples has a row; see how rows are matched")
     for rows, what in (
         (repeated, "of an evaluated test example that another row answers already"),
         (surplus, f"that belong to no test example by their {by_what}"),
@@ -154,7 +181,12 @@ def match_answers(
             problems.append(f"rows {what} ({len(rows)}): {some_of(row.where.removeprefix(f'{path}, ') for row in rows)}")
     if problems:
         raise UserError("\n".join(f"{path}: {problem}." for problem in problems))
-    return Matched([answer_of[example.id] for example in evaluated], ignored, in_order)
+    empty = {id_: Answer("", _key_of(by_id[id_], match), "") for id_ in missing}
+    return Matched([(answer_of | empty)[example.id] for example in evaluated], ignored, in_order, missing)
+
+
+def _key_of(example: Example, match: Match) -> str:
+    return example.id if match == "id" else question(example)
 
 
 def _fitting(answers: Iterable[Answer], test: Sequence[Example], match: Match) -> Iterator[tuple[Answer, tuple[str, ...]]]:
@@ -198,22 +230,28 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
     tests = read_records(test, Example)
     evaluated = subset(tests, settings.subset)
     rows = read_answers(read_rows(file), settings.key, settings.prediction)
-    answers, ignored, in_order = match_answers(file, rows, tests, evaluated, settings.match)
+    match, missing_are_empty = settings.matching
+    setting = f"external_predictions.{settings.axes['run']}.missing"
+    answers, ignored, in_order, missing = match_answers(file, rows, tests, evaluated, match, missing_are_empty, setting)
     if ignored:
         why = f"they answer test examples outside the subset of {len(evaluated)}, or repeat a row"
         log.info("%d rows ignored: %s", len(ignored), why)
     if in_order:
         log.info("%d rows matched by their order: other test examples ask the same question", in_order)
+    if missing:
+        log.info(
+            "%d of %d test examples have no row and count as empty answers: %s", len(missing), len(evaluated), ", ".join(missing)
+        )
     pairs = zip(evaluated, answers, strict=True)
-    records = [external_prediction(settings.axes, *pair, settings.match) for pair in pairs]
+    records = [external_prediction(settings.axes, *pair, match) for pair in pairs]
     write_records(predictions, records)
-    templates = {settings.match: settings.key} if isinstance(settings.key, str) else settings.key.model_dump()
+    templates = {match: settings.key} if isinstance(settings.key, str) else settings.key.model_dump()
     write_json(
         manifest,
         {
             "axes": settings.axes,
             "file": file,
-            "match": settings.match,
+            "match": match,
             "templates": templates | {"prediction": settings.prediction},
             "subset": settings.subset,
             "stage_version": settings.version,
@@ -223,6 +261,7 @@ def import_predictions(settings: ImportedPredictionsSettings, file: str, test: s
             "examples": len(evaluated),
             "ignored": len(ignored),
             **({"matched_by_order": in_order} if in_order else {}),
+            **({"missing": missing} if missing else {}),
             **count_thoughts(records),
             "git_commit": git_commit(),
             "versions": versions(),

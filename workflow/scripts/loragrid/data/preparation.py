@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +35,7 @@ def prepare_dataset(
     package: Path | None,
     tokenizer_folder: Path | None,
     outputs: Mapping[str, str],
+    check_test: Callable[[Sequence[Example], Mapping[str, str]], None] = lambda examples, places: None,
 ) -> None:
     """Map raw data to examples, split and clean them, and write them with their manifest.
 
@@ -42,6 +43,7 @@ def prepare_dataset(
         package: the downloaded package, for a source that names one.
         tokenizer_folder: of the tokenizer that measures examples, if the cleaning names one.
         outputs: the files `train`, `validation`, `test` and `manifest`.
+        check_test: raises a UserError if the test examples do not do. It is also given the places of their rows, by id.
 
     Raises:
         UserError: if a row, a split or a number of rows is not as the configuration says, or no test example is left.
@@ -57,6 +59,7 @@ def prepare_dataset(
     splits, dropped = clean_splits(raw, settings.cleaning, nb_tokens, missing)
     if not splits["test"]:
         raise UserError(f"{name}: no test example is left; see the splits of its source and its cleaning.")
+    check_test(splits["test"], {d.example.id: d.where for of_split in drafted.values() for d in of_split})
     for split in SPLITS:
         write_records(outputs[split], splits[split])
         for reason, ids in dropped[split].items():

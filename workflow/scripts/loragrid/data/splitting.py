@@ -32,6 +32,8 @@ class Drafted(NamedTuple):
     category: str
     missing: str | None = None
     """`null question` or `null output`, if the row has no more than null for it."""
+    where: str = ""
+    """Where its row stands, for messages."""
 
 
 NO_QUESTION, NO_OUTPUT = "null question", "null output"
@@ -132,7 +134,7 @@ def draft(rows: Iterable[Row], fields: DataSetFields, source: DataSource, task: 
                 continue
             example, missing = _map_row(row, fields, task, sample_type)
             group = prompt_key(example) if division.group is None else _fill("group", division.group, row).text.strip()
-            yield Drafted(example, group, _fill("category", division.category, row).text.strip(), missing)
+            yield Drafted(example, group, _fill("category", division.category, row).text.strip(), missing, where)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
 

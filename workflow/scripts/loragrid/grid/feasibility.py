@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
@@ -15,6 +16,7 @@ from loragrid.grid.runs import evaluated_datasets, expand_evaluations
 from loragrid.layout import BASE, Dataset, Evaluation
 from loragrid.runtime.looking import looked_into
 from loragrid.runtime.manifests import read_json
+from loragrid.sections import decisive
 
 
 def misplaced_predictions(config: Config) -> Iterator[str]:
@@ -110,10 +112,15 @@ def known_rows(config: Config) -> dict[tuple[str, str], int]:
             path = Path(layout.PREPARE_DATASET.path("manifest", Dataset(task_name, sample_type).wildcards))
             if path.exists():
                 manifest = looked_into(path, partial(read_json, path, ["examples"])) or {}
-                told = (task.data_set(sample_type), config.source_of(task_name, sample_type), task.cleaning)
-                current = [section.model_dump() for section in told]
-                if [manifest.get(key) for key in ("fields", "source", "cleaning")] == current and isinstance(
-                    prepared := manifest["examples"].get("train"), int
-                ):
+                is_current = is_prepared_as_configured(config, Dataset(task_name, sample_type), manifest)
+                if is_current and isinstance(prepared := manifest["examples"].get("train"), int):
                     rows[task_name, sample_type] = prepared
     return rows
+
+
+def is_prepared_as_configured(config: Config, dataset: Dataset, manifest: Any) -> bool:
+    """Whether a data set was prepared as the configuration now says, by its manifest."""
+    task = config.tasks[dataset.task]
+    told = (task.data_set(dataset.sample_type), config.source_of(*dataset), task.cleaning)
+    keys = ("fields", "source", "cleaning")
+    return isinstance(manifest, dict) and [manifest.get(key) for key in keys] == [decisive(section) for section in told]

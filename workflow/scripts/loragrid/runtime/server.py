@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import httpx2
 import openai
@@ -25,6 +25,10 @@ LARGEST_REPLY = 64 << 20
 """Bytes."""
 SHOWN = 300
 """So many characters of what a server says stand in a sentence."""
+
+
+MOST_TOKENS = 10_000_000
+"""No request has more tokens than that: no model reads or writes as many at a time."""
 
 
 T = TypeVar("T")
@@ -134,6 +138,22 @@ def send(server: Connection, stopping: threading.Event, call: Callable[[], T]) -
             log.info("%s Trying again in %.1f s.", sentence, wait)
             stopping.wait(wait)
     raise AssertionError
+
+
+def tokens_of(usage: Any) -> tuple[int, int] | None:
+    """The tokens of a prompt and of its answer, as a reply's `usage` counts them.
+
+    None if it does not count them; or not believably: with a number that is negative, not finite, huge or no number.
+    """
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, Mapping) else []
+    whole = [int(count) for count in counts if _is_count(count)]
+    return (whole[0], whole[1]) if len(whole) == 2 else None
+
+
+def _is_count(value: Any) -> TypeGuard[int | float]:
+    """Whether a value can be a number of tokens."""
+    # A bool is an int. NaN is no whole number, and infinity is too large.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS and value % 1 == 0
 
 
 def pause(error: Exception, attempt: int) -> float:

@@ -9,7 +9,6 @@ import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -41,6 +40,10 @@ FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
 
 # Characters that XML cannot hold.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+# Python would also take "1_0", "nan" and "infinity".
+_NUMBER = re.compile(r"[+-]?(?:\d{1,300}(?:[.,]\d{0,300})?|[.,]\d{1,300})(?:[eE][+-]?\d{1,3})?")
 
 
 LONGEST = 32_767
@@ -134,21 +137,21 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
         columns: the columns that must be there.
 
     Raises:
-        UserError: naming the file, if it is neither CSV nor XLSX, lacks a column, or has one twice.
+        UserError: naming the file, if it is neither CSV nor XLSX, lacks a column or has one twice, or a quote is never closed.
     """
     if problem := file_problem(str(path)):
         raise UserError(f"'{shown(path)}' {problem}")
     path = Path(path)
     match path.suffix.lower():
         case ".csv":
-            tables = _csv_tables(path)
+            tables = _csv_tables(path, columns)
         case ".xlsx":
             tables = _workbook_tables(path)
         case _:
             raise UserError(f"{path}: expected a file that ends in .csv or .xlsx.")
     missing = list(columns)
     for table in tables:
-        header = [str(cell or "").strip() for cell in table[0]] if table else []
+        header = _header(table)
         lacking = [name for name in columns if name not in header]
         if not lacking:
             if repeated := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
@@ -158,13 +161,29 @@ def read_sheet(path: str | Path, columns: Collection[str]) -> list[tuple[int, Ma
     raise UserError(f"{path}, row 1: there is no column {', '.join(map(repr, missing))}; expected the header of the blank sheet.")
 
 
-def _csv_tables(path: Path) -> Iterator[list[list[str]]]:
+def _header(table: Sequence[Sequence[Any]]) -> list[str]:
+    return [str(cell or "").strip() for cell in table[0]] if table else []
+
+
+def _csv_tables(path: Path, columns: Collection[str]) -> Iterator[list[list[str]]]:
     """The file, read with each separator in turn."""
     text = _sheet_text(path)
     for separator in ",;\t":
-        # With the wrong separator, half the file may be one endless cell.
-        with suppress(csv.Error):
-            yield [list(map(unguarded, row)) for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
+        table: list[list[str]] = []
+        reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+        try:
+            for row in reader:
+                table.append(list(map(unguarded, row)))
+                line = reader.line_num + 1
+            yield table
+        except csv.Error:
+            # With the wrong separator, half the file may be one endless cell.
+            if set(columns) <= set(_header(table)):
+                where = f"{path}, row {len(table) + 1} (line {line})"
+                said = "a quote is opened and not closed where its cell ends"
+                raise UserError(
+                    f"{where}: {said}; expected cells in quotes to end with one, and quotes in them doubled."
+                ) from None
 
 
 def _sheet_text(path: Path) -> str:
@@ -201,10 +220,7 @@ def _cell(saved: Cell, written: Cell) -> Any:
 def to_number(cell: Any) -> float | None:
     """The number in a cell; None if there is none. It may be text, with a point or a comma before the decimals."""
     if isinstance(cell, str):
-        try:
-            return float(cell.strip().replace(",", "."))
-        except ValueError:
-            return None
+        return float(cell.strip().replace(",", ".")) if _NUMBER.fullmatch(cell.strip()) else None
     return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
 
 

@@ -11,19 +11,19 @@ from pydantic import Field, model_validator
 from loragrid.data.splitting import by_hash
 from loragrid.data.wholeness import refuse_other_answers
 from loragrid.errors import UserError
-from loragrid.layout import PREPARE_DATASET, Dataset, Evaluation
+from loragrid.layout import HUMAN_SHEET, PREPARE_DATASET, Dataset, Evaluation
 from loragrid.records import Example, Prediction, content_hash, read_records
-from loragrid.runtime.spreadsheets import fitted, set_text, write_csv, write_workbook
+from loragrid.runtime.spreadsheets import fitted, read_sheet, set_text, write_csv, write_workbook
 from loragrid.scoring.protocol import Item, items_of
 from loragrid.sections import Name, Section, StageSettings
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
-ID, COMMENT = "id", "comment"
+ID, ANSWER, COMMENT = "id", "answer", "comment"
 
 
-WIDTHS = {ID: 12, "question": 50, "reference": 50, "answer": 70, COMMENT: 40}
+WIDTHS = {ID: 12, "question": 50, "reference": 50, ANSWER: 70, COMMENT: 40}
 """Widths of the columns, in characters."""
 
 
@@ -152,9 +152,18 @@ def rows_of_annotator(
     return sheet_rows(name, settings, annotator, items, share_out(name, settings, rated)[annotator])
 
 
+def asked_of(evaluation: str, annotator: str) -> set[str] | None:
+    """The ids in the blank sheet of an annotator; None if it is not there."""
+    path = HUMAN_SHEET.path("csv", {"evaluation": evaluation, "annotator": annotator})
+    try:
+        return {str(row[ID]) for _, row in read_sheet(path, [ID])}
+    except (OSError, UserError):
+        return None
+
+
 def columns(settings: HumanEvaluation) -> list[str]:
     """The header of a sheet."""
-    shown = ["question", "reference", "answer"] if settings.show_reference else ["question", "answer"]
+    shown = ["question", "reference", ANSWER] if settings.show_reference else ["question", ANSWER]
     return [ID, *shown, *settings.criteria, COMMENT]
 
 
@@ -257,6 +266,11 @@ class HumanEvaluation(Section):
     overlap: int = Field(0, ge=0, description="Examples per data set that every annotator rates; the others are shared out.")
     show_reference: bool = Field(False, description="Show the reference output too.")
     seed: int = Field(0, ge=0, description="Another seed shuffles rows and shares out examples in another way.")
+
+    @property
+    def values(self) -> dict[str, list[float]]:
+        """The values of each criterion that can be chosen."""
+        return {name: criterion.values for name, criterion in self.criteria.items()}
 
     @model_validator(mode="after")
     def _overlap_is_part_of_the_examples(self) -> Self:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.data.wholeness import refuse_other_answers
+from loragrid.errors import UserError
 from loragrid.layout import MANIFEST, SCORE_STATES
 from loragrid.records import Example, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
@@ -16,6 +17,7 @@ from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import whole_folder
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction, items_of, score_rows
+from loragrid.scoring.references import sentence, wrong_in
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
 from loragrid.scoring.settings import ScoreSettings
 from loragrid.scoring.store import scored_once
@@ -60,6 +62,7 @@ def score_file(
     if files.test and examples is not None:
         refuse_other_answers(files.predictions, [one.answered for one in predictions], files.test, [*examples.values()])
     items = items_of(predictions, files.place, examples)
+    _check_references(name, scorer, files.predictions, items)
     inputs = ScorerInputs(
         name,
         model_folder=whole_folder(files.model) if files.model else None,
@@ -79,6 +82,17 @@ def score_file(
     if failed := sum(row.status != "ok" for row in rows):
         log.info("%d of %d scores failed, wholly or in part", failed, len(rows))
     return rows
+
+
+def _check_references(name: str, scorer: ScorerSettings, path: str, items: Sequence[Sequence[Item]]) -> None:
+    """Raise a UserError if no answer to an example could be right by its references, and the scorer needs all of them."""
+    if (check := scorer.reference_check()) is None:
+        return
+    found = {of_one[0].id: wrong_in(check, [item.references for item in of_one]) for of_one in items if of_one}
+    wrong = {id_: said for id_, said in found.items() if said}
+    if wrong and (scorer.needs_all_references or len(wrong) == len(found)):
+        first, said = next(iter(wrong.items()))
+        raise UserError(sentence(name, scorer, f"{path} (id {first})", said, len(wrong), len(found)))
 
 
 def score_items(

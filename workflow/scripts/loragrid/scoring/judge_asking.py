@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from loragrid.runtime.files import storable
 from loragrid.runtime.job import log
-from loragrid.runtime.server import Connection, explain, send
+from loragrid.runtime.server import Connection, explain, send, tokens_of
 from loragrid.scoring.judge_conversations import Message
 from loragrid.scoring.judge_ledger import NO_TOKENS, Judgement, Ledger, OverBudgetError, Tokens, upper_bound
 from loragrid.text.thoughts import spoken_in
@@ -60,6 +60,8 @@ class Asking:
         """The form to enforce; None as soon as the server has refused to enforce it."""
         self.declined: dict[str, str] = {}
         """What the server says about requests that it refuses, by their keys."""
+        self.uncounted = 0
+        """Replies whose tokens the server does not count, or not believably."""
         self.stopping = threading.Event()
         self._turns = threading.Lock()
         # Other jobs may have asked just now.
@@ -116,8 +118,11 @@ class Asking:
             if self.stopping.is_set():
                 spent = NO_TOKENS
                 return None
-            judgement = read_reply(self.server.client.post("/chat/completions", body=fields, cast_to=object), bound)
+            reply = self.server.client.post("/chat/completions", body=fields, cast_to=object)
+            judgement = read_reply(reply, bound)
             spent, new = judgement.tokens, {key: judgement}
+            with self._turns:
+                self.uncounted += isinstance(reply, Mapping) and tokens_of(reply.get("usage")) is None
         except openai.APIError as error:
             if cost_nothing(error):
                 spent = NO_TOKENS
@@ -166,7 +171,7 @@ def next_start(last: float, now: float, per_minute: float | None) -> float:
 
 
 def read_reply(reply: Any, bound: Tokens) -> Judgement:
-    """The judgement in a reply of the server. If the server does not count its tokens, the highest possible number counts.
+    """The judgement in a reply of the server. If that does not count its tokens believably, the highest possible number counts.
 
     Raises:
         ValueError: if the reply is not as the API describes it.
@@ -179,11 +184,7 @@ def read_reply(reply: Any, bound: Tokens) -> Judgement:
         raise ValueError("the reply lacks an answer") from None
     if not isinstance(refusal, str | None):
         raise ValueError("the reply's content is no text")
-    usage = reply.get("usage") or {}
-    try:
-        tokens = Tokens(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
-    except (KeyError, TypeError, ValueError):
-        tokens = bound
+    tokens = Tokens(*(tokens_of(reply.get("usage")) or bound))
     cut_off = choice.get("finish_reason") == "length"
     return Judgement(
         storable(refusal or content),

@@ -9,7 +9,13 @@ from loragrid.errors import UserError
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.templates import fill_template
 from loragrid.scoring.judge_ledger import Judgement
-from loragrid.scoring.judge_replies import UnreadableError, form_in_words, read_scores, read_verdict
+from loragrid.scoring.judge_replies import (
+    UnreadableError,
+    form_in_words,
+    read_scores,
+    read_verdict,
+    without_thoughts,
+)
 from loragrid.scoring.protocol import Failed, Item, Outcome, Scored
 from loragrid.scoring.rubrics import FOLDER, Against, Rubric, derive
 
@@ -68,28 +74,47 @@ def key_of(messages: Sequence[Message]) -> str:
     return fingerprint(messages)[:32]
 
 
+def asked_again(rubric: Rubric, messages: Sequence[Message], judgement: Judgement, problem: str) -> list[Message]:
+    """The messages that ask a judge once more: it is shown its answer, and told why that cannot be read.
+
+    A judge that is asked the same at temperature 0 would say the same.
+    """
+    advice = f"Your answer cannot be used: {problem}. {form_in_words(rubric)}"
+    if said := without_thoughts(judgement.text):
+        return [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": advice}]
+    # Servers refuse empty messages.
+    *earlier, last = messages
+    return [*earlier, last | {"content": f"{last['content']}\n\n{advice}"}]
+
+
+def problem_of(rubric: Rubric, judgement: Judgement) -> str | None:
+    """Why a judge's answer cannot be read; None if it can."""
+    try:
+        _read(rubric, judgement)
+    except UnreadableError as error:
+        return str(error)
+    return None
+
+
 def outcome_of(rubric: Rubric, judgements: Sequence[Judgement]) -> Scored | Failed:
     """The metrics in a judge's answer; for a pairwise rubric, in its answers to both orders."""
-    if not rubric.pairwise:
-        [judgement] = judgements
-        try:
-            _check_refusal(judgement)
-            scores = read_scores(judgement.text, rubric.scores, judgement.cut_off)
-        except UnreadableError as error:
-            return Failed(str(error), judgement.text)
-        derived = {key: derive(expression, scores) for key, expression in rubric.derived.items()}
-        return Scored(scores | derived, judgement.text)
     detail = "\n\n".join(judgement.text for judgement in judgements)
     try:
-        for judgement in judgements:
-            _check_refusal(judgement)
-        verdicts = [read_verdict(judgement.text) for judgement in judgements]
+        read = [_read(rubric, judgement) for judgement in judgements]
     except UnreadableError as error:
         return Failed(str(error), detail)
-    win = {("first", "second"): 1.0, ("second", "first"): 0.0}
-    return Scored({"win": win.get((verdicts[0], verdicts[1]), 0.5)}, detail)
+    if rubric.pairwise:
+        win = {("first", "second"): 1.0, ("second", "first"): 0.0}
+        return Scored({"win": win.get((read[0], read[1]), 0.5)}, detail)
+    [scores] = read
+    derived = {key: derive(expression, scores) for key, expression in rubric.derived.items()}
+    return Scored(scores | derived, detail)
 
 
-def _check_refusal(judgement: Judgement) -> None:
+def _read(rubric: Rubric, judgement: Judgement) -> Any:
+    """The scores in a judge's answer, or its verdict."""
     if judgement.refused:
         raise UnreadableError("the judge refuses")
+    if rubric.pairwise:
+        return read_verdict(judgement.text)
+    return read_scores(judgement.text, rubric.scores, judgement.cut_off)

@@ -86,7 +86,8 @@ class Ledger:
         entries = read_journal(store, _kept_entry)
         self.judgements = {key: entry for key, entry in entries.items() if isinstance(entry, Judgement)}
         counts = [entry.tokens if isinstance(entry, Judgement) else entry for entry in entries.values() if entry]
-        self.total = Tokens(sum(tokens.prompt for tokens in counts), sum(tokens.new for tokens in counts))
+        # Earlier versions kept what servers said, even negative numbers, which would let others go beyond the budget.
+        self.total = Tokens(sum(max(0, tokens.prompt) for tokens in counts), sum(max(0, tokens.new) for tokens in counts))
         self.in_flight = 0
         self.changed = threading.Condition()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from loragrid.scoring.rubrics import Range, Rubric
+from loragrid.text.json_values import json_values
 from loragrid.text.thoughts import tell_apart
 
 Verdict = Literal["first", "second", "tie"]
+
+
+Entries = Mapping[str, list[Any]]
+"""The values of a JSON object by plain name: several where a name stands there more than once, perhaps spelled otherwise."""
 
 
 NUMBER = r"(?<![\w.,])[-+]?(?:\d+(?:\.\d+|,\d{1,2})?|\.\d+)(?!\w|[.,]\d)"
@@ -24,6 +28,21 @@ UP_TO = re.compile(r"\s?(?:[-–—](?=\d)|\b(?:to|or)\s)(\d+(?:[.,]\d+)?)(?!\w)
 """The rest of a range, as in "5-6"."""
 
 
+_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+WORDS = {word: str(number) for number, word in enumerate(_COUNTED)}
+"""Numbers in words."""
+
+
+# "One of the best" is no score.
+IN_WORDS = re.compile(rf"(?i)\b(?:{'|'.join(WORDS)})(?=\s*(?:[^\w\s]|$|\n|(?:out|points?|to|or)\b))")
+
+
+NEAR = 100
+"""Characters behind a score's name in which its number is looked for."""
+
+
 VERDICTS: dict[str, Verdict] = {
     **dict.fromkeys(("first", "1", "a"), "first"),
     **dict.fromkeys(("second", "2", "b"), "second"),
@@ -31,13 +50,14 @@ VERDICTS: dict[str, Verdict] = {
 }
 
 
-CHOICE = r"(?:the\s+)?(?:answer|response|option)?[\s\[(\"'*_]*(first|second|tie|draw|equal|both|neither|none|1|2|(?-i:A|B|C))\b"
+# Repetitions that end where they must not be tried again are possessive, so that reading takes time in proportion to the length.
+CHOICE = r"(?:the\s++)?(?:answer|response|option)?[\s\[(\"'*_]*+(first|second|tie|draw|equal|both|neither|none|1|2|(?-i:A|B|C))\b"
 
 
 BEHIND = r"(?:\s+(?:answer|response|option|one))?"
 
 
-ALONE = re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W*$")
+ALONE = re.compile(rf"(?i)^\W*+{CHOICE}{BEHIND}\W*$")
 
 
 AMONG_WORDS = (
@@ -45,10 +65,10 @@ AMONG_WORDS = (
     re.compile(r"(?i)\[\[(first|second|tie|1|2|a|b|c)\]\]"),
     re.compile(
         rf"(?i)\b(?:better|best|winner|verdict|preferred|choice)\b\W*?(?:[:=]|"
-        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*{CHOICE}{BEHIND}[^\w\n]*$",
+        rf"\s(?:answer\s+)?is\b:?)[\s\"'*_]*+{CHOICE}{BEHIND}[^\w\n]*$",
         re.MULTILINE,
     ),
-    re.compile(rf"(?i)^\W*{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
+    re.compile(rf"(?i)^\W*+{CHOICE}{BEHIND}\W+is\s+(?:(?:clearly|much|slightly|the)\s+)*(?:better|best)\b"),
 )
 
 
@@ -95,10 +115,11 @@ def read_scores(text: str, ranges: Mapping[str, Range], cut_off: bool = False) -
         UnreadableError: if a number is missing, has several values, or is outside its range.
     """
     answer = without_thoughts(text)
-    whole = list(json_objects(answer, lambda entries: all(_plain(name) in entries for name in ranges)))
+    whole = list(json_objects(answer, lambda entries: all(plain_name(name) in entries for name in ranges)))
     read: dict[str, float] = {}
     for name, range_ in ranges.items():
-        values: list[Any] = [entries[_plain(name)] for entries in whole] or _after_name(answer, name, cut_off)
+        values: list[Any] = [value for entries in whole for value in entries[plain_name(name)]]
+        values = values or _after_name(answer, name, cut_off)
         if not values and len(ranges) == 1:
             values = _numbers(answer, range_, cut_off)
         if not values:
@@ -122,9 +143,11 @@ def read_verdict(text: str) -> Verdict:
         UnreadableError: if it does not say so, or not clearly.
     """
     answer = without_thoughts(text)
-    objects = {_verdict_of(entries) for entries in json_objects(answer, lambda entries: _verdict_of(entries) is not None)}
-    if len(objects) == 1 and (verdict := objects.pop()):
-        return verdict
+    objects = {
+        one for entries in json_objects(answer, lambda entries: bool(_verdicts_of(entries))) for one in _verdicts_of(entries)
+    }
+    if len(objects) == 1:
+        return objects.pop()
     if not objects:
         if match := ALONE.match(answer.upper()):
             return VERDICTS[match[1].casefold()]
@@ -135,12 +158,12 @@ def read_verdict(text: str) -> Verdict:
     raise UnreadableError("the judge's answer does not say which is better")
 
 
-def _verdict_of(entries: Mapping[str, Any]) -> Verdict | None:
-    for name in ("better", "best", "winner", "verdict", "preferred", "choice", "answer"):
-        value = entries.get(name)
-        if isinstance(value, str | int) and (match := ALONE.match(str(value).upper())):
-            return VERDICTS[match[1].casefold()]
-    return None
+def _verdicts_of(entries: Entries) -> set[Verdict]:
+    """All verdicts in an object: more than one if it contradicts itself."""
+    named = ("better", "best", "winner", "verdict", "preferred", "choice", "answer")
+    values = [value for name in named for value in entries.get(name, ()) if isinstance(value, str | int)]
+    matches = [ALONE.match(str(value).upper()) for value in values]
+    return {VERDICTS[match[1].casefold()] for match in matches if match}
 
 
 def without_thoughts(text: str) -> str:
@@ -148,38 +171,45 @@ def without_thoughts(text: str) -> str:
     return tell_apart(text).answer.strip().replace("\N{MINUS SIGN}", "-")
 
 
-def json_objects(text: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """The wanted JSON objects of a text, in order, with plain names as keys. An object inside another wanted object is left out.
+def json_objects(text: str, wanted: Callable[[Entries], bool]) -> Iterator[Entries]:
+    """The wanted JSON objects of a text, in order. An object inside another wanted object is left out.
 
     Args:
         wanted: whether an object is wanted.
     """
-    decoder = json.JSONDecoder()
-    end = 0
-    for match in re.finditer("{", text):
-        if match.start() < end:
-            continue
-        try:
-            value, stop = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            continue
-        entries = {_plain(name): entry for name, entry in value.items()}
-        if wanted(entries):
-            end = stop
-            yield entries
+    return json_values(text, "{", wanted, _entries)
 
 
-def _plain(name: str) -> str:
+def _entries(pairs: Iterable[tuple[str, Any]]) -> Entries:
+    entries: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        entries.setdefault(plain_name(name), []).append(value)
+    return entries
+
+
+def plain_name(name: str) -> str:
+    """A name as judges may spell it in other ways: without case, spaces and the signs that join words."""
     return re.sub(r"[\s_.-]", "", name).casefold()
+
+
+def contradictions(text: str) -> list[str]:
+    """The plain names to which one JSON object in a text gives different values."""
+    objects = json_objects(without_thoughts(text), lambda entries: any(len(values) > 1 for values in entries.values()))
+    differing = [name for entries in objects for name, values in entries.items() if any(one != values[0] for one in values)]
+    return list(dict.fromkeys(differing))
 
 
 def _after_name(text: str, name: str, cut_off: bool) -> list[str]:
     spelled = r"[\s_.-]*".join(re.escape(part) for part in re.split(r"[_.-]", name))
-    pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]*\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
-    matches = [SCORE.match(text, match.end()) for match in re.finditer(pattern, text)]
-    found = [match for match in matches if match and not _may_lack_digits(text, match, cut_off)]
-    ranges = [(match, UP_TO.match(text, match.end())) for match in found]
-    return [value for first, last in ranges for value in (first[0], *([last[1]] if last else []))]
+    pattern = rf"(?i)(?<!\w){spelled}[\"'*_`]*\s*(?:\([^)\n]{{0,99}}\))?[\"'*_`]*\s*(?:[:=]|\bis\b)[\"'*_`\s]*"
+    found: list[str] = []
+    for match in re.finditer(pattern, text):
+        behind = IN_WORDS.sub(lambda word: WORDS[word[0].lower()], text[match.end() : match.end() + NEAR])
+        is_end = match.end() + NEAR >= len(text)
+        if (first := SCORE.match(behind)) and not (is_end and _may_lack_digits(behind, first, cut_off)):
+            last = UP_TO.match(behind, first.end())
+            found += [first[0], *([last[1]] if last else [])]
+    return found
 
 
 def _numbers(text: str, range_: Range, cut_off: bool) -> list[str]:
@@ -195,7 +225,8 @@ def _may_lack_digits(text: str, number: re.Match[str], cut_off: bool) -> bool:
 
 def _as_number(name: str, value: Any, range_: Range) -> float:
     if isinstance(value, str):
-        match = SCORE.fullmatch(value.strip())
+        value = value.strip()
+        match = SCORE.fullmatch(WORDS.get(value.casefold(), value))
         number, scale = (match[1], match[2]) if match else ("", None)
         if scale and _float(scale) != range_.maximum:
             raise UnreadableError(

@@ -14,9 +14,11 @@ from loragrid.runtime.locks import held
 from loragrid.scoring.judge_conversations import (
     Message,
     QuestionKey,
+    asked_again,
     conversations_about,
     key_of,
     outcome_of,
+    problem_of,
     question_key,
 )
 from loragrid.scoring.judge_ledger import Judgement, Ledger, OverBudgetError, Tokens, cost
@@ -53,6 +55,10 @@ def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | No
         cases = [conversations_about(rubric, settings.rubric, settings.against, item, base) for item in items]
         wanted = {key_of(messages): messages for case in cases if isinstance(case, list) for messages in case}
         judged = judgements_for(name, settings, rubric, wanted, store)
+        if judged.declined and not wanted.keys() & judged.judgements.keys():
+            raise UserError(next(iter(judged.declined.values())))
+        said = {key: [judged.judgements[key]] for key in wanted if key in judged.judgements}
+        ask_again(name, settings, rubric, {key: wanted[key] for key in said}, said, store)
         counted: set[str] = set()
         outcomes: list[Outcome] = []
         for case in cases:
@@ -61,8 +67,8 @@ def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | No
                 continue
             keys = [key_of(messages) for messages in case]
             declined = [judged.declined[key] for key in keys if key in judged.declined]
-            outcome = Failed(declined[0]) if declined else outcome_of(rubric, [judged.judgements[key] for key in keys])
-            new = [judged.judgements[key] for key in keys if key in judged.judgements and key not in counted]
+            outcome = Failed(declined[0]) if declined else outcome_of(rubric, [said[key][-1] for key in keys])
+            new = [judgement for key in keys if key not in counted for judgement in said.get(key, ())]
             outcomes.append(outcome._replace(usage=usage_of(new)))
             counted |= set(keys)
         return outcomes
@@ -70,12 +76,40 @@ def judge(name: str, settings: JudgeScorer, base: Mapping[QuestionKey, str] | No
     return score
 
 
+def ask_again(
+    name: str,
+    settings: JudgeScorer,
+    rubric: Rubric,
+    asked: Mapping[str, list[Message]],
+    said: Mapping[str, list[Judgement]],
+    store: Path,
+) -> None:
+    """Ask a judge again where its last answer cannot be read, as often as its settings say. What it says is added to `said`.
+
+    Args:
+        asked: the messages of each conversation, by the key of the first request.
+        said: all that the judge has said in each conversation so far.
+    """
+    latest = dict(asked)
+    for i in range(settings.rejudge):
+        problems = {key: problem for key in latest if (problem := problem_of(rubric, said[key][-1]))}
+        if not problems:
+            return
+        log.info("%d judgements cannot be read: asked again (%d of %d times)", len(problems), i + 1, settings.rejudge)
+        latest = {key: asked_again(rubric, latest[key], said[key][-1], problem) for key, problem in problems.items()}
+        again = {key: key_of(messages) for key, messages in latest.items()}
+        judged = judgements_for(name, settings, rubric, {again[key]: messages for key, messages in latest.items()}, store)
+        latest = {key: messages for key, messages in latest.items() if again[key] in judged.judgements}
+        for key in latest:
+            said[key].append(judged.judgements[again[key]])
+
+
 def usage_of(judgements: Collection[Judgement]) -> dict[str, int]:
     """The cost of judgements, in the form of a row of scores."""
     return {
         "calls": len(judgements),
-        "prompt_tokens": sum(judgement.prompt_tokens for judgement in judgements),
-        "new_tokens": sum(judgement.new_tokens for judgement in judgements),
+        "prompt_tokens": sum(max(0, judgement.prompt_tokens) for judgement in judgements),
+        "new_tokens": sum(max(0, judgement.new_tokens) for judgement in judgements),
     }
 
 
@@ -114,8 +148,6 @@ def judgements_for(name: str, settings: JudgeScorer, rubric: Rubric, wanted: Map
         )
     if problem:
         raise problem
-    if declined and left == len(wanted):
-        raise UserError(next(iter(declined.values())))
     return Judged(ledger.judgements, declined)
 
 
@@ -137,6 +169,11 @@ def _ask(
     )
     asking = Asking(connect(f"scorers.{name}", settings.model_dump()), ledger, manner)
     problem = asking.ask(missing)
+    if asking.uncounted:
+        log.info(
+            "%d replies do not say how many tokens they have, or not believably; they count as the most that they can be",
+            asking.uncounted,
+        )
     return asking.declined, problem
 
 

@@ -67,6 +67,10 @@ class Rubric(Section):
         for key, template in templates.items():
             if problem := syntax_error(template):
                 raise ValueError(f"{key} is not a valid template: {problem}")
+        plain: dict[str, str] = {}
+        for name in self.scores:
+            if (other := plain.setdefault(name.replace("_", "").replace(".", "").replace("-", "").casefold(), name)) != name:
+                raise ValueError(f"the scores '{other}' and '{name}' cannot be told apart in a judge's answer")
         if both := self.scores.keys() & self.derived.keys():
             raise ValueError(f"'{min(both)}' is a score and derived as well")
         best = {name: range_.maximum for name, range_ in self.scores.items()}

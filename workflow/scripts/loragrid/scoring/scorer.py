@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -26,6 +26,10 @@ class RatedCriteria(Section):
     seed: int
     criteria: dict[str, list[float]]
     """The values of each criterion that can be chosen."""
+
+
+CriteriaOf = Mapping[str, Mapping[str, Sequence[float]]]
+"""The criteria of each human evaluation, with the values that can be chosen."""
 
 
 class ScorerInputs(NamedTuple):
@@ -101,6 +105,10 @@ class ScorerSettings(Section, ABC):
     """Whether it takes only seconds: it loads no model, asks no server and runs nobody else's code."""
     starts_slowly: ClassVar[bool] = False
     """Whether it takes longer to start than to score a file, so that its values are kept."""
+    needs_all_references: ClassVar[bool] = True
+    """Whether every example needs a reference in which it finds what it looks for; else one of them will do."""
+    reference_advice: ClassVar[str] = "choose another scorer"
+    """What to do in the settings about references in which it finds nothing."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Python packages whose versions decide on values that are kept."""
 
@@ -117,13 +125,21 @@ class ScorerSettings(Section, ABC):
         """
         return {}
 
-    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    def metrics_of_example(self, criteria: CriteriaOf) -> tuple[str, ...]:
         """The metrics that it gives for an example.
 
         Args:
-            criteria: the criteria of each human evaluation.
+            criteria: of all human evaluations.
         """
         return self.example_metrics
+
+    def edition_for(self, has_parts: bool) -> int:
+        """Its edition for the answers to a data set.
+
+        Args:
+            has_parts: whether the examples have several prompts, whose answers are scored each by itself.
+        """
+        return self.edition
 
     def metrics_with_low_good(self) -> Sequence[str]:
         """The metrics for which less is better."""
@@ -149,6 +165,17 @@ class ScorerSettings(Section, ABC):
     def problems(self, config: Named) -> Iterator[str]:
         """One sentence for each setting that does not fit the configuration. It begins with the setting's key."""
         yield from ()
+
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        """One sentence for each file that is there and does not hold what it should. It begins with the setting's key."""
+        yield from ()
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None] | None:
+        """A function that says why no answer could be right by the references of an example; None if one could be.
+
+        It names the references, and what was expected. Only scorers that look for something in references have such a function.
+        """
+        return None
 
     def label_reader(self) -> Callable[[str], str]:
         """A function that gives the label of a text."""

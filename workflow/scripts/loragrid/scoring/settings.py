@@ -23,20 +23,22 @@ class ScoreSettings(StageSettings):
     """The metrics that the scorer gives for an example."""
 
     @classmethod
-    def of(cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation], version: int) -> Self:
+    def of(
+        cls, scorer: ScorerSettings, human_evaluations: Mapping[str, HumanEvaluation], version: int, has_parts: bool = False
+    ) -> Self:
         """What the jobs of a scorer are told.
 
         Args:
             version: of the stage. That of the jobs is higher by the edition of the scorer.
+            has_parts: as in `ScorerSettings.edition_for`.
         """
-        criteria = {name: evaluation.criteria for name, evaluation in human_evaluations.items()}
+        criteria = {name: evaluation.values for name, evaluation in human_evaluations.items()}
         rated = {}
         if scorer.human_evaluation is not None:
             evaluation = human_evaluations[scorer.human_evaluation]
-            values = {name: criterion.values for name, criterion in evaluation.criteria.items()}
-            rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=values).model_dump()}
+            rated = {"human_evaluation": RatedCriteria(seed=evaluation.seed, criteria=evaluation.values).model_dump()}
         return cls(
-            version=version + scorer.edition,
+            version=version + scorer.edition_for(has_parts),
             scorer=scorer.decisive_settings() | rated,
             metrics=scorer.metrics_of_example(criteria),
         )

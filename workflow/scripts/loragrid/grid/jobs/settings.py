@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loragrid import layout
+from loragrid.analysis.agreement import RatedSheets
 from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
 from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
@@ -174,7 +175,7 @@ def import_predictions(grid: Grid, wildcards: Wildcards, version: int) -> Import
     return ImportedPredictionsSettings(
         version=version,
         axes={axis: wildcards[axis] for axis in ("task", "sample_type", "base_model", "run")},
-        match=external.match,
+        match=external.matching,
         key=external.key,
         prediction=external.prediction,
         subset=grid.config.tasks[wildcards["task"]].subset,
@@ -208,7 +209,9 @@ def check(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
 
 def score(grid: Grid, wildcards: Wildcards, version: int) -> ScoreSettings:
     """All that decides what a scorer says, and the metrics that it gives for each example."""
-    return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations, version)
+    fields = grid.config.tasks[wildcards["task"]].data_set(wildcards["sample_type"])
+    has_parts = fields.prompts is not None and fields.answers == "each"
+    return ScoreSettings.of(grid.config.scorers[wildcards["scorer"]], grid.config.human_evaluations, version, has_parts)
 
 
 def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettings:
@@ -250,6 +253,10 @@ def analyse(grid: Grid) -> AnalysisSettings:
         group_by={task: config.tasks[task].group_by for task, _ in grid.datasets if config.tasks[task].group_by},
         levels={
             name: {key: criterion.level for key, criterion in config.human_evaluations[evaluation].criteria.items()}
+            for name, evaluation in rated.items()
+        },
+        sheets={
+            name: RatedSheets(evaluation=evaluation, settings=config.human_evaluations[evaluation])
             for name, evaluation in rated.items()
         },
     )

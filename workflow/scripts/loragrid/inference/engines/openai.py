@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
@@ -296,14 +297,18 @@ def read_reply(reply: dict[str, Any], queue_s: float, compute_s: float, in_fligh
     Raises:
         ValueError: if the reply is not as the API describes it.
     """
+    # Importing openai takes a second.
+    from loragrid.runtime.server import tokens_of
+
     try:
-        choice, usage = reply["choices"][0], reply["usage"]
+        choice = reply["choices"][0]
         said = spoken_in(choice["message"]) if "message" in choice else Spoken("", choice["text"] or "")
         if not isinstance(said.answer, str):
             raise ValueError("the reply's content is no text")
-        tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except (KeyError, IndexError, TypeError):
-        raise ValueError("the reply lacks an answer, or how many tokens it has") from None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise ValueError("the reply lacks an answer") from None
+    if (tokens := tokens_of(reply.get("usage"))) is None:
+        raise ValueError(f"the reply does not say how many tokens it has; its usage is {short(reply.get('usage'))}")
     return Answer(
         text=trim(storable(said.answer)),
         token_ids=[],

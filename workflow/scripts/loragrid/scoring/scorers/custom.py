@@ -11,11 +11,14 @@ from pydantic import Field
 from loragrid.errors import UserError
 from loragrid.records import question
 from loragrid.runtime.job import log
-from loragrid.runtime.user_code import load_function, told
+from loragrid.runtime.user_code import load_function, problem_of_function, told
 from loragrid.scoring.foreign_code import as_number, score_each, unknown_lower_metrics
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
 from loragrid.sections import Name, PythonFunction
+
+GIVEN = ("predictions", "references", "prompts")
+"""The keywords with which every function is called."""
 
 
 class CustomScorer(ScorerSettings):
@@ -58,6 +61,12 @@ class CustomScorer(ScorerSettings):
 
     def problems(self, config: Named) -> Iterator[str]:
         yield from unknown_lower_metrics(self.lower_is_better, self.metrics)
+        if taken := [key for key in GIVEN if key in self.arguments]:
+            yield f"arguments: '{taken[0]}' is what every scorer function is given; choose another name."
+
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        if problem := problem_of_function(self.function, [*GIVEN, *self.arguments]):
+            yield f"function: {problem}"
 
 
 def custom(function: str, metrics: Sequence[str], arguments: Mapping[str, Any]) -> ScorerFunction:

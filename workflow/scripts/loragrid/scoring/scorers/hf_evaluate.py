@@ -13,7 +13,7 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
-from loragrid.runtime.user_code import told
+from loragrid.runtime.user_code import parsed, told
 from loragrid.scoring.foreign_code import as_number, score_each, unknown_lower_metrics
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
 from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
@@ -64,6 +64,15 @@ class EvaluateScorer(ScorerSettings):
             )
         else:
             yield from unknown_lower_metrics(self.lower_is_better, self.metrics)
+
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        for path in self.files().values():
+            try:
+                problem = parsed(local_script(path)) if Path(path).exists() else None
+            except UserError as error:
+                problem = str(error)
+            if isinstance(problem, str):
+                yield f"metric: {problem}"
 
 
 def evaluate_metric(settings: EvaluateScorer) -> ScorerFunction:

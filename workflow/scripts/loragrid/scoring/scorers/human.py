@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field
 
-from loragrid.data.values import plain
 from loragrid.errors import UserError, unknown_name
 from loragrid.layout import RESULTS
-from loragrid.runtime.commands import command
 from loragrid.runtime.job import log
-from loragrid.runtime.spreadsheets import UncomputedFormula, is_blank, read_sheet, to_number
-from loragrid.runtime.template_values import as_text
-from loragrid.scoring.criteria import means, metrics_of_criteria
-from loragrid.scoring.human_sheets import COMMENT, ID, row_id, seal
+from loragrid.scoring.criteria import have_one_scale, means, metrics_of_criteria
+from loragrid.scoring.filled_sheets import RatedRow, check_answers, filled_by_another, read_filled_sheet
+from loragrid.scoring.human_sheets import asked_of, row_id, seal
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
+from loragrid.scoring.scorer import CriteriaOf, Named, ScorerInputs, ScorerSettings
 from loragrid.sections import Name
 
 
 class HumanScorer(ScorerSettings):
-    """Ratings by people: filled sheets of a human evaluation. Each criterion is a metric, and so is their `mean`."""
+    """Ratings by people: filled sheets of a human evaluation. Each criterion is a metric, and so is their `mean`, if their values
+    lie on one scale.
+    """
 
     type: Literal["human"] = Field(description="Chooses this scorer.")
     evaluation: Name = Field(description="Which, from `human_evaluations`.")
@@ -35,8 +34,9 @@ class HumanScorer(ScorerSettings):
         assert inputs.human_evaluation is not None
         return human(self.evaluation, inputs.human_evaluation.seed, inputs.human_evaluation.criteria, self.sheets)
 
-    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-        return metrics_of_criteria(criteria.get(self.evaluation, ()))
+    def metrics_of_example(self, criteria: CriteriaOf) -> tuple[str, ...]:
+        own = criteria.get(self.evaluation, {})
+        return metrics_of_criteria(own, have_one_scale(own.values()))
 
     def files(self) -> dict[str, str]:
         return {f"sheets[{i}]": path for i, path in enumerate(self.sheets)}
@@ -50,26 +50,34 @@ class HumanScorer(ScorerSettings):
             yield unknown_name("evaluation", "human evaluation", self.evaluation, config.human_evaluations)
             return
         annotators = config.human_evaluations[self.evaluation].annotators
+        given: set[str] = set()
         for key, path in self.files().items():
             if Path(path).stem not in annotators:
                 yield unknown_name(key, "annotator", Path(path).stem, annotators)
             if Path(path).parts[:1] == (RESULTS,):
                 yield f"{key}: '{path}' is in results/, where the workflow writes blank sheets; give a copy outside of it."
+            if Path(path).stem in given:
+                yield f"{key}: '{path}' is another sheet of '{Path(path).stem}'; give one for each annotator."
+            given.add(Path(path).stem)
 
-
-class RatedRow(NamedTuple):
-    """One annotator's ratings of one answer."""
-
-    ratings: Mapping[str, float]
-    """The ratings by criterion, without criteria that were left empty."""
-    comment: str
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        evaluation = config.human_evaluations[self.evaluation]
+        for key, path in self.files().items():
+            if Path(path).is_file():
+                try:
+                    rows = read_filled_sheet(path, evaluation.values, seal(self.evaluation, evaluation.seed))
+                    swapped = filled_by_another(path, self.evaluation, rows, evaluation.annotators)
+                    yield from ([f"{key}: {swapped}"] if swapped else [])
+                except UserError as error:
+                    yield from (f"{key}: {line}" for line in str(error).splitlines())
 
 
 def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], sheets: Sequence[str]) -> ScorerFunction:
     """The mean of an answer's ratings by its annotators, for each criterion, and the `mean` over all criteria.
 
     An answer that nobody rates has no score, and neither has a criterion that nobody rates. If a criterion is missing, there is
-    no `mean` either, because it would mean something else than for other answers.
+    no `mean` either, because it would mean something else than for other answers. Nor is there one of criteria whose values lie
+    on different scales.
 
     Args:
         evaluation: name of the human evaluation.
@@ -78,63 +86,43 @@ def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], s
         sheets: the filled sheets, each named after its annotator.
 
     Raises:
-        UserError: naming file, row and column of a rating that cannot be chosen, or of a row from another evaluation.
+        UserError: with a sentence for each mistake in the sheets: a rating that cannot be chosen, a row from another evaluation.
     """
     by_annotator: dict[str, dict[str, RatedRow]] = {}
+    problems: list[str] = []
     for path in sheets:
         annotator = Path(path).stem
         if annotator in by_annotator:
-            raise UserError(f"{path}: there is another sheet of '{annotator}'; give one for each annotator.")
-        by_annotator[annotator] = read_filled_sheet(path, criteria, seal(evaluation, seed))
+            problems.append(f"{path}: there is another sheet of '{annotator}'; give one for each annotator.")
+            continue
+        try:
+            by_annotator[annotator] = read_filled_sheet(path, criteria, seal(evaluation, seed))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
 
     def score(items: Sequence[Item]) -> list[Outcome]:
         ids = [row_id(evaluation, seed, item) for item in items]
-        for annotator, rows in by_annotator.items():
-            log.info("%s: %d of %d rated rows are about these answers", annotator, len(rows.keys() & set(ids)), len(rows))
-        return [
-            _outcome(id_, {who: rows[id_] for who, rows in by_annotator.items() if id_ in rows}, tuple(criteria)) for id_ in ids
-        ]
+        texts = dict(zip(ids, (item.prediction for item in items), strict=True))
+        for path in sheets:
+            rows = by_annotator[Path(path).stem]
+            _log_counts(evaluation, Path(path).stem, rows, texts)
+            check_answers(path, rows, texts)
+        return [_outcome(id_, {who: rows[id_] for who, rows in by_annotator.items() if id_ in rows}, criteria) for id_ in ids]
 
     return score
 
 
-def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginning: str) -> dict[str, RatedRow]:
-    """The rows of a sheet that hold a rating, by their ids.
-
-    Args:
-        criteria: the values of each criterion that can be chosen.
-        beginning: the text that all ids of the evaluation begin with.
-    """
-    rated: dict[str, RatedRow] = {}
-    for number, row in read_sheet(path, [ID, *criteria]):
-        filled = {name: row[name] for name in criteria if not is_blank(row[name])}
-        if is_blank(row[ID]):
-            if filled:
-                raise UserError(f"{path}, row {number}, column '{ID}': the id is missing; expected that of the blank sheet.")
-            continue
-        id_ = str(row[ID]).strip()
-        if not id_.startswith(f"{beginning}_"):
-            raise UserError(
-                f"{path}, row {number}, column '{ID}': '{id_}' is no row of this human evaluation with this seed; "
-                f"expected the ids of the sheets that '{command('human_sheets')}' writes."
-            )
-        for name, cell in filled.items():
-            if isinstance(cell, UncomputedFormula):
-                hint = "open the sheet in a spreadsheet program and save it, or give the value itself"
-                raise UserError(f"{path}, row {number}, column '{name}': the formula '{cell}' has no saved value; {hint}.")
-            if to_number(cell) not in criteria[name]:
-                values = ", ".join(f"{value:g}" for value in criteria[name])
-                raise UserError(f"{path}, row {number}, column '{name}': '{cell}' cannot be chosen; expected one of {values}.")
-        if not filled:
-            continue
-        if id_ in rated:
-            raise UserError(f"{path}, row {number}, column '{ID}': '{id_}' is rated in a row above already.")
-        ratings = {name: value for name, cell in filled.items() if (value := to_number(cell)) is not None}
-        rated[id_] = RatedRow(ratings, "" if is_blank(row.get(COMMENT)) else as_text(plain(row[COMMENT])).strip())
-    return rated
+def _log_counts(evaluation: str, annotator: str, rows: Mapping[str, RatedRow], texts: Mapping[str, str]) -> None:
+    log.info("%s: %d of %d rated rows are about these answers", annotator, len(rows.keys() & texts.keys()), len(rows))
+    if asked := asked_of(evaluation, annotator):
+        log.info("%s: %d of the %d rows that the sheet has now are rated", annotator, len(asked & rows.keys()), len(asked))
+        if surplus := len(rows.keys() - asked):
+            log.info("%s: %d rated rows are no longer in the sheet, such as those of other answers", annotator, surplus)
 
 
-def _outcome(id_: str, rows: Mapping[str, RatedRow], criteria: Sequence[str]) -> Outcome:
+def _outcome(id_: str, rows: Mapping[str, RatedRow], criteria: Mapping[str, Sequence[float]]) -> Outcome:
     """The score of an answer.
 
     Args:
@@ -143,7 +131,7 @@ def _outcome(id_: str, rows: Mapping[str, RatedRow], criteria: Sequence[str]) ->
     if not rows:
         return None
     given = {name: [row.ratings[name] for row in rows.values() if name in row.ratings] for name in criteria}
-    metrics = means(given)
+    metrics = means(given, have_one_scale(criteria.values()))
     return Scored(
         metrics,
         detail="\n".join(f"{annotator}: {row.comment}" for annotator, row in rows.items() if row.comment) or None,

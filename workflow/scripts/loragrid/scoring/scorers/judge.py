@@ -14,7 +14,7 @@ from loragrid.runtime.files import fingerprint
 from loragrid.scoring.protocol import ScorerFunction
 from loragrid.scoring.rubrics import Against, read_rubric
 from loragrid.scoring.scorer import Named, Requests, ScorerInputs, ScorerSettings
-from loragrid.sections import ONLY_SPEED, Name, Price, Server
+from loragrid.sections import LATER, ONLY_SPEED, Name, Price, Server
 
 NO_FURTHER_FIELDS = frozenset(
     ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format", "n", "best_of", "stream")
@@ -49,6 +49,12 @@ class JudgeScorer(ScorerSettings, Server):
         "auto",
         description="Ask the server for JSON in the rubric's form; `auto` goes on without it if the server refuses. Every answer "
         "is read tolerantly.",
+    )
+    rejudge: Annotated[int, LATER] = Field(
+        0,
+        ge=0,
+        description="How often the judge is asked again about an answer where what it says cannot be read, or where it refuses. "
+        "It is shown what it said, and told why that cannot be used. All other judgements are kept.",
     )
     requests_per_minute: Annotated[float | None, ONLY_SPEED] = Field(
         None, gt=0, description="Maximum number of requests per minute, evenly spaced; by default no limit."
@@ -91,12 +97,13 @@ class JudgeScorer(ScorerSettings, Server):
     def metrics_of_example(self, criteria: object) -> tuple[str, ...]:
         return read_rubric(self.rubric).metrics
 
+    def edition_for(self, has_parts: bool) -> int:
+        # 1 more: a part that the judge did not judge counted as the rubric's worst value.
+        return self.edition + (has_parts and not read_rubric(self.rubric).pairwise)
+
     def worst_values(self) -> dict[str, float | None]:
-        rubric = read_rubric(self.rubric)
-        if rubric.pairwise:
-            # A comparison that failed is no loss.
-            return {"win": None}
-        return {name: range_.minimum for name, range_ in rubric.scores.items()} | dict.fromkeys(rubric.derived)
+        # What a judge fails to say is no fault of the model that it judges.
+        return dict.fromkeys(read_rubric(self.rubric).metrics)
 
     def decisive_settings(self) -> dict[str, Any]:
         # What is judged does not decide how. A rubric counts by its content, not by its name.
@@ -124,7 +131,8 @@ class JudgeScorer(ScorerSettings, Server):
     def requests(self) -> Requests:
         rubric = read_rubric(self.rubric)
         own_characters = len(rubric.prompt) + len(rubric.system or "")
-        return Requests(2 if rubric.pairwise else 1, own_characters, self.max_new_tokens, self.concurrency)
+        at_most = (2 if rubric.pairwise else 1) * (1 + self.rejudge)
+        return Requests(at_most, own_characters, self.max_new_tokens, self.concurrency)
 
     @property
     def token_price(self) -> Price | None:
@@ -141,6 +149,7 @@ def judge_store(settings: JudgeScorer) -> Path:
     Each server has a journal of its own beside it, as `store_of_server` says.
     """
     asked = settings.decisive_settings()
-    # The expressions over its scores change nothing in the questions.
+    # The expressions over its scores change nothing in the questions. Further questions have messages of their own.
     asked["rubric"] = {key: value for key, value in asked["rubric"].items() if key != "derived"}
+    asked.pop("rejudge", None)
     return Path(JUDGEMENT_STATES) / f"{fingerprint(asked)[:32]}.jsonl"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal, Self
 
@@ -36,6 +37,7 @@ class LabelScorer(ScorerSettings):
     corpus_metrics = ("macro_f1",)
     low_is_good = ("undecided",)
     reads_labels = True
+    reference_advice = "add the text to the labels, as a label or a synonym of one"
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -58,6 +60,20 @@ class LabelScorer(ScorerSettings):
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return label(self.labels, self.read)
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None]:
+        label_of = label_reader(self.labels, self.read)
+        known = [text for name in self.labels for text in (name, *(self.labels[name] if isinstance(self.labels, dict) else ()))]
+
+        def check(references: Sequence[str]) -> str | None:
+            if any(label_of(reference) is not None for reference in references):
+                return None
+            [first, *_] = references or [""]
+            [close, *_] = difflib.get_close_matches(first.strip().casefold(), [text.casefold() for text in known], n=1) or [""]
+            hint = f"; is '{close}' meant?" if close else "."
+            return f"the reference '{shortened(first)}' is none of the labels {', '.join(map(repr, self.labels))}{hint}"
+
+        return check
 
     def label_reader(self) -> Callable[[str], str]:
         label_of = label_reader(self.labels, self.read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -26,6 +27,14 @@ class NumberScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("number_match",)
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None]:
+        def check(references: Sequence[str]) -> str | None:
+            if any(read_number(reference, self.read) is not None for reference in references):
+                return None
+            return f"the reference '{shortened(' '.join(references))}' holds no number."
+
+        return check
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return number(self.read, self.tolerance)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import takewhile
+from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -16,16 +18,18 @@ from loragrid.layout import Evaluation
 from loragrid.runtime.job import log
 from loragrid.runtime.spreadsheets import is_blank, to_number
 from loragrid.runtime.text_files import read_text
-from loragrid.scoring.criteria import means, metrics_of_criteria
+from loragrid.scoring.criteria import means, metrics_of_criteria, seem_on_one_scale
+from loragrid.scoring.filled_sheets import mistakes_shown
 from loragrid.scoring.protocol import Item, Outcome, Scored, ScorerFunction
-from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
+from loragrid.scoring.scorer import Named, ScorerInputs, ScorerSettings
 from loragrid.sections import Name
-from loragrid.text.words import normalise_space, one_form
+from loragrid.text.words import normalise_space, one_form, shortened
 
 
 class RatingsScorer(ScorerSettings):
     """Ratings in a plain file without header: index, query, answer and one column for each criterion. Each criterion is a metric,
-    and so is their `mean`.
+    and so is their `mean`, unless the ratings show that they lie on different scales: the largest by one criterion is twice the
+    largest by another.
 
     A rating holds for a prediction that answers the same query (the input of the test example) with the same text. The file may
     hold the text whole, or up to its first `.`. Commas in query and answer need no quotes: a row is read from its right end.
@@ -54,8 +58,20 @@ class RatingsScorer(ScorerSettings):
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return ratings(self.file, self.criteria, self.runs)
 
-    def metrics_of_example(self, criteria: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-        return metrics_of_criteria(self.criteria)
+    def metrics_of_example(self, criteria: object) -> tuple[str, ...]:
+        try:
+            columns = columns_of(cached_ratings(self.file, len(self.criteria)), len(self.criteria))
+        except (OSError, UserError):
+            # What is wrong with the file is said elsewhere.
+            columns = []
+        return metrics_of_criteria(self.criteria, seem_on_one_scale(columns))
+
+    def problems_in_files(self, config: Named) -> Iterator[str]:
+        if Path(self.file).is_file():
+            try:
+                cached_ratings(self.file, len(self.criteria))
+            except UserError as error:
+                yield from (f"file: {line}" for line in str(error).splitlines())
 
     def files(self) -> dict[str, str]:
         return {"file": self.file}
@@ -85,6 +101,9 @@ def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = Non
         UserError: naming file and line of a row that cannot be read, or that can be read in several ways.
     """
     rows = read_ratings(path, len(criteria))
+    with_mean = seem_on_one_scale(columns_of(rows, len(criteria)))
+    if not with_mean:
+        log.info("%s: the criteria lie on different scales; there is no mean over them", path)
 
     def score(items: Sequence[Item]) -> list[Outcome]:
         rated = [runs is None or Evaluation.of_place(item.place).run in runs for item in items]
@@ -101,7 +120,8 @@ def ratings(path: str, criteria: Sequence[str], runs: Sequence[str] | None = Non
             for key in keys:
                 by_answer.setdefault(key, []).append(row)
         log.info("%d of %d ratings are about these answers", sum(map(len, by_answer.values())), len(rows))
-        return [_mean_of_ratings([row for key in sorted(keys) for row in by_answer.get(key, [])], criteria) for keys in shown]
+        rated_rows = [[row for key in sorted(keys) for row in by_answer.get(key, [])] for keys in shown]
+        return [_mean_of_ratings(of_answer, criteria, with_mean) for of_answer in rated_rows]
 
     return score
 
@@ -120,9 +140,13 @@ def _shown(answer: str) -> set[str]:
     return {_plain(answer), _plain(first + point)}
 
 
-def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str]) -> Outcome:
-    columns = [[row.values[i] for row in rows] for i in range(len(criteria))]
-    metrics = means({name: [v for v in column if v is not None] for name, column in zip(criteria, columns, strict=True)})
+def columns_of(rows: Sequence[Rating], nb_criteria: int) -> list[list[float]]:
+    """The ratings of each criterion."""
+    return [[value for row in rows if (value := row.values[i]) is not None] for i in range(nb_criteria)]
+
+
+def _mean_of_ratings(rows: Sequence[Rating], criteria: Sequence[str], with_mean: bool) -> Outcome:
+    metrics = means(dict(zip(criteria, columns_of(rows, len(criteria)), strict=True)), with_mean)
     return Scored(metrics, left_out={*criteria, "mean"} - metrics.keys()) if metrics else None
 
 
@@ -133,7 +157,7 @@ def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
     quotes: each line is read from its right end, and it remains open where the query ends.
 
     Raises:
-        UserError: naming file and line of a row that lacks fields, or has ratings that are no numbers.
+        UserError: with a sentence for each row that lacks fields, or has ratings that are no numbers.
     """
     text = read_text(path)
     try:
@@ -145,7 +169,28 @@ def read_ratings(path: str, nb_criteria: int) -> list[Rating]:
     if not proper:
         lines = enumerate(text.split("\n"), start=1)
         rows = _without_empty_ends([(f"line {i}", line.split(",")) for i, line in lines if line.strip()])
-    return [_rating(path, where, row, nb_criteria) for where, row in rows]
+    ratings_: list[Rating] = []
+    mistakes: list[str] = []
+    for where, row in rows:
+        mistake = _mistake_in(row, nb_criteria)
+        if mistake:
+            mistakes.append(f"{path}, {where}: {mistake}")
+        else:
+            ratings_.append(_rating(where, row, nb_criteria))
+    if mistakes:
+        raise UserError("\n".join(mistakes_shown(path, mistakes)))
+    return ratings_
+
+
+def cached_ratings(path: str, nb_criteria: int) -> list[Rating]:
+    """As `read_ratings`; a file that has not changed is read once."""
+    state = Path(path).stat()
+    return _read_once(path, nb_criteria, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache
+def _read_once(path: str, nb_criteria: int, _mtime: int, _size: int) -> list[Rating]:
+    return read_ratings(path, nb_criteria)
 
 
 def _without_empty_ends(rows: Sequence[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
@@ -154,15 +199,21 @@ def _without_empty_ends(rows: Sequence[tuple[str, list[str]]]) -> list[tuple[str
     return [(where, row[: len(row) - surplus]) for where, row in rows]
 
 
-def _rating(path: str, where: str, row: Sequence[str], nb_criteria: int) -> Rating:
+def _mistake_in(row: Sequence[str], nb_criteria: int) -> str | None:
     if len(row) < 3 + nb_criteria:
-        raise UserError(f"{path}, {where}: expected index, query, answer and {nb_criteria} ratings, found {len(row)} fields.")
+        return f"expected index, query, answer and {nb_criteria} ratings, found {len(row)} fields."
+    wrong = [cell for cell in row[-nb_criteria:] if not is_blank(cell) and not math.isfinite(_number(cell))]
+    return f"the rating '{shortened(wrong[0])}' is no number." if wrong else None
+
+
+def _number(cell: str) -> float:
+    value = to_number(cell)
+    return math.nan if value is None else value
+
+
+def _rating(where: str, row: Sequence[str], nb_criteria: int) -> Rating:
     _, *middle = row[:-nb_criteria]
-    values = [None if is_blank(cell) else to_number(cell) for cell in row[-nb_criteria:]]
-    for cell, value in zip(row[-nb_criteria:], values, strict=True):
-        if not is_blank(cell) and (value is None or not math.isfinite(value)):
-            raise UserError(f"{path}, {where}: the rating '{cell.strip()}' is no number.")
-    return Rating(where, list(_readings(middle)), values)
+    return Rating(where, list(_readings(middle)), [None if is_blank(cell) else to_number(cell) for cell in row[-nb_criteria:]])
 
 
 def _readings(fields: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from loragrid.scoring.counts import precision_recall_f1
 from loragrid.scoring.protocol import Item, Scored, ScorerFunction
 from loragrid.scoring.scorer import ScorerInputs, ScorerSettings
-from loragrid.text.words import normalise_space, one_form
+from loragrid.text.json_values import json_values
+from loragrid.text.words import normalise_space, one_form, shortened
 
 Format = Literal["lines", "json", "bio"]
 
@@ -36,6 +36,22 @@ class SpansScorer(ScorerSettings):
     example_metrics = ("precision", "recall", "f1")
     corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
     reads_examples = True
+    # "None" may say that there are none.
+    needs_all_references = False
+    reference_advice = "set its 'format'"
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None] | None:
+        if self.format == "bio":
+            return None
+        read: Callable[[str], Iterator[tuple[str, str]]] = spans_of_lines if self.format == "lines" else spans_of_json
+        form = "'TYPE: text', one a line" if self.format == "lines" else "a JSON list of objects with 'type' and 'text'"
+
+        def check(references: Sequence[str]) -> str | None:
+            if any(not reference.strip() or reference.strip() == "[]" or any(read(reference)) for reference in references):
+                return None
+            return f"the reference '{shortened(references[0] if references else '')}' has no spans; expected {form}."
+
+        return check
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return spans(self.format, self.case)
@@ -91,28 +107,11 @@ def spans_of_json(text: str) -> Iterator[tuple[str, str]]:
     """Type and text of each object in the first JSON list of a text that holds objects or nothing. A list that was cut off counts
     as far as it goes.
     """
-    lists = (values for values in _json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
+    lists = (values for values in json_values(text, "[") if not values or any(isinstance(value, dict) for value in values))
     whole = next(lists, None)
-    for value in _json_values(text, "{") if whole is None else whole:
+    for value in json_values(text, "{") if whole is None else whole:
         if isinstance(value, dict) and all(isinstance(value.get(key), str | int | float) for key in ("type", "text")):
             yield str(value["type"]), str(value["text"])
-
-
-def _json_values(text: str, opening: str) -> Iterator[Any]:
-    """The JSON values in a text that begin with a character. Values within other values are left out."""
-    decoder = json.JSONDecoder()
-    start = text.find(opening)
-    while start >= 0:
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except RecursionError:
-            # Nobody nests spans that deep, and each level would be tried anew.
-            return
-        except ValueError:
-            end = start + 1
-        else:
-            yield value
-        start = text.find(opening, end)
 
 
 def _tagged(item: Item) -> tuple[Counter[Hashable], list[Counter[Hashable]], str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -27,6 +27,15 @@ class TrueFalseScorer(ScorerSettings):
     example_metrics = ("accuracy", "tie")
     low_is_good = ("tie",)
     reads_labels = True
+    reference_advice = "use the scorer 'label' for other words"
+
+    def reference_check(self) -> Callable[[Sequence[str]], str | None]:
+        def check(references: Sequence[str]) -> str | None:
+            if any(word in reference.lower() for word in ("true", "false") for reference in references):
+                return None
+            return f"the reference '{shortened(' '.join(references))}' has neither 'true' nor 'false'."
+
+        return check
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return true_false(self.cut)
