@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -31,17 +31,22 @@ READ_BY_IMPORTS = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PA
 """What jobs find in their environment, or set for themselves: here that would come too late."""
 
 
+def fork(function: Callable[..., object], *arguments: object) -> multiprocessing.process.BaseProcess:
+    """A process that calls a function, not started yet. It has the large packages already."""
+    with patch.dict(os.environ, READ_BY_IMPORTS):
+        FORKS.set_forkserver_preload(IMPORTED)
+        forkserver.ensure_running()
+    return FORKS.Process(target=function, args=arguments)
+
+
 class Run:
     """What `python -m snakemake` does in a folder, in the background."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-        with patch.dict(os.environ, READ_BY_IMPORTS):
-            FORKS.set_forkserver_preload(IMPORTED)
-            forkserver.ensure_running()
         self.arguments = list(arguments)
         self.spoken = Path(tempfile.mkdtemp())
         said = [str(self.spoken / name) for name in ("stdout", "stderr")]
-        self.process = FORKS.Process(target=_become_snakemake, args=(self.arguments, said, str(folder), dict(environment)))
+        self.process = fork(_become_snakemake, self.arguments, said, str(folder), dict(environment))
         self.process.start()
 
     def is_running(self) -> bool:

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from loragrid.analysis.columns import RUN
 from loragrid.analysis.partial_report import write_partial_report
+from loragrid.analysis.reading import read_losses
+from loragrid.analysis.report import labelled_costs
 from loragrid.analysis.settings import PartialReportSettings
+from loragrid.analysis.table_files import read_parquet_table
 from loragrid.config.load import parse_config
 from loragrid.errors import DamagedError, UserError
 from loragrid.grid.jobs import settings
@@ -118,7 +122,7 @@ BROKEN = [
     ("bad name", "experiment: a b", f"a.yaml: experiment: 'a b' is not a valid name; {NAME_RULE}"),
     ("unknown scorer", "tasks: {t: {scorers: [bleu]}}", "a.yaml: tasks.t.scorers: unknown scorer 'bleu'; known: rouge."),
     ("replaced by text", "tasks: all", "a.yaml: tasks: expected a mapping of keys to values, not 'all'."),
-    ("bytes", b"report: {title: \xff}", "a.yaml, line 1: not valid YAML"),
+    ("bytes", b"report: {title: \xff}", "a.yaml, line 1, column 17: the text is not UTF-8"),
 ]
 
 
@@ -145,9 +149,14 @@ def test_configurations_that_count_are_those_in_the_folder_unless_some_are_named
     a, b, c = (f"config/experiments/{name}" for name in ("a.yaml", "deep/b.yml", "c.json"))
     assert kept() == ["config/config.yaml", a, c, b]
     # The configuration given may have more files, without which one of them is broken.
-    assert kept(["config/config.yaml", "more.yaml", a]) == [f"more.yaml + {a}", "config/config.yaml", c, b]
-    assert kept(["config/config.yaml", str(Path(a).absolute())]) == [a, "config/config.yaml", c, b]
+    assert kept(["config/config.yaml", "more.yaml", a], experiment="a") == [f"more.yaml + {a}", "config/config.yaml", c, b]
+    assert kept(["config/config.yaml", str(Path(a).absolute())], experiment="a") == [a, "config/config.yaml", c, b]
     assert kept(prune={"keep": []}) == ["config/config.yaml"]
+    # Arguments may change a configuration that counts without them too.
+    assert kept(date="2025-01-31", prune={"keep": ["config/config.yaml"]}) == [
+        "config/config.yaml + --config",
+        "config/config.yaml",
+    ]
     assert kept(prune={"keep": [[a, b], c, c, "config/config.yaml"]}) == ["config/config.yaml", f"{a} + {b}", c]
 
 
@@ -155,7 +164,7 @@ def test_configurations_that_count_are_those_in_the_folder_unless_some_are_named
     ("keep", "sentence"),
     [
         (["config/experiments/no.yaml"], "config/experiments/no.yaml: no such file or directory."),
-        (["config/experiments"], "config/experiments: is a directory."),
+        (["config/experiments"], "config/experiments: this is a folder; expected a YAML file."),
         ([["config/config.yaml", "no.yaml"]], "no.yaml: no such file or directory."),
     ],
 )
@@ -330,3 +339,30 @@ def test_too_many_damaged_files_are_one_sentence(monkeypatch):
     Path(SCORES).write_text("?"), Path(PREDICTIONS).write_text("?")
     with pytest.raises(DamagedError, match=r"^results/scores.*, line 1: not valid JSON"):
         report()
+
+
+TABLES = [
+    ("loss.csv", "", "not a whole table (No columns to parse from file)"),
+    ("loss.csv", "step,epoch\n1,1\n", "there is no train_loss"),
+    ("loss.csv", "\0\0", "there is no step"),
+    ("tables/training_costs.csv", "", "not a whole table (No columns to parse from file)"),
+    ("tables/training_costs.csv", "a,b\n1,2\n", "expected a table with the columns base_model"),
+    ("tables/scores.parquet", "", "Parquet file size is 0 bytes)"),
+    ("tables/scores.parquet", "PAR1 and more than that", "not a whole table ("),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "what"), TABLES)
+def test_table_that_was_damaged_later_is_named(name, content, what):
+    path = Path("results", name if "/" in name else f"adapters/t/s/m/r/{name}")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    read = {
+        "loss.csv": lambda: read_losses([path]),
+        "training_costs.csv": lambda: labelled_costs(path, RUN, {}),
+        "scores.parquet": lambda: read_parquet_table(path),
+    }[path.name]
+    said = sentences(read)
+    assert said.startswith(f"{path}: ")
+    assert what in said
+    assert said.endswith(f"Delete {path}; the next snakemake makes it again.")

@@ -14,8 +14,11 @@ from architectures import make_model
 from loragrid.errors import UserError
 from loragrid.models.adapters import load_adapter, save_adapter
 from loragrid.models.importing import import_base_model, import_encoder, import_reward_model
-from loragrid.models.loading import load_base_model
+from loragrid.models.loading import load_base_model, load_sentence_encoder
 from loragrid.runtime.job import logged
+from loragrid.runtime.pretrained import load_config, load_tokenizer
+from loragrid.scoring.protocol import Item
+from loragrid.scoring.scorers.perplexity import perplexity
 from loragrid.training.methods import parse_training
 
 
@@ -309,3 +312,41 @@ def test_what_the_system_refuses_ends_a_job_with_its_sentence(name, tmp_path, ca
     with pytest.raises(SystemExit), logged(str(tmp_path / "log")):
         raise error
     assert capsys.readouterr().err == f"{sentence}\n(log: {tmp_path / 'log'})\n"
+
+
+@pytest.fixture(scope="module")
+def later_tokens(sound, tmp_path_factory):
+    """The sound model, whose tokenizer got two tokens later: one to fill up batches with, one that texts may hold."""
+    folder = tmp_path_factory.mktemp("later") / "model"
+    shutil.copytree(sound, folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(sound)
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.add_tokens(["later"])
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_token_that_only_fills_up_may_be_without_an_embedding_but_none_that_is_read(later_tokens):
+    score = perplexity(later_tokens, "float32")
+    item = Item(id="1", prediction="w5 w6 w7", references=("w5",))
+    [outcome] = score([item])
+    assert outcome.metrics["perplexity"] > 1
+    with pytest.raises(UserError) as caught:
+        score([item._replace(prediction="w5 later w7")])
+    assert str(caught.value) == (
+        "the tokenizer's token 'later' has the id 301, but the model has embeddings of 300 tokens only: this tokenizer belongs to "
+        "another model, or got tokens that the model did not."
+    )
+
+
+def test_encoder_fills_up_batches_with_a_token_that_has_an_embedding(encoder, tmp_path):
+    folder = tmp_path / "encoder"
+    shutil.copytree(encoder, folder)
+    texts = ["a short one", "a text that is somewhat longer than the other"]
+    expected = load_sentence_encoder(encoder).encode(texts)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.add_special_tokens({"pad_token": "<later>"})
+    assert tokenizer.pad_token_id >= load_config(folder).vocab_size
+    tokenizer.save_pretrained(folder)
+    found = load_sentence_encoder(folder).encode(texts)
+    assert abs(found - expected).max() < 1e-5

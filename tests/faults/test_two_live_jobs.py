@@ -1,37 +1,19 @@
 """Two jobs that make the same result at the same time, and results that are finished when Snakemake is not there to see it."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from forked import fork
+from loragrid.runtime.job import show_log
 from loragrid.runtime.locks import only_job_for
 from loragrid.training.job import run_training
 from trainings import LIBRARY, adapter_bytes
-
-# It says what it does, and stops in its third step until it is told to go on.
-TRAINING = """
-import json, sys, time
-from pathlib import Path
-from loragrid.runtime.job import show_log
-from loragrid.training import loop as training
-from loragrid.training import job as training_job
-described, name, held = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "held"
-show_log(open(described.with_name(f"{name}.log"), "w", buffering=1))
-seed_step = training.seed_step
-def noted(seed, step, process):
-    with open(described.with_name("steps"), "a") as steps:
-        print(name, step, file=steps)
-    while held and step == 3 and not described.with_name("go").exists():
-        time.sleep(0.02)
-    seed_step(seed, step, process)
-training.seed_step = noted
-training_job.run_training(training_job.TrainingJob.model_validate_json(described.read_text()), None)
-"""
 
 
 class Contest:
@@ -39,11 +21,12 @@ class Contest:
 
     def __init__(self, folder, job):
         self.folder, self.job = folder, job
-        (folder / "job.json").write_text(json.dumps(job.model_dump()))
 
     def start(self, name, held=False):
-        command = [sys.executable, "-c", TRAINING, str(self.folder / "job.json"), name, "held" if held else "free"]
-        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": LIBRARY}, stderr=subprocess.PIPE, text=True)
+        """Start a process that notes its steps, and stops in its third step, if it is held, until it is told to go on."""
+        process = fork(_train, self.job.model_dump_json(), str(self.folder), name, held)
+        process.start()
+        return process
 
     def wait_for(self, happened):
         until = time.monotonic() + 120
@@ -57,6 +40,24 @@ class Contest:
 
     def steps(self):
         return (self.folder / "steps").read_text().splitlines()
+
+
+def _train(described, folder, name, held):
+    from loragrid.training import loop
+    from loragrid.training.job import TrainingJob, run_training
+
+    show_log(open(f"{folder}/{name}.log", "w", buffering=1))  # noqa: SIM115 - until the process ends
+    seed_step = loop.seed_step
+
+    def noted(seed, step, process):
+        with open(f"{folder}/steps", "a") as steps:
+            print(name, step, file=steps)
+        while held and step == 3 and not Path(folder, "go").exists():
+            time.sleep(0.02)
+        seed_step(seed, step, process)
+
+    loop.seed_step = noted
+    run_training(TrainingJob.model_validate_json(described), None)
 
 
 @pytest.fixture
@@ -75,7 +76,9 @@ def test_second_job_of_a_training_waits_and_takes_what_the_first_has_finished(co
     contest.wait_for(lambda: f"the job that is waited for: process {first.pid} on " in contest.said("second"))
     assert f"another job is making {contest.job.folder}; waiting until it ends" in contest.said("second")
     (contest.folder / "go").touch()
-    assert [first.wait(), second.wait()] == [0, 0]
+    for process in (first, second):
+        process.join()
+    assert [first.exitcode, second.exitcode] == [0, 0]
     assert "the other job has finished this training; its result is taken" in contest.said("second")
     assert {line.split()[0] for line in contest.steps()} == {"first"}
     assert adapter_bytes(contest.job) == contest.expected
@@ -89,7 +92,8 @@ def test_second_job_of_a_training_goes_on_where_a_first_that_is_killed_has_been(
     second = contest.start("second")
     contest.wait_for(lambda: "waiting until it ends" in contest.said("second"))
     first.kill()
-    assert second.wait() == 0
+    second.join()
+    assert second.exitcode == 0
     assert next(line for line in contest.steps() if line.startswith("second")) == "second 3"
     assert adapter_bytes(contest.job) == contest.expected
 

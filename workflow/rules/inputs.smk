@@ -15,13 +15,13 @@ from loragrid.errors import UserError
 from loragrid.grid.feasibility import problems
 from loragrid.grid.impossible_jobs import impossible_jobs
 from loragrid.grid.jobs import inputs, settings
-from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged
+from loragrid.grid.jobs.exchanged import EXCHANGED, is_exchanged, is_kept
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
 from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
-from loragrid.patches.snakemake_exchanged_inputs import let_inputs_be_exchanged
+from loragrid.patches.snakemake_exchanged_inputs import Exchanged, let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
 from loragrid.patches.snakemake_results_of_others import keep_results_of_others, record_what_ends_meanwhile
 from loragrid.runtime.finished import PLANNED, forget_recorded
@@ -60,7 +60,9 @@ def load_grid(raw):
 
 GRID = load_grid(config)
 CONFIG = GRID.config
-let_inputs_be_exchanged({rule: partial(is_exchanged, rule, CONFIG.experiment) for rule in EXCHANGED})
+let_inputs_be_exchanged(
+    {rule: Exchanged(partial(is_exchanged, rule), partial(is_kept, rule, CONFIG.experiment)) for rule in EXCHANGED}
+)
 # Without any, this matches nothing.
 EXTERNAL_NAME = "|".join(map(re.escape, CONFIG.external_predictions)) or "(?!)"
 

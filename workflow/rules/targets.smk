@@ -80,15 +80,15 @@ def made_by_rules(wildcards):
     local_results("prune")
     named = {rule.name: rule for rule in workflow.rules}
     made = []
-    for name, rule in named.items():
-        of_rule = layout.RULES.get(name)
-        if of_rule and of_rule.is_own:
+    for name, declared in named.items():
+        files = layout.RULES.get(name)
+        if files and files.is_own:
             # Other configurations may be other experiments.
-            made.append(made_by(name, of_rule.outputs.values(), [of_rule.log, of_rule.benchmark]))
-            of_rule = of_rule.of_experiment("{experiment}")
-            made.append(made_by(name, of_rule.outputs.values(), [of_rule.log, of_rule.benchmark], is_named=True))
+            made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark]))
+            files = files.of_experiment("{experiment}")
+            made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], is_named=True))
         else:
-            made.append(made_by(name, rule.output, logs_of(rule)))
+            made.append(made_by(name, declared.output, logs_of(declared)))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
     made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="merge"))
     for name in ("import_model", "train", "train_full", "merge"):

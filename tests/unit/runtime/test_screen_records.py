@@ -50,7 +50,7 @@ def screen(tmp_path, monkeypatch):
             output_settings=settings,
             dag=jobs,
             scheduler=SimpleNamespace(finished_jobs=1, failed=[[1], [1, 2]]),
-            dag_settings=SimpleNamespace(targets={"plam"}),
+            dag_settings=SimpleNamespace(targets={"plam"}, forcerun=set(), until=set(), omit_from=set()),
             rules=rules,
         )
         handler = ColorizingTextHandler(stream=stream, filter=DefaultFilter(settings.quiet, False, False, dryrun, False))
@@ -216,7 +216,9 @@ def test_what_is_no_target_and_a_locked_folder_are_told_in_our_words(screen):
     assert "ask for all of them by snakemake adapters --cores 2" in show(
         "WorkflowError:\nTarget rules may not contain wildcards."
     )
-    show.workflow.dag_settings.targets = {"results/x.txt"}
+    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = set(), {"train", "adaptors"}
+    assert show(no_rule, LogEvent.ERROR) == "'adaptors': there is no such target; did you mean 'adapters'?\n"
+    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = {"results/x.txt"}, set()
     assert show(no_rule, LogEvent.ERROR) == f"{no_rule}\n"
     locked = show("LockException:\nError: Directory cannot be locked. …", LogEvent.ERROR, exception="LockException")
     assert "snakemake --unlock --cores 2" in locked

@@ -162,3 +162,19 @@ def test_script_hands_every_input_to_a_training_so_that_its_state_depends_on_it(
     handed = re.findall(r'snakemake\.input\.(?:get\(")?(\w+)', Path("workflow/scripts/train.py").read_text())
     # The folder of the model comes with its weights.
     assert named - {"model_config", "all_files"} == set(handed)
+
+
+def test_learnt_prompts_are_left_out_of_what_is_merged_and_refused_by_name(make_grid):
+    grid = make_grid(
+        configs={
+            "lora": {"method": "prompt_tuning"},
+            "full": {"method": "full"},
+            "more": {"method": "continue", "adapter": "old"},
+        }
+    )
+    assert {job["run"] for job in usable_jobs(grid)["merge"]} == {run.name for run in grid.runs.values() if run.config != "lora"}
+    with pytest.raises(UserError) as caught:
+        inputs.merge(grid, OF_RUN)
+    assert str(caught.value) == (
+        f"results/merged: {RUN} cannot be merged: configs.lora learns what stands beside the weights, not a change of them."
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from loragrid.analysis.columns import GROUP, INTEGERS, MODEL, RUN
+from loragrid.analysis.table_files import read_csv_table
 from loragrid.errors import DamagedError
 from loragrid.layout import Dataset, Evaluation, trained_model
 from loragrid.records import Example, Prediction, Score, iterate_records
@@ -73,13 +74,16 @@ def read_texts(tests: Iterable[str | Path], datasets: Collection[tuple[str, str]
     }
 
 
+LOSSES = ("step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds")
+"""Columns of a training's `loss.csv`."""
+
+
 def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
     """The loss curves of all trainings, one row per run and step."""
     tables = []
     for path in paths:
-        table, run = pd.read_csv(path), trained_model(path)
+        table, run = read_csv_table(path, needed=LOSSES), trained_model(path)
         for position, name in enumerate(RUN):
             table.insert(position, name, run[name])
         tables.append(table)
-    columns = [*RUN, "step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*RUN, *LOSSES])

@@ -22,7 +22,7 @@ from loragrid.analysis.labels import label_runs, run_labels
 from loragrid.analysis.provenance import circumstances_of, read_checks
 from loragrid.analysis.report_tables import example_answers, few_groups, result_tables, transfer_table
 from loragrid.analysis.settings import ReportContents
-from loragrid.analysis.table_files import read_csv_table
+from loragrid.analysis.table_files import read_csv_table, read_parquet_table
 from loragrid.runtime.files import written_whole
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
@@ -74,23 +74,23 @@ def write_report(
 
 def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples: int) -> dict[str, Any]:
     """What the template shows from the outputs of `layout.ANALYSE`."""
-    summary = pd.read_parquet(files["scores_parquet"])
-    comparisons = pd.read_parquet(files["comparisons_parquet"])
-    predictions = pd.read_parquet(files["predictions"])
+    summary = read_parquet_table(files["scores_parquet"])
+    comparisons = read_parquet_table(files["comparisons_parquet"])
+    predictions = read_parquet_table(files["predictions"])
     models = predictions.drop_duplicates(MODEL)
     model_labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     return {
         "headline": headline(comparisons, metric),
         "sample_types": sample_type_findings(
-            pd.read_parquet(files["sample_types_overall_parquet"]), pd.read_parquet(files["sample_types_parquet"]), metric
+            read_parquet_table(files["sample_types_overall_parquet"]), read_parquet_table(files["sample_types_parquet"]), metric
         ),
         "apart": without_common_references(summary),
         "strong_baselines": strong_baselines(summary, metric),
         "lost_in_thoughts": lost_in_thoughts(predictions),
         "results": result_tables(summary, comparisons),
-        "groups": result_tables(few_groups(pd.read_parquet(files["groups_parquet"])), comparisons, GROUP),
+        "groups": result_tables(few_groups(read_parquet_table(files["groups_parquet"])), comparisons, GROUP),
         "compared": not comparisons.empty,
-        "transfer": transfer_table(pd.read_parquet(files["transfer_parquet"]), metric),
+        "transfer": transfer_table(read_parquet_table(files["transfer_parquet"]), metric),
         "learning_curves": as_data_uri(files["learning_curves"]),
         "loss_curves": as_data_uri(files["loss_curves"]),
         "examples": example_answers(predictions, nb_examples),
@@ -116,7 +116,7 @@ def labelled_costs(path: str | Path, keys: Sequence[str], labels: Mapping[tuple[
         keys: the columns that name a model, the run's name fourth.
         labels: of models, by these columns.
     """
-    table = read_csv_table(path, [*keys, "scorer"])
+    table = read_csv_table(path, [*keys, "scorer"], keys)
     named = [labels.get(key, key[3]) for key in table[list(keys)].itertuples(index=False, name=None)]
     return [{str(key): value for key, value in row.items()} for row in table.assign(label=named).to_dict("records")]
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from loragrid.errors import DamagedError
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.spreadsheets import guarded, unguarded
+from loragrid.text.words import shortened
+
+
+@contextmanager
+def _damage_named(path: str | Path) -> Iterator[None]:
+    """Name the file when a library cannot read it."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except (ValueError, OSError) as error:
+        raise DamagedError(path, f"not a whole table ({shortened(str(error).splitlines()[0], 100)})") from None
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
@@ -30,11 +44,28 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
                 table.to_parquet(temporary, index=False)
 
 
-def read_csv_table(path: str | Path, texts: Sequence[str] = ()) -> pd.DataFrame:
+def read_parquet_table(path: str | Path) -> pd.DataFrame:
+    """A table that was written as Parquet.
+
+    Raises:
+        DamagedError: if the file is no such table.
+    """
+    with _damage_named(path):
+        return pd.read_parquet(path)
+
+
+def read_csv_table(path: str | Path, texts: Sequence[str] = (), needed: Collection[str] = ()) -> pd.DataFrame:
     """A table that was written as CSV.
 
     Args:
         texts: columns of names. A name may look like a number, or like a missing value.
+        needed: columns without which the file is not this table.
+
+    Raises:
+        DamagedError: if the file is no such table.
     """
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    with _damage_named(path):
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
+    if lacking := [name for name in needed if name not in table.columns]:
+        raise DamagedError(path, f"expected a table with the columns {', '.join(needed)}, but there is no {lacking[0]}")
     return table.map(lambda cell: unguarded(cell) if isinstance(cell, str) else cell)

@@ -16,7 +16,6 @@ from pydantic import Field, field_validator
 from loragrid.errors import UserError
 from loragrid.layout import Run
 from loragrid.models.sources import AnyModelSource
-from loragrid.models.usage import asking_of, ship_format
 from loragrid.runtime.files import file_sha256, write_json
 from loragrid.runtime.job import log
 from loragrid.runtime.manifests import read_json, refuse_damaged_model
@@ -101,6 +100,8 @@ def stage(result: Path, staged: Path, base_model: str | None) -> dict[str, str]:
     Returns:
         The files with their SHA-256.
     """
+    from loragrid.models.usage import asking_of, ship_format
+
     refuse_damaged_model(result)
     shutil.copytree(result, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT, ".*"))
     if (result / "manifest.json").is_file() and (staged / "tokenizer_config.json").is_file():

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from loragrid.errors import UserError
 from loragrid.models.gguf_files import refuse_what_is_not_read
-from loragrid.models.loading import stored_quantization
 from loragrid.models.sources import AnyModelSource
 from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some
 from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
@@ -82,6 +81,8 @@ def import_base_model(source: Path, destination: Path) -> None:
     """
     import torch
     from transformers import AutoModelForCausalLM, GgufConfig
+
+    from loragrid.models.loading import stored_quantization
 
     if source.is_file():
         as_file: dict[str, Any] = {"gguf_file": source.name}

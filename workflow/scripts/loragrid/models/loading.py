@@ -124,7 +124,7 @@ def padding_id(model: Any, preferred: int) -> int:
     Args:
         preferred: what the tokenizer fills up with. Some tokenizers got this token later than their model.
     """
-    return preferred if preferred < model.config.get_text_config().vocab_size else 0
+    return preferred if 0 <= preferred < model.config.get_text_config().vocab_size else 0
 
 
 def refuse_ids_without_embedding(model: Any, tokenizer: PreTrainedTokenizerBase, sequences: Iterable[Sequence[int]]) -> None:

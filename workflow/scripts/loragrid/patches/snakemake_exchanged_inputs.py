@@ -8,15 +8,22 @@ file that is flagged as ancient is one only if it exists. The patch can go when 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from snakemake.dag import DAG
 from snakemake.persistence import PersistenceBase
 
 from loragrid.patches.versions import is_snakemake_9
 
-IsExchanged = Callable[[str, str], bool]
-"""Whether an input, by its path, leaves a result, by its path, as it is, if the result was made without the input."""
+
+class Exchanged(NamedTuple):
+    """Inputs of a rule that may be exchanged."""
+
+    is_one: Callable[[str], bool]
+    """Whether an input, by its path, is one of them."""
+    is_kept: Callable[[str], bool]
+    """Whether a result, by its path, stays as it is when one of them comes or goes."""
 
 
 class _Counted:
@@ -30,7 +37,7 @@ class _Counted:
         return {one: files for one, files in behind.items() if one not in self.uncounted or not files <= self.uncounted[one]}
 
 
-def let_inputs_be_exchanged(exchanged: Mapping[str, IsExchanged]) -> None:
+def let_inputs_be_exchanged(exchanged: Mapping[str, Exchanged]) -> None:
     """Have Snakemake run no job again because of inputs that its result was not made with, or was made with and lacks now.
 
     Args:
@@ -40,23 +47,25 @@ def let_inputs_be_exchanged(exchanged: Mapping[str, IsExchanged]) -> None:
         _patch(exchanged, DAG.update_needrun, PersistenceBase._input_changed)
 
 
-def _patch(exchanged: Mapping[str, IsExchanged], decide: Any, compare: Any) -> None:
+def _patch(exchanged: Mapping[str, Exchanged], decide: Any, compare: Any) -> None:
     def is_changed(persistence: Any, job: Any, file: Any = None) -> bool:
         if not compare(persistence, job, file):
             return False
-        is_exchanged = exchanged.get(job.rule.name)
+        inputs = exchanged.get(job.rule.name)
         different = set(persistence.input(file)) ^ set(persistence._input(job))
-        return is_exchanged is None or not all(is_exchanged(path, str(file)) for path in different)
+        return inputs is None or not all(map(inputs.is_one, different)) or not inputs.is_kept(str(file))
 
     def uncounted_inputs(dag: Any) -> Iterator[tuple[Any, set[Any]]]:
         for job in dag.jobs:
-            if (is_exchanged := exchanged.get(job.rule.name)) is None:
+            if (inputs := exchanged.get(job.rule.name)) is None:
                 continue
+            files = {file for file in job.input if inputs.is_one(_path(file))}
             result = job.output[0]
+            recorded = dag.workflow.persistence.input(result) if files else None
             # A result without a record may have been copied from elsewhere.
-            made_with = set(dag.workflow.persistence.input(result) or ())
-            files = {file for file in job.input if _path(file) not in made_with and is_exchanged(_path(file), str(result))}
-            if files:
+            made_with = set(recorded or ())
+            files = {file for file in files if _path(file) not in made_with}
+            if files and (recorded is not None or Path(result).exists()) and inputs.is_kept(str(result)):
                 yield job, files
 
     async def update_needrun(dag: Any, *arguments: Any, **options: Any) -> None:

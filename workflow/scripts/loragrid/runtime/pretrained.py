@@ -97,7 +97,9 @@ def load_sentence_transformer(folder: Path) -> SentenceTransformer:
     refuse_foreign_code(folder, "encoder")
     with nobody_answers():
         try:
-            return SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+            encoder = SentenceTransformer(str(folder), local_files_only=True, trust_remote_code=False)
+            _pad_with_a_token_that_has_an_embedding(encoder)
+            return encoder
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -105,6 +107,15 @@ def load_sentence_transformer(folder: Path) -> SentenceTransformer:
                 raise UserError(needs_code(folder, "encoder")) from error
             log.info("the encoder in %s cannot be loaded", folder, exc_info=error)
             raise UserError(unreadable(folder, "encoder", error)) from error
+
+
+def _pad_with_a_token_that_has_an_embedding(encoder: SentenceTransformer) -> None:
+    """Batches are filled up with any token, since it is masked. Some tokenizers have none, or got one later than their model."""
+    tokenizer, config = encoder.tokenizer, getattr(getattr(encoder[0], "auto_model", None), "config", None)
+    rows = getattr(config, "vocab_size", None)
+    pad = getattr(tokenizer, "pad_token_id", 0)
+    if rows is not None and (pad is None or pad >= rows):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
 
 
 def load_peft(base: Any, folder: Path, is_trainable: bool) -> tuple[Any, Any]:

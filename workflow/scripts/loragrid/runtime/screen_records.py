@@ -148,7 +148,10 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
     def _wrong_target(self) -> str:
         rules = {rule.name: rule.has_wildcards() for rule in self.workflow.rules}
         targets = [name for name, has_wildcards in rules.items() if not has_wildcards]
-        return wrong_target(sorted(map(str, self.workflow.dag_settings.targets)), targets, rules)
+        asked = self.workflow.dag_settings
+        # These options take any rule.
+        others = {*asked.forcerun, *asked.until, *asked.omit_from} - rules.keys()
+        return wrong_target(sorted(map(str, {*asked.targets, *others})), targets, rules)
 
     def _name(self, jobid: int) -> str:
         return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]

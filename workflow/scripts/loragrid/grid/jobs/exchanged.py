@@ -21,14 +21,17 @@ of them. A base model is checked on any test examples. A card shows the scores t
 """
 
 
-def is_exchanged(rule: str, experiment: str | None, path: str, result: str) -> bool:
-    """Whether an input that comes or goes leaves a result of a rule as it is.
+def is_exchanged(rule: str, path: str) -> bool:
+    """Whether an input of a rule is one of these."""
+    files, output = EXCHANGED[rule]
+    return files.wildcards(output, path) is not None
+
+
+def is_kept(rule: str, experiment: str | None, result: str) -> bool:
+    """Whether a result of a rule stays as it is when such an input comes or goes.
 
     Args:
         experiment: the name of the experiment that asks for the result.
     """
-    files, output = EXCHANGED[rule]
-    if files.wildcards(output, path) is None:
-        return False
     # What an experiment asks for in its own card may change.
-    return files is not layout.SCORE or is_of_another_experiment(result, experiment)
+    return EXCHANGED[rule][0] is not layout.SCORE or is_of_another_experiment(result, experiment)

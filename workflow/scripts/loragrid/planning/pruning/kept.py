@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from snakemake.utils import update_config
 
+from loragrid.config.evaluation import Pruning
 from loragrid.config.load import parse_config
 from loragrid.config.root import Config
 from loragrid.errors import UserError
@@ -56,18 +57,21 @@ def kept_configurations(given: Config, files: Sequence[str | Path]) -> list[Kept
     named = given.prune.keep
     if named is None:
         found = sorted(path for path in EXPERIMENTS.rglob("*") if path.suffix in ENDINGS and path.name[0] != ".")
-        others = [[], *([path] for path in found if path not in of_given)]
+        # Of several files that are given together, one alone may be no configuration.
+        others = [[], *([path] for path in found if path not in of_given or [path] == of_given)]
     else:
         others = [[Path(entry)] if isinstance(entry, str) else list(map(Path, entry)) for entry in named]
-    layers = [[path for path in of_other if path != DEFAULT] for of_other in others]
     kept, problems = [configured(given, _name(of_given))], []
-    for i, layer in enumerate(layers):
-        if layer == of_given or layer in layers[:i]:
-            continue
+    for layer in ([path for path in of_other if path != DEFAULT] for of_other in others):
         try:
-            kept.append(configured(parse_config(_read(layer)), _name(layer)))
+            config = parse_config(_read(layer))
         except UserError as error:
             problems += [_told(_name(layer), line) for line in str(error).splitlines()]
+            continue
+        if layer == of_given and _asked(config) != _asked(given):
+            kept[0] = kept[0]._replace(name=f"{_name(layer)} + --config")
+        if _asked(config) not in [_asked(one.config) for one in kept]:
+            kept.append(configured(config, _name(layer)))
     if problems:
         unknown = "What this configuration asks for is not known, so that nothing is listed or removed."
         advice = "Mend it, or name the configurations whose results stay in prune.keep."
@@ -102,6 +106,11 @@ def configured(config: Config, name: str = DEFAULT.as_posix()) -> Kept:
         frozenset(scorer.judgements.stem for scorer in scorers if scorer.judgements),
         frozenset(fingerprint(scorer.decisive_settings()) for scorer in scorers),
     )
+
+
+def _asked(config: Config) -> Config:
+    """A configuration without what it says about others."""
+    return config.model_copy(update={"prune": Pruning()})
 
 
 def _name(files: Sequence[Path]) -> str:

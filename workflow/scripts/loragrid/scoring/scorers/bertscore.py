@@ -62,7 +62,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
     from transformers import AutoModel
 
     from loragrid.models.device import pick_device
-    from loragrid.models.loading import padding_id
+    from loragrid.models.loading import padding_id, refuse_ids_without_embedding
     from loragrid.models.sequences import further_inputs, padded
     from loragrid.models.weights import ENCODER, load_weights
 
@@ -79,6 +79,7 @@ def bertscore(encoder_folder: Path, layer: int | None, baseline: Sequence[float]
         longest = longest_input(tokenizer, encoder.config)
         tokens = tokenizer(list(texts), truncation=True, max_length=longest, return_special_tokens_mask=True)
         ids, special = tokens["input_ids"], tokens["special_tokens_mask"]
+        refuse_ids_without_embedding(encoder, tokenizer, ids)
         further = further_inputs(encoder, tokens)
         embedded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
         pad = padding_id(encoder, tokenizer.pad_token_id or 0)

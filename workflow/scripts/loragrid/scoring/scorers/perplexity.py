@@ -51,7 +51,7 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     import torch
 
     from loragrid.models.device import pick_device
-    from loragrid.models.loading import load_base_model
+    from loragrid.models.loading import load_base_model, refuse_ids_without_embedding
     from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import padded
 
@@ -67,6 +67,7 @@ def perplexity(model_folder: Path, dtype: str) -> ScorerFunction:
     def compare(items: Sequence[Item]) -> list[Outcome]:
         texts = texts_of(items)
         ids = [[start, *tokenizer(text, add_special_tokens=False, verbose=False).input_ids] for text in texts]
+        refuse_ids_without_embedding(model, tokenizer, ids)
         long = {text for text, of_text in zip(texts, ids, strict=True) if len(of_text) > longest}
         ids = [of_text[:longest] for of_text in ids]
         of_texts = dict.fromkeys(texts, math.nan)

@@ -59,6 +59,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
     import torch
 
     from loragrid.models.device import pick_device
+    from loragrid.models.loading import refuse_ids_without_embedding
     from loragrid.models.rope import stretches_of
     from loragrid.models.sequences import further_inputs, padded
 
@@ -83,6 +84,7 @@ def reward(model_folder: Path, label: int) -> ScorerFunction:
         whole = [encode(*fitted[pair][:2]) for pair in pairs]
         encoded = [{name: values[:longest] for name, values in one.items()} for one in whole]
         ids = [one["input_ids"] for one in encoded]
+        refuse_ids_without_embedding(model, tokenizer, ids)
         further = further_inputs(model, {name: [one[name] for one in encoded] for name in (encoded[0] if encoded else ())})
         scores: dict[tuple[str, str], float] = {}
         # A model without a token for padding takes one text at a time; and so do all on a CPU, where a product with a single
