@@ -104,5 +104,5 @@ def test_plans_go_on_without_what_is_damaged_and_name_it(caplog, damage, goes_on
     damage()
     assert goes_on()
     assert any(
-        said.startswith(f"{file} is damaged and left out here; `snakemake verify` says more (") for said in caplog.messages
+        said.startswith(f"{file} is damaged and left out here (") for said in caplog.messages
     )

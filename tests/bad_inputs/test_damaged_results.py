@@ -29,7 +29,7 @@ from loragrid.errors import DamagedError
 from loragrid.inference.prompts import read_demonstrations
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, write_json
-from loragrid.runtime.manifests import read_json, refuse_damaged_model, verified_sha256
+from loragrid.runtime.manifests import read_json, refuse_damaged_model, stated_hashes, verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.scoring.registry import parse_scorer
 
@@ -311,7 +311,7 @@ ROWS = [
     (
         "manifest of an adapter with a list of hashes",
         lambda: write_json(f"{ADAPTER}/manifest.json", {"files": []}),
-        lambda: content_of_model(Path(ADAPTER)),
+        lambda: stated_hashes(Path(ADAPTER, "manifest.json")),
         f"{ADAPTER}/manifest.json: expected hashes by name as 'files' and 'fingerprints'."
         + AGAIN.format(f"{ADAPTER}/manifest.json"),
     ),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.errors import DamagedError
 from loragrid.layout import IMPORT_MODEL, MANIFEST, MERGE, PREPARE_DATASET, TRAIN, TRAIN_FULL
 from loragrid.runtime.files import file_sha256
+from loragrid.runtime.looking import looked_into
 
 DECLARED = frozenset(
     Path(path).name for files in (IMPORT_MODEL, TRAIN, TRAIN_FULL, PREPARE_DATASET, MERGE) for path in files.outputs.values()
@@ -132,6 +134,11 @@ WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 """The files of which a training's manifest has the hash as that of the adapter."""
 
 
+def known_hashes(manifest: Path) -> dict[str, str]:
+    """As `stated_hashes`; none if there is no manifest. One that is damaged is told of, and keeps nobody from using the model."""
+    return looked_into(manifest, partial(stated_hashes, manifest)) or {}
+
+
 def verified_sha256(path: str | Path) -> str:
     """The SHA-256 of a file in a model's folder. The manifest beside it has the same hash, or none of this file.
 
@@ -140,7 +147,7 @@ def verified_sha256(path: str | Path) -> str:
     """
     path, found = Path(path), file_sha256(path)
     manifest = path.with_name(MANIFEST)
-    if manifest.exists() and (stated := stated_hashes(manifest).get(path.name)):
+    if stated := known_hashes(manifest).get(path.name):
         refuse_other_content(path, stated, manifest, found)
     return found
 
@@ -155,9 +162,7 @@ def refuse_damaged_model(folder: Path, names: Iterable[str] | None = None) -> No
         DamagedError: naming the first file that is not as it was written.
     """
     manifest = folder / MANIFEST
-    if not manifest.exists():
-        return
-    hashes = stated_hashes(manifest)
+    hashes = known_hashes(manifest)
     for name in hashes if names is None else names:
         if name in hashes and (folder / name).exists():
             refuse_other_content(folder / name, hashes[name], manifest)

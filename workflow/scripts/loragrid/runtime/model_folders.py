@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from loragrid.runtime.files import file_sha256
-from loragrid.runtime.manifests import refuse_other_content, stated_hashes
+from loragrid.runtime.manifests import known_hashes, refuse_other_content
 
 OTHER_FILES = "other_files.tar"
 
@@ -72,7 +72,7 @@ def content_of_model(folder: Path, besides: Collection[str] = ()) -> dict[str, s
         if name not in NOT_READ and name not in besides and not any(part.startswith(".") for part in name.split("/"))
     }
     manifest = folder / "manifest.json"
-    stated = stated_hashes(manifest) if manifest.exists() else {}
+    stated = known_hashes(manifest)
     for name in hashes.keys() & stated.keys():
         refuse_other_content(names[name], stated[name], manifest, hashes[name])
     return hashes
