@@ -103,6 +103,4 @@ def write_bytes(path, content):
 def test_plans_go_on_without_what_is_damaged_and_name_it(caplog, damage, goes_on, file):
     damage()
     assert goes_on()
-    assert any(
-        said.startswith(f"{file} is damaged and left out here (") for said in caplog.messages
-    )
+    assert any(said.startswith(f"{file} is damaged and left out here (") for said in caplog.messages)
