@@ -11,10 +11,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from loragrid.data.tokens import schema, write_tokens
-from loragrid.layout import IMPORT_MODEL, PREDICT, PREPARE_DATASET, TOKENISE, TRAIN, Evaluation, Run
+from loragrid.layout import IMPORT_MODEL, PREDICT, PREPARE_DATASET, SCORE, TOKENISE, TRAIN, Evaluation, Run
 from loragrid.planning.doubts.checks import CHECKS, Row, find_doubts
 from loragrid.planning.doubts.listing import summary, write_list
-from loragrid.records import Prediction, write_records
+from loragrid.records import Prediction, Score, write_records
 from loragrid.runtime.job import MENDED
 
 OF_DATA = {"task": "t", "sample_type": "s"}
@@ -200,6 +200,23 @@ def test_training_whose_examples_may_have_seen_each_other_is_doubtful(config, pa
     write("results/models/m/config.json", config)
     path = training(config={"packing": packing}, hardware={"device": device})
     assert list(doubts()) == ([("packing", path)] if is_doubtful else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "reply", "is_doubtful"),
+    [
+        (8, '{"Score": 8, "score": 9}', True),
+        (8, '{"score": 8, "reason": "clear"}', False),
+        (8, '{"score": 8, "Score": 8}', False),
+        (None, '{"Score": 8, "score": 9}', False),
+    ],
+)
+def test_score_that_a_judge_contradicts_in_the_same_reply_is_doubtful(value, reply, is_doubtful):
+    path = SCORE.path("scores", Evaluation("m", "t", "s", "base").wildcards | {"scorer": "judge"})
+    Path(path).parent.mkdir(parents=True)
+    score = Score(id="a", scorer="judge", metric="score", value=value, status="ok" if value else "unreadable", detail=reply)
+    write_records(path, [score])
+    assert doubts() == ({("contradictions", path): "1 replies, such as the one on a"} if is_doubtful else {})
 
 
 def test_what_this_version_makes_is_not_in_doubt(make_example):

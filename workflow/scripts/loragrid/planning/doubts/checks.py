@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from loragrid.planning.doubts import of_data, of_models
+from loragrid.planning.doubts import of_data, of_models, of_scores
 from loragrid.planning.doubts.results import Doubt
 
 
@@ -34,6 +34,7 @@ CHECKS = (
     Check("lost questions", "a chat template left the question out of prompts", 1, of_models.lost_questions),
     Check("weights", "weights that the model's files lack were drawn at random", 1, of_models.made_up_weights),
     Check("packing", "examples in one row may have seen each other in training", 1, of_models.packed_without_need),
+    Check("contradictions", "a judge's reply that contradicts itself was scored", 1, of_scores.contradicting_replies),
 )
 
 
