@@ -119,7 +119,8 @@ def project(finished):
             config["human_evaluations"] = {"readers": rated}
 
         finished.edit_config(more)
-        (finished.folder / "config/experiments/mine.yaml").write_text(yaml.safe_dump({"report": {"title": "Mine"}}))
+        for name, what in (("mine", {"report": {"title": "Mine"}}), ("letters", {"experiment": "letters"})):
+            (finished.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(what))
         (finished.folder / "results/predictions/outcome").mkdir()
         yield finished
 

@@ -50,8 +50,13 @@ def counting(monkeypatch):
     import sentence_transformers
 
     class Counting:
+        tokenizer = None
+
         def __init__(self, *_, **__):
             pass
+
+        def __getitem__(self, _):
+            return None
 
         def encode(self, texts, **_):
             counts = np.array([[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts], dtype=float)
