@@ -12,7 +12,7 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from loragrid.runtime.commands import REMEMBERED
-from loragrid.runtime.screen_records import Screen, failed_and_left
+from loragrid.runtime.screen_records import Screen, failed_and_left, failed_rules
 
 Job = namedtuple("Job", ["rule", "reasons"])
 COUNTS = "Job stats:\njob      count\n-----  -------\ntrain        2\ntotal        2\n"
@@ -20,6 +20,14 @@ COUNTS = "Job stats:\njob      count\n-----  -------\ntrain        2\ntotal     
 
 def job_of(rule, *reasons):
     return Job(SimpleNamespace(name=rule), SimpleNamespace(get_names=lambda: reasons))
+
+
+class JobGroup(list):
+    """Jobs that failed together."""
+
+    @property
+    def rules(self):
+        return {job.rule.name for job in self}
 
 
 class Graph(list):
@@ -49,7 +57,9 @@ def screen(tmp_path, monkeypatch):
         workflow = SimpleNamespace(
             output_settings=settings,
             dag=jobs,
-            scheduler=SimpleNamespace(finished_jobs=1, failed=[[1], [1, 2]]),
+            scheduler=SimpleNamespace(
+                finished_jobs=1, failed=[JobGroup([job_of("train")]), JobGroup([job_of("train"), job_of("score")])]
+            ),
             dag_settings=SimpleNamespace(targets={"plam"}, forcerun=set(), until=set(), omit_from=set()),
             rules=rules,
         )
@@ -218,8 +228,9 @@ def test_what_is_no_target_and_a_locked_folder_are_told_in_our_words(screen):
     )
     show.workflow.dag_settings.targets, show.workflow.dag_settings.until = set(), {"train", "adaptors"}
     assert show(no_rule, LogEvent.ERROR) == "'adaptors': there is no such target; did you mean 'adapters'?\n"
-    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = {"results/x.txt"}, set()
-    assert show(no_rule, LogEvent.ERROR) == f"{no_rule}\n"
+    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = {"plan", "results/x y.txt"}, set()
+    said = "'results/x y.txt': with this configuration, no job makes such a file; docs/results.md says how files are called."
+    assert show(no_rule.replace("plam", "results/x y.txt"), LogEvent.ERROR) == f"{said}\n"
     locked = show("LockException:\nError: Directory cannot be locked. …", LogEvent.ERROR, exception="LockException")
     assert "snakemake --unlock --cores 2" in locked
 
@@ -228,3 +239,4 @@ def test_failed_jobs_are_counted_with_those_of_groups(screen):
     workflow = screen().workflow
     workflow.dag.extend([job_of("score")] * 8)
     assert failed_and_left(workflow) == (3, 6, 10)
+    assert failed_rules(workflow) == {"train", "score"}

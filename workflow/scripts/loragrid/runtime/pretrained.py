@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import JSON_KINDS
 from loragrid.runtime.system_errors import cannot
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def read_settings(path: Path, kind: type = dict) -> Any:
     except OSError as error:
         raise UserError(cannot(path, error)) from None
     if not isinstance(settings, kind):
-        raise UserError(f"{path}: expected a JSON {'object' if kind is dict else 'list'}, found {type(settings).__name__}.")
+        raise UserError(f"{path}: expected a JSON {'object' if kind is dict else 'list'}, found {JSON_KINDS[type(settings)]}.")
     return settings
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from snakemake.logging import DefaultFormatter, format_percentage, get_event
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from loragrid.runtime.commands import command, wrong_target
+from loragrid.runtime.commands import command, no_such_file, wrong_target
 from loragrid.runtime.folder_locks import locked_sentence
 from loragrid.runtime.screen import about_copies, end_of, failure, last_words, main_reason, refused, why
 
@@ -37,6 +37,7 @@ _NOISE = (
 """How messages begin that the screen says otherwise, or that say what is always so."""
 
 _SUBMITTED = re.compile(r"Job \d+ has been submitted with ")
+_UNMADE = re.compile(r"No rule to produce (.+?) \(if you use input functions")
 _AGAIN = re.compile(r"Trying to restart job (\d+)\.")
 _NEVER = (LogEvent.WORKFLOW_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO, LogEvent.SHELLCMD)
 
@@ -97,7 +98,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         if again := _AGAIN.fullmatch(text):
             return f"Tried again: {self._name(int(again[1]))}"
         if "No rule to produce " in text or "Target rules may not contain wildcards" in text:
-            return self._wrong_target() or str(super().format(record))
+            unmade = _UNMADE.search(text)
+            return self._wrong_target() or (no_such_file(unmade[1]) if unmade else str(super().format(record)))
         if sentence := refused(text):
             return sentence
         shown: str = super().format(record)
@@ -155,6 +157,11 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
 
     def _name(self, jobid: int) -> str:
         return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]
+
+
+def failed_rules(workflow: Any) -> set[str]:
+    """The rules whose jobs failed."""
+    return {rule for job in workflow.scheduler.failed for rule in job.rules}
 
 
 def failed_and_left(workflow: Any) -> tuple[int, int, int]:
