@@ -72,7 +72,7 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         if event == LogEvent.JOB_INFO:
             name = of.get("rule_msg") or " ".join([of.get("rule_name", "job"), *of.get("output", ())[:1]])
             self.jobs[of.get("jobid", 0)] = name, time.time()
-            return not self.is_dry_run and bool(self.default.filter(record))
+            return not (self.is_dry_run or self.workflow.touch) and bool(self.default.filter(record))
         if event == LogEvent.RUN_INFO:
             # Twice in a dry run; with `--quiet` not at all, though the counts are what is asked for.
             first, self.has_counted = not self.has_counted, True
@@ -109,9 +109,15 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         """Jobs by rule, and why they run."""
         dag = self.workflow.dag
         jobs = dag.needrun_jobs(exclude_finished=False)
-        reasons = [(job.rule.name, main_reason(dag.reason(job).get_names())) for job in jobs]
+        reasons = [(job.rule.name, main_reason(reason_names(dag.reason(job)))) for job in jobs]
         copies = about_copies(reasons, command("--touch")) if self.is_dry_run else ""
         return f"{msg['msg'].rstrip()}\n\n{why(reasons)}{copies}"
+
+    def format_progress(self, msg: dict[str, Any]) -> str:
+        """The end of a run in which no job failed."""
+        if self.workflow.touch:
+            return f"The results of {msg['total']} jobs count as up to date now. Nothing was run."
+        return str(super().format_progress(msg))
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
         """A job that starts, behind how far the run is."""
@@ -157,6 +163,14 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
 
     def _name(self, jobid: int) -> str:
         return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]
+
+
+def reason_names(reason: Any) -> set[str]:
+    """Snakemake's names of the reasons for a job. Inputs that another job of the run makes anew are not newer by themselves."""
+    names = set(reason.get_names())
+    if not reason.updated_input - reason.updated_input_run:
+        names.discard("updated input files")
+    return names
 
 
 def failed_rules(workflow: Any) -> set[str]:
