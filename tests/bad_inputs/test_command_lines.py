@@ -167,6 +167,11 @@ def test_file_that_no_job_makes_is_told_with_what_could_be_meant(tmp_path, monke
         "and have the names in docs/results.md.",
     }.items():
         assert no_such_file(path) == said.format(path) + hint
+    assert no_such_file("results/scores") == "'results/scores' is a folder; name a file in it, or one of the targets (README.md)."
+
+
+def test_misspelt_rule_of_one_job_is_told_too():
+    assert wrong_target(["trian"], ["plan", "adapters"], ["plan", "adapters", "train"]).endswith("; did you mean 'train'?")
 
 
 def test_each_gathering_target_is_one_of_the_workflow():
