@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loragrid.config.given import check_given
-from loragrid.runtime.commands import ALL_OF, REMEMBERED, wrong_target
+from loragrid.runtime.commands import ALL_OF, REMEMBERED, no_such_file, wrong_target
 
 FILES = {
     "config/mine.yaml": "report: {title: Mine}\n",
@@ -152,6 +152,26 @@ def test_what_is_right_passes(folder, typed):
 def test_what_is_no_target_is_told_with_what_could_be_meant(monkeypatch, asked, sentence):
     monkeypatch.setenv(REMEMBERED, "snakemake --cores 2 --configfile config/mine.yaml")
     assert wrong_target(asked.split(), TARGETS, RULES) == sentence
+
+
+def test_file_that_no_job_makes_is_told_with_what_could_be_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("results/scores").mkdir(parents=True)
+    Path("results/scores/rouge.jsonl").touch()
+    said = "'{}': with this configuration, no job makes such a file; "
+    for path, hint in {
+        "results/scores/rogue.jsonl": "beside it is 'rouge.jsonl'.",
+        "results/none/rogue.jsonl": "docs/results.md says how files are called.",
+        "results/scores/rouge.jsonl": "docs/results.md says how files are called.",
+        "results/experiments/mine/report.html": "files of the experiment 'mine' need its --configfile, "
+        "and have the names in docs/results.md.",
+    }.items():
+        assert no_such_file(path) == said.format(path) + hint
+    assert no_such_file("results/scores") == "'results/scores' is a folder; name a file in it, or one of the targets (README.md)."
+
+
+def test_misspelt_rule_of_one_job_is_told_too():
+    assert wrong_target(["trian"], ["plan", "adapters"], ["plan", "adapters", "train"]).endswith("; did you mean 'train'?")
 
 
 def test_each_gathering_target_is_one_of_the_workflow():

@@ -260,7 +260,7 @@ ROWS = [
         "manifest of a mix that is a list",
         lambda: Path(f"{MIX}/manifest.json").write_text("[]"),
         lambda: count_mixes([f"{MIX}/manifest.json"]),
-        f"{MIX}/manifest.json: expected a JSON object, not list." + AGAIN.format(f"{MIX}/manifest.json"),
+        f"{MIX}/manifest.json: expected a JSON object, not a list." + AGAIN.format(f"{MIX}/manifest.json"),
     ),
     (
         "manifest that is a folder",

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -11,12 +12,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, __version__
 
 from architectures import make_model
-from loragrid.errors import UserError
+from loragrid.errors import DamagedError, UserError
 from loragrid.models.adapters import load_adapter, save_adapter
 from loragrid.models.importing import import_base_model, import_encoder, import_reward_model
 from loragrid.models.loading import load_base_model, load_sentence_encoder
 from loragrid.runtime.job import logged
-from loragrid.runtime.pretrained import load_config, load_tokenizer
+from loragrid.runtime.pretrained import load_config, load_tokenizer, read_settings
 from loragrid.scoring.protocol import Item
 from loragrid.scoring.scorers.perplexity import perplexity
 from loragrid.training.methods import parse_training
@@ -92,7 +93,7 @@ BASE_MODELS = {
         holding("config.json", b"\xff\xfe\x00"),
         "model/config.json: " + AGAIN.format("UnicodeDecodeError"),
     ),
-    "settings that are a list": (holding("config.json", b"[]"), "model/config.json: expected a JSON object, found list."),
+    "settings that are a list": (holding("config.json", b"[]"), "model/config.json: expected a JSON object, found a list."),
     "settings that never end": (
         holding("config.json", b'{"a":' * 100_000),
         "model/config.json: " + AGAIN.format("RecursionError"),
@@ -240,7 +241,7 @@ OTHERS = {
     "an encoder of no modules": (
         import_encoder,
         holding("modules.json", b"{}"),
-        "model/modules.json: expected a JSON list, found dict.",
+        "model/modules.json: expected a JSON list, found an object.",
     ),
     "an encoder with modules of no type": (
         import_encoder,
@@ -350,3 +351,15 @@ def test_encoder_fills_up_batches_with_a_token_that_has_an_embedding(encoder, tm
     tokenizer.save_pretrained(folder)
     found = load_sentence_encoder(folder).encode(texts)
     assert abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(("name", "delete"), [("config.json", "config.json"), ("special_tokens_map.json", "manifest.json")])
+def test_settings_of_an_imported_model_are_made_again(tmp_path, monkeypatch, name, delete):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results/models/m")
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}"), (folder / name).write_text("")
+    with pytest.raises(DamagedError) as raised:
+        read_settings(folder / name)
+    what = f"{folder}/{name}: this file is no valid JSON (it is empty)."
+    assert str(raised.value) == f"{what} Delete {folder}/{delete}; the next snakemake makes it again."

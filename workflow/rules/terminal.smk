@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 from loragrid.patches.snakemake_screen import show_by
 from loragrid.runtime.commands import command, remember_command
 from loragrid.runtime.screen import SHOWN_BY_MAIN, outcome
-from loragrid.runtime.screen_records import Screen, failed_and_left
+from loragrid.runtime.screen_records import Screen, failed_and_left, failed_rules
 
 if workflow.is_main_process:
     remember_command(sys.argv)
@@ -27,4 +27,4 @@ class Refusal(WorkflowError):
 
 def what_failed():
     """The last words of a run with failed jobs."""
-    return outcome(*failed_and_left(workflow), report=command("partial_report"))
+    return outcome(*failed_and_left(workflow), report=command("partial_report"), rules=failed_rules(workflow))

@@ -11,7 +11,6 @@ from loragrid.planning.pruning.kept import kept_configurations
 from loragrid.planning.pruning.listing import summary, write_list
 from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.settings import PruneSettings
-from loragrid.runtime.commands import command
 from loragrid.runtime.job import logged
 
 if TYPE_CHECKING:
@@ -25,9 +24,4 @@ with logged(snakemake.log[0]):
     in_use, names = find_in_use(kept, made), [one.name for one in kept]
     rows, files = sort_out(made, in_use, time.time()), PRUNABLE.of_experiment(config.experiment)
     write_list(rows, configuration_of(in_use), names, files)
-    print(
-        summary(rows, names),
-        f"Read {files.outputs['table']} (paths alone: {files.outputs['paths']}); this removes them: {command('prune')}",
-        sep="\n",
-        file=screen,
-    )
+    print(summary(rows, names, files), file=screen)

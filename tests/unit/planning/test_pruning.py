@@ -376,6 +376,9 @@ def test_summary_counts_by_stage_and_reason():
     assert re.search(r"^ +2 +1\.5  seed 2$", said, re.MULTILINE)
     assert "1 files are not known" in said
     assert summary(rows, ["a.yaml", "b.yaml"]) == f"What these configurations ask for stays:\n    a.yaml\n    b.yaml\n{said}"
+    assert "this removes them: snakemake prune " in said
+    assert "prune" not in summary([]).replace("prunable", "")
+    assert summary([rows[2]]).endswith("results/prunable.csv names them.")
     many = summary(Row(str(i), i, "train", f"seed {i}") for i in range(20))
     assert re.findall(r"seed (\d+)$|(and 8 reasons more)", many, re.MULTILINE)[:13] == [
         *((str(i), "") for i in range(19, 7, -1)),

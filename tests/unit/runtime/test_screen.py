@@ -110,6 +110,12 @@ def test_end_of_a_run_counts_what_failed_and_says_what_to_type():
     assert outcome(1, 0, 5, "x").startswith("1 of 5 jobs failed. ")
 
 
+def test_failed_report_on_what_is_there_is_not_what_to_type_next():
+    assert outcome(1, 0, 1, "x", {"partial_report"}) == "1 of 1 jobs failed."
+    assert outcome(2, 0, 2, "x", {"verify", "doubtful"}) == "2 of 2 jobs failed."
+    assert outcome(2, 0, 2, "x", {"verify", "score"}).endswith(": x")
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

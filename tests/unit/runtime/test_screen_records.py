@@ -7,19 +7,30 @@ from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
+from snakemake.jobs import Reason
 from snakemake.logging import ColorizingTextHandler, DefaultFilter
 from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from loragrid.runtime.commands import REMEMBERED
-from loragrid.runtime.screen_records import Screen, failed_and_left
+from loragrid.runtime.screen_records import Screen, failed_and_left, failed_rules, reason_names
 
 Job = namedtuple("Job", ["rule", "reasons"])
 COUNTS = "Job stats:\njob      count\n-----  -------\ntrain        2\ntotal        2\n"
 
 
 def job_of(rule, *reasons):
-    return Job(SimpleNamespace(name=rule), SimpleNamespace(get_names=lambda: reasons))
+    newer = {"input"} if "updated input files" in reasons else set()
+    reason = SimpleNamespace(get_names=lambda: reasons, updated_input=newer, updated_input_run=set())
+    return Job(SimpleNamespace(name=rule), reason)
+
+
+class JobGroup(list):
+    """Jobs that failed together."""
+
+    @property
+    def rules(self):
+        return {job.rule.name for job in self}
 
 
 class Graph(list):
@@ -38,7 +49,7 @@ def screen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(REMEMBERED, "snakemake --cores 2")
 
-    def make(quiet=(), dryrun=False):
+    def make(quiet=(), dryrun=False, touch=False):
         lines = []
         stream = SimpleNamespace(write=lines.append, flush=lambda: None, isatty=lambda: False)
         settings = SimpleNamespace(quiet=set(quiet), dryrun=dryrun, show_failed_logs=False)
@@ -48,8 +59,11 @@ def screen(tmp_path, monkeypatch):
         ]
         workflow = SimpleNamespace(
             output_settings=settings,
+            touch=touch,
             dag=jobs,
-            scheduler=SimpleNamespace(finished_jobs=1, failed=[[1], [1, 2]]),
+            scheduler=SimpleNamespace(
+                finished_jobs=1, failed=[JobGroup([job_of("train")]), JobGroup([job_of("train"), job_of("score")])]
+            ),
             dag_settings=SimpleNamespace(targets={"plam"}, forcerun=set(), until=set(), omit_from=set()),
             rules=rules,
         )
@@ -218,13 +232,30 @@ def test_what_is_no_target_and_a_locked_folder_are_told_in_our_words(screen):
     )
     show.workflow.dag_settings.targets, show.workflow.dag_settings.until = set(), {"train", "adaptors"}
     assert show(no_rule, LogEvent.ERROR) == "'adaptors': there is no such target; did you mean 'adapters'?\n"
-    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = {"results/x.txt"}, set()
-    assert show(no_rule, LogEvent.ERROR) == f"{no_rule}\n"
+    show.workflow.dag_settings.targets, show.workflow.dag_settings.until = {"plan", "results/x y.txt"}, set()
+    said = "'results/x y.txt': with this configuration, no job makes such a file; docs/results.md says how files are called."
+    assert show(no_rule.replace("plam", "results/x y.txt"), LogEvent.ERROR) == f"{said}\n"
     locked = show("LockException:\nError: Directory cannot be locked. …", LogEvent.ERROR, exception="LockException")
     assert "snakemake --unlock --cores 2" in locked
+
+
+def test_input_that_another_job_makes_anew_is_no_reason_to_touch():
+    reason = Reason()
+    reason.missing_output.add("prediction")
+    reason.updated_input.add("adapter"), reason.updated_input_run.add("adapter")
+    assert reason_names(reason) == {"output files have to be generated", "input files updated by another job"}
+    reason.updated_input.add("model")
+    assert "updated input files" in reason_names(reason)
+
+
+def test_touching_is_not_shown_as_running(screen):
+    show = screen(touch=True)
+    assert not show("", LogEvent.JOB_INFO, jobid=1, rule_name="train", rule_msg="Train a run")
+    assert show("", LogEvent.PROGRESS, done=3, total=3) == "The results of 3 jobs count as up to date now. Nothing was run.\n"
 
 
 def test_failed_jobs_are_counted_with_those_of_groups(screen):
     workflow = screen().workflow
     workflow.dag.extend([job_of("score")] * 8)
     assert failed_and_left(workflow) == (3, 6, 10)
+    assert failed_rules(workflow) == {"train", "score"}

@@ -31,7 +31,7 @@ def failure(log: str) -> str:
     """What the log of a job says about its failure."""
     path = Path(log)
     if not path.exists():
-        return "not started; something that it needs is missing"
+        return "not started"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return errors[-1] if errors else f"not finished, or ended without a word; see {log}"

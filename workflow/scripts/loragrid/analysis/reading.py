@@ -82,7 +82,7 @@ def read_losses(paths: Iterable[str | Path]) -> pd.DataFrame:
     """The loss curves of all trainings, one row per run and step."""
     tables = []
     for path in paths:
-        table, run = read_csv_table(path, needed=LOSSES), trained_model(path)
+        table, run = read_csv_table(path, numbers=LOSSES), trained_model(path)
         for position, name in enumerate(RUN):
             table.insert(position, name, run[name])
         tables.append(table)

@@ -54,18 +54,28 @@ def read_parquet_table(path: str | Path) -> pd.DataFrame:
         return pd.read_parquet(path)
 
 
-def read_csv_table(path: str | Path, texts: Sequence[str] = (), needed: Collection[str] = ()) -> pd.DataFrame:
+def read_csv_table(
+    path: str | Path, texts: Sequence[str] = (), needed: Collection[str] = (), numbers: Collection[str] = ()
+) -> pd.DataFrame:
     """A table that was written as CSV.
 
     Args:
         texts: columns of names. A name may look like a number, or like a missing value.
         needed: columns without which the file is not this table.
+        numbers: further such columns, in which each cell is a number or empty.
 
     Raises:
         DamagedError: if the file is no such table.
     """
     with _damage_named(path):
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
-    if lacking := [name for name in needed if name not in table.columns]:
-        raise DamagedError(path, f"expected a table with the columns {', '.join(needed)}, but there is no {lacking[0]}")
+    if lacking := [name for name in (*needed, *numbers) if name not in table.columns]:
+        raise DamagedError(
+            path, f"expected a table with the columns {', '.join((*needed, *numbers))}, but there is no {lacking[0]}"
+        )
+    for name in numbers:
+        odd = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
+        if len(odd):
+            found = shortened(str(odd.iloc[0]), 40)
+            raise DamagedError(path, f"expected a number in the column {name}, found '{found}'", line=int(odd.index[0]) + 2)
     return table.map(lambda cell: unguarded(cell) if isinstance(cell, str) else cell)

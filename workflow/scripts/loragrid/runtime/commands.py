@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import shlex
 import shutil
@@ -163,5 +164,20 @@ def wrong_target(asked: Sequence[str], targets: Collection[str], rules: Collecti
             instead = f"ask for all of them by {command(ALL_OF[name])}" if name in ALL_OF else "ask for one of its files"
             sentences.append(f"'{name}' makes one file at a time; {instead}")
         elif name not in targets and "/" not in name and not Path(name).suffix:
-            sentences.append(f"'{name}': there is no such target; {nearest(name, targets)}")
+            # What some options take is the rule of one job.
+            known = targets if difflib.get_close_matches(name, targets) else {*rules, *targets}
+            hint = nearest(name, known if difflib.get_close_matches(name, known) else targets)
+            sentences.append(f"'{name}': there is no such target; {hint}")
     return "\n".join(sentences)
+
+
+def no_such_file(path: str) -> str:
+    """The sentence about a file that was asked for by its path, and that no job of this configuration makes."""
+    if Path(path).is_dir():
+        return f"'{path}' is a folder; name a file in it, or one of the targets (README.md)."
+    sentence, parts = f"'{path}': with this configuration, no job makes such a file", Path(path).parts
+    if parts[:2] == ("results", "experiments") and len(parts) > 3:
+        return f"{sentence}; files of the experiment '{parts[2]}' need its --configfile, and have the names in docs/results.md."
+    beside = [file.name for file in Path(path).parent.glob("*") if file.name != Path(path).name]
+    close = difflib.get_close_matches(Path(path).name, beside, n=1)
+    return f"{sentence}; " + (f"beside it is '{close[0]}'." if close else "docs/results.md says how files are called.")

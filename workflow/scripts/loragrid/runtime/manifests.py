@@ -18,6 +18,17 @@ DECLARED = frozenset(
 )
 """The files beside a manifest that a rule names. When one of them is gone, Snakemake makes all of them again."""
 
+JSON_KINDS = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
+"""What values in JSON are called."""
+
 SHOWN = 12
 """So many digits of a hash stand in a sentence."""
 
@@ -40,7 +51,7 @@ def read_json(path: str | Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DamagedError(path, f"not valid JSON ({type(error).__name__})") from None
     if not isinstance(value, dict):
-        raise DamagedError(path, f"expected a JSON object, not {type(value).__name__}")
+        raise DamagedError(path, f"expected a JSON object, not {JSON_KINDS[type(value)]}")
     if missing := [key for key in keys if key not in value]:
         raise DamagedError(path, f"expected the key {missing[0]!r}, which is not there")
     return value

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loragrid.errors import UserError
+from loragrid.errors import DamagedError, UserError
+from loragrid.layout import MANIFEST, RESULTS
 from loragrid.runtime.job import log
+from loragrid.runtime.manifests import DECLARED, JSON_KINDS
 from loragrid.runtime.system_errors import cannot
 
 if TYPE_CHECKING:
@@ -216,6 +218,14 @@ def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _pairs(one)
 
 
+def _no_settings(path: Path, what: str) -> UserError:
+    """The sentence about a JSON file of a model that is none, with the way to mend it."""
+    manifest = path.with_name(MANIFEST)
+    if path.parts[:1] != (RESULTS,) or not manifest.exists():
+        return UserError(f"{path}: {what}: fetch it again.")
+    return DamagedError(path, what, path if path.name in DECLARED else manifest)
+
+
 def read_settings(path: Path, kind: type = dict) -> Any:
     """A JSON file of a model.
 
@@ -223,7 +233,8 @@ def read_settings(path: Path, kind: type = dict) -> Any:
         kind: what it holds.
 
     Raises:
-        UserError: naming the file, and the line and column of what is no JSON.
+        UserError: naming the file, and the line and column of what is no JSON. Of a model that a job has made, it says what to
+            delete.
     """
     try:
         settings = json.loads(path.read_bytes())
@@ -231,13 +242,13 @@ def read_settings(path: Path, kind: type = dict) -> Any:
         raise UserError(f"{path}: this file is missing; a model's folder needs it.") from None
     except json.JSONDecodeError as error:
         hint = "it is empty" if not path.stat().st_size else f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise UserError(f"{path}: this file is no valid JSON ({hint}): fetch it again.") from None
+        raise _no_settings(path, f"this file is no valid JSON ({hint})") from None
     except (UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: this file is no valid JSON ({type(error).__name__}): fetch it again.") from None
+        raise _no_settings(path, f"this file is no valid JSON ({type(error).__name__})") from None
     except OSError as error:
         raise UserError(cannot(path, error)) from None
     if not isinstance(settings, kind):
-        raise UserError(f"{path}: expected a JSON {'object' if kind is dict else 'list'}, found {type(settings).__name__}.")
+        raise UserError(f"{path}: expected a JSON {'object' if kind is dict else 'list'}, found {JSON_KINDS[type(settings)]}.")
     return settings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from textwrap import dedent, fill
 
@@ -130,13 +130,19 @@ def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
     return f"Failed: {job}\n  {plain.replace(chr(10), chr(10) + '  ')}{more}"
 
 
-def outcome(failed: int, waiting: int, total: int, report: str) -> str:
+LOOKING = {"plan", "partial_report", "verify", "doubtful", "prunable", "prune"}
+"""Rules about the results, which make none of the grid's files."""
+
+
+def outcome(failed: int, waiting: int, total: int, report: str, rules: Collection[str] = ()) -> str:
     """What became of a run with failed jobs.
 
     Args:
         failed: jobs that failed.
         waiting: jobs that were not tried.
         report: the command that shows what is there and what is missing.
+        rules: of the failed jobs. If all are about the results, the report would say nothing about the failure.
     """
     others = f", {waiting} {'were' if waiting > 1 else 'was'} not tried" if waiting else ""
-    return f"{failed} of {total} jobs failed{others}. This shows what is there, what is missing and why: {report}"
+    more = "" if rules and LOOKING.issuperset(rules) else f" This shows what is there, what is missing and why: {report}"
+    return f"{failed} of {total} jobs failed{others}.{more}"

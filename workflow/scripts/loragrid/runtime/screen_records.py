@@ -11,7 +11,7 @@ from typing import Any
 from snakemake.logging import DefaultFormatter, format_percentage, get_event
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from loragrid.runtime.commands import command, wrong_target
+from loragrid.runtime.commands import command, no_such_file, wrong_target
 from loragrid.runtime.folder_locks import locked_sentence
 from loragrid.runtime.screen import about_copies, end_of, failure, last_words, main_reason, refused, why
 
@@ -37,6 +37,7 @@ _NOISE = (
 """How messages begin that the screen says otherwise, or that say what is always so."""
 
 _SUBMITTED = re.compile(r"Job \d+ has been submitted with ")
+_UNMADE = re.compile(r"No rule to produce (.+?) \(if you use input functions")
 _AGAIN = re.compile(r"Trying to restart job (\d+)\.")
 _NEVER = (LogEvent.WORKFLOW_STARTED, LogEvent.JOB_FINISHED, LogEvent.GROUP_INFO, LogEvent.SHELLCMD)
 
@@ -71,7 +72,7 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         if event == LogEvent.JOB_INFO:
             name = of.get("rule_msg") or " ".join([of.get("rule_name", "job"), *of.get("output", ())[:1]])
             self.jobs[of.get("jobid", 0)] = name, time.time()
-            return not self.is_dry_run and bool(self.default.filter(record))
+            return not (self.is_dry_run or self.workflow.touch) and bool(self.default.filter(record))
         if event == LogEvent.RUN_INFO:
             # Twice in a dry run; with `--quiet` not at all, though the counts are what is asked for.
             first, self.has_counted = not self.has_counted, True
@@ -97,7 +98,8 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         if again := _AGAIN.fullmatch(text):
             return f"Tried again: {self._name(int(again[1]))}"
         if "No rule to produce " in text or "Target rules may not contain wildcards" in text:
-            return self._wrong_target() or str(super().format(record))
+            unmade = _UNMADE.search(text)
+            return self._wrong_target() or (no_such_file(unmade[1]) if unmade else str(super().format(record)))
         if sentence := refused(text):
             return sentence
         shown: str = super().format(record)
@@ -107,9 +109,15 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
         """Jobs by rule, and why they run."""
         dag = self.workflow.dag
         jobs = dag.needrun_jobs(exclude_finished=False)
-        reasons = [(job.rule.name, main_reason(dag.reason(job).get_names())) for job in jobs]
+        reasons = [(job.rule.name, main_reason(reason_names(dag.reason(job)))) for job in jobs]
         copies = about_copies(reasons, command("--touch")) if self.is_dry_run else ""
         return f"{msg['msg'].rstrip()}\n\n{why(reasons)}{copies}"
+
+    def format_progress(self, msg: dict[str, Any]) -> str:
+        """The end of a run in which no job failed."""
+        if self.workflow.touch:
+            return f"The results of {msg['total']} jobs count as up to date now. Nothing was run."
+        return str(super().format_progress(msg))
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
         """A job that starts, behind how far the run is."""
@@ -155,6 +163,19 @@ class Screen(DefaultFormatter):  # type: ignore[misc]
 
     def _name(self, jobid: int) -> str:
         return self.jobs.get(jobid, (f"job {jobid}", 0.0))[0]
+
+
+def reason_names(reason: Any) -> set[str]:
+    """Snakemake's names of the reasons for a job. Inputs that another job of the run makes anew are not newer by themselves."""
+    names = set(reason.get_names())
+    if not reason.updated_input - reason.updated_input_run:
+        names.discard("updated input files")
+    return names
+
+
+def failed_rules(workflow: Any) -> set[str]:
+    """The rules whose jobs failed."""
+    return {rule for job in workflow.scheduler.failed for rule in job.rules}
 
 
 def failed_and_left(workflow: Any) -> tuple[int, int, int]:

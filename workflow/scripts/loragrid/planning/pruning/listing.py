@@ -80,11 +80,12 @@ def read_list(configuration: str, files: Files = PRUNABLE) -> set[tuple[str, int
         ) from None
 
 
-def summary(rows: Iterable[Row], kept: Sequence[str] = ()) -> str:
-    """Files and megabytes by stage and by reason, for the screen.
+def summary(rows: Iterable[Row], kept: Sequence[str] = (), files: Files = PRUNABLE) -> str:
+    """Files and megabytes by stage and by reason, for the screen, and what to do next if any can go.
 
     Args:
         kept: the names of the configurations whose results stay.
+        files: the list, as `layout.PRUNABLE` names it.
     """
     rows = list(rows)
     going = [row for row in rows if row.stage != UNKNOWN]
@@ -99,7 +100,12 @@ def summary(rows: Iterable[Row], kept: Sequence[str] = ()) -> str:
     strange = len(rows) - len(going)
     text += f"\n{strange} files are not known to the workflow, or changed by somebody, and are kept." if strange else ""
     heading = ["What these configurations ask for stays:", *(f"    {name}" for name in kept)] if kept else []
-    return "\n".join([*heading, text])
+    table, paths = files.outputs["table"], files.outputs["paths"]
+    if going:
+        next_ = [f"Read {table} (paths alone: {paths}); this removes them: {command('prune')}"]
+    else:
+        next_ = [f"{table} names them."] if strange else []
+    return "\n".join([*heading, text, *next_])
 
 
 def _counted(rows: Sequence[Row], key: Callable[[Row], str]) -> list[str]:
