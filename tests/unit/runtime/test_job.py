@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from loragrid.analysis.grid_state import failure
@@ -44,3 +47,16 @@ def test_missing_log_means_that_a_job_never_started(tmp_path):
     assert "not started" in failure(str(tmp_path / "no.log"))
     (tmp_path / "cut.log").write_text("working\n")
     assert "not finished" in failure(str(tmp_path / "cut.log"))
+
+
+def test_what_a_terminal_would_obey_is_spelled_on_the_screen_and_in_the_log(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with pytest.raises(SystemExit), logged(str(path)):
+        print("half\rwhole\ta\u00a0b")
+        subprocess.run(["printf", r"\033]0;title\007\n"], stdout=sys.stdout, check=True)
+        raise UserError("no '\x1b[2J\u202eb'.")
+    text = path.read_bytes().decode()
+    assert "half\rwhole\ta\u00a0b\n" in text
+    assert "\\x1b]0;title\\x07\n" in text
+    assert text.endswith("error: no '\\x1b[2J\\u202eb'.\n")
+    assert capsys.readouterr().err.startswith("no '\\x1b[2J\\u202eb'.\n")

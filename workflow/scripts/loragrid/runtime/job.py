@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
-from loragrid.errors import UserError
+from loragrid.errors import UserError, printable
 from loragrid.runtime.job_streams import log_file, no_input
 from loragrid.runtime.redaction import redacted
 from loragrid.runtime.screen import ERROR, SHOWN_BY_MAIN
@@ -47,7 +47,7 @@ def logged(path: str) -> Iterator[None]:
             sentence = redacted(str(error) if expected else unexpected(error))
             print(f"{ERROR}{sentence}", file=file)
             if SHOWN_BY_MAIN not in os.environ:
-                print(f"{sentence}\n(log: {path})", file=screen)
+                print(f"{printable(sentence)}\n(log: {path})", file=screen)
             sys.exit(1)
         finally:
             # The file is closed after the block: a later job in the same process has a log of its own.

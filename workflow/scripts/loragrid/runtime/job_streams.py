@@ -17,6 +17,8 @@ _LONGEST_LINE = 1 << 16
 """Bytes. A longer line is written in parts."""
 _PATIENCE_S = 5.0
 """So long is waited for what subprocesses have written, when a job ends."""
+_COMMANDS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal that shows the log would obey: controls but tabs and ends of lines, and marks that turn text around."""
 
 
 class _Redacting(io.RawIOBase):
@@ -47,7 +49,8 @@ class _Redacting(io.RawIOBase):
     def _put(self, content: bytes) -> None:
         if content:
             parts = re.split(r"(\r|\n)", content.decode("utf-8", errors="replace"))
-            self._file.write("".join(redacted(part) for part in parts).encode("utf-8", errors="backslashreplace"))
+            text = _COMMANDS.sub(lambda found: repr(found[0])[1:-1], "".join(redacted(part) for part in parts))
+            self._file.write(text.encode("utf-8", errors="backslashreplace"))
 
     def fileno(self) -> int:
         """A pipe for subprocesses, whose lines go the same way."""
