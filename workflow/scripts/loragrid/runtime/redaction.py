@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 CUT = "…"
 
@@ -31,6 +32,8 @@ _WHOLE_WORD = 8
 _LONG = 16
 """Pieces of secrets from this length on are cut too."""
 _PIECE = 8
+_DEEPEST = 16
+"""Texts of replies lie less deep."""
 _registered: set[str] = set()
 
 
@@ -46,6 +49,20 @@ def redacted(text: str) -> str:
     text = _without_known(text, secrets)
     text = _without_shapes(text)
     return _without_masked(_without_pieces(text, secrets), secrets)
+
+
+def without_keys(reply: Any, depth: int = _DEEPEST) -> Any:
+    """A reply without the keys that were sent, in any spelling, but otherwise as it is.
+
+    An answer is no message: what only looks like a key is a part of it, and so is a short word that somebody gives as a key.
+    """
+    if isinstance(reply, str):
+        return _without_known(reply, _known(tuple(sorted(key for key in _registered if len(key) >= _LONG))))
+    if isinstance(reply, list | dict) and not depth:
+        return CUT
+    if isinstance(reply, list):
+        return [without_keys(one, depth - 1) for one in reply]
+    return {name: without_keys(one, depth - 1) for name, one in reply.items()} if isinstance(reply, dict) else reply
 
 
 def _from_environment() -> Iterator[str]:
