@@ -96,6 +96,8 @@ def sentence_of(error: ErrorDetails) -> str:
         return (
             f"{named}: '{context['tag']}' is unknown; expected one of {expected}{_likely(context['tag'], expected.split(', '))}"
         )
+    if type_ == "too_short" and not value and context["min_length"] == 1:
+        return f"{key}: expected at least one entry."
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(value, dict | list) else f", not {_shown(repr(value))}"
