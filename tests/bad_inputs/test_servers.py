@@ -295,12 +295,12 @@ def test_server_that_is_sound_is_answered_for(serving, monkeypatch):
 
 
 def test_key_that_a_server_quotes_in_its_answer_is_cut_out(serving, monkeypatch):
-    spelled = [KEY, quote(KEY, safe=""), b64encode(f"Bearer {KEY}".encode()).decode(), KEY[::-1]]
-    said = f"sk-1234567890abcdef at http://me:pw@host: {' '.join(spelled)}!"
+    spelled = [KEY, KEY[:20], quote(KEY, safe=""), b64encode(f"Bearer {KEY}".encode()).decode(), KEY[::-1]]
+    said = f"sk-1234567890abcdef at http://me:pw@host: {' '.join(spelled)}! {KEY[:9]}"
     reply = GOOD | {"choices": [{"message": {"content": said}}]}
     [[answer]] = ask(monkeypatch, serving(200, JSON, [json.dumps(reply).encode()]))
     # What only looks like a key is the model's answer.
-    assert answer.text == "sk-1234567890abcdef at http://me:pw@host: … … … …!"
+    assert answer.text == "sk-1234567890abcdef at http://me:pw@host: … … … … …! sk-proj-4"
 
 
 def test_short_word_that_is_given_as_a_key_stays_in_answers(serving, monkeypatch):
