@@ -35,7 +35,7 @@ def logged(path: str) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()
-    with no_input(), log_file(path) as file, redirect_stdout(file), redirect_stderr(file):
+    with no_input(), log_file(path) as (file, is_cut), redirect_stdout(file), redirect_stderr(file):
         handler = show_log(file)
         try:
             yield
@@ -46,7 +46,8 @@ def logged(path: str) -> Iterator[None]:
                 traceback.print_exc(file=file)
             sentence = redacted(str(error) if expected else unexpected(error))
             print(f"{ERROR}{sentence}", file=file)
-            if SHOWN_BY_MAIN not in os.environ:
+            # From a log without its end, the main process has no sentence.
+            if SHOWN_BY_MAIN not in os.environ or is_cut():
                 print(f"{printable(sentence)}\n(log: {path})", file=screen)
             sys.exit(1)
         finally:
