@@ -133,6 +133,11 @@ def test_slip_in_a_given_file_is_told_before_snakemake_reads_it(folder):
         check_given(["plan", "--configfile", "config/mine.yaml", "config/torn.yaml"])
 
 
+def test_what_a_screen_would_obey_is_spelled(folder):
+    with pytest.raises(SystemExit, match=r"^--config: 'a\\x1b\[2J\\u202e' is no key of the configuration\.$"):
+        check_given(["plan", "--config", "a\x1b[2J\u202e=1"])
+
+
 @pytest.mark.parametrize(
     "typed",
     [

@@ -131,6 +131,7 @@ LORA, BLOCK, TASK = ("configs", "lora"), ("grid", 0), ("tasks", "challenge")
         (put((*LORA, "rank"), True), "configs.lora.rank: expected a number (yes, no, on and off mean true and false in YAML), not True."),
         (put((*LORA, "rank"), "eight"), "configs.lora.rank: input should be a valid integer, unable to parse string as an integer, not 'eight'."),
         (put((*LORA, "rank"), 10**9), "configs.lora.rank: input should be less than or equal to 65536, not 1000000000."),
+        (put((*TASK, "scorers"), []), "tasks.challenge.scorers: expected at least one entry."),
         (put((*LORA, "epochs"), 1e308), "configs.lora.epochs: input should be less than or equal to 1000000, not 1e+308."),
         (put((*LORA, "epochs"), float("inf")), "configs.lora.epochs: input should be a finite number, not inf."),
         (put((*LORA, "epochs"), float("nan")), "configs.lora.epochs: input should be a finite number, not nan."),

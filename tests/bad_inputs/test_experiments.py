@@ -61,6 +61,10 @@ def sentences(call):
 
 
 NAMES = [
+    (
+        "le\u0455ters",
+        f"experiment: 'le\u0455ters' is not a valid name; {NAME_RULE[:-1]}; '\u0455' (cyrillic small letter dze) is none of a to z and 0 to 9.",
+    ),
     ("my letters", f"experiment: 'my letters' is not a valid name; {NAME_RULE}"),
     ("a__b", f"experiment: 'a__b' is not a valid name; {NAME_RULE}"),
     ("../letters", f"experiment: '../letters' is not a valid name; {NAME_RULE}"),
@@ -68,7 +72,10 @@ NAMES = [
     (".hidden", f"experiment: '.hidden' is not a valid name; {NAME_RULE}"),
     ("{experiment}", f"experiment: '{{experiment}}' is not a valid name; {NAME_RULE}"),
     ("", f"experiment: '' is not a valid name; {NAME_RULE}"),
-    ("lettres-é", f"experiment: 'lettres-é' is not a valid name; {NAME_RULE}"),
+    (
+        "lettres-é",
+        f"experiment: 'lettres-é' is not a valid name; {NAME_RULE[:-1]}; 'é' (latin small letter e with acute) is none of a to z and 0 to 9.",
+    ),
     ("a\n", f"experiment: 'a\n' is not a valid name; {NAME_RULE}"),
     (True, "experiment: expected text, not true, as YAML reads yes and on; put it in quotes if it is text."),
     ("a" * 101, f"experiment: string should have at most 100 characters, not '{'a' * 101}'."),

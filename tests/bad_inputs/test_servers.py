@@ -5,9 +5,11 @@ import socket
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
+from urllib.parse import quote
 
 import pytest
 
@@ -290,3 +292,19 @@ def test_proxy_that_cannot_be_used_gives_its_sentence(name, monkeypatch):
 def test_server_that_is_sound_is_answered_for(serving, monkeypatch):
     [[answer]] = ask(monkeypatch, serving(200, JSON, [json.dumps(GOOD).encode()]))
     assert answer.text == "hello"
+
+
+def test_key_that_a_server_quotes_in_its_answer_is_cut_out(serving, monkeypatch):
+    spelled = [KEY, KEY[:20], quote(KEY, safe=""), b64encode(f"Bearer {KEY}".encode()).decode(), KEY[::-1]]
+    said = f"sk-1234567890abcdef at http://me:pw@host: {' '.join(spelled)}! {KEY[:9]}"
+    reply = GOOD | {"choices": [{"message": {"content": said}}]}
+    [[answer]] = ask(monkeypatch, serving(200, JSON, [json.dumps(reply).encode()]))
+    # What only looks like a key is the model's answer.
+    assert answer.text == "sk-1234567890abcdef at http://me:pw@host: … … … … …! sk-proj-4"
+
+
+def test_short_word_that_is_given_as_a_key_stays_in_answers(serving, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.KEY", "whatever")
+    reply = GOOD | {"choices": [{"message": {"content": "Whatever."}}], "extra": [[[[[[[[[[[[[[[[[["deep"]]]]]]]]]]]]]]]]]]}
+    [[answer]] = ask(monkeypatch, serving(200, JSON, [json.dumps(reply).encode()]))
+    assert answer.text == "Whatever."

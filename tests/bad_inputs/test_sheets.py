@@ -206,11 +206,29 @@ def test_mistakes_in_sheets_that_are_there_are_known_before_any_job(tmp_path, mo
     )
 
 
-def test_sheet_with_the_name_of_another_annotator_is_found_and_rows_are_counted(tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
+def write_blank_sheets(experiment=None):
     for who, chosen in (("anna", {"0", "1"}), ("ben", {"2", "3"})):
-        blank = HUMAN_SHEET.path("csv", {"evaluation": "e", "annotator": who})
+        blank = HUMAN_SHEET.of_experiment(experiment).path("csv", {"evaluation": "e", "annotator": who})
         write_sheet_csv(blank, EVALUATION, sheet_rows("e", EVALUATION, who, ANSWERS, chosen))
+
+
+def test_column_that_was_sorted_alone_is_known_before_any_job_with_the_other_mistakes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "anna.csv", [A, "q", "It swims.", 1, 1, ""], [B, "q", "It flies.", 1, 6, ""])
+    typo = f"sheets[0]: anna.csv, row 3, column 'style': '6' {STYLES}"
+    assert planned("anna.csv") == [typo]
+    write_blank_sheets("mine")
+    assert planned("anna.csv") == [
+        typo,
+        "sheets[0]: anna.csv, row 2, column 'id': the row shows another answer than the one with this id (2 rows do); "
+        "was a column sorted without the others? Sort whole rows only.",
+    ]
+
+
+@pytest.mark.parametrize("experiment", [None, "mine"])
+def test_sheet_with_the_name_of_another_annotator_is_found_and_rows_are_counted(tmp_path, monkeypatch, caplog, experiment):
+    monkeypatch.chdir(tmp_path)
+    write_blank_sheets(experiment)
     filled(tmp_path / "anna.csv", (C, 1, 1), (D, 1, 1))
     assert planned("anna.csv") == [
         "sheets[0]: anna.csv: 2 of 2 rated rows were asked of 'ben' and not of 'anna'; name the file after who filled it."

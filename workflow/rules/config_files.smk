@@ -4,7 +4,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from loragrid.config.spelling import check_files
-from loragrid.errors import UserError
+from loragrid.errors import UserError, printable
 
 
 def read_as_written(default):
@@ -14,7 +14,7 @@ def read_as_written(default):
         try:
             check_files([*filter(Path.is_file, [Path(default)]), *workflow.configfiles])
         except UserError as error:
-            sys.exit(str(error))
+            sys.exit(printable(str(error)))
 
 
 read_as_written("config/config.yaml")

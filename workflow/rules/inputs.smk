@@ -11,7 +11,7 @@ from loragrid.config.load import parse_config
 from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
 from loragrid.data.tasks import BASELINES
-from loragrid.errors import UserError
+from loragrid.errors import UserError, printable
 from loragrid.grid.contents import wrong_contents
 from loragrid.grid.feasibility import problems
 from loragrid.grid.impossible_jobs import impossible_jobs
@@ -55,7 +55,7 @@ def load_grid(raw):
         # Snakemake lists the default file last, although the others override it.
         *overrides, default = workflow.configfiles
         given = workflow.config_settings.config
-        sys.exit("\n".join(located(line, [default, *overrides], given) for line in str(error).splitlines()))
+        sys.exit(printable("\n".join(located(line, [default, *overrides], given) for line in str(error).split("\n"))))
     return grid
 
 

@@ -15,6 +15,7 @@ from loragrid.config.root import Config
 from loragrid.errors import UserError
 from loragrid.grid.feasibility import oversized_mixes
 from loragrid.inference.engines.hf import HfEngine
+from loragrid.runtime.commands import command
 from loragrid.sections import entry_of, with_speed
 
 REPOSITORY = Path(__file__).parents[3]
@@ -322,7 +323,10 @@ def test_missing_local_files_are_named(raw):
     raw["sources"]["mine"] = {"splits": {split: {"path": f"no/{split}.jsonl"} for split in ("train", "validation", "test")}}
     raw["external_predictions"] = {"theirs": {"files": [{"path": "no/x.csv", "task": "outcome", "sample_type": "auto"}]}}
     found = list(missing_files(parse_config(raw)))
-    assert found.pop(1) == "external_predictions.theirs.files[0].path: 'no/x.csv' does not exist."
+    assert found.pop(1) == (
+        "external_predictions.theirs.files[0].path: 'no/x.csv' does not exist. "
+        f"If it is still to be made, put an empty file there: '{command('datasets')}' then writes the ids and questions."
+    )
     assert found[0] == "models.local.source.path: 'no/such/model' does not exist."
     assert [line.split(":")[0] for line in found[1:]] == [
         f"sources.mine.splits.{s}.path" for s in ("train", "validation", "test")

@@ -1,8 +1,13 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from loragrid.analysis.grid_state import failure
 from loragrid.errors import UserError
 from loragrid.runtime.job import log, logged
+from loragrid.runtime.screen import SHOWN_BY_MAIN
 
 
 def test_user_error_ends_the_job_with_its_sentence_on_the_screen_and_in_the_log(tmp_path, capsys):
@@ -44,3 +49,30 @@ def test_missing_log_means_that_a_job_never_started(tmp_path):
     assert "not started" in failure(str(tmp_path / "no.log"))
     (tmp_path / "cut.log").write_text("working\n")
     assert "not finished" in failure(str(tmp_path / "cut.log"))
+
+
+def test_what_a_terminal_would_obey_is_spelled_on_the_screen_and_in_the_log(tmp_path, capsys):
+    path = tmp_path / "job.log"
+    with pytest.raises(SystemExit), logged(str(path)):
+        print("half\rwhole\ta\u00a0b")
+        subprocess.run(["printf", r"\033]0;title\007\n"], stdout=sys.stdout, check=True)
+        raise UserError("no '\x1b[2J\u202eb'.")
+    text = path.read_bytes().decode()
+    assert "half\rwhole\ta\u00a0b\n" in text
+    assert "\\x1b]0;title\\x07\n" in text
+    assert text.endswith("error: no '\\x1b[2J\\u202eb'.\n")
+    assert capsys.readouterr().err.startswith("no '\\x1b[2J\\u202eb'.\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+def test_log_without_room_costs_no_work_and_hides_no_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(SHOWN_BY_MAIN, "1")
+    path = tmp_path / "job.log"
+    path.symlink_to("/dev/full")
+    with logged(str(path)):
+        print("a line")
+        (tmp_path / "result").write_text("done")
+    assert capsys.readouterr().err == ""
+    with pytest.raises(SystemExit), logged(str(path)):
+        raise UserError("data.jsonl, line 3: not valid JSON.")
+    assert capsys.readouterr().err == f"data.jsonl, line 3: not valid JSON.\n(log: {path})\n"

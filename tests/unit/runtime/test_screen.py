@@ -124,6 +124,7 @@ def test_failed_report_on_what_is_there_is_not_what_to_type_next():
             '\nWildcards:\n\nTraceback:\n  File "/x/targets.smk", line 57, in pushed_models',
             "hub: this section is missing.",
         ),
+        ("Error:\n  Refusal:\n    no 'a\x1b[2J\u202eb'.\nWildcards:\n", "no 'a\\x1b[2J\\u202eb'."),
         ('Refusal in rule make_mix in file "/x/make_mix.smk", line 3:\nmixes.m: two\nlines.', "mixes.m: two\nlines."),
         ("Refusal:\nplan reads what is here.", "plan reads what is here."),
         ('WorkflowError in rule a in file "/x", line 1:\nof Snakemake', None),

@@ -89,6 +89,13 @@ def test_refusal_is_asked_again_and_what_the_server_does_not_take_stays_as_it_wa
     assert len(server.requests) == 4
 
 
+def test_key_that_a_judge_quotes_gets_into_no_file(server, ask, tmp_path):
+    server.faults = [saying(f'{{"score": 7}} Bearer {KEY}'), saying(None, refusal=f"Not with {KEY}.")]
+    outcomes = ask()
+    assert [one.detail for one in outcomes] == ['{"score": 7} Bearer …', "Not with …."]
+    assert KEY not in (tmp_path / "store.jsonl").read_text()
+
+
 def test_of_a_pair_only_the_order_that_cannot_be_read_is_asked_again(server, ask):
     server.faults = [saying("first"), saying("Well."), saying("second")]
     [outcome] = ask([item("a", "b")], rubric="pairwise", rejudge=1)

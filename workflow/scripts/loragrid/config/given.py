@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from loragrid.config.spelling import check_files
-from loragrid.errors import UserError
+from loragrid.errors import UserError, printable
 from loragrid.runtime.commands import check_command, config_files, given_settings
 from loragrid.runtime.yaml_files import compose_text, slipped_key
 
@@ -27,7 +27,7 @@ def check_given(arguments: Sequence[str]) -> None:
         if problems := [problem for setting in given_settings(arguments) for problem in _slips(setting)]:
             raise UserError("\n".join(problems))
     except UserError as error:
-        sys.exit(str(error))
+        sys.exit(printable(str(error)))
 
 
 def _slips(setting: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from difflib import get_close_matches
@@ -76,7 +77,10 @@ def sentence_of(error: ErrorDetails) -> str:
     if type_ == "missing":
         return f"{key}: this key is required but missing."
     if type_ == "string_pattern_mismatch" and str(context["pattern"]).startswith("^[A-Za-z0-9]+("):
-        return f"{key}: '{value}' is not a valid name; expected {NAME_RULE}."
+        # Letters of other scripts may look like these.
+        odd = next((sign for sign in str(value) if sign.isalnum() and not sign.isascii()), None)
+        hint = f"; '{odd}' ({unicodedata.name(odd, f'U+{ord(odd):04X}').lower()}) is none of a to z and 0 to 9" if odd else ""
+        return f"{key}: '{value}' is not a valid name; expected {NAME_RULE}{hint}."
     if type_ == "string_type" and (kind := _no_text(value)):
         return f"{key}: expected text, not {kind}; put it in quotes if it is text."
     if type_ in ("model_type", "model_attributes_type", "dict_type"):
@@ -96,6 +100,8 @@ def sentence_of(error: ErrorDetails) -> str:
         return (
             f"{named}: '{context['tag']}' is unknown; expected one of {expected}{_likely(context['tag'], expected.split(', '))}"
         )
+    if type_ == "too_short" and not value and context["min_length"] == 1:
+        return f"{key}: expected at least one entry."
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(value, dict | list) else f", not {_shown(repr(value))}"

@@ -9,6 +9,7 @@ from loragrid.config.root import Config
 from loragrid.data.prompt_templates import prompt_template
 from loragrid.errors import nearest
 from loragrid.layout import RESULTS
+from loragrid.runtime.commands import command
 from loragrid.runtime.paths import absence, file_problem, shown
 from loragrid.runtime.templates import syntax_error
 
@@ -19,7 +20,7 @@ def missing_files(config: Config) -> Iterator[str]:
     for key, path, is_there in _named_paths(config):
         problem = file_problem(path) if is_there is Path.is_file else None if is_there(Path(path)) else absence(path)
         if problem:
-            yield f"{key}: '{shown(path)}' {problem}"
+            yield f"{key}: '{shown(path)}' {problem}{_until_there(key, problem)}"
     for name, model in config.models.items():
         # Its syntax is the tokenizer's affair.
         file = Path(model.chat_template or "")
@@ -52,6 +53,13 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, source in config.sources.items():
         for key, path in source.local_files().items():
             yield f"sources.{name}.{key}", path, Path.is_file
+
+
+def _until_there(key: str, problem: str) -> str:
+    """How to get the questions for a file of answers that is not there yet."""
+    if not key.startswith("external_predictions.") or problem != "does not exist.":
+        return ""
+    return f" If it is still to be made, put an empty file there: '{command('datasets')}' then writes the ids and questions."
 
 
 def _unusable_prompt_formats(config: Config) -> Iterator[str]:

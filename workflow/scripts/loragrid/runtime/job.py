@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO
 
-from loragrid.errors import UserError
+from loragrid.errors import UserError, printable
 from loragrid.runtime.job_streams import log_file, no_input
 from loragrid.runtime.redaction import redacted
 from loragrid.runtime.screen import ERROR, SHOWN_BY_MAIN
@@ -35,7 +35,7 @@ def logged(path: str) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     screen, started = sys.stderr, time.perf_counter()
-    with no_input(), log_file(path) as file, redirect_stdout(file), redirect_stderr(file):
+    with no_input(), log_file(path) as (file, is_cut), redirect_stdout(file), redirect_stderr(file):
         handler = show_log(file)
         try:
             yield
@@ -46,8 +46,9 @@ def logged(path: str) -> Iterator[None]:
                 traceback.print_exc(file=file)
             sentence = redacted(str(error) if expected else unexpected(error))
             print(f"{ERROR}{sentence}", file=file)
-            if SHOWN_BY_MAIN not in os.environ:
-                print(f"{sentence}\n(log: {path})", file=screen)
+            # From a log without its end, the main process has no sentence.
+            if SHOWN_BY_MAIN not in os.environ or is_cut():
+                print(f"{printable(sentence)}\n(log: {path})", file=screen)
             sys.exit(1)
         finally:
             # The file is closed after the block: a later job in the same process has a log of its own.

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TextIO
 
 from loragrid.runtime.redaction import redacted
 
@@ -17,10 +17,18 @@ _LONGEST_LINE = 1 << 16
 """Bytes. A longer line is written in parts."""
 _PATIENCE_S = 5.0
 """So long is waited for what subprocesses have written, when a job ends."""
+_COMMANDS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal that shows the log would obey: controls but tabs and ends of lines, and marks that turn text around."""
 
 
 class _Redacting(io.RawIOBase):
-    """A file that gets whole lines without secrets. Subprocesses write to it through a pipe."""
+    """A file that gets whole lines without secrets. Subprocesses write to it through a pipe.
+
+    Lines for which there is no room are left out: they are not worth the work that the job does.
+    """
+
+    is_cut = False
+    """Whether lines were left out."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - it is open as long as this one
@@ -47,7 +55,11 @@ class _Redacting(io.RawIOBase):
     def _put(self, content: bytes) -> None:
         if content:
             parts = re.split(r"(\r|\n)", content.decode("utf-8", errors="replace"))
-            self._file.write("".join(redacted(part) for part in parts).encode("utf-8", errors="backslashreplace"))
+            text = _COMMANDS.sub(lambda found: repr(found[0])[1:-1], "".join(redacted(part) for part in parts))
+            try:
+                self._file.write(text.encode("utf-8", errors="backslashreplace"))
+            except OSError:
+                self.is_cut = True
 
     def fileno(self) -> int:
         """A pipe for subprocesses, whose lines go the same way."""
@@ -79,12 +91,20 @@ class _Redacting(io.RawIOBase):
         super().close()
 
 
+class Log(NamedTuple):
+    """A job's log."""
+
+    file: TextIO
+    is_cut: Callable[[], bool]
+    """Says whether lines were left out, for which there was no room."""
+
+
 @contextlib.contextmanager
-def log_file(path: str) -> Iterator[TextIO]:
+def log_file(path: str) -> Iterator[Log]:
     """A job's log, line by line, from which secrets are cut."""
     lines: Any = _Redacting(path)
     with io.TextIOWrapper(io.BufferedWriter(lines), encoding="utf-8", errors="backslashreplace", line_buffering=True) as file:
-        yield file
+        yield Log(file, lambda: lines.is_cut)
 
 
 @contextlib.contextmanager

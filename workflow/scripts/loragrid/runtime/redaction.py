@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 CUT = "…"
 
@@ -31,6 +32,8 @@ _WHOLE_WORD = 8
 _LONG = 16
 """Pieces of secrets from this length on are cut too."""
 _PIECE = 8
+_DEEPEST = 16
+"""Texts of replies lie less deep."""
 _registered: set[str] = set()
 
 
@@ -46,6 +49,22 @@ def redacted(text: str) -> str:
     text = _without_known(text, secrets)
     text = _without_shapes(text)
     return _without_masked(_without_pieces(text, secrets), secrets)
+
+
+def without_keys(reply: Any, depth: int = _DEEPEST) -> Any:
+    """A reply without the keys that were sent, in any spelling, but otherwise as it is.
+
+    An answer is no message: what only looks like a key is a part of it, and so is a short word that somebody gives as a key.
+    """
+    if isinstance(reply, str):
+        keys = _known(tuple(sorted(key for key in _registered if len(key) >= _LONG)))
+        # Pieces as short as elsewhere might be words of the answer.
+        return _without_pieces(_without_known(reply, keys), keys, _LONG)
+    if isinstance(reply, list | dict) and not depth:
+        return CUT
+    if isinstance(reply, list):
+        return [without_keys(one, depth - 1) for one in reply]
+    return {name: without_keys(one, depth - 1) for name, one in reply.items()} if isinstance(reply, dict) else reply
 
 
 def _from_environment() -> Iterator[str]:
@@ -192,16 +211,16 @@ def _without_shapes(text: str) -> str:
     return text
 
 
-def _without_pieces(text: str, secrets: Iterable[str]) -> str:
+def _without_pieces(text: str, secrets: Iterable[str], length: int = _PIECE) -> str:
     """A text without pieces of long secrets: a reply may have been cut off within one."""
     for secret in secrets:
         if len(secret) < _LONG or not re.search(r"\d", secret) or not re.search(r"[A-Za-z]", secret):
             continue
         covered: set[int] = set()
-        for start in range(len(secret) - _PIECE + 1):
-            piece, at = secret[start : start + _PIECE], -1
+        for start in range(len(secret) - length + 1):
+            piece, at = secret[start : start + length], -1
             while (at := text.find(piece, at + 1)) >= 0:
-                covered.update(range(at, at + _PIECE))
+                covered.update(range(at, at + length))
         if covered:
             marked = "".join("\0" if place in covered else char for place, char in enumerate(text))
             text = re.sub("\0+", CUT, marked)

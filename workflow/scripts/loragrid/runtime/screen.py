@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from textwrap import dedent, fill
 
+from loragrid.errors import printable
+
 SHOWN_BY_MAIN = "LORAGRID_SHOWS_ERRORS"
 """The environment variable that is set where the main process shows the sentences of failed jobs, so that jobs do not."""
 
@@ -119,15 +121,13 @@ _REFUSED = re.compile(rf"^ *{REFUSAL}(?: in rule [^\n]*)?:\n(.*?)(?:\nWildcards:
 def refused(error: str) -> str | None:
     """The sentence in what Snakemake prints of a refusal, without rules, wildcards and lines of code around it."""
     found = _REFUSED.search(error)
-    return dedent(found[1]).strip() if found else None
+    return printable(dedent(found[1]).strip()) if found else None
 
 
 def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
     """A failed job in a few lines: what it was, its sentence, where more stands."""
-    # What comes from data must not move the cursor, nor turn the text around.
-    plain = "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in sentence)
     more = f"\n  (log: {', '.join(logs)})" if logs else ""
-    return f"Failed: {job}\n  {plain.replace(chr(10), chr(10) + '  ')}{more}"
+    return f"Failed: {job}\n  {printable(sentence).replace(chr(10), chr(10) + '  ')}{more}"
 
 
 LOOKING = {"plan", "partial_report", "verify", "doubtful", "prunable", "prune"}

@@ -18,7 +18,7 @@ import openai
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
-from loragrid.runtime.redaction import keep_secret, redacted, secrets_of_address
+from loragrid.runtime.redaction import keep_secret, redacted, secrets_of_address, without_keys
 
 LONGEST_WAIT_S = 300.0
 LARGEST_REPLY = 64 << 20
@@ -239,13 +239,13 @@ def _is_page(text: str) -> bool:
 
 
 def reply_of(reply: Any) -> dict[str, Any]:
-    """A server's reply, if it is a JSON object.
+    """A server's reply, if it is a JSON object; without the keys that were sent, which it may quote in an answer too.
 
     Raises:
         ValueError: saying what it is instead.
     """
     if isinstance(reply, dict):
-        return reply
+        return dict(without_keys(reply))
     if isinstance(reply, str) and _is_page(reply):
         raise ValueError("it is a web page instead of JSON: does the address end in /v1?")
     if isinstance(reply, str) and reply.lstrip().startswith(("data:", "event:")):

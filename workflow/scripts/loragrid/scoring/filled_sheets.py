@@ -30,6 +30,24 @@ class RatedRow(NamedTuple):
     """Of the row, as a spreadsheet shows it."""
 
 
+def moved_rows(path: str, rows: Mapping[str, RatedRow], texts: Mapping[str, str]) -> tuple[str | None, int]:
+    """A sentence if rows of a filled sheet show the answers of other rows, and how many answers are not as they were.
+
+    Args:
+        rows: those of the sheet, by id.
+        texts: answers by the ids of their rows.
+    """
+    shown = {id_: _letters(row.answer) for id_, row in rows.items()}
+    edited = [id_ for id_ in rows.keys() & texts.keys() if shown[id_] and shown[id_] != _letters(texts[id_])]
+    elsewhere = set(shown.values()) if edited else set()
+    moved = sorted(rows[id_].number for id_ in edited if _letters(texts[id_]) in elsewhere)
+    sentence = moved and (
+        f"{path}, row {moved[0]}, column '{ID}': the row shows another answer than the one with this id ({len(moved)} "
+        "rows do); was a column sorted without the others? Sort whole rows only."
+    )
+    return sentence or None, len(edited)
+
+
 def check_answers(path: str, rows: Mapping[str, RatedRow], texts: Mapping[str, str]) -> None:
     """Compare the answers that a filled sheet shows with those that its ids stand for, as far as spreadsheets leave them alone.
 
@@ -40,16 +58,11 @@ def check_answers(path: str, rows: Mapping[str, RatedRow], texts: Mapping[str, s
     Raises:
         UserError: if a row shows the answer of another row: its id was moved, or its ratings.
     """
-    shown = {id_: _letters(row.answer) for id_, row in rows.items()}
-    edited = [id_ for id_ in rows.keys() & texts.keys() if shown[id_] and shown[id_] != _letters(texts[id_])]
-    elsewhere = set(shown.values()) if edited else set()
-    if moved := sorted(rows[id_].number for id_ in edited if _letters(texts[id_]) in elsewhere):
-        raise UserError(
-            f"{path}, row {moved[0]}, column '{ID}': the row shows another answer than the one with this id ({len(moved)} "
-            "rows do); was a column sorted without the others? Sort whole rows only."
-        )
+    moved, edited = moved_rows(path, rows, texts)
+    if moved:
+        raise UserError(moved)
     if edited:
-        log.info("%s: %d rated answers were edited, or changed by a spreadsheet; their ratings count", path, len(edited))
+        log.info("%s: %d rated answers were edited, or changed by a spreadsheet; their ratings count", path, edited)
 
 
 def _letters(text: str) -> str:
@@ -65,10 +78,11 @@ def filled_by_another(path: str, evaluation: str, rows: Mapping[str, RatedRow], 
         rows: its rows by id.
         annotators: of the evaluation.
     """
-    asked = {annotator: asked_of(evaluation, annotator) for annotator in annotators}
-    own = asked.get(Path(path).stem)
-    others = {who: ids - own for who, ids in asked.items() if ids and own and who != Path(path).stem}
-    if not own or not others or rows.keys() & own - set().union(*(asked[who] or () for who in others)):
+    sheets = {annotator: asked_of(evaluation, annotator, rows) for annotator in annotators}
+    asked = {who: set(sheet) for who, sheet in sheets.items() if sheet}
+    own = asked.get(Path(path).stem, set())
+    others = {who: ids - own for who, ids in asked.items() if own and who != Path(path).stem}
+    if not own or not others or rows.keys() & own - set().union(*(asked[who] for who in others)):
         return None
     counts = {who: len(rows.keys() & ids) for who, ids in others.items()}
     who = max(counts, key=lambda name: counts[name])
@@ -82,18 +96,21 @@ MOST_MISTAKES = 20
 """So many mistakes of a sheet are named."""
 
 
-def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginning: str) -> dict[str, RatedRow]:
+def read_filled_sheet(
+    path: str, criteria: Mapping[str, Sequence[float]], beginning: str, evaluation: str | None = None
+) -> dict[str, RatedRow]:
     """The rows of a sheet that hold a rating, by their ids.
 
     Args:
         criteria: the values of each criterion that can be chosen.
         beginning: the text that all ids of the evaluation begin with.
+        evaluation: its name, if rows are compared with the blank sheet of the annotator, where it is.
 
     Raises:
         UserError: with a sentence for each mistake, which names row and column, what was found and what was expected.
     """
     rated: dict[str, RatedRow] = {}
-    met: set[str] = set()
+    met: dict[str, RatedRow] = {}
     mistakes: list[str] = []
     for number, row in read_sheet(path, [ID, *criteria]):
         filled = {name: row[name] for name in criteria if not is_blank(row[name])}
@@ -104,11 +121,14 @@ def read_filled_sheet(path: str, criteria: Mapping[str, Sequence[float]], beginn
         found |= {name: _mistake_in_rating(cell, criteria[name]) for name, cell in filled.items()}
         own = [f"{path}, row {number}, column '{column}': {mistake}" for column, mistake in found.items() if mistake]
         mistakes += own
-        met |= {id_} if filled else set()
-        if filled and not own:
+        if filled:
             ratings = {name: value for name, cell in filled.items() if (value := to_number(cell)) is not None}
             comment, answer = (as_text(plain(row.get(name))).strip() for name in (COMMENT, ANSWER))
-            rated[id_] = RatedRow(ratings, comment, answer, number)
+            met[id_] = RatedRow(ratings, comment, answer, number)
+            rated |= {} if own else {id_: met[id_]}
+    if evaluation is not None and (asked := asked_of(evaluation, Path(path).stem, met)):
+        moved, _ = moved_rows(path, met, asked)
+        mistakes += [moved] if moved else []
     if mistakes:
         raise UserError("\n".join(mistakes_shown(path, mistakes)))
     return rated

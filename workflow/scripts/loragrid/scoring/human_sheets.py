@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -152,13 +153,18 @@ def rows_of_annotator(
     return sheet_rows(name, settings, annotator, items, share_out(name, settings, rated)[annotator])
 
 
-def asked_of(evaluation: str, annotator: str) -> set[str] | None:
-    """The ids in the blank sheet of an annotator; None if it is not there."""
-    path = HUMAN_SHEET.path("csv", {"evaluation": evaluation, "annotator": annotator})
-    try:
-        return {str(row[ID]) for _, row in read_sheet(path, [ID])}
-    except (OSError, UserError):
-        return None
+def asked_of(evaluation: str, annotator: str, rated: Collection[str]) -> dict[str, str] | None:
+    """The answers in the blank sheet of an annotator by their ids; None if there is no sheet.
+
+    Each experiment has sheets of its own, and the scores of filled sheets are shared. So the sheet counts that has most in common
+    with what was rated.
+    """
+    found = []
+    for of_experiment in (HUMAN_SHEET, HUMAN_SHEET.of_experiment("*")):
+        for path in sorted(of_experiment.find("csv", evaluation=evaluation, annotator=annotator)):
+            with suppress(OSError, UserError):
+                found.append({str(row[ID]): str(row[ANSWER] or "") for _, row in read_sheet(path, [ID, ANSWER])})
+    return max(found, key=lambda sheet: len(sheet.keys() & set(rated)), default=None)
 
 
 def columns(settings: HumanEvaluation) -> list[str]:

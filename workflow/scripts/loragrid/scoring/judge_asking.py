@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from loragrid.runtime.files import storable
 from loragrid.runtime.job import log
+from loragrid.runtime.redaction import without_keys
 from loragrid.runtime.server import Connection, explain, send, tokens_of
 from loragrid.scoring.judge_conversations import Message
 from loragrid.scoring.judge_ledger import NO_TOKENS, Judgement, Ledger, OverBudgetError, Tokens, upper_bound
@@ -118,7 +119,7 @@ class Asking:
             if self.stopping.is_set():
                 spent = NO_TOKENS
                 return None
-            reply = self.server.client.post("/chat/completions", body=fields, cast_to=object)
+            reply = without_keys(self.server.client.post("/chat/completions", body=fields, cast_to=object))
             judgement = read_reply(reply, bound)
             spent, new = judgement.tokens, {key: judgement}
             with self._turns:

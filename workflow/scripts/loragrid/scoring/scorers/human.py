@@ -65,7 +65,7 @@ class HumanScorer(ScorerSettings):
         for key, path in self.files().items():
             if Path(path).is_file():
                 try:
-                    rows = read_filled_sheet(path, evaluation.values, seal(self.evaluation, evaluation.seed))
+                    rows = read_filled_sheet(path, evaluation.values, seal(self.evaluation, evaluation.seed), self.evaluation)
                     swapped = filled_by_another(path, self.evaluation, rows, evaluation.annotators)
                     yield from ([f"{key}: {swapped}"] if swapped else [])
                 except UserError as error:
@@ -116,9 +116,9 @@ def human(evaluation: str, seed: int, criteria: Mapping[str, Sequence[float]], s
 
 def _log_counts(evaluation: str, annotator: str, rows: Mapping[str, RatedRow], texts: Mapping[str, str]) -> None:
     log.info("%s: %d of %d rated rows are about these answers", annotator, len(rows.keys() & texts.keys()), len(rows))
-    if asked := asked_of(evaluation, annotator):
-        log.info("%s: %d of the %d rows that the sheet has now are rated", annotator, len(asked & rows.keys()), len(asked))
-        if surplus := len(rows.keys() - asked):
+    if asked := asked_of(evaluation, annotator, rows):
+        log.info("%s: %d of the %d rows that the sheet has now are rated", annotator, len(asked.keys() & rows.keys()), len(asked))
+        if surplus := len(rows.keys() - asked.keys()):
             log.info("%s: %d rated rows are no longer in the sheet, such as those of other answers", annotator, surplus)
 
 
