@@ -99,6 +99,7 @@ def test_template_that_cannot_be_filled(template, sentence):
         ("{% if 1 %}" * 2000 + "{% endif %}" * 2000, DEEP),
         ("{{ 1" + "0" * 5000 + " }}", "Exceeds the limit (4300 digits) for integer string conversion: value has 5001 digits"),
         ("{{ a | nofilter }}", "No filter named 'nofilter'."),
+        ("{{ ['x', 'y'] | random }}", "No filter named 'random'."),
         ("one\ntwo {{ a", "line 2: unexpected end of template, expected 'end of print statement'."),
     ],
 )  # fmt: skip

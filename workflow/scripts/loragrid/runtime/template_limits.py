@@ -287,8 +287,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # It makes as much text as it is asked for, by chance.
+        # A text by chance would be another one the next time.
         self.globals.pop("lipsum", None)
+        self.filters.pop("random", None)
 
     def _bound_filters(self) -> None:
         self.filters = {name: _bounded(name, function) for name, function in self.filters.items()}

@@ -108,7 +108,7 @@ TEXT_FILTERS = (
 """Filters of Jinja that call `str` on their value."""
 
 
-ITEM_FILTERS = ("batch", "first", "groupby", "last", "list", "map", "random", "reverse", "slice", "sort", "unique")
+ITEM_FILTERS = ("batch", "first", "groupby", "last", "list", "map", "reverse", "slice", "sort", "unique")
 """Filters of Jinja that take the items of a list. They take the characters of a text too."""
 
 
