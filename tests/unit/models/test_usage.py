@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,7 @@ from loragrid.models.adapters import name_base_model, save_adapter, save_model
 from loragrid.models.hub import stage
 from loragrid.models.loading import load_base_model, load_trained
 from loragrid.models.merging import write_merged
-from loragrid.models.usage import asking_of
+from loragrid.models.usage import asking_of, kept_asking_of
 from loragrid.runtime.pretrained import load_tokenizer
 from loragrid.training.methods import BESIDE_WEIGHTS, parse_training
 
@@ -265,3 +266,19 @@ def test_methods_that_are_no_change_of_weights_are_those_of_the_library():
     assert not parse_training({"method": "peft", "config_class": "PrefixTuningConfig"}).merges
     assert parse_training({"method": "peft", "config_class": "IA3Config"}).merges
     assert parse_training({"method": "full"}).merges
+
+
+def test_what_cards_say_of_asking_is_found_once_for_all_runs_of_a_base_model(described, monkeypatch):
+    base, facts = Path("results/models/tiny"), manifest(settings_of("alpaca"), "lora")
+    found = kept_asking_of(base, facts, base)
+    [kept] = Path("results/.state/askings").glob("*.json")
+    with monkeypatch.context() as without:
+        without.delattr("loragrid.models.usage.load_renderer")
+        again = kept_asking_of(base, facts, base)
+    assert again[1] == found[1]
+    assert json.dumps(again[0]._asdict()) == json.dumps(found[0]._asdict())
+    kept.write_text("{")
+    assert kept_asking_of(base, facts, base) == found
+    other = shutil.copytree(base, "results/models/other")
+    Path(other, "chat_template.jinja").write_text("{{ messages }}")
+    assert kept_asking_of(base, facts, Path(other))[1] == "{{ messages }}"

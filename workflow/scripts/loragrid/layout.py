@@ -416,6 +416,8 @@ STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
 TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
 SCORE_STATES, JUDGEMENT_STATES, LOCKS = f"{STATE}/scores", f"{STATE}/judgements", f"{STATE}/locks"
+ASKINGS = f"{STATE}/askings"
+"""Folder of what cards say about how models are asked, shared by the runs of a base model."""
 
 
 def folder_of(pattern: str) -> str:

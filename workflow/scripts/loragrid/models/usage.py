@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from loragrid.data.asking import INPUT, QUESTION, Asking, asking
 from loragrid.data.render import ModelSettings, end_tokens, load_renderer, pad_token
-from loragrid.runtime.files import write_json
+from loragrid.errors import UserError
+from loragrid.layout import ASKINGS
+from loragrid.runtime.files import fingerprint, write_json
+from loragrid.runtime.job import versions
+from loragrid.runtime.manifests import read_json
+from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.pretrained import load_tokenizer
 
 USE = "## Use"
@@ -37,6 +43,31 @@ def asking_of(folder: Path, manifest: Mapping[str, Any]) -> Asking | None:
         return None
     renderer = load_renderer(folder, ModelSettings.model_validate(manifest["model"]))
     return asking(renderer, end_tokens(renderer, folder), pad_token(renderer))
+
+
+def kept_asking_of(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Asking | None, str | None]:
+    """How a trained model is asked, and the chat template of its tokenizer.
+
+    Both take seconds to find, and are the same for all runs of a base model, so they are kept.
+
+    Args:
+        folder: of its base model.
+        manifest: of its training.
+        own: folder of the tokenizer with which it is used.
+    """
+    told = {
+        "model": manifest.get("model"),
+        "files": [content_of_model(one, {path.name for path in one.glob("*.safetensors")}) for one in (folder, own)],
+        "versions": versions("transformers", "tokenizers"),
+    }
+    path = Path(ASKINGS) / f"{fingerprint(told)[:32]}.json"
+    if path.exists():
+        with suppress(UserError, TypeError):
+            found = read_json(path, ["asking", "template"])
+            return found["asking"] and Asking(**found["asking"]), found["template"]
+    asked, template = asking_of(folder, manifest), load_tokenizer(own).chat_template
+    write_json(path, {"asking": asked and asked._asdict(), "template": template})
+    return asked, template
 
 
 def usage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from loragrid.layout import JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE
+from loragrid.layout import ASKINGS, JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE
 from loragrid.planning.pruning.in_use import InUse
 from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
 from loragrid.planning.pruning.origins import Origins
@@ -54,6 +54,9 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
     if family == SCORE_STATES:
         is_configured = _has_scorer(state, in_use)
         return None if is_configured else Verdict(stage, "no scorer of the configuration has these settings")
+    if family == ASKINGS:
+        # Small, and of use to any card of the same format.
+        return None
     if family == LOCKS:
         # Removing leaves out locks that are held.
         return Verdict(stage, "left by a job that was killed")
