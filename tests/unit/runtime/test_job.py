@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from loragrid.analysis.grid_state import failure
 from loragrid.errors import UserError
@@ -49,6 +50,11 @@ def test_missing_log_means_that_a_job_never_started(tmp_path):
     assert "not started" in failure(str(tmp_path / "no.log"))
     (tmp_path / "cut.log").write_text("working\n")
     assert "not finished" in failure(str(tmp_path / "cut.log"))
+
+
+def test_progress_bar_is_in_the_log_as_soon_as_it_is_shown(tmp_path):
+    with logged(str(tmp_path / "job.log")), tqdm(total=2, desc="training"):
+        assert "training:   0%" in (tmp_path / "job.log").read_text()
 
 
 def test_what_a_terminal_would_obey_is_spelled_on_the_screen_and_in_the_log(tmp_path, capsys):

@@ -46,8 +46,9 @@ class _Redacting(io.RawIOBase):
         return len(content)
 
     def _without_whole_lines(self, content: bytes) -> bytes:
-        end = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
-        if not end and len(content) > _LONGEST_LINE:
+        end, bar = content.rfind(b"\n") + 1, content.rfind(b"\r") + 1
+        # A progress bar writes itself as a whole, and ends no line until the next time.
+        if bar > end or (not end and len(content) > _LONGEST_LINE):
             end = len(content)
         self._put(content[:end])
         return content[end:]
