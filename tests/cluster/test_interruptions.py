@@ -51,9 +51,8 @@ class Jobs:
 
     def answered(self):
         """Prompts whose answers are kept, one for each time that they were computed."""
-        return [
-            key for file in self.project.files(".state/predictions/*.jsonl") for line in file.open() for key in json.loads(line)
-        ]
+        lines = (json.loads(line) for file in self.project.files(".state/predictions/*.jsonl") for line in file.open())
+        return [key for line in lines for key in line if key != "journal"]
 
     def at_work(self):
         """Wait until both do what they are there for, each in a process that was not interrupted yet; both stand still then.
