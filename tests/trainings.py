@@ -1,6 +1,7 @@
 """Trainings of the tiny model on a few examples, as jobs, and what is compared of them."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,9 @@ import pandas as pd
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.records import write_records
-from loragrid.training.job import TrainingJob
+from loragrid.runtime.job import show_log
+from loragrid.training import loop
+from loragrid.training.job import TrainingJob, run_training
 from loragrid.training.methods import LoraTraining
 
 LIBRARY = "workflow/scripts"
@@ -71,3 +74,23 @@ def adapter_bytes(job):
 
 def course(job):
     return pd.read_csv(f"{job.folder}/loss.csv").drop(columns="seconds")
+
+
+def train_noting_steps(described: str, folder: str, name: str, held: bool) -> None:
+    """Train in a process of its own, which notes its steps in a file.
+
+    Args:
+        held: stop in the third step until the file `go` is there.
+    """
+    show_log(open(f"{folder}/{name}.log", "w", buffering=1))  # noqa: SIM115 - until the process ends
+    seed_step = loop.seed_step
+
+    def noted(seed: int, step: int, process: int) -> None:
+        with open(f"{folder}/steps", "a") as steps:
+            print(name, step, file=steps)
+        while held and step == 3 and not Path(folder, "go").exists():
+            time.sleep(0.02)
+        seed_step(seed, step, process)
+
+    loop.seed_step = noted
+    run_training(TrainingJob.model_validate_json(described), None)

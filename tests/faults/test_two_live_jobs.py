@@ -5,15 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from forked import fork
-from loragrid.runtime.job import show_log
 from loragrid.runtime.locks import only_job_for
 from loragrid.training.job import run_training
-from trainings import LIBRARY, adapter_bytes
+from trainings import LIBRARY, adapter_bytes, train_noting_steps
 
 
 class Contest:
@@ -24,7 +22,7 @@ class Contest:
 
     def start(self, name, held=False):
         """Start a process that notes its steps, and stops in its third step, if it is held, until it is told to go on."""
-        process = fork(_train, self.job.model_dump_json(), str(self.folder), name, held)
+        process = fork(train_noting_steps, self.job.model_dump_json(), str(self.folder), name, held)
         process.start()
         return process
 
@@ -40,24 +38,6 @@ class Contest:
 
     def steps(self):
         return (self.folder / "steps").read_text().splitlines()
-
-
-def _train(described, folder, name, held):
-    from loragrid.training import loop
-    from loragrid.training.job import TrainingJob, run_training
-
-    show_log(open(f"{folder}/{name}.log", "w", buffering=1))  # noqa: SIM115 - until the process ends
-    seed_step = loop.seed_step
-
-    def noted(seed, step, process):
-        with open(f"{folder}/steps", "a") as steps:
-            print(name, step, file=steps)
-        while held and step == 3 and not Path(folder, "go").exists():
-            time.sleep(0.02)
-        seed_step(seed, step, process)
-
-    loop.seed_step = noted
-    run_training(TrainingJob.model_validate_json(described), None)
 
 
 @pytest.fixture
