@@ -113,7 +113,7 @@ def test_system_prompt_stands_before_the_first_question_where_there_is_no_system
         (TURNS.replace("m['content']", "m['content'].splitlines()[0]") + BEGIN, "loses the input of the question"),
         ("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}<|im_end|>{% endfor %}", "loses the answer"),
         ("{{ raise_exception('only for machines') }}", "refuses a conversation (only for machines)"),
-        (TURNS + BEGIN + "{{ range(99999) | random }}", "writes another prompt each time"),
+        (TURNS + BEGIN + "{{ range(99999) | random }}", "refuses a conversation (No filter named 'random')"),
     ],
 )
 def test_template_that_loses_a_text_is_refused_in_one_sentence_that_names_model_and_key(tokenizer, tmp_path, template, said):
