@@ -172,7 +172,7 @@ def test_files_that_are_damaged_missing_or_of_another_format_are_named(tiny_mode
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     refused(r"model\.safetensors\.index\.json: it names files that are not there: model-00002-of-00002\.safetensors")
     (folder / "config.json").unlink()
-    refused(r"model: a model folder needs the file 'config\.json'")
+    refused(r"model/config\.json: this file is missing; a model's folder needs it\.")
 
 
 def test_shards_of_quantized_weights_are_all_there(tiny_model, tmp_path):

@@ -51,7 +51,7 @@ class Training(Section):
         "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed. A model "
         "that mixes tokens by other means than plain attention is padded in any case; the log says why.",
     )
-    learning_rate: float = Field(2e-4, gt=0, le=1000, description="Highest learning rate.")
+    learning_rate: float = Field(2e-4, gt=0, le=1e30, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "linear", description="Decay of the learning rate to 0 after warm-up."
     )
