@@ -346,7 +346,7 @@ def test_bad_row_gives_one_sentence_with_file_and_line_and_loses_nothing(new_pro
     lines = len(path.read_text().splitlines())
     result = new_project.snakemake("datasets", check=False)
     assert (
-        f"data/validation.jsonl, line {lines}: the template of 'input' fails: 'word' is undefined; the row has: wort."
+        f"data/validation.jsonl, line {lines}: the template of 'input' fails: 'word' is undefined; the row has: wort; did you mean wort?"
         in result.stderr
     )
     assert new_project.files("datasets/*/*/*") == []
@@ -502,6 +502,9 @@ def test_check_that_fails_leaves_its_evidence(changeable):
     changeable.edit_config(lambda config: config["grid"][0].update(tasks=["echo"], nb_samples=[4]))
     [adapter] = changeable.files("adapters/echo/gold/tiny/*n4*/adapter_model.safetensors")
     save_file({name: torch.zeros_like(weight) for name, weight in load_file(adapter).items()}, adapter)
+    # Else the file counts as damaged.
+    manifest = adapter.with_name("manifest.json")
+    manifest.write_text(json.dumps({key: told for key, told in json.loads(manifest.read_text()).items() if key != "files"}))
     shutil.rmtree(changeable.folder / "results/checks")
     result = changeable.snakemake("checks", check=False)
     assert "does not pass: differs from base; the evidence is in results/checks/tiny/" in result.stderr
