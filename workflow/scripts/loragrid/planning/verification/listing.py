@@ -13,7 +13,7 @@ from loragrid.errors import DamagedError
 from loragrid.grid.jobs.wanted import usable_jobs
 from loragrid.grid.runs import Grid
 from loragrid.layout import VERIFY
-from loragrid.planning.verification.results import CHECKS, readable
+from loragrid.planning.verification.results import CHECKS, examples_of, readable
 from loragrid.planning.verification.states import refuse_damaged_state, states
 from loragrid.runtime.files import written_whole
 
@@ -75,6 +75,8 @@ def verify(grid: Grid, screen: TextIO) -> Verified:
     """
     from tqdm import tqdm
 
+    # What was read for an earlier list may be damaged by now.
+    examples_of.cache_clear()
     damages: dict[Damage, None] = {}
     files = list(existing_files(grid))
     hashed = 0
