@@ -6,12 +6,12 @@ import shutil
 import yaml
 
 SCORERS = '''
-def loud(predictions, references):
+def loud(predictions, references, prompts):
     """Of the wrong kind."""
     raise KeyError("volume")
 
 
-def few(predictions, references):
+def few(predictions, references, prompts):
     """Too few."""
     return [1.0]
 '''
@@ -27,7 +27,6 @@ def break_everything(project):
     (data / "answers.jsonl").write_text('{"word": "apple river", "answer": "A"}\n')
     (data / "scorers.py").write_text(SCORERS)
     (data / "lame.jinja").write_text("{{ messages[0].content.upper(1) }}")
-    (data / "ratings.csv").write_text("0,no such query,no such answer,1\n1,no,no\n")
 
     def change(config):
         tiny, task, block = config["models"]["tiny"], config["tasks"]["echo"], config["grid"][0]
@@ -47,8 +46,7 @@ def break_everything(project):
         config["configs"]["short"] = {"max_length": 8, "epochs": 1}
         config["scorers"]["loud"] = {"type": "custom", "function": "data/scorers.py:loud"}
         config["scorers"]["few"] = {"type": "custom", "function": "data/scorers.py:few"}
-        config["scorers"]["rated"] = {"type": "ratings", "file": "data/ratings.csv", "criteria": ["good"]}
-        config["tasks"]["scored"] = task | {"scorers": ["exact_match", "loud", "few", "rated"], "instruction": "Once more."}
+        config["tasks"]["scored"] = task | {"scorers": ["exact_match", "loud", "few"], "instruction": "Once more."}
         answers = {"path": "data/answers.jsonl", "task": "shout", "sample_type": "gold"}
         config["external_predictions"] = {
             "theirs": {"match": "prompt", "prompt": "{{ word }}", "prediction": "{{ answer }}", "files": [answers]}
@@ -79,7 +77,6 @@ FAILED = {
     "Import predictions theirs on shout/gold": "data/answers.jsonl: ",
     "Score scored/gold, tiny, base with loud": "",
     "Score scored/gold, tiny, base with few": "scorer function 'data/scorers.py:few' ",
-    "Score scored/gold, tiny, base with rated": "data/ratings.csv, line 2: ",
     "Train shout__gold__target_only__n4__hot__completion__seed1": "try a lower learning_rate",
     "Train shout__gold__target_only__n4__short__completion__seed1": "max_length",
 }
