@@ -58,7 +58,6 @@ def load_weights(kind: Any, folder: Path, accepted: Accepted = ALL, **options: A
         UserError: naming the folder and what is wrong with its files.
     """
     import torch
-    from safetensors import SafetensorError
 
     name = folder / options["gguf_file"] if "gguf_file" in options else folder
     refuse_lfs_pointers(name)
@@ -66,6 +65,7 @@ def load_weights(kind: Any, folder: Path, accepted: Accepted = ALL, **options: A
         raise UserError(f"{folder}: there is no '*.safetensors' file; other formats can carry code and are not read.")
     if name == folder and folder.is_dir():
         refuse_missing_shards(folder)
+        refuse_cut_files(folder)
         refuse_impossible_sizes(folder)
     # Shapes are compared here: transformers names them in a table of its log only.
     how: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
@@ -73,8 +73,6 @@ def load_weights(kind: Any, folder: Path, accepted: Accepted = ALL, **options: A
         model, report = load_pretrained(kind, folder, **how, **options)
     except torch.OutOfMemoryError:
         raise
-    except SafetensorError as error:
-        raise UserError(f"{_damaged(folder)}: this file is damaged or cut off: {error}") from error
     except (UserError, ImportError, MemoryError):
         raise
     except Exception as error:
@@ -103,6 +101,21 @@ def refuse_missing_shards(folder: Path) -> None:
         raise UserError(f"{index}: it names files that are not there: {some(missing)}; fetch them.")
 
 
+def refuse_cut_files(folder: Path) -> None:
+    """Refuse files of weights whose header or length is not what it should be.
+
+    Raises:
+        UserError: naming the first of them.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            safe_open(path, "pt")
+        except SafetensorError as error:
+            raise UserError(f"{path}: this file is damaged or cut off: {error}") from error
+
+
 _SIZES = ("num_hidden_layers", "n_layer", "hidden_size", "n_embd", "intermediate_size", "vocab_size")
 
 
@@ -119,18 +132,6 @@ def refuse_impossible_sizes(folder: Path) -> None:
             # Weights of four bits are the smallest.
             if largest and isinstance(part.get(key), int) and part[key] > 2 * largest:
                 raise UserError(f"{folder / 'config.json'}: {key} is {part[key]}, more than there are numbers in the weights.")
-
-
-def _damaged(folder: Path) -> Path:
-    """The first file of weights that is not what it should be; the folder, if all are."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            safe_open(path, "pt")
-        except SafetensorError:
-            return path
-    return folder
 
 
 def refuse_misfits(name: Path, model: PreTrainedModel, report: Mapping[str, Any], accepted: Accepted) -> None:
