@@ -47,9 +47,10 @@ class Training(Section):
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
         description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; the "
-        "common beginning of their prompts is computed once (without dropout, noise and FlashAttention). `off`: examples of "
-        "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed. A model "
-        "that mixes tokens by other means than plain attention is padded in any case; the log says why.",
+        "common beginning of their prompts is computed once (on a CPU, without dropout and noise). `off`: examples of similar "
+        "length are padded to the longest. `auto`: on, but not for Apple's GPUs. A model that mixes tokens by other means than "
+        "plain attention is padded in any case, and so is training on a GPU where PyTorch's kernel for packed rows does not "
+        "compute (it wants bfloat16, and compute capability 8.0); the log says why.",
     )
     learning_rate: float = Field(2e-4, gt=0, le=1e30, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
