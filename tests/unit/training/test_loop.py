@@ -17,7 +17,7 @@ from loragrid.models.packed_attention import can_share_beginnings, keep_examples
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 from loragrid.training.batches import Encoded, common_beginning, encode
 from loragrid.training.checkpoints import trained_weights
-from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, mean_loss
+from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, lay_out, mean_loss
 from loragrid.training.loop import Checkpoints, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
 from loragrid.training.methods import FullTraining, LoraTraining
@@ -49,7 +49,7 @@ def encode_all(tokenizer, make_example, loss_computation):
 
 def adapted(folder, seed=1, config=CONFIG, packed=False):
     base = load_base_model(folder, "float32")
-    assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu")) is packed
+    assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu"), torch.float32) is packed
     model = config.make_trainable(base, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
@@ -66,6 +66,11 @@ def gradients(model):
 def largest_difference(one, other):
     assert one.keys() == other.keys()
     return max(float((one[name] - other[name]).detach().abs().max()) for name in one)
+
+
+def loss_of_step(model, items, layout, accelerator):
+    """Gradients are added."""
+    return accumulate_gradients(model, lay_out(items, layout, accelerator), accelerator).item()
 
 
 def mean_loss_by_hand(model, items):
@@ -100,7 +105,7 @@ def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
     expected = mean_loss_by_hand(reference, items)
     expected.backward()
     model = adapted(tiny_model, packed=layout.packed)
-    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    loss = loss_of_step(SummedLoss(model), items, layout, accelerator)
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-5
     assert max(float(g.abs().max()) for g in gradients(model).values()) > 1e-3
@@ -135,7 +140,7 @@ def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_m
     assert not can_share_beginnings(adapted(tiny_model, packed=False))
     assert not can_share_beginnings(adapted(tiny_model, config=CONFIG.model_copy(update={"dropout": 0.1}), packed=True))
     base = load_base_model(gpt2, "float32")
-    keep_examples_apart(base, "on", torch.device("cpu"))
+    keep_examples_apart(base, "on", torch.device("cpu"), torch.float32)
     base.config.attn_pdrop = 0.1
     assert not can_share_beginnings(base)
     without_modules = adapted(tiny_model, packed=True)
@@ -164,7 +169,7 @@ def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accel
         MistralConfig(vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=window, initializer_range=0.2, **shape)
     ).eval()
     expected = mean_loss_by_hand(model, encoded[:4]).item()
-    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert keep_examples_apart(model, "auto", torch.device("cpu"), torch.float32)
     assert mean_loss(SummedLoss(model), encoded[:4], layout, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
@@ -200,7 +205,7 @@ def test_gradients_of_an_example_depend_on_no_longer_one_where_positions_stretch
     assert not layout.packed
     passes = [[len(item.ids) for item in one.examples] for one in forward_passes(items, layout, accelerator)]
     assert sorted(map(sorted, passes)) == ([[7, 10], [18, 18, 22]] if kind == "phi3" else [[7, 10], [18, 18], [22]])
-    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    loss = loss_of_step(SummedLoss(model), items, layout, accelerator)
     assert loss == pytest.approx(sum(losses).item() / sum(item.nb_targets for item in items), rel=1e-5)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-4
 
@@ -215,14 +220,14 @@ def test_examples_of_a_model_that_cannot_be_packed_are_padded_and_stay_apart(kin
     expected.backward()
     layout = choose_layout(model, CONFIG.model_copy(update={"packing": "on"}), torch.device("cpu"), pad=2)
     assert not layout.packed
-    assert accumulate_gradients(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
+    assert loss_of_step(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-4
 
 
 def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator):
     model = load_base_model(gpt2, "float32")
     expected = mean_loss_by_hand(model, encoded[:4]).item()
-    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert keep_examples_apart(model, "auto", torch.device("cpu"), torch.float32)
     assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
@@ -235,20 +240,20 @@ def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
-    monkeypatch.setattr("loragrid.training.losses._CHUNK", 3 * 50)
+def test_cross_entropy_in_chunks_is_that_of_pytorch(dtype):
+    three_rows = 3 * 50
     torch.manual_seed(0)
     logits = torch.randn(10, 50).to(dtype).requires_grad_()
     targets = torch.randint(50, (10,))
     expected = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     (wanted,) = torch.autograd.grad(3 * expected, logits)
-    found = summed_cross_entropy(logits * 1, targets)
+    found = summed_cross_entropy(logits * 1, targets, three_rows)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         torch.autograd.grad(3 * found, logits)[0], wanted, rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-6
     )
     with torch.no_grad():
-        torch.testing.assert_close(summed_cross_entropy(logits, targets), expected.detach())
+        torch.testing.assert_close(summed_cross_entropy(logits, targets, three_rows), expected.detach())
 
 
 def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):
@@ -428,7 +433,7 @@ def test_neftune_adds_noise_in_training_only_and_as_much_as_it_says(tiny_model, 
     noisy.eval()
     assert mean_loss(noisy, encoded[:2], PADDED, accelerator) == mean_loss(plain.eval(), encoded[:2], PADDED, accelerator)
     noisy.train()
-    accumulate_gradients(noisy, encoded[3:4], PADDED, accelerator)
+    loss_of_step(noisy, encoded[3:4], PADDED, accelerator)
     assert float(added[0].abs().max()) == 0
     limit = 5 / (len(encoded[3].ids) * 32) ** 0.5
     assert 0.95 * limit < float(added[-1].abs().max()) <= limit
