@@ -26,8 +26,8 @@ def linear_cross_entropy(
 ) -> torch.Tensor:
     """Cross-entropy of a linear layer's logits, summed over the targets.
 
-    The gradients of all inputs are computed in the forward pass, chunk by chunk. So no more logits than those of a chunk take memory,
-    and they are computed once. The gradients of weight and bias are summed up in float32.
+    The gradients of all inputs are computed in the forward pass, chunk by chunk. So no more logits than those of a chunk take
+    memory, and they are computed once. The gradients of weight and bias are summed up in float32.
 
     Args:
         hidden: shape (targets, size).
@@ -132,7 +132,7 @@ def by_liger(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def choose_kernel(vocabulary: int, device: torch.device, dtype: torch.dtype, quicker: Kernel = by_liger) -> Kernel:
-    """The quicker kernel where it computes what PyTorch's operators compute, else these. It is tried once, on two targets.
+    """A quicker kernel where it computes what PyTorch's operators compute, else these. It is tried once, on two targets.
 
     Args:
         vocabulary: logits of a target.
@@ -146,7 +146,7 @@ def choose_kernel(vocabulary: int, device: torch.device, dtype: torch.dtype, qui
         torch.testing.assert_close(losses[1], losses[0], rtol=1e-3, atol=0)
         torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-6)
     except Exception as error:
-        # Another version of the package, or a compiler that is not there: the operators always work.
-        log.info("the loss is computed by PyTorch's operators: liger-kernel cannot be used (%s: %s)", type(error).__name__, error)
+        # The package, or a compiler for it, may be missing; another version may differ. The operators always work.
+        log.info("no fused kernel for the loss (%s: %s)", type(error).__name__, error)
         return by_operators
     return quicker

@@ -30,8 +30,8 @@ It gives a function that computes it anew, and the tensor in which its result th
 """
 
 MOST_WORK = 2e13
-"""Parameters times tokens of a row up to which a GPU waits for the host: on an H200, with 8e9 parameters, rows of 1,600 tokens gained
-by graphs, and rows of 6,300 did not."""
+"""Parameters times tokens of a row up to which a GPU waits for the host: on an H200, with 8e9 parameters, rows of 1,600 tokens
+gained by graphs, and rows of 6,300 did not."""
 
 MOST_GRAPHS = 64
 """Further shapes are not recorded. Each graph takes some memory and a second to record."""
@@ -81,8 +81,8 @@ def facts_of(model: Any, config: Training, accelerator: Accelerator, plan: LossP
 class RecordedPasses:
     """Forward and backward passes of one training, replayed where their shape comes back.
 
-    A shape is computed as usual when it is first met, recorded when it is met again, and replayed from then on. Gradients are added
-    to tensors that stay where they are: they must not be set to None between steps.
+    A shape is computed as usual when it is first met, recorded when it is met again, and replayed from then on. Gradients are
+    added to tensors that stay where they are: they must not be set to None between steps.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ def own_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    before, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    before, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(before)
     try:
         with torch.cuda.stream(stream):

@@ -74,7 +74,7 @@ def make_learner(
     # The usual one waits for the GPU twice for each weight.
     on_gpu = bool(weights) and all(weight.is_cuda and weight.dtype == torch.float32 for weight in weights)
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
-    plan = plan_loss(model, accelerator.device, dtype, is_sharded(accelerator))
+    plan = plan_loss(model, accelerator.device, dtype, config.kernels, is_sharded(accelerator))
     loss = SummedLoss(model, dtype, config.neftune_alpha, plan)
     if accelerator.distributed_type.value == "DEEPSPEED":
         # Normalised and accumulated here, clipped there.
@@ -249,7 +249,7 @@ def _recorded_passes(learner: Learner, train_set: Sequence[Encoded]) -> Recorded
         return None
 
     def add_gradients(batch: Batch, weight: torch.Tensor) -> torch.Tensor:
-        loss = learner.loss(batch) * weight
+        loss: torch.Tensor = learner.loss(batch) * weight
         learner.accelerator.backward(loss)
         return loss.detach()
 

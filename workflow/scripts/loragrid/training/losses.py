@@ -11,7 +11,7 @@ import torch
 from loragrid.models.adapters import own_number_types
 from loragrid.models.packed_attention import of_row
 from loragrid.runtime.job import log
-from loragrid.training.fused_loss import Kernel, choose_kernel, linear_cross_entropy
+from loragrid.training.fused_loss import Kernel, by_operators, choose_kernel, linear_cross_entropy
 
 if TYPE_CHECKING:
     from loragrid.training.batches import Batch
@@ -35,18 +35,20 @@ class LossPlan(NamedTuple):
     """What computes the loss of a chunk together with the output layer; None: the model computes all logits first."""
 
 
-def plan_loss(model: torch.nn.Module, device: torch.device, dtype: torch.dtype, is_sharded: bool = False) -> LossPlan:
+def plan_loss(model: torch.nn.Module, device: torch.device, dtype: torch.dtype, kernels: str, is_sharded: bool) -> LossPlan:
     """The quickest way to the loss that is exact.
 
     Args:
         dtype: number type of the matrix products.
+        kernels: `auto`, or `none`: PyTorch's operators only.
         is_sharded: whether no process holds all weights.
     """
     if device.type != "cuda":
         return LossPlan()
     if is_sharded or not ends_with_output_layer(model):
         return LossPlan(_CHUNK_ON_GPU)
-    return LossPlan(_CHUNK_ON_GPU, choose_kernel(len(_output_layer(model).weight), device, dtype))
+    vocabulary = len(_output_layer(model).weight)
+    return LossPlan(_CHUNK_ON_GPU, choose_kernel(vocabulary, device, dtype) if kernels == "auto" else by_operators)
 
 
 class SummedLoss(torch.nn.Module):
