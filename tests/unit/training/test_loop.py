@@ -15,10 +15,11 @@ from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
+from loragrid.training import loop
 from loragrid.training.batches import Encoded, common_beginning, encode
 from loragrid.training.checkpoints import trained_weights
 from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, lay_out, mean_loss
-from loragrid.training.loop import Checkpoints, make_learner, train, write_course
+from loragrid.training.loop import Checkpoints, StoppedError, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
 from loragrid.training.methods import FullTraining, LoraTraining
 from loragrid.training.settings import Seeds
@@ -437,6 +438,43 @@ def test_neftune_adds_noise_in_training_only_and_as_much_as_it_says(tiny_model, 
     assert float(added[0].abs().max()) == 0
     limit = 5 / (len(encoded[3].ids) * 32) ** 0.5
     assert 0.95 * limit < float(added[-1].abs().max()) <= limit
+
+
+def test_the_next_step_is_laid_out_before_the_loss_of_a_step_is_read(tiny_model, encoded, accelerator, monkeypatch):
+    done = []
+
+    def noted(name):
+        usual = getattr(loop, name)
+        monkeypatch.setattr(loop, name, lambda *args: done.append(name) or usual(*args))
+
+    for name in ("lay_out", "_take_step", "_finite"):
+        noted(name)
+    run(tiny_model, encoded, accelerator)
+    assert done == ["lay_out", *["_take_step", "lay_out", "_finite"] * 3, "_take_step", "_finite"]
+
+
+@pytest.mark.parametrize("saved_by_fused", [False, True])
+def test_a_state_is_taken_up_by_the_other_implementation_of_the_optimiser(
+    tiny_model, encoded, accelerator, tmp_path, saved_by_fused
+):
+    def learner_with(fused):
+        model = CONFIG.make_trainable(load_base_model(tiny_model, "float32"), SEEDS.adapter_init)
+        learner = make_learner(model, CONFIG, PADDED, accelerator)
+        optimizer = torch.optim.AdamW(trained_weights(model).values(), weight_decay=0.0, fused=fused)
+        return learner._replace(optimizer=accelerator.prepare(optimizer))
+
+    whole = learner_with(False)
+    train(whole, encoded[:8], [], SEEDS)
+    (tmp_path / "state").mkdir()
+    reasons = iter(["", "a test"])
+    with pytest.raises(StoppedError, match="after step 2"):
+        train(learner_with(saved_by_fused), encoded[:8], [], SEEDS, Checkpoints(tmp_path / "state", 60, lambda: next(reasons)))
+    other = learner_with(not saved_by_fused)
+    course = train(other, encoded[:8], [], SEEDS, Checkpoints(tmp_path / "state", 60))
+    assert [row.step for row in course] == [0, 1, 2, 3, 4]
+    for name, weight in trained_weights(whole.model).items():
+        torch.testing.assert_close(trained_weights(other.model)[name], weight, rtol=1e-4, atol=1e-6)
+    assert {float(state["step"]) for state in other.optimizer.state.values()} == {4.0}
 
 
 def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded, accelerator):
