@@ -114,7 +114,7 @@ def _recorder(model: torch.nn.Module) -> Recorder:
 @cache
 def _side_stream() -> torch.cuda.Stream:
     """The stream of all recordings: each stream that multiplies matrices keeps memory of its own for it."""
-    return torch.cuda.Stream()
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
