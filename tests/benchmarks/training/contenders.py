@@ -220,7 +220,7 @@ def ours(
     seeds = Seeds(adapter_init=SEED, data_order=SEED, mix=SEED)
     base: Any = model.get_base_model()
     attention = base.config._attn_implementation
-    layout = choose_layout(model, config, device, tokenizer.pad_token_id)
+    layout = choose_layout(model, config, device, tokenizer.pad_token_id, dtype)
     accelerator = Accelerator(cpu=device.type == "cpu")
     clock = Clock(device, -(-len(examples) // config.batch_size) if passes else 1)
 

@@ -14,6 +14,7 @@ from contest import ON_SHAPES, USUAL_ON_SHAPES, Contender
 from table import FLOP
 
 from lab import Lab, adapt, make_examples, make_model, make_tokenizer, markdown, open_lab, parameters_of, release, shapes_of
+from loragrid.models.fused_kernels import use_fused_kernels
 
 
 def hold(options: Namespace) -> str:
@@ -44,10 +45,13 @@ def measure(
     lab: Lab, shape: str, contender: Contender, batch: int, examples: Sequence[Any], peak: float, passes: int
 ) -> dict[str, Any]:
     """Train a model of its own with one contender."""
+    settings = settings_of(contender, batch, examples, lab.device.type)
     with usual_layers():
-        model = adapt(make_model(shape, lab.device))
+        base = make_model(shape, lab.device)
+        if contender.function == "ours" and settings.get("kernels") != "none":
+            use_fused_kernels(base, lab.device)
+        model = adapt(base)
         release(lab.device)
-        settings = settings_of(contender, batch, examples, lab.device.type)
         trained = contenders.FUNCTIONS[contender.function](model, examples, make_tokenizer(), settings, passes=passes)
     in_pass = len(trained.seconds) // passes
     first, last = trained.seconds[:in_pass], trained.seconds[-in_pass:]

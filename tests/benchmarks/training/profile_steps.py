@@ -13,6 +13,7 @@ from on_shapes import usual_layers
 from torch.profiler import ProfilerActivity, profile
 
 from lab import Lab, adapt, make_examples, make_model, make_tokenizer, open_lab, shapes_of
+from loragrid.models.fused_kernels import use_fused_kernels
 
 BEFORE, WATCHED = 12, 3
 """Steps that go before, and steps that the profiler watches."""
@@ -34,7 +35,9 @@ def profiled(lab: Lab, shape: str, batch: int, settings: dict[str, Any]) -> dict
             recorded.stop()
 
     with usual_layers():
-        model = adapt(make_model(shape, lab.device))
+        base = make_model(shape, lab.device)
+        use_fused_kernels(base, lab.device)
+        model = adapt(base)
         contenders.ours(model, examples, make_tokenizer(), {"batch_size": batch} | settings, follow=follow)
     return summary(recorded.key_averages(), WATCHED)
 
