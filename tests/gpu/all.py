@@ -48,6 +48,7 @@ def run(part: Part, options: Namespace, seconds: float) -> None:
         "PYTHONPATH": os.pathsep.join([f"{ROOT}/workflow/scripts", f"{ROOT}/tests", os.environ.get("PYTHONPATH", "")]),
         "LORAGRID_TESTS_ON": options.device,
         "LORAGRID_TOLD": str(lines.absolute()),
+        "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
     }
     if options.device == "cpu":

@@ -49,7 +49,8 @@ def learner_of(model, device, dtype, **keys):
 def gradient(shape, device, dtype, plain_loss=False, one_by_one=False, **keys):
     """All gradients of one step of 8 examples as one float32 vector, and the loss."""
     base = make_model(shape, device, dtype)
-    if keys.pop("kernels", "none") == "auto":
+    keys = {"kernels": "none"} | keys
+    if keys["kernels"] == "auto":
         assert use_fused_kernels(base, device) == (HAS_LIGER and device.type == "cuda")
     model = adapt(base, effect=0.02)
     learner = learner_of(model, device, dtype, **keys)
