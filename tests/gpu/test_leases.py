@@ -13,6 +13,8 @@ from loragrid.runtime.gpu_leases import local_gpus
 JOB = """
 import json, sys
 from loragrid.runtime.gpu_leases import lease_gpus
+from loragrid.runtime.job import show_log
+show_log(sys.stderr)
 leased = lease_gpus({"gpu": 1}, poll_s=0.05)
 import torch
 device = "cuda" if leased else "cpu"
@@ -31,13 +33,17 @@ def start(tmp_path):
 
     def start():
         pipe = subprocess.PIPE
-        jobs.append(subprocess.Popen([sys.executable, "-c", JOB], stdin=pipe, stdout=pipe, env=environment, text=True))
+        jobs.append(
+            subprocess.Popen([sys.executable, "-c", JOB], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, text=True)
+        )
         return jobs[-1]
 
     yield start
     for job in jobs:
         job.stdin.close()
         job.wait()
+        job.stdout.close()
+        job.stderr.close()
 
 
 def test_job_sees_only_the_gpu_that_it_leased_and_computes_on_it(on_gpu, start):
@@ -52,5 +58,7 @@ def test_jobs_take_turns_on_the_gpus_of_this_machine(on_gpu, start):
     held = [json.loads(job.stdout.readline())[0] for job in jobs]
     assert len({gpu for gpus in held for gpu in gpus}) == (number if on_gpu else 0)
     waiting = start()
+    if on_gpu:
+        assert "waiting for a free GPU" in waiting.stderr.readline()
     jobs[0].stdin.close()
     assert json.loads(waiting.stdout.readline())[0] == held[0]
