@@ -1,7 +1,7 @@
 """Generation with a torch model: a batch of prompts, where a decoding says how each token is chosen.
 
-If a model's attention is plain, keys and values of the batch stand in a cache of our own (`from_cache`), and on a GPU the steps that
-add a token are recorded (`recorded_steps`). Other models go through `generate()`, with padding.
+If a model's attention is plain, keys and values of the batch stand in a cache of our own (`from_cache`), and on a GPU the steps
+that add a token are recorded (`recorded_steps`). Other models go through `generate()`, with padding.
 """
 
 from __future__ import annotations
