@@ -96,7 +96,8 @@ ON_SHAPES = {
     "ours-padded": Contender("loragrid, `packing: off`", "ours", {"packing": "off"}),
 }
 """Contenders for models of known shapes; each gets the number of examples a step besides."""
-USUAL_ON_SHAPES = ("trl", "trl-liger", "trl-packing", "ours")
+USUAL_ON_SHAPES = ("ours", "trl-liger", "trl-packing", "trl")
+"""Those that a GPU is lent for come first: time may run out."""
 
 
 def install_trl() -> None:
