@@ -16,7 +16,7 @@ demo: $(READY)  ## Run the default experiment: real model, real data, to the rep
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "report: $(CURDIR)/results/report.html"
 
-extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deepspeed, tensorboard
+extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deepspeed, liger-kernel, tensorboard
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --require-hashes \
 		--requirement requirements-extras.lock
 

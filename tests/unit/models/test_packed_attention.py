@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from architectures import make_model
-from loragrid.models.loading import load_base_model
-from loragrid.models.packed_attention import BY_EXAMPLE, COMPARED, _CausalAttention, keep_examples_apart, of_row
+from loragrid.models.packed_attention import COMPARED, _CausalAttention, keep_examples_apart, of_row
 from loragrid.models.plain_attention import attention_of
 
+CPU = torch.device("cpu")
 BEGINNING = [7, 8, 9, 11, 12, 13, 14]
 DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
 FOLLOWING = [list(range(20, 20 + length)) for length in (1, 9, 4)]
@@ -17,7 +17,7 @@ def check_gradients_in_a_row(model):
     """Compare the logits and the gradients of examples that share a row with those of each alone."""
     alone = [model(input_ids=torch.tensor([BEGINNING + ids])).logits[0, len(BEGINNING) :] for ids in FOLLOWING]
     expected = torch.autograd.grad(torch.cat(alone).square().sum(), list(model.parameters()), allow_unused=True)
-    assert keep_examples_apart(model, "on", torch.device("cpu"))
+    assert keep_examples_apart(model, "on", CPU, torch.float32)
     row = torch.tensor([[*BEGINNING, *(token for ids in FOLLOWING for token in ids)]])
     start = len(BEGINNING)
     positions = torch.tensor([[*range(start), *(i for ids in FOLLOWING for i in range(start, start + len(ids)))]])
@@ -70,58 +70,10 @@ def test_windows_are_those_of_each_layer(kind, more):
     check_gradients_in_a_row(make_model(kind, **more))
 
 
-def with_flash_attention(model, monkeypatch, packing="auto"):
-    """The implementation of attention of a model on a GPU where FlashAttention is installed; None if its examples are padded."""
-    chosen = []
-    monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: True)
-    usual = type(model).set_attn_implementation
-
-    def choose(model, name):
-        if name == "flash_attention_2":
-            chosen.append(name)
-        else:
-            usual(model, name)
-
-    monkeypatch.setattr(type(model), "set_attn_implementation", choose)
-    packed = keep_examples_apart(model, packing, torch.device("cuda"))
-    assert packed or not chosen
-    return (chosen or [model.config._attn_implementation])[0] if packed else None
-
-
-@pytest.mark.parametrize("kind", ["llama", "mistral", "olmoe", "gemma3_text"])
-def test_flash_attention_keeps_examples_apart_where_attention_is_plain(kind, monkeypatch):
-    assert with_flash_attention(make_model(kind), monkeypatch) == "flash_attention_2"
-
-
-@pytest.mark.parametrize(
-    ("kind", "more"),
-    [
-        ("lfm2", {"layer_types": ["conv", "full_attention"]}),
-        ("recurrent_gemma", {"block_types": ["recurrent", "attention"], "lru_width": 32}),
-        ("qwen2_moe", {"use_sliding_window": True, "layer_types": ["sliding_attention", "full_attention"]}),
-        ("phimoe", {}),
-    ],
-)
-def test_flash_attention_is_no_reason_to_pack_what_is_mixed_otherwise(kind, more, monkeypatch):
-    model = make_model(kind, **more)
-    assert with_flash_attention(model, monkeypatch, "on") is None
-    assert model.config._attn_implementation == "sdpa"
-
-
-def test_flash_attention_has_to_be_told_where_a_sequence_starts(monkeypatch):
-    """The layers of this type do not tell it. Attention of our own is slow on a GPU, so that it has to be asked for."""
-    assert with_flash_attention(make_model("persimmon"), monkeypatch, "auto") is None
-    assert with_flash_attention(make_model("persimmon"), monkeypatch, "on") == BY_EXAMPLE
-
-
-def test_packing_is_off_on_a_gpu_without_flash_attention(tiny_model):
-    assert not keep_examples_apart(load_base_model(tiny_model, "float32"), "auto", torch.device("cuda"))
-
-
 def test_log_says_why_examples_are_padded(caplog):
     with caplog.at_level("INFO", logger="loragrid"):
-        assert not keep_examples_apart(make_model("diffllama"), "auto", torch.device("cpu"))
-        assert not keep_examples_apart(make_model("llama", rope_parameters=DYNAMIC), "auto", torch.device("cpu"))
+        assert not keep_examples_apart(make_model("diffllama"), "auto", CPU, torch.float32)
+        assert not keep_examples_apart(make_model("llama", rope_parameters=DYNAMIC), "auto", CPU, torch.float32)
     assert caplog.messages == [
         "examples are padded, not packed: models of the type diffllama were not compared",
         "examples are padded, not packed: its encoding of positions changes with the length of a sequence",

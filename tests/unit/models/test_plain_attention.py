@@ -20,7 +20,7 @@ PLAIN = {
     "latent": ("deepseek_v3", MLA),
     "experts": ("olmoe", {}),
     "windows": ("cwm", {"layer_types": [SLIDING, FULL]}),
-    "layers that do not tell positions": ("persimmon", {}),
+    "positions in a part of each head": ("persimmon", {}),
 }
 """Models of which two examples in one row get the logits that each gets alone."""
 
@@ -84,7 +84,9 @@ def logits_alone(model):
 def test_examples_of_a_plain_model_can_stand_in_one_row(name):
     kind, more = PLAIN[name]
     model = make_model(kind, **more)
-    assert attention_of(model) == ("", name != "layers that do not tell positions")
+    attention = attention_of(model)
+    assert attention.obstacle == ""
+    assert attention.heads == {(16, 8) if name == "latent" else (8, 8)}
     torch.testing.assert_close(logits_in_a_row(model), logits_alone(model), rtol=1e-4, atol=1e-4)
 
 

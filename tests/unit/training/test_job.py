@@ -56,6 +56,19 @@ def test_training_in_float16_is_refused(make_job):
         run_training(changed(job, {"model": job.settings.model.model_copy(update={"dtype": "float16"})}), None)
 
 
+@pytest.mark.parametrize("kernels", ["auto", "none"])
+def test_fused_kernels_are_put_into_the_base_model_if_wanted(make_job, monkeypatch, kernels):
+    def stop(model):
+        raise UserError("far enough")
+
+    given = []
+    monkeypatch.setattr("loragrid.training.job.use_fused_kernels", lambda model, device: given.append(model.config.model_type))
+    monkeypatch.setattr("loragrid.training.job.sees_ahead", stop)
+    with pytest.raises(UserError, match="far enough"):
+        run_training(make_job("kernels", kernels=kernels), None)
+    assert len(given) == (1 if kernels == "auto" else 0)
+
+
 def with_padding_token(folder, tokenizer):
     """Give a model's tokenizer a token that came later than the model."""
     other = copy.deepcopy(tokenizer)

@@ -49,7 +49,7 @@ def encode_all(tokenizer, make_example, loss_computation):
 
 def adapted(folder, seed=1, config=CONFIG, packed=False):
     base = load_base_model(folder, "float32")
-    assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu")) is packed
+    assert keep_examples_apart(base, "on" if packed else "off", torch.device("cpu"), torch.float32) is packed
     model = config.make_trainable(base, seed)
     # A fresh adapter changes nothing, and half of its gradients are zero.
     torch.manual_seed(5)
@@ -135,7 +135,7 @@ def test_beginnings_are_not_shared_where_dropout_differs_between_examples(tiny_m
     assert not can_share_beginnings(adapted(tiny_model, packed=False))
     assert not can_share_beginnings(adapted(tiny_model, config=CONFIG.model_copy(update={"dropout": 0.1}), packed=True))
     base = load_base_model(gpt2, "float32")
-    keep_examples_apart(base, "on", torch.device("cpu"))
+    keep_examples_apart(base, "on", torch.device("cpu"), torch.float32)
     base.config.attn_pdrop = 0.1
     assert not can_share_beginnings(base)
     without_modules = adapted(tiny_model, packed=True)
@@ -164,7 +164,7 @@ def test_packed_examples_keep_to_the_window_of_a_model(tokenizer, encoded, accel
         MistralConfig(vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=window, initializer_range=0.2, **shape)
     ).eval()
     expected = mean_loss_by_hand(model, encoded[:4]).item()
-    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert keep_examples_apart(model, "auto", torch.device("cpu"), torch.float32)
     assert mean_loss(SummedLoss(model), encoded[:4], layout, accelerator) == pytest.approx(expected, rel=1e-5)
 
 
@@ -222,7 +222,7 @@ def test_examples_of_a_model_that_cannot_be_packed_are_padded_and_stay_apart(kin
 def test_examples_stand_apart_in_another_architecture(gpt2, encoded, accelerator):
     model = load_base_model(gpt2, "float32")
     expected = mean_loss_by_hand(model, encoded[:4]).item()
-    assert keep_examples_apart(model, "auto", torch.device("cpu"))
+    assert keep_examples_apart(model, "auto", torch.device("cpu"), torch.float32)
     assert mean_loss(SummedLoss(model), encoded[:4], PACKED, accelerator) == pytest.approx(expected, rel=1e-5)
 
 

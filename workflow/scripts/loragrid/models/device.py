@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 ALSO_COMPUTING = (
-    "bitsandbytes", "causal-conv1d", "deepspeed", "flash-attn", "flash-linear-attention", "gptqmodel", "kernels", "mamba-ssm",
-    "tokenizers",
+    "bitsandbytes", "causal-conv1d", "deepspeed", "flash-attn", "flash-linear-attention", "gptqmodel", "kernels", "liger-kernel",
+    "mamba-ssm", "tokenizers",
 )  # fmt: skip
 """Packages that change what a model computes, or how it is rounded, wherever they are installed."""
 

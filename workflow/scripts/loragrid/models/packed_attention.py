@@ -11,11 +11,15 @@ import torch
 
 from loragrid.models.plain_attention import attention_of
 from loragrid.models.rope import stretches_of
+from loragrid.models.varlen import LARGEST_HEAD, can_varlen, varlen, why_no_varlen
 from loragrid.patches.transformers_nemotron import hand_on_arguments
 from loragrid.runtime.job import log
 
 BY_EXAMPLE = "loragrid_by_example"
-"""Name of this implementation of attention, as transformers calls it."""
+"""Name of attention that is computed one example after the other, as transformers calls it."""
+
+VARLEN = "loragrid_varlen"
+"""Name of attention that a GPU's kernel computes for all examples at once, as transformers calls it."""
 
 
 COMPARED = frozenset({
@@ -31,48 +35,70 @@ _QUERIES = 128
 """Queries in a block of the backward pass."""
 
 
-def of_row(model: Any, sections: Sequence[int]) -> dict[str, Any]:
+def of_row(model: Any, sections: Sequence[int], bounds: torch.Tensor | None = None, longest: int | None = None) -> dict[str, Any]:
     """Arguments of a model's forward pass that describe its row.
-
-    FlashAttention is told nothing: it sees from the positions where an example starts.
 
     Args:
         sections: tokens of the beginning that all examples share (it may be empty), then of what follows in each.
+        bounds: int32, on the model's device, shape (sequences + 1,): where each sequence starts, and where the last one ends.
+            Only the kernel needs it. Sequences that only fill up the row may follow those of `sections`.
+        longest: no sequence has more tokens. By default it is the longest of `sections`.
     """
-    return {"row_sections": list(sections)} if attends_by_example(model) else {}
+    if attends_by_example(model):
+        return {"row_sections": list(sections)}
+    if attends_by_varlen(model):
+        return {"row_bounds": bounds, "row_longest": longest or max(sections)}
+    return {}
 
 
 def attends_by_example(model: Any) -> bool:
-    """Whether a model uses the attention of this module."""
+    """Whether a model's attention is computed one example after the other."""
     return bool(model.config._attn_implementation == BY_EXAMPLE)
 
 
-def keep_examples_apart(model: Any, packing: str, device: torch.device) -> bool:
+def attends_by_varlen(model: Any) -> bool:
+    """Whether a GPU's kernel computes a model's attention. A row then has no common beginning."""
+    return bool(model.config._attn_implementation == VARLEN)
+
+
+def keep_examples_apart(model: Any, packing: str, device: torch.device, dtype: torch.dtype) -> bool:
     """Give a model an implementation of attention with which training examples can stand in one row, each for itself.
 
-    FlashAttention keeps them apart on a GPU by itself, if each layer tells it the positions of tokens. Otherwise each example's
-    attention is computed alone. That is fastest on a CPU, but keeps a GPU waiting.
+    On a GPU, PyTorch's kernel computes the attention of all examples at once. Where the kernel does not, examples are padded:
+    attention one example after the other is fastest on a CPU, but keeps a GPU waiting.
 
     Args:
         packing: `on`, `off`, or `auto`: on where it is fastest.
+        dtype: number type of the matrix products.
 
     Returns:
         Whether examples can stand in one row now. They cannot if the model mixes tokens in a way of its own; the log tells it.
     """
-    from transformers.utils import is_flash_attn_2_available
-
-    flash = device.type == "cuda" and is_flash_attn_2_available()
-    if packing == "off" or (packing == "auto" and device.type != "cpu" and not flash):
+    by_kernel = can_varlen(device, dtype)
+    if packing == "off" or (packing == "auto" and device.type not in ("cpu", "cuda") and not by_kernel):
         return False
-    attention = attention_of(model)
-    if flash and getattr(model, "_supports_flash_attn", False) and attention.tells_positions and not attention.obstacle:
-        model.set_attn_implementation("flash_attention_2")
-        return True
-    if not (why := why_not_plain(model)) and (packing == "on" or device.type == "cpu"):
-        use_attention(model, BY_EXAMPLE, attend_by_example)
-        return True
-    log.info("examples are padded, not packed: %s", why or "its layers do not tell FlashAttention the positions of tokens")
-    return False
+    why = why_not_plain(model)
+    if by_kernel:
+        why = why or _why_not_by_kernel(model)
+    elif device.type == "cuda":
+        why = why or why_no_varlen(device, dtype)
+    if why:
+        log.info("examples are padded, not packed: %s", why)
+        return False
+    use_attention(model, *((VARLEN, attend_by_varlen) if by_kernel else (BY_EXAMPLE, attend_by_example)))
+    return True
+
+
+def _why_not_by_kernel(model: Any) -> str:
+    """Why the kernel cannot compute a model's attention, although it is plain, as part of a sentence; empty if it can."""
+    config = model.config.get_text_config().to_dict()
+    drops = (value for key, value in config.items() if "att" in key and "drop" in key)
+    if any(isinstance(value, int | float) and value > 0 for value in drops):
+        return "the kernel for packed rows has no dropout"
+    for query, value in sorted(attention_of(model).heads):
+        if query != value or query > LARGEST_HEAD or query % 8:
+            return f"the kernel for packed rows computes no heads of {query} and {value} numbers"
+    return ""
 
 
 def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
@@ -84,10 +110,11 @@ def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tenso
     Args:
         name: the name by which transformers knows the function.
     """
-    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers import AttentionInterface
 
+    # transformers makes no mask where it has no function for it. It then does not look for several sequences in a row either,
+    # which would have the host wait for a GPU.
     AttentionInterface.register(name, attend)
-    AttentionMaskInterface.register(name, lambda *args, **kwargs: None)
     hand_on_arguments(model)
     model.set_attn_implementation(name)
 
@@ -151,6 +178,41 @@ def attend_by_example(
         result = _attend(q, k, v, scaling, dropout, sliding_window)
         attended.append(result[:, :, row_sections[0] :] if attended else result)
     return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
+
+
+def attend_by_varlen(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    *,
+    row_bounds: torch.Tensor,
+    row_longest: int,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each example of a row, by a GPU's kernel.
+
+    Args:
+        query: shape (1, heads, tokens, size). Key and value may have fewer heads, each for a group of the query's heads.
+        dropout: 0; the kernel has none.
+        sliding_window: how many tokens a token sees, from itself backwards.
+        row_bounds: where each example starts, as `of_row` says.
+        row_longest: no example has more tokens.
+
+    Returns:
+        Shape (1, tokens, heads, size).
+    """
+    if dropout:
+        raise ValueError("the kernel for packed rows has no dropout")
+    # Under autocast, query, key and value come in several types: encodings of positions give float32.
+    device = query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
+    q, k, v = (tensor[0].transpose(0, 1).to(dtype) for tensor in (query, key, value))
+    return varlen(q, k, v, row_bounds, row_longest, scaling, sliding_window)[None], None
 
 
 def _attend(

@@ -47,6 +47,8 @@ class _Call(NamedTuple):
     layer: int | None
     states: tuple[torch.Tensor, ...]
     """Query and key."""
+    head: tuple[int, int]
+    """Numbers in a head of the query, and of the value."""
     mask: _Mask | str | None
     """None: no mask. A text: a mask that is not one of those asked for."""
     is_causal: bool
@@ -59,8 +61,8 @@ class Attention(NamedTuple):
 
     obstacle: str
     """Why sequences cannot stand in one row, as part of a sentence; empty if they can."""
-    tells_positions: bool
-    """Whether each layer tells its attention the positions of tokens, by which FlashAttention sees where a sequence starts."""
+    heads: frozenset[tuple[int, int]] = frozenset()
+    """Numbers in a head of query and value, in whichever layer."""
 
 
 _found: WeakKeyDictionary[torch.nn.Module, Attention] = WeakKeyDictionary()
@@ -79,17 +81,16 @@ def attention_of(model: Any) -> Attention:
 
 def _try(model: Any) -> Attention:
     if not getattr(model, "_supports_sdpa", False):
-        return Attention("it has an attention of its own", False)
+        return Attention("it has an attention of its own")
     try:
         if getattr(model.config.get_text_config(), "attn_logit_softcapping", None):
-            return Attention("it caps the scores of its attention", False)
+            return Attention("it caps the scores of its attention")
         logits, calls = _short_pass(model, with_positions=True)
         _, counting = _short_pass(model, with_positions=False)
     except Exception as error:
         # Whatever a model cannot do here, it can do in the usual way.
-        return Attention(f"its attention cannot be exchanged ({type(error).__name__}: {error})", False)
-    tells_positions = all("position_ids" in call.others for call in calls)
-    return Attention(_obstacle(logits, calls, counting), tells_positions)
+        return Attention(f"its attention cannot be exchanged ({type(error).__name__}: {error})")
+    return Attention(_obstacle(logits, calls, counting), frozenset(call.head for call in calls))
 
 
 def _obstacle(logits: torch.Tensor, calls: Sequence[_Call], counting: Sequence[_Call]) -> str:
@@ -221,7 +222,8 @@ def _noting(model: Any, calls: list[_Call]) -> Iterator[None]:
             None if attention_mask is None else next((m for given, m in masks if given is attention_mask), "it changes its masks")
         )
         causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
-        calls.append(_Call(getattr(module, "layer_idx", None), (query, key), mask, causal, sliding_window, kwargs))
+        head = (query.shape[-1], value.shape[-1])
+        calls.append(_Call(getattr(module, "layer_idx", None), (query, key), head, mask, causal, sliding_window, kwargs))
         # Each token gets its own value.
         own = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
         return own.transpose(1, 2).contiguous(), None

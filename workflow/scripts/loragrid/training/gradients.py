@@ -33,12 +33,12 @@ class Layout(NamedTuple):
     """How the encoding of positions changes with the length of an example."""
 
 
-def choose_layout(model: Any, config: Training, device: torch.device, pad: int) -> Layout:
+def choose_layout(model: Any, config: Training, device: torch.device, pad: int, dtype: torch.dtype = torch.float32) -> Layout:
     """The quickest layout that is exact; `model` is made ready for it."""
     max_tokens = config.micro_batch_tokens or (1024 if device.type == "cpu" else 8192)
     base = getattr(model, "get_base_model", lambda: model)()
     # Every example needs a learnt prompt of its own.
-    packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, device)
+    packed = not learns_prompt(model) and keep_examples_apart(base, config.packing, device, dtype)
     shared = packed and config.neftune_alpha is None and can_share_beginnings(model)
     return Layout(max_tokens, packed, pad, shared, stretches_of(model))
 

@@ -25,6 +25,7 @@ from loragrid.errors import UserError
 from loragrid.layout import TRACKERS
 from loragrid.models.adapters import SavedStart
 from loragrid.models.device import ALSO_COMPUTING, keep_freed_memory, pick_device, pick_dtype, type_name
+from loragrid.models.fused_kernels import use_fused_kernels
 from loragrid.models.loading import load_base_model, padding_id, refuse_ids_without_embedding
 from loragrid.models.plain_attention import sees_ahead
 from loragrid.records import Example, read_records
@@ -288,6 +289,8 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
     base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
+    if config.kernels == "auto":
+        use_fused_kernels(base, device)
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
     # DeepSpeed spreads weights over the processes where they are loaded, and can compute only once all is made ready.

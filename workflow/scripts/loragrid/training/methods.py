@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, field_validator, mod
 
 from loragrid.errors import UserError
 from loragrid.models.sources import Quantization
-from loragrid.sections import MANY, OneOf, Section
+from loragrid.sections import MANY, ONLY_SPEED, OneOf, Section
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +47,16 @@ class Training(Section):
     packing: Literal["auto", "on", "off"] = Field(
         "auto",
         description="`on`: the examples of a forward pass stand in one row without padding, and none attends to another; the "
-        "common beginning of their prompts is computed once (without dropout, noise and FlashAttention). `off`: examples of "
-        "similar length are padded to the longest. `auto`: on for CPUs, and for GPUs if FlashAttention is installed. A model "
-        "that mixes tokens by other means than plain attention is padded in any case; the log says why.",
+        "common beginning of their prompts is computed once (on a CPU, without dropout and noise). `off`: examples of similar "
+        "length are padded to the longest. `auto`: on, but not for Apple's GPUs. A model that mixes tokens by other means than "
+        "plain attention is padded in any case, and so is training on a GPU where PyTorch's kernel for packed rows does not "
+        "compute (it wants bfloat16, and compute capability 8.0); the log says why.",
+    )
+    kernels: Annotated[Literal["auto", "none"], ONLY_SPEED] = Field(
+        "auto",
+        description="`auto`: on an NVIDIA GPU where the package liger-kernel is installed (`make extras`), its kernels compute "
+        "the norms, the encoding of positions and the gated activations of the model types that it knows, if a short text shows "
+        "that logits and gradient change by no more than rounding; the log tells it. `none`: never.",
     )
     learning_rate: float = Field(2e-4, gt=0, le=1e30, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
