@@ -1,6 +1,7 @@
 """Generation as on a GPU, with stand-ins for its kernels and graphs."""
 
 import contextlib
+import gc
 import weakref
 from types import SimpleNamespace
 
@@ -137,6 +138,19 @@ def test_finished_rows_leave_in_halves_and_each_time_a_step_is_recorded_anew(mod
     assert recordings == [7]
 
 
+def test_masks_of_a_recording_that_failed_are_not_used(model, on_gpu):
+    def record(step):
+        step()
+        cache = step.args[1].cache
+        assert not cache.allowed
+        cache.allowed[None] = torch.zeros(cache.rows, 1, 1, cache.capacity, dtype=torch.bool)
+        return step
+
+    expected = answers(model, Decoding(12))
+    on_gpu(record)
+    assert answers(model, Decoding(12)) == expected
+
+
 def test_few_steps_are_not_recorded(model, on_gpu):
     recordings = on_gpu()
     expected = answers(model, Decoding(8))
@@ -178,7 +192,15 @@ def test_logits_that_are_no_numbers_are_found_when_the_host_looks(model, on_gpu)
     assert answers(model, Decoding(12), ends=[token], prompts=PROMPTS[:1]) == [free[: free.index(token) + 1]]
 
 
-def test_batch_is_halved_and_its_memory_freed_where_recording_runs_out_of_memory(model, on_gpu, monkeypatch):
+@pytest.fixture
+def no_collector():
+    """What is freed is freed at once, because nothing holds it."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_batch_is_halved_and_its_memory_freed_where_recording_runs_out_of_memory(model, on_gpu, monkeypatch, no_collector):
     caches = []
 
     def record(step):
@@ -202,16 +224,23 @@ def test_batch_is_halved_and_its_memory_freed_where_recording_runs_out_of_memory
     free()
 
 
-def on(device, model_type="llama", **more):
-    """What is asked of a model on a device."""
-    config = make_model(model_type).config
-    return SimpleNamespace(device=torch.device(device), config=config, **more)
+def on(device, kind="llama", **more):
+    """A model that says that it is on a device."""
+    model = type("Model", (), {"device": torch.device(device), "config": make_model(kind).config} | more)
+    return model()
 
 
-def test_steps_are_recorded_on_cuda_where_they_are_the_same_each_time():
+def test_steps_are_recorded_on_cuda_where_they_are_the_same_each_time(caplog):
     assert recorder_of(on("cpu")) is recorder_of(on("mps")) is None
     assert recorder_of(on("cuda")) is not take_step
-    assert recorder_of(on("cuda", "mixtral")) is recorder_of(on("cuda", is_quantized=True)) is take_step
+    with caplog.at_level("INFO", logger="loragrid"):
+        for model in (on("cuda", "mixtral"), on("cuda", is_quantized=True)):
+            assert recorder_of(model) is recorder_of(model) is take_step
+    # Once for each model, not for each batch.
+    assert [message.partition(": ")[2] for message in caplog.messages] == [
+        "which experts a token needs shows only on the way",
+        "the weights are quantized",
+    ]
 
 
 class Cuda:
@@ -274,12 +303,20 @@ def test_model_whose_steps_cannot_be_recorded_goes_on_without_and_is_not_tried_a
     recorded_steps._side_stream.cache_clear()
 
 
-def test_recording_that_runs_out_of_memory_says_so_whatever_comes_of_it(model, monkeypatch):
-    error = RuntimeError("the recording failed")
-    error.__context__ = torch.OutOfMemoryError("CUDA out of memory")
-    cuda = Cuda(monkeypatch, error)
-    with pytest.raises(torch.OutOfMemoryError):
-        recorded_steps._recorder(model)(cuda.step)
+def test_recording_that_runs_out_of_memory_says_so_whatever_comes_of_it_and_keeps_nothing(model, monkeypatch, no_collector):
+    cuda = Cuda(monkeypatch, RuntimeError("the recording failed"))
+    cuda.fails.__context__ = torch.OutOfMemoryError("CUDA out of memory")
+
+    def step():
+        cuda.step()
+
+    left = weakref.ref(step)
+    with contextlib.suppress(torch.OutOfMemoryError):
+        recorded_steps._recorder(model)(step)
+        pytest.fail("the recording did not fail")
+    cuda.fails = None
+    del step
+    assert left() is None
     assert cuda.current == "usual"
     assert model not in recorded_steps._unrecorded
     recorded_steps._side_stream.cache_clear()

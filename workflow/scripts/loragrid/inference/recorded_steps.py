@@ -36,7 +36,7 @@ Recorder = Callable[[Step], Step]
 """Takes a step once, and gives what repeats it."""
 
 _unrecorded: WeakSet[torch.nn.Module] = WeakSet()
-"""Models of which recording a step failed."""
+"""Models whose steps are not recorded, as the log told."""
 
 
 class _Batch(NamedTuple):
@@ -59,10 +59,14 @@ def recorder_of(model: Any) -> Recorder | None:
     """How steps of a model are repeated; None where the host leads each of them, as on a CPU."""
     if model.device.type != "cuda":
         return None
-    if why := _why_not_recorded(model):
-        log.info("decoding steps are not recorded: %s", why)
-        return take_step
-    return _recorder(model)
+    if model not in _unrecorded and (why := _why_not_recorded(model)):
+        _never_record(model, why)
+    return take_step if model in _unrecorded else _recorder(model)
+
+
+def _never_record(model: torch.nn.Module, why: str) -> None:
+    log.info("decoding steps are not recorded: %s", why)
+    _unrecorded.add(model)
 
 
 def _why_not_recorded(model: Any) -> str:
@@ -99,11 +103,10 @@ def _recorder(model: torch.nn.Module) -> Recorder:
         except RuntimeError as error:
             # PyTorch leaves the stream only if the recording can be ended.
             torch.cuda.set_stream(usual)
-            for cause in _chain(error):
-                if isinstance(cause, torch.OutOfMemoryError):
-                    raise cause from None
-            _unrecorded.add(model)
-            log.info("decoding steps are not recorded: %s", str(error).partition("\n")[0])
+            # A new error: one that a variable here knows would keep the batch in memory.
+            if any(isinstance(cause, torch.OutOfMemoryError) for cause in _chain(error)):
+                raise torch.OutOfMemoryError("out of memory while a step was recorded") from None
+            _never_record(model, str(error).partition("\n")[0])
             return step
         torch.cuda.synchronize()
         return graph.replay
@@ -204,7 +207,7 @@ def _keep(batch: _Batch, rows: torch.Tensor) -> _Batch:
 
 def _step(model: Any, batch: _Batch, greedy: bool) -> None:
     """Add one token to each sequence. Nothing here may depend on numbers that are on the device."""
-    # Masks belong to one step: a recorded one computes them anew.
+    # Masks belong to one step. They may be there of a recording that failed, and would keep a recording's memory.
     batch.cache.allowed = {}
     logits = add_tokens(model, batch.token, batch.cache)
     batch.cache.allowed = {}
