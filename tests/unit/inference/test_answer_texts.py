@@ -111,12 +111,14 @@ def test_final_token_that_ends_an_answer_is_no_part_of_its_text_with_vllm(
     ids = ids_of(said)
     reply = {"number": 0, "token_ids": ids, "text": renderer.tokenizer.decode(ids, skip_special_tokens=True)}
     reply |= {"finish_reason": reason, "queue_s": 0, "compute_s": 1, "running": 1}
-    (tmp_path / "reply").write_text(json.dumps({"version": "1", "device": "cpu"}) + "\n" + json.dumps(reply) + "\n")
+    (tmp_path / "reply").write_text(
+        json.dumps({"version": "1", "device": "cpu", "dtype": "float32"}) + "\n" + json.dumps(reply) + "\n"
+    )
     worker = tmp_path / "python"
     worker.write_text(f"#!/bin/sh\nread model\nhead -n 1 {tmp_path}/reply\nread order\ntail -n 1 {tmp_path}/reply\n")
     worker.chmod(0o755)
     with open_vllm(VllmEngine(type="vllm", python=str(worker)), folder, "float32", {}, renderer, 512) as vllm:
-        [[answer]] = generate(vllm_engine(vllm, None, "float32").answer, [question.prompt], EIGHT)
+        [[answer]] = generate(vllm_engine(vllm, None).answer, [question.prompt], EIGHT)
     assert (answer.text, answer.finish_reason, answer.new_tokens) == (text, reason, len(ids))
 
 

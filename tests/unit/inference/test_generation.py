@@ -7,7 +7,9 @@ from architectures import make_model
 from loragrid.data.render import Rendered
 from loragrid.errors import UserError
 from loragrid.inference.batching import answer_with
-from loragrid.inference.generation import attends_from_cache, generate_together, make_choice
+from loragrid.inference.choice import make_choice
+from loragrid.inference.from_cache import attends_from_cache
+from loragrid.inference.generation import generate_together
 from loragrid.inference.padding import why_alone
 from loragrid.inference.protocol import Decoding, generate
 from loragrid.models.loading import load_base_model
@@ -209,7 +211,7 @@ def test_rows_longer_than_one_pass_are_read_in_several(model, monkeypatch):
     passes = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda **inputs: passes.append(inputs["input_ids"].shape) or forward(**inputs))
-    monkeypatch.setattr("loragrid.inference.generation._ROW_TOKENS", 16)
+    monkeypatch.setattr("loragrid.inference.from_cache._ROW_TOKENS", 16)
     assert answers(model, PROMPTS, Decoding(6)) == expected
     assert [width for rows, width in passes if rows == 1 and width > 1] == [8, 16, 10, 10, 19, 3]
 

@@ -91,7 +91,12 @@ def apply_liger_kernel_to_qwen3_moe(
     apply_to(modeling_qwen3_moe, "Qwen3MoeRMSNorm", model, locals())
 
 
+def apply_liger_kernel_to_nemotron(relu_squared=True, cross_entropy=False, fused_linear_cross_entropy=True, model=None):
+    raise AssertionError("there is nothing to apply")
+
+
 MODEL_TYPE_TO_APPLY_LIGER_FN = {"llama": apply_liger_kernel_to_llama, "qwen3_moe": apply_liger_kernel_to_qwen3_moe}
+MODEL_TYPE_TO_APPLY_LIGER_FN["nemotron"] = apply_liger_kernel_to_nemotron
 """
 
 
@@ -214,10 +219,11 @@ def test_only_elementwise_kernels_that_liger_itself_uses_are_taken(liger, caplog
     assert modeling_qwen3_moe.apply_rotary_pos_emb is usual
 
 
-def test_types_that_liger_does_not_know_are_told(liger, caplog):
+@pytest.mark.parametrize("kind", ["gpt2", "nemotron"])
+def test_types_for_which_liger_has_no_such_kernels_are_told(liger, caplog, kind):
     with caplog.at_level("INFO", logger="loragrid"):
-        assert not use_fused_kernels(make_model("gpt2"), CUDA)
-    assert caplog.messages == ["no fused kernels: liger-kernel has none for models of the type gpt2"]
+        assert not use_fused_kernels(make_model(kind), CUDA)
+    assert caplog.messages == [f"no fused kernels: liger-kernel has none for models of the type {kind}"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])

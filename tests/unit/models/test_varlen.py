@@ -86,8 +86,30 @@ def test_layers_that_are_computed_again_know_their_row(kind):
     check_as_alone(model)
 
 
+def test_a_row_tells_the_kernel_its_bounds_and_its_longest_sequence():
+    model, bounds = make_model("llama"), torch.tensor([0, 3, 5], dtype=torch.int32)
+    with varlen_on_cpu():
+        keep_examples_apart(model, "auto", CPU, torch.float32)
+    assert of_row(model, [0, 3, 2], bounds) == {"row_bounds": bounds, "row_longest": 3}
+    assert of_row(model, [0, 3, 2], bounds, longest=64) == {"row_bounds": bounds, "row_longest": 64}
+
+
 def test_rows_may_be_filled_up_by_other_sequences_and_empty_ones():
     check_as_alone(make_model("llama"), filled=6)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
+def test_nothing_looks_for_sequences_in_a_row(kind, monkeypatch):
+    """transformers would have the host wait for a GPU."""
+
+    def look(positions):
+        raise AssertionError("positions are looked at")
+
+    monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", look)
+    model = make_model(kind)
+    with varlen_on_cpu():
+        keep_examples_apart(model, "auto", CPU, torch.float32)
+        packed(model)
 
 
 def test_query_key_and_value_get_the_number_type_of_autocast():

@@ -80,7 +80,7 @@ def test_base_and_two_adapters_answer_in_one_go_as_they_do_with_hf(vllm, prompts
 
 def test_each_model_is_an_engine_of_its_own(vllm, prompts, expected, tmp_path):
     for name in NAMES:
-        engine = vllm_engine(vllm, name, "float32")
+        engine = vllm_engine(vllm, name)
         answers = [one for [one] in generate(engine.answer, prompts, TWELVE, tmp_path / f"{name}.jsonl")]
         assert [one.token_ids for one in answers] == expected[name]
         assert all(one.finish_reason == ("length" if len(one.token_ids) == 12 else "stop") for one in answers)
@@ -89,13 +89,13 @@ def test_each_model_is_an_engine_of_its_own(vllm, prompts, expected, tmp_path):
 
 
 def test_what_is_answered_already_is_not_asked_again(vllm, prompts, expected):
-    engine = vllm_engine(vllm, None, "float32")
+    engine = vllm_engine(vllm, None)
     found = list(engine.answer(pose(prompts, TWELVE), TWELVE, {0, 2, 3}))
     assert {i: one.token_ids for new in found for i, one in new.items()} == {i: expected[None][i] for i in (1, 4)}
 
 
 def test_decodings_reach_vllm(vllm, prompts, make_prompts):
-    engine = vllm_engine(vllm, None, "float32")
+    engine = vllm_engine(vllm, None)
 
     def ask(**decoding):
         return [one for of_prompt in generate(engine.answer, prompts[:2], Decoding(12, **decoding)) for one in of_prompt]
@@ -114,7 +114,8 @@ def test_decodings_reach_vllm(vllm, prompts, make_prompts):
 def test_a_slot_is_kept_free_beside_the_adapters(smollm2, adapters, make_prompts, monkeypatch):
     started = []
     monkeypatch.setattr(
-        "loragrid.inference.engines.vllm._ask", lambda process, message: started.append(message) or {"version": "", "device": ""}
+        "loragrid.inference.engines.vllm._ask",
+        lambda process, message: started.append(message) or dict.fromkeys(("version", "device", "dtype"), ""),
     )
     engine = VllmEngine(type="vllm", python="/bin/cat")
     with open_vllm(engine, smollm2, "float32", adapters, make_prompts.renderer, 512):
@@ -126,7 +127,7 @@ def test_a_slot_is_kept_free_beside_the_adapters(smollm2, adapters, make_prompts
 def test_vllm_that_dies_while_it_answers_is_said_in_a_sentence_and_keeps_what_it_answered(smollm2, make_prompts, tmp_path):
     worker = tmp_path / "python"
     answer = {"number": 0, "token_ids": [5], "text": "a", "finish_reason": "stop", "queue_s": 0, "compute_s": 1, "running": 1}
-    about, answered = json.dumps({"version": "1", "device": "cpu"}), json.dumps(answer)
+    about, answered = json.dumps({"version": "1", "device": "cpu", "dtype": "float32"}), json.dumps(answer)
     worker.write_text(f"#!/bin/sh\nread model\necho '{about}'\nread order\necho '{answered}'\nprintf '{{\"number\": '\nexit 3\n")
     worker.chmod(0o755)
     engine = VllmEngine(type="vllm", python=str(worker))
@@ -134,7 +135,7 @@ def test_vllm_that_dies_while_it_answers_is_said_in_a_sentence_and_keeps_what_it
         pytest.raises(UserError, match="vLLM ended with exit status 3"),
         open_vllm(engine, smollm2, "float32", {}, make_prompts.renderer, 512) as vllm,
     ):
-        generate(vllm_engine(vllm, None, "float32").answer, make_prompts(*INPUTS), TWELVE, tmp_path / "journal.jsonl")
+        generate(vllm_engine(vllm, None).answer, make_prompts(*INPUTS), TWELVE, tmp_path / "journal.jsonl")
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from loragrid.inference.generation import attends_from_cache
+from loragrid.inference.from_cache import attends_from_cache
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.sequences import padded_on_the_left
 

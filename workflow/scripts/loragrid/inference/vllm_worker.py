@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from importlib.util import find_spec
 
 
 def main() -> None:
@@ -18,17 +19,28 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
+    if find_spec("vllm") is None:
+        answers.write(json.dumps({"is_missing": True}) + "\n")
+        return
 
     from importlib.metadata import packages_distributions, version
 
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
+    from vllm.platforms import current_platform
 
+    if job["picks_dtype"] and current_platform.is_cuda():
+        job["arguments"]["dtype"] = "bfloat16" if current_platform.has_device_capability(80) else "float32"
     adapters = {name: LoRARequest(name, number, path) for number, (name, path) in enumerate(job["adapters"].items(), 1)}
     llm = LLM(**job["arguments"])
     engine = llm.llm_engine
     distribution = packages_distributions()["vllm"][0]
-    answers.write(json.dumps({"version": version(distribution), "device": str(engine.vllm_config.device_config.device)}) + "\n")
+    about = {
+        "version": version(distribution),
+        "device": current_platform.get_device_name() if current_platform.is_cuda() else current_platform.device_type,
+        "dtype": str(engine.vllm_config.model_config.dtype).removeprefix("torch."),
+    }
+    answers.write(json.dumps(about) + "\n")
 
     for line in sys.stdin:
         order = json.loads(line)

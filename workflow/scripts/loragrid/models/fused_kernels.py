@@ -48,10 +48,11 @@ def use_fused_kernels(model: Any, device: torch.device) -> bool:
     try:
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
 
-        if (apply := MODEL_TYPE_TO_APPLY_LIGER_FN.get(model.config.model_type)) is None:
+        apply = MODEL_TYPE_TO_APPLY_LIGER_FN.get(model.config.model_type)
+        chosen = _chosen(apply, model) if apply else {}
+        if not any(chosen.values()):
             log.info("no fused kernels: liger-kernel has none for models of the type %s", model.config.model_type)
             return False
-        chosen = _chosen(apply, model)
         expected = _logits_and_gradient(model)
         apply(model=model, **chosen)
         before.keep_functions_only()

@@ -2,7 +2,7 @@
 
 The process gets one JSON object per line. The first is the model: `arguments` of `vllm.LLM`, and `adapters` by name. Each
 following object is an order: `questions` with `ids`, `seed` and `adapter`; `sampling`, the arguments of `SamplingParams`; and
-`alone`, whether each question is answered by itself. The process writes its version, then one answer per line.
+`alone`, whether each question is answered by itself. The process writes what it computes with, then one answer per line.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ class VllmEngine(EngineSettings):
 
     @contextmanager
     def open(self, model: ModelToAsk) -> Iterator[Engine]:
-        from loragrid.models.device import pick_device, pick_dtype, type_name
-
         assert model.folder is not None
         assert model.renderer is not None
         whole, adapters = model.folder, {}
@@ -64,9 +62,8 @@ class VllmEngine(EngineSettings):
             whole = model.trained.parent
         elif model.trained is not None:
             adapters = {"trained": model.trained.parent}
-        dtype = type_name(pick_dtype(model.dtype, pick_device()))
-        with open_vllm(self, whole, dtype, adapters, model.renderer, model.context_length) as vllm:
-            yield vllm_engine(vllm, "trained" if adapters else None, dtype)
+        with open_vllm(self, whole, model.dtype, adapters, model.renderer, model.context_length) as vllm:
+            yield vllm_engine(vllm, "trained" if adapters else None)
 
 
 def trusting(settings: Mapping[str, Any], within: str = "") -> str | None:
@@ -84,6 +81,8 @@ class Vllm(NamedTuple):
 
     version: str
     device: str
+    dtype: str
+    """The number type that it computes with."""
     ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
     """Gives answers as soon as they are there. Each question comes with the name of the adapter to ask; None: the base model."""
 
@@ -96,12 +95,17 @@ def open_vllm(
 
     Args:
         folder: the base model, or a model that was fine-tuned as a whole.
+        dtype: the number type, as configured. For `auto`, the process picks the one that the engine `hf` would pick there: its
+            environment may know a GPU that ours does not.
         adapters: folders in peft's layout, by name.
 
     Raises:
-        UserError: if vLLM ends by itself.
+        UserError: if vLLM is not installed, or ends by itself.
     """
-    arguments: dict[str, Any] = {"model": str(folder), "dtype": dtype, "max_model_len": context_length}
+    from loragrid.models.device import pick_device, pick_dtype, type_name
+
+    own = type_name(pick_dtype(dtype, pick_device()))
+    arguments: dict[str, Any] = {"model": str(folder), "dtype": own, "max_model_len": context_length}
     if adapters:
         ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
         # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
@@ -109,9 +113,10 @@ def open_vllm(
     job = {
         "arguments": arguments | engine.settings | {"trust_remote_code": False},
         "adapters": {name: str(path) for name, path in adapters.items()},
+        "picks_dtype": dtype == "auto" and "dtype" not in engine.settings,
     }
-    ends = end_tokens(renderer, folder)
-    process = _start(engine.python or sys.executable)
+    ends, python = end_tokens(renderer, folder), engine.python or sys.executable
+    process = _start(python)
 
     def text_of(reply: Mapping[str, Any], decoding: Decoding) -> str:
         ids = reply["token_ids"]
@@ -131,7 +136,12 @@ def open_vllm(
 
     try:
         about = _ask(process, job)
-        yield Vllm(about["version"], about["device"], ask)
+        if about.get("is_missing"):
+            raise UserError(
+                f"engine: type: vllm needs the package vllm, which {python} does not find: {python} -m pip install vllm, or set "
+                "engine.python to the Python of an environment that has it."
+            )
+        yield Vllm(about["version"], about["device"], about["dtype"], ask)
     except BaseException:
         process.terminate()
         raise
@@ -163,7 +173,7 @@ def _start(python: str) -> subprocess.Popen[str]:
     )
 
 
-def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
+def vllm_engine(vllm: Vllm, adapter: str | None) -> Engine:
     """A running vLLM as the engine of one model."""
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
@@ -171,7 +181,7 @@ def vllm_engine(vllm: Vllm, adapter: str | None, dtype: str) -> Engine:
         for new in vllm.ask([(questions[i], adapter) for i in asked], decoding):
             yield {asked[i]: given for i, given in new.items()}
 
-    return Engine("vllm", vllm.version, answer, vllm.device, dtype)
+    return Engine("vllm", vllm.version, answer, vllm.device, vllm.dtype)
 
 
 def environment() -> dict[str, str]:
