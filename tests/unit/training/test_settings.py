@@ -20,7 +20,7 @@ SEEDS = {"adapter_init": 1, "data_order": 2, "mix": 3}
 
 def told(config, model=MODEL):
     """The parameters of the rule, as the configuration gives them."""
-    return {"version": 1, "run": RUN, "model": model, "config": parse_training(config).model_dump(), "seeds": SEEDS}
+    return {"version": 1, "run": RUN, "model": model, "config": decisive(parse_training(config)), "seeds": SEEDS}
 
 
 # Numbers that are given are floats, defaults are as they are written in the class.
@@ -120,6 +120,12 @@ DECISIVE = {
 def test_state_is_named_by_all_settings(job, name):
     settings = TrainSettings.model_validate(told({}) | DECISIVE[name])
     assert identity(job.model_copy(update={"settings": settings})) != identity(job)
+
+
+def test_training_goes_on_with_other_kernels(job):
+    settings = TrainSettings.model_validate(told({}) | {"config": {"kernels": "none"}})
+    assert settings.config.kernels == "none"
+    assert identity(job.model_copy(update={"settings": settings})) == identity(job)
 
 
 COMPUTING = {
