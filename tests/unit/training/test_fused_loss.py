@@ -129,6 +129,14 @@ def test_a_model_that_changes_its_logits_is_found_out(kind, more):
     assert not ends_with_output_layer(make_model(kind, **more))
 
 
+def test_a_model_whose_logits_are_too_small_for_its_cap_is_found_out_too():
+    model = make_model("gemma2")
+    with torch.no_grad():
+        model.lm_head.weight.mul_(1e-3)
+    assert float(model(input_ids=BATCH.input_ids).logits.detach().abs().max()) < 0.1
+    assert not ends_with_output_layer(model)
+
+
 def test_an_output_layer_with_an_adapter_or_of_another_class_is_not_fused():
     adapted = LoraTraining(method="lora", target_modules=["lm_head"]).make_trainable(make_model("llama"), 1)
     assert not ends_with_output_layer(adapted)

@@ -205,6 +205,11 @@ def test_rows_are_filled_up_by_a_sequence_of_their_own(tokens, filled):
     assert found.predicting.max() < tokens
 
 
+def test_what_fills_up_a_row_may_be_longer_than_any_example():
+    found = fill_up(collate_packed([Encoded([7] * 17, 1)] * 241, False), pad=2, longest=17)
+    assert found.longest >= found.bounds.diff().max() > 256
+
+
 FINE = Facts(True, True, True, True, False, False, False, False)
 
 
