@@ -51,9 +51,8 @@ def test_what_is_cut_and_what_is_dropped_is_told_by_id(renderer, make_example):
 def test_each_target_stands_behind_the_token_that_predicts_it(renderer, examples, collated, loss_computation):
     items = encoded(renderer, examples, loss_computation)[0][:4]
     batch = collated(items)
-    rows, columns = batch.predicting.nonzero(as_tuple=True)
     assert batch.targets.tolist() == [t for e in items for t in e.ids[e.target_start :]]
-    assert torch.equal(batch.input_ids[rows, columns + 1][:-1], batch.targets[:-1])
+    assert torch.equal(batch.input_ids.flatten()[batch.predicting + 1], batch.targets)
     assert batch.targets.tolist().count(renderer.end_of_turn) >= len(items)
 
 
@@ -65,15 +64,17 @@ def test_padding_counts_by_length_even_though_it_equals_the_end_of_turn(renderer
     for row, item in enumerate(items):
         assert batch.input_ids[row, : len(item.ids)].tolist() == item.ids
         assert batch.lengths[row].tolist() == [len(item.ids)] * len(item.ids) + [0] * (batch.input_ids.shape[1] - len(item.ids))
-        assert not batch.predicting[row, len(item.ids) - 1 :].any()
+        start = row * batch.input_ids.shape[1]
+        assert not set(range(start + len(item.ids) - 1, start + batch.input_ids.shape[1])) & set(batch.predicting.tolist())
 
 
 def test_packed_examples_fill_one_row_and_each_counts_its_positions_from_0():
     batch = collate_packed([Encoded([5, 6, 7], 1), Encoded([8, 9], 1)], share_beginning=True)
     assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1]]
-    assert batch.predicting.tolist() == [[True, True, False, True, False]]
+    assert batch.predicting.tolist() == [0, 1, 3]
     assert batch.targets.tolist() == [6, 7, 9]
+    assert batch.bounds.tolist() == [0, 3, 5]
 
 
 def test_what_packed_examples_begin_with_stands_once_before_what_follows_in_each():
@@ -81,7 +82,8 @@ def test_what_packed_examples_begin_with_stands_once_before_what_follows_in_each
     batch = collate_packed([Encoded([*beginning, 5, 6, 7], 22), Encoded([*beginning, 8, 9], 21)], share_beginning=True)
     assert batch.input_ids.tolist() == [[*beginning, 5, 6, 7, 8, 9]]
     assert batch.position_ids.tolist() == [[*range(20), 20, 21, 22, 20, 21]]
-    assert batch.predicting[0].nonzero().flatten().tolist() == [21, 23]
+    assert batch.predicting.tolist() == [21, 23]
+    assert batch.bounds is None
     assert batch.targets.tolist() == [7, 9]
     assert batch.sections == [20, 3, 2]
 

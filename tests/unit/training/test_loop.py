@@ -15,10 +15,11 @@ from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
+from loragrid.training import loop
 from loragrid.training.batches import Encoded, common_beginning, encode
 from loragrid.training.checkpoints import trained_weights
-from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, mean_loss
-from loragrid.training.loop import Checkpoints, make_learner, train, write_course
+from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, lay_out, mean_loss
+from loragrid.training.loop import Checkpoints, StoppedError, make_learner, train, write_course
 from loragrid.training.losses import SummedLoss, summed_cross_entropy
 from loragrid.training.methods import FullTraining, LoraTraining
 from loragrid.training.settings import Seeds
@@ -68,6 +69,11 @@ def largest_difference(one, other):
     return max(float((one[name] - other[name]).detach().abs().max()) for name in one)
 
 
+def loss_of_step(model, items, layout, accelerator):
+    """Gradients are added."""
+    return accumulate_gradients(model, lay_out(items, layout, accelerator), accelerator).item()
+
+
 def mean_loss_by_hand(model, items):
     """Full logits, one example at a time."""
     losses = []
@@ -100,7 +106,7 @@ def test_gradients_are_those_of_full_logits_however_a_step_is_laid_out(
     expected = mean_loss_by_hand(reference, items)
     expected.backward()
     model = adapted(tiny_model, packed=layout.packed)
-    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    loss = loss_of_step(SummedLoss(model), items, layout, accelerator)
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-5
     assert max(float(g.abs().max()) for g in gradients(model).values()) > 1e-3
@@ -200,7 +206,7 @@ def test_gradients_of_an_example_depend_on_no_longer_one_where_positions_stretch
     assert not layout.packed
     passes = [[len(item.ids) for item in one.examples] for one in forward_passes(items, layout, accelerator)]
     assert sorted(map(sorted, passes)) == ([[7, 10], [18, 18, 22]] if kind == "phi3" else [[7, 10], [18, 18], [22]])
-    loss = accumulate_gradients(SummedLoss(model), items, layout, accelerator)
+    loss = loss_of_step(SummedLoss(model), items, layout, accelerator)
     assert loss == pytest.approx(sum(losses).item() / sum(item.nb_targets for item in items), rel=1e-5)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-4
 
@@ -215,7 +221,7 @@ def test_examples_of_a_model_that_cannot_be_packed_are_padded_and_stay_apart(kin
     expected.backward()
     layout = choose_layout(model, CONFIG.model_copy(update={"packing": "on"}), torch.device("cpu"), pad=2)
     assert not layout.packed
-    assert accumulate_gradients(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
+    assert loss_of_step(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-4
 
 
@@ -235,20 +241,20 @@ def test_logits_are_computed_for_targets_only(tiny_model, encoded, accelerator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cross_entropy_in_chunks_is_that_of_pytorch(monkeypatch, dtype):
-    monkeypatch.setattr("loragrid.training.losses._CHUNK", 3 * 50)
+def test_cross_entropy_in_chunks_is_that_of_pytorch(dtype):
+    three_rows = 3 * 50
     torch.manual_seed(0)
     logits = torch.randn(10, 50).to(dtype).requires_grad_()
     targets = torch.randint(50, (10,))
     expected = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     (wanted,) = torch.autograd.grad(3 * expected, logits)
-    found = summed_cross_entropy(logits * 1, targets)
+    found = summed_cross_entropy(logits * 1, targets, three_rows)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         torch.autograd.grad(3 * found, logits)[0], wanted, rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-6
     )
     with torch.no_grad():
-        torch.testing.assert_close(summed_cross_entropy(logits, targets), expected.detach())
+        torch.testing.assert_close(summed_cross_entropy(logits, targets, three_rows), expected.detach())
 
 
 def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):
@@ -428,10 +434,47 @@ def test_neftune_adds_noise_in_training_only_and_as_much_as_it_says(tiny_model, 
     noisy.eval()
     assert mean_loss(noisy, encoded[:2], PADDED, accelerator) == mean_loss(plain.eval(), encoded[:2], PADDED, accelerator)
     noisy.train()
-    accumulate_gradients(noisy, encoded[3:4], PADDED, accelerator)
+    loss_of_step(noisy, encoded[3:4], PADDED, accelerator)
     assert float(added[0].abs().max()) == 0
     limit = 5 / (len(encoded[3].ids) * 32) ** 0.5
     assert 0.95 * limit < float(added[-1].abs().max()) <= limit
+
+
+def test_the_next_step_is_laid_out_before_the_loss_of_a_step_is_read(tiny_model, encoded, accelerator, monkeypatch):
+    done = []
+
+    def noted(name):
+        usual = getattr(loop, name)
+        monkeypatch.setattr(loop, name, lambda *args: done.append(name) or usual(*args))
+
+    for name in ("lay_out", "_take_step", "_finite"):
+        noted(name)
+    run(tiny_model, encoded, accelerator)
+    assert done == ["lay_out", *["_take_step", "lay_out", "_finite"] * 3, "_take_step", "_finite"]
+
+
+@pytest.mark.parametrize("saved_by_fused", [False, True])
+def test_a_state_is_taken_up_by_the_other_implementation_of_the_optimiser(
+    tiny_model, encoded, accelerator, tmp_path, saved_by_fused
+):
+    def learner_with(fused):
+        model = CONFIG.make_trainable(load_base_model(tiny_model, "float32"), SEEDS.adapter_init)
+        learner = make_learner(model, CONFIG, PADDED, accelerator)
+        optimizer = torch.optim.AdamW(trained_weights(model).values(), weight_decay=0.0, fused=fused)
+        return learner._replace(optimizer=accelerator.prepare(optimizer))
+
+    whole = learner_with(False)
+    train(whole, encoded[:8], [], SEEDS)
+    (tmp_path / "state").mkdir()
+    reasons = iter(["", "a test"])
+    with pytest.raises(StoppedError, match="after step 2"):
+        train(learner_with(saved_by_fused), encoded[:8], [], SEEDS, Checkpoints(tmp_path / "state", 60, lambda: next(reasons)))
+    other = learner_with(not saved_by_fused)
+    course = train(other, encoded[:8], [], SEEDS, Checkpoints(tmp_path / "state", 60))
+    assert [row.step for row in course] == [0, 1, 2, 3, 4]
+    for name, weight in trained_weights(whole.model).items():
+        torch.testing.assert_close(trained_weights(other.model)[name], weight, rtol=1e-4, atol=1e-6)
+    assert {float(state["step"]) for state in other.optimizer.state.values()} == {4.0}
 
 
 def test_training_that_diverges_fails_with_a_sentence(tiny_model, encoded, accelerator):

@@ -20,7 +20,7 @@ SEEDS = {"adapter_init": 1, "data_order": 2, "mix": 3}
 
 def told(config, model=MODEL):
     """The parameters of the rule, as the configuration gives them."""
-    return {"version": 1, "run": RUN, "model": model, "config": parse_training(config).model_dump(), "seeds": SEEDS}
+    return {"version": 1, "run": RUN, "model": model, "config": decisive(parse_training(config)), "seeds": SEEDS}
 
 
 # Numbers that are given are floats, defaults are as they are written in the class.
@@ -122,10 +122,15 @@ def test_state_is_named_by_all_settings(job, name):
     assert identity(job.model_copy(update={"settings": settings})) != identity(job)
 
 
+def test_training_goes_on_with_other_kernels(job):
+    settings = TrainSettings.model_validate(told({}) | {"config": {"kernels": "none"}})
+    assert settings.config.kernels == "none"
+    assert identity(job.model_copy(update={"settings": settings})) == identity(job)
+
+
 COMPUTING = {
     "device": ("loragrid.training.job.pick_device", lambda: torch.device("mps")),
     "number type of the device": ("loragrid.training.job.pick_dtype", lambda setting, device: torch.bfloat16),
-    "FlashAttention": ("transformers.utils.is_flash_attn_2_available", lambda: True),
     "GPUs": ("torch.cuda.device_count", lambda: 7),
     "libraries": ("loragrid.training.job.versions", lambda *names: {"torch": "1"}),
     "other packages": ("loragrid.training.job.installed_versions", lambda *names: {"flash-attn": "1"}),
@@ -137,6 +142,10 @@ def test_state_is_named_by_what_computes(job, monkeypatch, name):
     before = identity(job)
     monkeypatch.setattr(*COMPUTING[name])
     assert identity(job) != before
+
+
+def test_states_of_versions_that_could_use_flash_attention_are_still_found(job):
+    assert _identity(job, None)["computing"]["flash_attention"] is False
 
 
 def test_state_is_named_by_how_processes_are_launched(job):

@@ -142,10 +142,14 @@ def can_share_beginnings(model: Any) -> bool:
 
     They may if attention is computed example by example, and if a token's computation is the same in all examples: no dropout.
     """
+    return attends_by_example(model) and not draws_at_random(model)
+
+
+def draws_at_random(model: Any) -> bool:
+    """Whether a forward pass in training depends on random numbers: whether there is dropout anywhere."""
     config = model.config.get_text_config().to_dict()
     drops = any("drop" in key and isinstance(value, int | float) and value > 0 for key, value in config.items())
-    drops = drops or any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
-    return attends_by_example(model) and not drops
+    return drops or any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())
 
 
 def attend_by_example(

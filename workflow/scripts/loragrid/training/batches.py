@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 LEAST_IN_COMMON = 16
 """Minimum number of tokens that a row shares. To share fewer would cost about as much as to compute them for each example."""
+
+IGNORED = -100
+"""In the place of a target: there is none."""
+
+GRAIN, COARSE_GRAIN, COARSE_FROM = 256, 512, 4096
+"""Rows are filled up to multiples of the first number; from so many tokens on, to multiples of the second."""
 
 
 class Encoded(NamedTuple):
@@ -53,17 +60,26 @@ class Batch(NamedTuple):
     position_ids: torch.Tensor | None
     """Shape (rows, longest); None if every row is one example, from position 0 on."""
     predicting: torch.Tensor
-    """Shape (rows, longest): True where the next token is a target."""
+    """Shape (targets,): the token before each target, counted through all rows."""
     targets: torch.Tensor
-    """Shape (targets,): the tokens to predict, in the order of `predicting`."""
+    """Shape (targets,): the tokens to predict; some may be IGNORED."""
     lengths: torch.Tensor
     """Shape (rows, longest): length of the example that a token belongs to, 0 for padding."""
     sections: list[int]
     """For a packed row: the number of tokens that its examples share, then the number that follows in each example."""
+    bounds: torch.Tensor | None = None
+    """For a packed row in which nothing is shared: int32, shape (sequences + 1,): where each sequence starts, and where the last
+    one ends."""
+    longest: int | None = None
+    """No sequence of `bounds` has more tokens; None: than the longest of `sections`."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(*(part.to(device) if isinstance(part, torch.Tensor) else part for part in self))  # type: ignore[arg-type]
+        """The same batch on a device. The host does not wait for a GPU to take it."""
+
+        def moved(part: torch.Tensor) -> torch.Tensor:
+            return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
+
+        return Batch(*(moved(part) if isinstance(part, torch.Tensor) else part for part in self))  # type: ignore[arg-type]
 
 
 def encode_mix(
@@ -187,8 +203,8 @@ def collate(examples: Sequence[Encoded], pad: int) -> Batch:
     length = max(len(example.ids) for example in examples)
     input_ids = torch.tensor([example.ids + [pad] * (length - len(example.ids)) for example in examples])
     lengths = torch.tensor([[len(e.ids)] * len(e.ids) + [0] * (length - len(e.ids)) for e in examples])
-    predicting = torch.tensor([_predicting(e, length) for e in examples])
-    return Batch(input_ids, None, predicting, _targets(examples), lengths, [])
+    predicting = [length * row + i for row, e in enumerate(examples) for i in _before_targets(e)]
+    return Batch(input_ids, None, torch.tensor(predicting, dtype=torch.long), _targets(examples), lengths, [])
 
 
 def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
@@ -201,20 +217,57 @@ def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
     first, lengths = examples[0].ids[:shared], [len(e.ids) for e in examples]
     input_ids = torch.tensor([[*first, *(token for e in examples for token in e.ids[shared:])]])
     position_ids = torch.tensor([[*range(shared), *(i for length in lengths for i in range(shared, length))]])
-    predicting = [p for e in examples for p in _predicting(e, len(e.ids))[shared:]]
+    sections = [shared, *(length - shared for length in lengths)]
+    starts = list(accumulate(sections))
+    predicting = [start - shared + i for start, e in zip(starts, examples, strict=False) for i in _before_targets(e)]
     of_length = [length for length in lengths for _ in range(shared, length)]
     return Batch(
         input_ids,
         position_ids,
-        torch.tensor([[False] * shared + predicting]),
+        torch.tensor(predicting, dtype=torch.long),
         _targets(examples),
         torch.tensor([[shared] * shared + of_length]),
-        [shared, *(length - shared for length in lengths)],
+        sections,
+        None if shared else torch.tensor(starts, dtype=torch.int32),
     )
 
 
-def _predicting(example: Encoded, length: int) -> list[bool]:
-    return [example.target_start - 1 <= i < len(example.ids) - 1 for i in range(length)]
+def fill_up(batch: Batch, pad: int, longest: int) -> Batch:
+    """A packed row whose numbers of tokens and of targets are multiples of GRAIN or of COARSE_GRAIN, so that few shapes occur.
+
+    What fills it up is a sequence of its own behind the others. It has no target: the targets that are added are IGNORED.
+
+    Args:
+        batch: a row in which nothing is shared.
+        pad: id that fills up the row.
+        longest: no example of the training has more tokens.
+    """
+    assert batch.bounds is not None
+    assert batch.position_ids is not None
+    # At least one token, so that no sequence is empty.
+    more = _rounded_up(batch.input_ids.shape[1] + 1) - batch.input_ids.shape[1]
+    targets = _rounded_up(len(batch.targets)) - len(batch.targets)
+    pad_right = torch.nn.functional.pad
+    return batch._replace(
+        input_ids=pad_right(batch.input_ids, (0, more), value=pad),
+        # A model with few positions has this one in any case.
+        position_ids=pad_right(batch.position_ids, (0, more)),
+        predicting=pad_right(batch.predicting, (0, targets)),
+        targets=pad_right(batch.targets, (0, targets), value=IGNORED),
+        lengths=pad_right(batch.lengths, (0, more)),
+        bounds=torch.cat([batch.bounds, batch.bounds[-1:] + more]),
+        longest=max(_rounded_up(longest), COARSE_GRAIN),
+    )
+
+
+def _rounded_up(number: int) -> int:
+    grain = GRAIN if number < COARSE_FROM else COARSE_GRAIN
+    return -(-number // grain) * grain
+
+
+def _before_targets(example: Encoded) -> range:
+    """The positions of the tokens before an example's targets."""
+    return range(example.target_start - 1, len(example.ids) - 1)
 
 
 def _targets(examples: Sequence[Encoded]) -> torch.Tensor:

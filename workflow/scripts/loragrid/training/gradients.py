@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +13,12 @@ from loragrid.models.adapters import learns_prompt
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
 from loragrid.models.rope import Stretch, stretches_of
 from loragrid.models.sequences import FORWARD_COST, cut_into_forward_passes, together
-from loragrid.training.batches import Encoded, collate, collate_packed, pack, share
+from loragrid.training.batches import Batch, Encoded, collate, collate_packed, pack, share
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from loragrid.training.graphs import RecordedPasses
     from loragrid.training.methods import Training
 
 
@@ -34,7 +36,12 @@ class Layout(NamedTuple):
 
 
 def choose_layout(model: Any, config: Training, device: torch.device, pad: int, dtype: torch.dtype = torch.float32) -> Layout:
-    """The quickest layout that is exact; `model` is made ready for it."""
+    """The quickest layout that is exact; `model` is made ready for it.
+
+    Args:
+        pad: id that fills up rows.
+        dtype: number type of the matrix products.
+    """
     max_tokens = config.micro_batch_tokens or (1024 if device.type == "cpu" else 8192)
     base = getattr(model, "get_base_model", lambda: model)()
     # Every example needs a learnt prompt of its own.
@@ -70,11 +77,8 @@ def _cut(examples: Sequence[Encoded], layout: Layout, device: torch.device) -> l
     return cut_into_forward_passes(lengths, layout.max_tokens, FORWARD_COST.get(device.type, 64))
 
 
-def summed_loss(model: torch.nn.Module, forward: Forward, layout: Layout, accelerator: Accelerator) -> torch.Tensor:
-    """Cross-entropy summed over the targets of one forward pass, times its weight."""
-    batch = collate_packed(forward.examples, layout.shared) if layout.packed else collate(forward.examples, layout.pad)
-    loss: torch.Tensor = model(batch.to(accelerator.device)) * forward.weight
-    return loss
+def _collated(examples: Sequence[Encoded], layout: Layout) -> Batch:
+    return collate_packed(examples, layout.shared) if layout.packed else collate(examples, layout.pad)
 
 
 def mean_loss(model: torch.nn.Module, examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> float:
@@ -84,28 +88,61 @@ def mean_loss(model: torch.nn.Module, examples: Sequence[Encoded], layout: Layou
     total = torch.zeros((), device=accelerator.device)
     with torch.no_grad():
         for forward in forward_passes(examples, layout, accelerator):
-            total += summed_loss(model, forward, layout, accelerator)
+            total += model(_collated(forward.examples, layout).to(accelerator.device)) * forward.weight
     model.train(training)
     return float(accelerator.reduce(total, "sum").item()) / sum(example.nb_targets for example in examples)
 
 
-def accumulate_gradients(model: torch.nn.Module, examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator) -> float:
+class LaidOut(NamedTuple):
+    """The forward passes of this process for one optimiser step, not yet on the device."""
+
+    batches: list[Batch]
+    weights: list[float]
+    """Of each batch: 1, or 0 if it only keeps this process in step."""
+    nb_targets: int
+    """Of the whole step, in all processes."""
+
+
+def lay_out(
+    examples: Sequence[Encoded], layout: Layout, accelerator: Accelerator, recorded: RecordedPasses | None = None
+) -> LaidOut:
+    """Lay out one optimiser step: the work of the host, which needs no device.
+
+    Args:
+        recorded: what replays forward passes, if anything does; its batches have few shapes.
+    """
+    passes = forward_passes(examples, layout, accelerator)
+    batches = [_collated(forward.examples, layout) for forward in passes]
+    if recorded:
+        batches = [recorded.fill_up(batch) for batch in batches]
+    return LaidOut(batches, [forward.weight for forward in passes], sum(example.nb_targets for example in examples))
+
+
+def accumulate_gradients(
+    model: torch.nn.Module, step: LaidOut, accelerator: Accelerator, recorded: RecordedPasses | None = None
+) -> torch.Tensor:
     """Add the gradients of the mean loss over all target tokens of one optimiser step.
 
-    However the step is cut into forward passes and shared among processes, each target token has the same weight.
+    However the step is cut into forward passes and shared among processes, each target token has the same weight. The host does
+    not wait for a GPU.
+
+    Args:
+        recorded: what replays forward passes, if anything does.
 
     Returns:
-        The mean loss per target token.
+        The mean loss per target token, on the device.
     """
-    nb_targets = sum(example.nb_targets for example in examples)
     total = torch.zeros((), device=accelerator.device)
-    passes = forward_passes(examples, layout, accelerator)
-    for forward in passes:
-        is_last = forward is passes[-1]
-        accelerator.sync_gradients = is_last
-        with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
-            loss = summed_loss(model, forward, layout, accelerator) / nb_targets
+    last = len(step.batches) - 1
+    for index, (batch, weight) in enumerate(zip(step.batches, step.weights, strict=True)):
+        accelerator.sync_gradients = index == last
+        if recorded and recorded.takes(batch):
+            total += recorded.run(batch, weight / step.nb_targets if step.nb_targets else math.nan)
+            continue
+        with contextlib.nullcontext() if index == last else accelerator.no_sync(model):
+            loss = model(batch.to(accelerator.device)) * weight / step.nb_targets
             # Gradients are averaged over the processes.
             accelerator.backward(loss * accelerator.num_processes)
         total += loss.detach()
-    return float(accelerator.reduce(total, "sum").item())
+    reduced: torch.Tensor = accelerator.reduce(total, "sum")
+    return reduced

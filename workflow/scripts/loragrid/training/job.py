@@ -153,8 +153,6 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
     The number of threads and the product name of a GPU are left out, although they change the rounding: a training may go on
     elsewhere.
     """
-    from transformers.utils import is_flash_attn_2_available
-
     device = pick_device()
     # The weights are hashed with all other files of their folder.
     elsewhere = {"settings", "model", *(name for name, field in TrainingJob.model_fields.items() if MEANS in field.metadata)}
@@ -167,7 +165,8 @@ def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]
         "computing": {
             "device": device.type,
             "dtype": type_name(pick_dtype(job.settings.model.dtype, device)),
-            "flash_attention": is_flash_attn_2_available(),
+            # Once chosen where it was installed. States of earlier versions, which had none, are still taken up.
+            "flash_attention": False,
             "gpus": torch.cuda.device_count() if accelerate_config else None,
         },
         "accelerate": _launch_settings(accelerate_config) if accelerate_config else None,
@@ -295,12 +294,12 @@ def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple
     start = SavedStart(model) if config.moves_base_weights else None
     # DeepSpeed spreads weights over the processes where they are loaded, and can compute only once all is made ready.
     later, pad = accelerator.distributed_type.value == "DEEPSPEED", padding_id(base, pad)
-    layout = None if later else _try_model(job, model, accelerator, pad)
+    layout = None if later else _try_model(job, model, accelerator, pad, dtype)
     learner = make_learner(model, config, layout or Layout(0, False, pad), accelerator, dtype)
-    return (learner if layout else learner._replace(layout=_try_model(job, model, accelerator, pad))), start
+    return (learner if layout else learner._replace(layout=_try_model(job, model, accelerator, pad, dtype))), start
 
 
-def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int) -> Layout:
+def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int, dtype: torch.dtype) -> Layout:
     """How examples are laid out, as the model itself shows what is exact.
 
     Raises:
@@ -308,7 +307,7 @@ def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int)
     """
     if sees_ahead(getattr(model, "get_base_model", lambda: model)()):
         raise UserError(f"{job.model_folder}/config.json: the model's tokens see the tokens behind them, which it is to predict.")
-    return choose_layout(model, job.settings.config, accelerator.device, pad)
+    return choose_layout(model, job.settings.config, accelerator.device, pad, dtype)
 
 
 def told_to_stop(state: Path) -> str:

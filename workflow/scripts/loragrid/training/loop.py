@@ -7,6 +7,7 @@ our own keeps these promises in fewer lines than the settings of Trainer or TRL 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import math
@@ -21,14 +22,15 @@ from tqdm import tqdm
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 from loragrid.training.checkpoints import Weights, is_sharded, load_checkpoint, save_checkpoint, trained_weights
-from loragrid.training.gradients import Layout, accumulate_gradients, mean_loss
-from loragrid.training.losses import SummedLoss
-from loragrid.training.schedule import make_schedule
+from loragrid.training.gradients import LaidOut, Layout, accumulate_gradients, lay_out, mean_loss
+from loragrid.training.graphs import MOST_WORK, RecordedPasses, Recorder, can_record, facts_of, gpu_recorder, own_stream
+from loragrid.training.losses import SummedLoss, plan_loss
+from loragrid.training.schedule import Schedule, make_schedule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from loragrid.training.batches import Encoded
+    from loragrid.training.batches import Batch, Encoded
     from loragrid.training.methods import Training
     from loragrid.training.settings import Seeds
 
@@ -58,6 +60,8 @@ class Learner(NamedTuple):
     accelerator: Accelerator
     dtype: torch.dtype
     """Number type of the matrix products."""
+    record: Recorder | None = None
+    """What records forward passes, so that they are replayed; None: they are not."""
 
 
 def make_learner(
@@ -66,9 +70,12 @@ def make_learner(
     """Make a model ready for the steps of its training."""
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-    weights = trained_weights(model).values()
-    optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
-    loss = SummedLoss(model, dtype, config.neftune_alpha)
+    weights = list(trained_weights(model).values())
+    # The usual one waits for the GPU twice for each weight.
+    on_gpu = bool(weights) and all(weight.is_cuda and weight.dtype == torch.float32 for weight in weights)
+    optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay, fused=on_gpu or None)
+    plan = plan_loss(model, accelerator.device, dtype, config.kernels, is_sharded(accelerator))
+    loss = SummedLoss(model, dtype, config.neftune_alpha, plan)
     if accelerator.distributed_type.value == "DEEPSPEED":
         # Normalised and accumulated here, clipped there.
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
@@ -76,7 +83,8 @@ def make_learner(
         settings["train_batch_size"] = accelerator.num_processes
         settings["gradient_clipping"] = config.max_grad_norm or 0.0
     prepared_loss, prepared_optimizer = accelerator.prepare(loss, optimizer)
-    return Learner(model, prepared_loss, prepared_optimizer, config, layout, accelerator, dtype)
+    record = gpu_recorder() if can_record(facts_of(model, config, accelerator, plan)) else None
+    return Learner(model, prepared_loss, prepared_optimizer, config, layout, accelerator, dtype, record)
 
 
 def gather_weights(learner: Learner) -> Weights | None:
@@ -144,6 +152,18 @@ def train(
         StoppedError: if `checkpoints.stop` gives a reason, after the state is saved.
     """
     _check_sets(learner, train_set, validation_set)
+    with own_stream(learner.accelerator.device) if learner.record else contextlib.nullcontext():
+        return _train(learner, train_set, validation_set, seeds, checkpoints, follow)
+
+
+def _train(
+    learner: Learner,
+    train_set: Sequence[Encoded],
+    validation_set: Sequence[Encoded],
+    seeds: Seeds,
+    checkpoints: Checkpoints | None,
+    follow: Callable[[Progress], None],
+) -> list[Progress]:
     config, process = learner.config, learner.accelerator.process_index
     schedule = make_schedule([len(example.ids) for example in train_set], config, seeds.data_order)
     nb_steps = len(schedule.steps)
@@ -157,6 +177,8 @@ def train(
         course, best = saved
         log.info("going on after step %d of %d", course[-1].step, nb_steps)
     started, last_saved = time.perf_counter() - course[-1].seconds, time.monotonic()
+    recorded = _recorded_passes(learner, train_set)
+    laid_out = _lay_out(learner, train_set, schedule, course[-1].step + 1, recorded)
     learner.loss.train()
     with _progress_bar(course[-1].step, nb_steps, learner) as bar:
         for step in range(course[-1].step + 1, nb_steps + 1):
@@ -164,12 +186,14 @@ def train(
                 log.info("stopped early after step %d: no lower validation loss in %d validations", step - 1, best.without_gain)
                 break
             seed_step(seeds.data_order, step, process)
-            examples = [train_set[i] for i in schedule.steps[step - 1]]
             learning_rate = schedule.learning_rates[step - 1]
-            loss = _take_step(learner, examples, learning_rate, step)
+            unread_loss = _take_step(learner, laid_out, learning_rate, recorded)
+            # While a GPU works on this step, the host prepares the next one.
+            laid_out = _lay_out(learner, train_set, schedule, step + 1, recorded)
+            loss = _finite(unread_loss, step)
             validation_loss = _validate(learner, validation_set) if step in validated else None
             epoch = round(step / schedule.steps_per_epoch, 4)
-            tokens = course[-1].tokens + sum(len(example.ids) for example in examples)
+            tokens = course[-1].tokens + sum(len(train_set[i].ids) for i in schedule.steps[step - 1])
             seconds = round(time.perf_counter() - started, 3)
             course.append(Progress(step, epoch, loss, validation_loss, learning_rate, tokens, seconds))
             follow(course[-1])
@@ -219,22 +243,56 @@ def _progress_bar(done: int, nb_steps: int, learner: Learner) -> Any:
     return tqdm(total=nb_steps, initial=done, desc="training", unit="step", mininterval=5, disable=hidden)
 
 
-def _take_step(learner: Learner, examples: Sequence[Encoded], learning_rate: float, step: int) -> float:
-    """Take one optimiser step.
+def _recorded_passes(learner: Learner, train_set: Sequence[Encoded]) -> RecordedPasses | None:
+    """What replays the training's small forward passes, if anything does."""
+    if learner.record is None:
+        return None
+
+    def add_gradients(batch: Batch, weight: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = learner.loss(batch) * weight
+        learner.accelerator.backward(loss)
+        return loss.detach()
+
+    most_tokens = MOST_WORK / sum(p.numel() for p in learner.model.parameters())
+    longest = max(len(example.ids) for example in train_set)
+    return RecordedPasses(add_gradients, learner.record, learner.accelerator.device, most_tokens, longest, learner.layout.pad)
+
+
+def _lay_out(
+    learner: Learner, train_set: Sequence[Encoded], schedule: Schedule, step: int, recorded: RecordedPasses | None
+) -> LaidOut:
+    """The forward passes of a step; none behind the last step."""
+    if step > len(schedule.steps):
+        return LaidOut([], [], 0)
+    return lay_out([train_set[i] for i in schedule.steps[step - 1]], learner.layout, learner.accelerator, recorded)
+
+
+def _take_step(learner: Learner, laid_out: LaidOut, learning_rate: float, recorded: RecordedPasses | None) -> torch.Tensor:
+    """Take one optimiser step. The host does not wait for a GPU.
 
     Returns:
-        The mean loss per target token before the step.
+        The mean loss per target token before the step, on the device.
     """
     for group in learner.optimizer.param_groups:
         group["lr"] = learning_rate
-    loss = accumulate_gradients(learner.loss, examples, learner.layout, learner.accelerator)
-    if not math.isfinite(loss):
-        raise UserError(f"the training loss is {loss} at step {step}: try a lower learning_rate, or dtype float32.")
+    loss = accumulate_gradients(learner.loss, laid_out, learner.accelerator, recorded)
     if learner.config.max_grad_norm is not None:
         learner.accelerator.clip_grad_norm_(trained_weights(learner.loss).values(), learner.config.max_grad_norm)
     learner.optimizer.step()
-    learner.optimizer.zero_grad()
+    learner.optimizer.zero_grad(set_to_none=recorded is None)
     return loss
+
+
+def _finite(loss: torch.Tensor, step: int) -> float:
+    """The value of a loss. The step may have been taken with it.
+
+    Raises:
+        UserError: if it is not finite.
+    """
+    value = float(loss.item())
+    if not math.isfinite(value):
+        raise UserError(f"the training loss is {value} at step {step}: try a lower learning_rate, or dtype float32.")
+    return value
 
 
 def _validate(learner: Learner, validation_set: Sequence[Encoded]) -> float:

@@ -55,8 +55,8 @@ class Training(Section):
     kernels: Annotated[Literal["auto", "none"], ONLY_SPEED] = Field(
         "auto",
         description="`auto`: on an NVIDIA GPU where the package liger-kernel is installed (`make extras`), its kernels compute "
-        "the norms, the encoding of positions and the gated activations of the model types that it knows, if a short text shows "
-        "that logits and gradient change by no more than rounding; the log tells it. `none`: never.",
+        "the loss, and the norms, the encoding of positions and the gated activations of the model types that it knows, if a "
+        "trial shows that results change by no more than rounding; the log tells it. `none`: never.",
     )
     learning_rate: float = Field(2e-4, gt=0, le=1e30, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
