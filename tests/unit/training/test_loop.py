@@ -202,7 +202,7 @@ def test_gradients_of_an_example_depend_on_no_longer_one_where_positions_stretch
             parameter.grad = of_item if parameter.grad is None else parameter.grad + of_item
     model = make_model(kind, **more)
     forget_longest_sequence(model)
-    layout = choose_layout(model, CONFIG, torch.device("cpu"), pad=2)
+    layout = choose_layout(model, CONFIG, torch.device("cpu"), pad=2, dtype=torch.float32)
     assert not layout.packed
     passes = [[len(item.ids) for item in one.examples] for one in forward_passes(items, layout, accelerator)]
     assert sorted(map(sorted, passes)) == ([[7, 10], [18, 18, 22]] if kind == "phi3" else [[7, 10], [18, 18], [22]])
@@ -219,7 +219,7 @@ def test_examples_of_a_model_that_cannot_be_packed_are_padded_and_stay_apart(kin
     reference, model = make_model(kind, **more), make_model(kind, **more)
     expected = mean_loss_by_hand(reference, items)
     expected.backward()
-    layout = choose_layout(model, CONFIG.model_copy(update={"packing": "on"}), torch.device("cpu"), pad=2)
+    layout = choose_layout(model, CONFIG.model_copy(update={"packing": "on"}), torch.device("cpu"), pad=2, dtype=torch.float32)
     assert not layout.packed
     assert loss_of_step(SummedLoss(model), items, layout, accelerator) == pytest.approx(expected.item(), rel=1e-5)
     assert largest_difference(gradients(reference), gradients(model)) < 1e-4

@@ -18,7 +18,8 @@ from loragrid.models.loading import load_base_model, load_trained
 from loragrid.training.batches import Encoded
 from loragrid.training.gradients import Layout
 from loragrid.training.loop import make_learner, train
-from loragrid.training.methods import ContinuedTraining, LoraTraining, Training, parse_training
+from loragrid.training.method import Training
+from loragrid.training.methods import ContinuedTraining, LoraTraining, parse_training
 from loragrid.training.settings import Seeds
 
 METHODS = {

@@ -11,7 +11,7 @@ from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.data.tasks import Task
 from loragrid.errors import unknown_name
-from loragrid.training.methods import Training
+from loragrid.training.method import Training
 
 
 def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:

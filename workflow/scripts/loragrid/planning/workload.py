@@ -19,7 +19,7 @@ from loragrid.planning.jobs import Job
 from loragrid.planning.lengths import CHARACTERS_PER_TOKEN, Lengths, LengthsOf, mean, split_lengths
 from loragrid.runtime.looking import looked_into
 from loragrid.scoring.scorer import Requests
-from loragrid.training.methods import Training
+from loragrid.training.method import Training
 
 FIRST_JUDGEMENT = 150
 """Tokens of a judge's answer: scores, with a few words about each."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from loragrid.training.graphs import RecordedPasses
-    from loragrid.training.methods import Training
+    from loragrid.training.method import Training
 
 
 class Layout(NamedTuple):
@@ -35,7 +35,7 @@ class Layout(NamedTuple):
     """How the encoding of positions changes with the length of an example."""
 
 
-def choose_layout(model: Any, config: Training, device: torch.device, pad: int, dtype: torch.dtype = torch.float32) -> Layout:
+def choose_layout(model: Any, config: Training, device: torch.device, pad: int, dtype: torch.dtype) -> Layout:
     """The quickest layout that is exact; `model` is made ready for it.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from loragrid.training.losses import LossPlan
-    from loragrid.training.methods import Training
+    from loragrid.training.method import Training
 
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]
 """Records what a function computes, on tensors that stay where they are.
@@ -149,6 +149,8 @@ class RecordedPasses:
             log.info("forward passes are not recorded as CUDA graphs: %s", error)
             self._record = None
             return
+        if not self._recordings:
+            log.info("forward passes are recorded as CUDA graphs")
         self._recordings[shape] = _Recording(mine, weight, replay, loss)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from loragrid.training.batches import Batch, Encoded
-    from loragrid.training.methods import Training
+    from loragrid.training.method import Training
     from loragrid.training.settings import Seeds
 
 

@@ -12,7 +12,7 @@ from loragrid.models.device import is_out_of_memory, memory_of
 if TYPE_CHECKING:
     import torch
 
-    from loragrid.training.methods import Training
+    from loragrid.training.method import Training
 
 
 @contextmanager

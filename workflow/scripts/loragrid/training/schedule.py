@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 if TYPE_CHECKING:
-    from loragrid.training.methods import Training
+    from loragrid.training.method import Training
 
 
 class Schedule(NamedTuple):
