@@ -7,7 +7,7 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help extras demo test test-vllm lint format schema lock clean-results
+.PHONY: help extras demo test test-gpu test-vllm lint format schema lock clean-results
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deep
 
 test: lint  ## Run all tests and static checks
 	$(BIN)/pytest
+
+test-gpu: $(READY)  ## Run the tests that need a GPU (all others hide it)
+	LORAGRID_TESTS_ON=cuda $(BIN)/pytest tests/gpu
 
 test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build for CPUs, in an environment of its own (2 GB)
 	$(BIN)/pytest tests/unit/inference/engines/test_vllm.py tests/workflow/test_vllm_workflow.py

@@ -1,9 +1,13 @@
 """What several tests share: the real tokenizer and models, unpacked once, a tiny random model, and workflows with them."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# Tests are about what a CPU computes, also in the processes that they start. Those in tests/gpu say what they need.
+os.environ |= {} if os.environ.get("LORAGRID_TESTS_ON") == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
 
 import pytest
 import yaml

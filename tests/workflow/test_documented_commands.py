@@ -47,8 +47,10 @@ FOR = {"FILE": "config/experiments/mine.yaml", "NAME": "slurm", "…": "shout/go
 """What stands for the words that a reader replaces."""
 
 ELSEWHERE = {
-    r"(export )?PYTHONPATH=\S+( python| \.venv/bin/python)?( tests/gpu/.*)?|python tests/gpu/.*": "needs a GPU",
+    r"(export )?PYTHONPATH=\S+( python| \.venv/bin/python)?|python tests/(gpu|benchmarks)/.*": "needs a GPU, or measures for minutes",
     r"\.venv/bin/python tests/benchmarks/\w+": "measures for minutes",
+    r"LORAGRID_TESTS_ON=cpu \.venv/bin/pytest tests/gpu": "tests the tests",
+    r"\.venv/bin/python -c .*": "shows whether there is a GPU",
     r"\.venv/bin/python -m pip install .*": "installs a plugin",
     r"VLLM_\w+=True vllm serve .*": "needs vLLM and a GPU",
     r"snakemake --cores 4 --default-storage-provider s3 .*": "needs a plugin and a bucket; tests/workflow/test_storage.py has another storage",

@@ -17,7 +17,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def have(gpus):
-        listed = "".join(f"echo 'GPU {i}: NVIDIA H100 (UUID: GPU-{i})'\n" for i in range(gpus))
+        listed = "".join(f"echo 'GPU {i}: NVIDIA H100 (UUID: GPU-none-{i})'\n" for i in range(gpus))
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{listed}")
         (tmp_path / "nvidia-smi").chmod(0o755)
 

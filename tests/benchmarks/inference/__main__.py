@@ -1,7 +1,8 @@
 """How quickly this project answers prompts, beside the ways that others do: `.venv/bin/python tests/benchmarks/inference`.
 
 Prints Markdown tables to stdout and what it is doing to stderr. Every contender runs in a process of its own, one after another, on the
-prompts of the default experiment. Model and data are fetched once and kept in `.cache/`.
+prompts of the default experiment. Model and data are fetched once and kept in `.cache/`. With `--shapes`, models of known shapes with
+random weights are measured instead, in one process (`on_shapes.py`): for a GPU that is lent for minutes.
 """
 
 import json
@@ -31,7 +32,7 @@ ADAPTERS = {
 def parse_arguments() -> Namespace:
     """The command line."""
     parser = ArgumentParser(prog="inference", description=__doc__.partition("\n")[0])
-    parser.add_argument("--prompts", type=int, default=64, metavar="N", help="default: %(default)s")
+    parser.add_argument("--prompts", type=int, metavar="N", help="default: 64; with --shapes 128")
     parser.add_argument("--adapters", type=int, default=4, metavar="N", help="default: %(default)s")
     parser.add_argument("--prompts-per-adapter", type=int, default=16, metavar="N", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="default: %(default)s")
@@ -43,7 +44,18 @@ def parse_arguments() -> Namespace:
         metavar="N",
         help="each contender counts with the best of so many rounds (default: %(default)s)",
     )
-    return parser.parse_args()
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the first CUDA device, if any")
+    shapes = parser.add_argument_group("models of known shapes, with random weights and an adapter")
+    shapes.add_argument("--shapes", default="", metavar="NAMES", help="of tiny, small, 1b and 8b, separated by commas")
+    shapes.add_argument("--batches", default="32,128", metavar="N,N", help="of generate(); default: %(default)s")
+    shapes.add_argument("--new", type=int, default=64, metavar="N", help="tokens of an answer (default: %(default)s)")
+    shapes.add_argument("--out", type=Path, metavar="FILE", help="the results are added to it, each as a line of JSON")
+    shapes.add_argument(
+        "--budget", type=float, default=600, metavar="SECONDS", help="begin nothing new after them (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    options.prompts = options.prompts or (128 if options.shapes else 64)
+    return options
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +85,14 @@ def best(jobs: dict[str, list[dict[str, Any]]], rounds: int) -> dict[str, dict[s
 def main() -> None:
     """Run the comparison."""
     options = parse_arguments()
+    if options.shapes:
+        sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")]
+        from on_shapes import hold
+
+        print(hold(options), flush=True)
+        return
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     common = {"threads": options.threads, "dtype": options.dtype}
     about = run(common | {"contender": "about", "prompts": options.prompts})
     print(f"SmolLM2-135M, {about['title']}, {options.threads} threads, {about['dtype']}; {about['prompts']}\n")

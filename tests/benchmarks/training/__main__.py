@@ -1,16 +1,18 @@
 """How quickly this project trains an adapter, beside the ways that others do: `.venv/bin/python tests/benchmarks/training`.
 
 Prints a Markdown table for each model to stdout and what it is doing to stderr. Every contender runs in a process of its own,
-one after another. Models, data and TRL are fetched once and kept in `.cache/`.
+one after another. Models, data and TRL are fetched once and kept in `.cache/`. With `--shapes`, models of known shapes with random
+weights are measured instead, in one process (`on_shapes.py`): for a GPU that is lent for minutes.
 """
 
 import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from contest import BATCH_SIZE, CONTENDERS, MODELS, Contender, install_trl, run
+from contest import BATCH_SIZE, CONTENDERS, MODELS, ON_SHAPES, REPOSITORY, TRL_SITE, Contender, install_trl, run
 from load import await_calm
 from table import Contest, Measured, Row, markdown
 
@@ -25,7 +27,9 @@ def parse_arguments() -> Namespace:
     parser = ArgumentParser(prog="training", description=__doc__.partition("\n")[0])
     parser.add_argument("--model", choices=[*MODELS, "all"], default="all")
     parser.add_argument("--examples", type=int, default=64, metavar="N", help="default: %(default)s")
-    parser.add_argument("--contenders", nargs="+", choices=[*CONTENDERS, "all"], metavar="NAME", help=", ".join(CONTENDERS))
+    parser.add_argument(
+        "--contenders", nargs="+", metavar="NAME", help=f"{', '.join(CONTENDERS)}; with --shapes: {', '.join(ON_SHAPES)}; or all"
+    )
     parser.add_argument("--threads", type=int, default=usable_processors(), metavar="N", help="default: %(default)s")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", default="auto", help="auto (a CUDA device if there is one), cpu or cuda")
@@ -44,7 +48,22 @@ def parse_arguments() -> Namespace:
         metavar="SECONDS",
         help="wait at most this long for other programs to leave the processors alone, each time (default: %(default)s)",
     )
-    return parser.parse_args()
+    shapes = parser.add_argument_group("models of known shapes, with random weights")
+    shapes.add_argument("--shapes", default="", metavar="NAMES", help="of tiny, small, 1b and 8b, separated by commas")
+    shapes.add_argument("--batches", default="8,32", metavar="N,N", help="examples a step (default: %(default)s)")
+    shapes.add_argument("--number", type=int, metavar="N", help="of examples (default: 192; 96 for 8b)")
+    shapes.add_argument(
+        "--passes", type=int, default=3, metavar="N", help="over the examples, of which the last counts (default: %(default)s)"
+    )
+    shapes.add_argument("--out", type=Path, metavar="FILE", help="the results are added to it, each as a line of JSON")
+    shapes.add_argument(
+        "--budget", type=float, default=600, metavar="SECONDS", help="begin nothing new after them (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    known = [*(ON_SHAPES if options.shapes else CONTENDERS), "all"]
+    if unknown := sorted(set(options.contenders or []) - set(known)):
+        parser.error(f"unknown contenders: {', '.join(unknown)}; known: {', '.join(known)}")
+    return options
 
 
 def usable_processors() -> int:
@@ -108,6 +127,13 @@ def tell(text: str) -> None:
 def main() -> None:
     """Run the comparison."""
     options = parse_arguments()
+    if options.shapes:
+        # Only here: a process inherits its parent's peak memory.
+        sys.path[:0] = [str(REPOSITORY / "workflow" / "scripts"), str(REPOSITORY / "tests"), str(TRL_SITE)]
+        from on_shapes import hold as hold_on_shapes
+
+        print(hold_on_shapes(options), flush=True)
+        return
     for model in MODELS if options.model == "all" else [options.model]:
         print(markdown(hold(model, options)), flush=True)
 

@@ -32,8 +32,15 @@ class Trained(NamedTuple):
 class Clock:
     """Time that work on the device takes."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, wait_every: int = 1) -> None:
+        """Start later.
+
+        Args:
+            wait_every: laps between two waits for a GPU. Only the sum of so many laps is right then, and the GPU is kept waiting
+                less than by the measurement of each lap.
+        """
         self._device = device
+        self._wait_every = wait_every
         self.laps: list[float] = []
 
     def start(self) -> None:
@@ -42,12 +49,12 @@ class Clock:
 
     def lap(self) -> None:
         """End a lap, and start the next."""
-        now = self._now()
+        now = self._now((len(self.laps) + 1) % self._wait_every == 0)
         self.laps.append(now - self._last)
         self._last = now
 
-    def _now(self) -> float:
-        if self._device.type == "cuda":
+    def _now(self, waits: bool = True) -> float:
+        if waits and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
@@ -123,22 +130,27 @@ def shared_arguments(model: torch.nn.Module, folder: str) -> dict[str, Any]:
     }
 
 
-def timed(trainer: Any, device: torch.device) -> Trained:
-    """Run a `Trainer`. What it does before the first batch and after the last step is not counted."""
+def timed(trainer: Any, device: torch.device, passes: int | None) -> Trained:
+    """Run a `Trainer`. What it does before the first batch and after the last step is not counted.
+
+    Args:
+        passes: over the examples, each of which is timed as a whole; None: each step is timed.
+    """
     from transformers import TrainerCallback
 
-    clock = Clock(device)
+    clocks: list[Clock] = []
 
     class Timing(TrainerCallback):
-        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
-            clock.start()
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            clocks.append(Clock(device, max(1, state.max_steps // passes) if passes else 1))
+            clocks[0].start()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            clock.lap()
+            clocks[0].lap()
 
     trainer.add_callback(Timing)
     loss = trainer.train().training_loss
-    return Trained(clock.laps, loss)
+    return Trained(clocks[0].laps, loss)
 
 
 def trainer(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
@@ -150,15 +162,17 @@ def trainer(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any,
     with TemporaryDirectory() as folder:
         made = Trainer(
             model=model,
-            args=TrainingArguments(**shared_arguments(model, folder), **settings),
+            args=TrainingArguments(**shared_arguments(model, folder) | settings),
             train_dataset=Dataset.from_list(rows),
             data_collator=DataCollatorForSeq2Seq(tokenizer),
             processing_class=tokenizer,
         )
-        return timed(made, place(model)[0])
+        return timed(made, place(model)[0], None)
 
 
-def trl(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
+def trl(
+    model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any], passes: int | None = None
+) -> Trained:
     """`SFTTrainer` on the same token ids. Its preparation of the data, packing for instance, is not counted."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -167,15 +181,27 @@ def trl(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, set
     with TemporaryDirectory() as folder:
         made = SFTTrainer(
             model=model,
-            args=SFTConfig(**shared_arguments(model, folder), **settings),
+            args=SFTConfig(**shared_arguments(model, folder) | {"num_train_epochs": passes or 1} | settings),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
         )
-        return timed(made, place(model)[0])
+        return timed(made, place(model)[0], passes)
 
 
-def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, settings: Mapping[str, Any]) -> Trained:
-    """This project's loop, with its default settings."""
+def ours(
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    tokenizer: Any,
+    settings: Mapping[str, Any],
+    passes: int | None = None,
+    follow: Callable[[int], None] = lambda step: None,
+) -> Trained:
+    """This project's loop, with its default settings.
+
+    Args:
+        passes: as for `timed`.
+        follow: called with the number of each step.
+    """
     from accelerate import Accelerator
 
     from loragrid.models.device import keep_freed_memory
@@ -188,23 +214,31 @@ def ours(model: torch.nn.Module, examples: Sequence[Example], tokenizer: Any, se
     device, dtype = place(model)
     keep_freed_memory()
     encoded = [Encoded(example["ids"], example["target_start"]) for example in examples]
-    config = LoraTraining(
-        batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, max_grad_norm=MAX_GRAD_NORM, schedule="constant", evaluations=0
-    )
+    shared = {"batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "max_grad_norm": MAX_GRAD_NORM}
+    shared |= {"schedule": "constant", "evaluations": 0, "epochs": passes or 1}
+    config = LoraTraining(**shared | settings)
     seeds = Seeds(adapter_init=SEED, data_order=SEED, mix=SEED)
     base: Any = model.get_base_model()
     attention = base.config._attn_implementation
-    layout = choose_layout(model, config, device, tokenizer.pad_token_id)
+    layout = choose_layout(model, config, device, tokenizer.pad_token_id, dtype)
     accelerator = Accelerator(cpu=device.type == "cpu")
-    clock = Clock(device)
+    clock = Clock(device, -(-len(examples) // config.batch_size) if passes else 1)
+
+    def lap(row: Any) -> None:
+        if row.step:
+            clock.lap()
+        else:
+            clock.start()
+        follow(row.step)
+
     learner = make_learner(model, config, layout, accelerator, dtype)
-    course = train(learner, encoded, [], seeds, follow=lambda row: clock.lap() if row.step else clock.start())
+    course = train(learner, encoded, [], seeds, follow=lap)
     base.set_attn_implementation(attention)
     losses = [row.train_loss for row in course if row.train_loss is not None]
     return Trained(clock.laps, sum(losses) / len(losses))
 
 
-FUNCTIONS: dict[str, Callable[[torch.nn.Module, Sequence[Example], Any, Mapping[str, Any]], Trained]] = {
+FUNCTIONS: dict[str, Callable[..., Trained]] = {
     "plain": plain,
     "trainer": trainer,
     "trl": trl,

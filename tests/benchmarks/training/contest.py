@@ -85,6 +85,19 @@ CONTENDERS = {
     ),
     "ours": Contender("**loragrid**", "ours"),
 }
+ON_SHAPES = {
+    "trl": Contender("TRL", "trl"),
+    "trl-liger": Contender(
+        "TRL, `group_by_length`, Liger kernels", "trl", {"train_sampling_strategy": "group_by_length", "use_liger_kernel": True}
+    ),
+    "trl-packing": Contender("TRL, `packing` (bfd), Liger kernels", "trl", {"packing": True, "use_liger_kernel": True}),
+    "ours": Contender("**loragrid**", "ours"),
+    "ours-no-kernels": Contender("loragrid, `kernels: none`", "ours", {"kernels": "none"}),
+    "ours-padded": Contender("loragrid, `packing: off`", "ours", {"packing": "off"}),
+}
+"""Contenders for models of known shapes; each gets the number of examples a step besides."""
+USUAL_ON_SHAPES = ("ours", "trl-liger", "trl-packing", "trl")
+"""Those that a GPU is lent for come first: time may run out."""
 
 
 def install_trl() -> None:

@@ -68,11 +68,15 @@ def train(
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from loragrid.models.fused_kernels import use_fused_kernels
+
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
     chosen = pick(device)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(chosen)
     parameters = sum(p.numel() for p in base.parameters())
     output_parameters = base.get_output_embeddings().weight.numel()
+    if function == "ours":
+        use_fused_kernels(base, chosen)
     torch.manual_seed(SEED)
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules=targets))

@@ -1,10 +1,11 @@
+import json
 import math
 
 import pandas as pd
 import pytest
 
 from loragrid.analysis.columns import MODEL
-from loragrid.analysis.costs import prediction_costs, scoring_costs
+from loragrid.analysis.costs import prediction_costs, read_training_costs, scoring_costs
 from loragrid.analysis.reading import read_predictions
 from loragrid.records import Score
 
@@ -38,3 +39,18 @@ def test_what_external_predictions_cost_is_unknown_and_changes_no_other_cost(wit
     pd.testing.assert_frame_equal(prediction_costs(table, PRICES), without_external)
     assert table["new_tokens"].dropna().tolist() == [4] * 6
     assert pd.api.types.is_integer_dtype(table["new_tokens"])
+
+
+def test_costs_of_trainings_have_the_memory_of_the_gpu_where_one_was_used(tmp_path):
+    run = dict.fromkeys(("base_model", "task", "sample_type", "mix", "config", "loss_computation"), "x") | {
+        "nb_samples": 1,
+        "seed": 1,
+    }
+    costs = {"tokens": 10, "training_s": 1.0, "wall_time_s": 2.0, "peak_memory_mb": 900}
+    manifest = {"run": run, "examples": {"train": 1, "input_cut": [], "dropped": []}, **costs}
+    (tmp_path / "cpu.json").write_text(json.dumps(manifest))
+    (tmp_path / "gpu.json").write_text(json.dumps(manifest | {"peak_gpu_memory_mb": 5000}))
+    assert "peak_gpu_memory_mb" not in read_training_costs([tmp_path / "cpu.json"])
+    both = read_training_costs([tmp_path / "cpu.json", tmp_path / "gpu.json"])
+    assert both["peak_gpu_memory_mb"].fillna(0).tolist() == [0, 5000]
+    assert both["peak_memory_mb"].tolist() == [900, 900]

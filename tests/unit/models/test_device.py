@@ -39,3 +39,9 @@ print(faults[-1] - faults[-6])
     if by_default < 10_000:
         pytest.skip("this system's C library keeps freed memory by itself")
     assert page_faults("keep") < by_default / 5
+
+
+def test_tests_see_no_gpu_and_neither_do_processes_that_they_start():
+    program = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'] == '')"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "True\n"
+    assert not torch.cuda.is_available()

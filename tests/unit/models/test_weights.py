@@ -311,3 +311,16 @@ def test_adapter_of_a_model_of_another_size_is_refused(tiny_model, tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"the adapter cannot be loaded: .*size mismatch for "):
         load_trained(load_base_model(tiny_model, "float32"), tmp_path / "adapter_model.safetensors", "float32")
+
+
+def test_model_that_does_not_fit_into_the_memory_is_said_in_a_sentence(tiny_model, monkeypatch):
+    def fail(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.to", fail)
+    with pytest.raises(UserError) as caught:
+        load_base_model(tiny_model, "float32")
+    assert str(caught.value) == (
+        f"{tiny_model}: the model does not fit into the free memory of cpu; set quantization: 4bit, or take a smaller model or a "
+        "device with more memory, and see that nothing else uses it."
+    )

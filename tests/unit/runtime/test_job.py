@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from loragrid.analysis.grid_state import failure
 from loragrid.errors import UserError
-from loragrid.runtime.job import log, logged
+from loragrid.runtime.job import circumstances, log, logged, peak_memory_mb
 from loragrid.runtime.screen import SHOWN_BY_MAIN
 
 
@@ -82,3 +82,15 @@ def test_log_without_room_costs_no_work_and_hides_no_sentence(tmp_path, monkeypa
     with pytest.raises(SystemExit), logged(str(path)):
         raise UserError("data.jsonl, line 3: not valid JSON.")
     assert capsys.readouterr().err == f"data.jsonl, line 3: not valid JSON.\n(log: {path})\n"
+
+
+def test_manifests_tell_the_peak_memory_of_a_gpu_that_was_used(monkeypatch):
+    assert "peak_gpu_memory_mb" not in circumstances(0.0, "cpu", "float32", 1)
+    peaks = [300 * 2**20, 700 * 2**20]
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(peaks))
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", peaks.__getitem__)
+    told = circumstances(0.0, "NVIDIA H200", "bfloat16", 1)
+    assert told["peak_gpu_memory_mb"] == 700
+    # What planning asks of a machine's memory is still that of the process.
+    assert told["peak_memory_mb"] == peak_memory_mb()

@@ -22,6 +22,7 @@ from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.training.job import _make_accelerator, run_training
+from loragrid.training.memory import lack_of_memory_told
 from loragrid.training.methods import FullTraining
 from loragrid.training.trackers import checked_trackers
 from trainings import TWO_PROCESSES, adapter_bytes, changed, course
@@ -231,3 +232,47 @@ def test_shipped_launch_settings_are_understood_by_accelerate(path):
         args, _, _ = _validate_launch_command(launch_command_parser().parse_args(arguments))
         assert args.use_fsdp
         assert args.fsdp_version == 2
+
+
+LACKS = [
+    (
+        {},
+        "memory runs out on cpu: lower micro_batch_tokens (now 1024), and max_length (now 1024) if it is higher; or set "
+        "gradient_checkpointing: true; or set quantization: 4bit.",
+    ),
+    (
+        {"gradient_checkpointing": True, "micro_batch_tokens": 256},
+        "memory runs out on cpu: lower micro_batch_tokens (now 256), and max_length (now 1024) if it is higher; or set "
+        "quantization: 4bit.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "sentence"), LACKS)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")])
+def test_lack_of_memory_in_training_says_what_to_lower(make_job, monkeypatch, keys, sentence, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("loragrid.training.losses.SummedLoss.forward", fail)
+    with pytest.raises(UserError) as caught:
+        run_training(make_job("large", **keys), None)
+    assert str(caught.value) == sentence
+
+
+def test_other_errors_in_training_are_not_taken_for_a_lack_of_memory(make_job, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr("loragrid.training.losses.SummedLoss.forward", fail)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        run_training(make_job("other"), None)
+
+
+def test_lack_of_memory_names_only_keys_that_the_training_has():
+    with (
+        pytest.raises(UserError, match=r"or train an adapter \(method: lora\) instead of all weights.$") as caught,
+        lack_of_memory_told(FullTraining(method="full"), 8192, torch.device("cpu")),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    assert "quantization" not in str(caught.value)

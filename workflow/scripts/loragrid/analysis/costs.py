@@ -16,7 +16,7 @@ from loragrid.scoring.protocol import add_up
 
 
 def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
-    """One row per training: examples, tokens, seconds and peak memory.
+    """One row per training: examples, tokens, seconds and peak memory; that of the GPU too, if one was used.
 
     Args:
         manifests: of the trainings.
@@ -36,9 +36,11 @@ def read_training_costs(manifests: Iterable[str | Path]) -> pd.DataFrame:
                 "training_s": manifest["training_s"],
                 "job_s": manifest["wall_time_s"],
                 "peak_memory_mb": manifest["peak_memory_mb"],
+                **{name: manifest[name] for name in ("peak_gpu_memory_mb",) if name in manifest},
             }
         )
     columns = [*RUN, "examples", "input_cut", "dropped", "tokens", "training_s", "job_s", "peak_memory_mb"]
+    columns += ["peak_gpu_memory_mb"] if any("peak_gpu_memory_mb" in row for row in rows) else []
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -8,8 +8,6 @@ from itertools import groupby
 from time import perf_counter
 from typing import Any
 
-import torch
-
 from loragrid.data.render import Renderer, pad_token
 from loragrid.errors import UserError
 from loragrid.inference.answer_texts import stopped_text, text_reader
@@ -17,7 +15,7 @@ from loragrid.inference.generation import generate_together
 from loragrid.inference.padding import cache_misleads, why_alone
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, Question
 from loragrid.models.adapters import learns_prompt
-from loragrid.models.device import free_cached_memory
+from loragrid.models.device import free_cached_memory, is_out_of_memory
 from loragrid.models.loading import padding_id, refuse_ids_without_embedding
 from loragrid.models.rope import stretched_by_answer, stretches_of
 from loragrid.runtime.job import log
@@ -66,7 +64,7 @@ def answer_with(model: Any, renderer: Renderer, ends: Sequence[int], batch_token
             try:
                 new = _answer_batch(model, renderer, [questions[i] for i in batch], decoding, ends, pad, started, use_cache)
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 if len(batch) == 1:
                     raise UserError(f"memory runs out at one prompt of {lengths[batch[0]]} tokens, its answer counted.") from None
@@ -118,12 +116,6 @@ def _answer_batch(
             )
         )
     return answers
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # CPUs and Apple's GPUs tell it only by the message.
-    said = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int, of_one_length: bool, alone: bool = False) -> list[list[int]]:

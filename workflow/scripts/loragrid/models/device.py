@@ -49,6 +49,25 @@ def free_cached_memory() -> None:
         torch.mps.empty_cache()
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the device has run out."""
+    import torch
+
+    # CPUs and Apple's GPUs tell it only by the message.
+    said = ("out of memory", "not enough memory", "can't allocate memory")
+    by_message = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    return isinstance(error, torch.OutOfMemoryError) or by_message
+
+
+def memory_of(device: torch.device) -> str:
+    """A device and how much memory it has, for messages, such as `NVIDIA H200 (139.8 GiB)`."""
+    import torch
+
+    if device.type != "cuda":
+        return device_name(device)
+    return f"{device_name(device)} ({torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB)"
+
+
 def pick_dtype(setting: str, device: torch.device) -> torch.dtype:
     """The configured type. For `auto`: bfloat16 on a device with matrix instructions for it, else float32.
 

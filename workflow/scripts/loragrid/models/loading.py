@@ -11,7 +11,7 @@ import torch
 
 from loragrid.errors import UserError
 from loragrid.models.adapters import load_adapter
-from loragrid.models.device import pick_device, pick_dtype
+from loragrid.models.device import is_out_of_memory, memory_of, pick_device, pick_dtype
 from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 from loragrid.runtime.pretrained import load_sentence_transformer, read_settings
@@ -34,8 +34,8 @@ def load_base_model(
         device: by default the device that computes here.
 
     Raises:
-        UserError: if the weights cannot be quantized here, a package that they need is missing, or the files are not those of
-            the model.
+        UserError: if the weights cannot be quantized here, a package that they need is missing, the files are not those of
+            the model, or the memory is too small for it.
     """
     from transformers import AutoModelForCausalLM
 
@@ -58,11 +58,19 @@ def load_base_model(
     accepted = Accepted(surplus=stored is not None)
     try:
         model = load_weights(AutoModelForCausalLM, Path(folder), accepted, dtype=number_type, **more)
+        on_device: PreTrainedModel = model if more else model.to(device)
     except ImportError as error:
         raise UserError(f"{folder}: the weights, stored as {stored or 'usual'}, need another package: {error}") from error
-    forget_longest_sequence(model)
-    on_device: PreTrainedModel = (model if more else model.to(device)).eval()
-    return on_device
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        hint = "set quantization: 4bit, or " if quantization == "none" and not stored else ""
+        raise UserError(
+            f"{folder}: the model does not fit into the free memory of {memory_of(device)}; {hint}take a smaller model or a "
+            f"device with more memory, and see that nothing else uses it."
+        ) from error
+    forget_longest_sequence(on_device)
+    return on_device.eval()
 
 
 def stored_quantization(folder: str | Path) -> str | None:

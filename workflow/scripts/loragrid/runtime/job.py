@@ -106,6 +106,17 @@ def peak_memory_mb() -> int:
     return peak // (1024 if sys.platform == "linux" else 1024**2)
 
 
+def gpu_memory() -> dict[str, int]:
+    """`peak_gpu_memory_mb`: the most that this process's tensors have taken on a GPU so far, in MiB.
+
+    Of several GPUs, the one with most counts. Nothing without a GPU of CUDA, or if this process has not used it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {"peak_gpu_memory_mb": max(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())) // 2**20}
+
+
 MENDED = 1
 """How often faults were mended that no version of a stage tells of. Manifests say it as `mended`; `doubtful` reads it."""
 
@@ -122,4 +133,5 @@ def circumstances(started: float, device: str, dtype: str, threads: int) -> dict
         "hardware": {"processor": processor(), "device": device, "dtype": dtype, "threads": threads},
         "wall_time_s": round(time.perf_counter() - started, 3),
         "peak_memory_mb": peak_memory_mb(),
+        **gpu_memory(),
     }

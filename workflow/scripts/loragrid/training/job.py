@@ -43,6 +43,7 @@ from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
 from loragrid.training.gradients import Layout, choose_layout
 from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
+from loragrid.training.memory import lack_of_memory_told
 from loragrid.training.results import FINISHED, LIBRARIES, is_whole, write_result
 from loragrid.training.settings import TrainSettings
 from loragrid.training.trackers import checked_trackers, tracked
@@ -255,7 +256,8 @@ def train_here(job: TrainingJob, state: Path) -> None:
     learner, start = _load_learner(job, accelerator, pad_token(renderer))
     refuse_ids_without_embedding(learner.model, renderer.tokenizer, (example.ids for example in (*mix.train, *mix.validation)))
     told = settings.model_dump(include={"run", "config", "seeds"})
-    with tracked(accelerator, trackers_folder, told) as follow, postponed_signals() as signalled:
+    lack_told = lack_of_memory_told(settings.config, learner.layout.max_tokens, accelerator.device)
+    with tracked(accelerator, trackers_folder, told) as follow, postponed_signals() as signalled, lack_told:
         checkpoints = Checkpoints(state, job.checkpoint_minutes, lambda: signalled() or told_to_stop(state))
         course = train(learner, mix.train, mix.validation, settings.seeds, checkpoints, follow)
     weights = gather_weights(learner)

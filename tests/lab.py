@@ -1,13 +1,11 @@
-"""What the scripts of this folder share: models of known shapes with random weights, and results line by line."""
+"""What is measured or tested on a device: models of known shapes with random weights, and results line by line."""
 
-import argparse
-import contextlib
 import gc
-import importlib
 import json
 import time
 import traceback
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +58,14 @@ PAD = 2
 class Lab:
     """Takes down what is measured, as lines of JSON, as soon as it is known."""
 
-    def __init__(self, part: str, out: Path | None, budget_s: float) -> None:
-        self.part, self.out = part, out
+    def __init__(self, part: str, device: torch.device, out: Path | None = None, budget_s: float = float("inf")) -> None:
+        self.part, self.device, self.out = part, device, out
         self.ends = time.monotonic() + budget_s
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.lines: list[dict[str, Any]] = []
 
     def write(self, **values: Any) -> None:
-        line = json.dumps({"part": self.part, **values})
+        self.lines.append({"part": self.part, **values})
+        line = json.dumps(self.lines[-1])
         print(line, flush=True)
         if self.out:
             with self.out.open("a", encoding="utf-8") as file:
@@ -89,15 +88,16 @@ class Lab:
         finally:
             release(self.device)
         took = round(time.perf_counter() - started, 1)
-        self.write(**labels, **{k: v for k, v in values.items() if not k.startswith("_")}, took_s=took)
+        self.write(**labels, **values, took_s=took)
         return values
 
     def synchronize(self) -> None:
         if self.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
 
-    def peak_gib(self) -> float:
-        return round(torch.cuda.max_memory_allocated() / 2**30, 1) if self.device.type == "cuda" else 0.0
+    def peak_gib(self) -> float | None:
+        """The most that tensors have taken on the device since `release`; None on a CPU."""
+        return round(torch.cuda.max_memory_allocated(self.device) / 2**30, 2) if self.device.type == "cuda" else None
 
     def seconds(self, work: Callable[[], Any], times: int = 10, warm_up: int = 2) -> float:
         """Of one call, the mean of several."""
@@ -110,11 +110,41 @@ class Lab:
         self.synchronize()
         return (time.perf_counter() - started) / times
 
-    def matmul_flops(self) -> float:
-        """Of this device in bfloat16, on random data."""
+    def matmul_rate(self) -> float:
+        """Operations per second of this device in bfloat16, on random data."""
         size = 8192 if self.device.type == "cuda" else 512
         one, other = (torch.randn(size, size, device=self.device, dtype=torch.bfloat16) for _ in range(2))
         return 2 * size**3 / self.seconds(lambda: one @ other)
+
+
+def open_lab(part: str, options: Namespace) -> Lab:
+    """The lab of a command line, with the device, its speed and the versions taken down."""
+    lab = Lab(part, pick(options.device), options.out, options.budget)
+    for shape in shapes_of(options):
+        if shape not in SHAPES:
+            raise SystemExit(f"--shapes: unknown shape '{shape}'; known: {', '.join(SHAPES)}.")
+    name = torch.cuda.get_device_name(lab.device) if lab.device.type == "cuda" else "CPU"
+    lab.write(device=name, torch=torch.__version__, matmul_rate=lab.matmul_rate(), **versions())
+    return lab
+
+
+def shapes_of(options: Namespace) -> list[str]:
+    """The names of the chosen shapes."""
+    return [name for name in options.shapes.split(",") if name]
+
+
+def versions() -> dict[str, str]:
+    """Of what the results depend on."""
+    from loragrid.runtime.job import installed_versions
+
+    return installed_versions("transformers", "peft", "accelerate", "trl", "liger-kernel", "triton", "bitsandbytes")
+
+
+def pick(device: str) -> torch.device:
+    """The named device; `auto`: the first CUDA device, else the CPU."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("--device cuda: torch sees no GPU here; --device cpu --shapes tiny runs the same code.")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
 
 
 def release(device: torch.device) -> None:
@@ -122,81 +152,74 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
-def preload(*modules: str) -> None:
-    """Import what functions import later, so that it is not timed."""
-    for module in modules:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+def make_examples(number: int, shape: str, seed: int = 0) -> list[dict[str, Any]]:
+    """Random token ids, as long as instructions are: 196 tokens on average and at most 605, the last three quarters learnt.
 
-
-def begin(part: str, **more: Any) -> tuple[Lab, argparse.Namespace]:
-    """Read the command line and, where a gate is given, wait until its file is there: imports are done by then."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--shapes", default="tiny", help="of the models, separated by commas")
-    parser.add_argument("--examples", type=Path, help="JSON list of {ids, target_start}; made up where there is none")
-    parser.add_argument("--out", type=Path, help="file that the lines are added to")
-    parser.add_argument("--budget", type=float, default=600, help="seconds after which nothing new is begun")
-    parser.add_argument("--gate", type=Path, help="file to wait for after the imports")
-    parser.add_argument("--only", default="", help="contenders, separated by commas")
-    for name, default in more.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    arguments = parser.parse_args()
-    while arguments.gate and not arguments.gate.exists():
-        time.sleep(0.05)
-    lab = Lab(part, arguments.out, arguments.budget)
-    name = torch.cuda.get_device_name() if lab.device.type == "cuda" else "CPU"
-    lab.write(device=name, torch=torch.__version__, flops=f"{lab.matmul_flops():.3g}")
-    return lab, arguments
-
-
-def examples_of(path: Path | None, number: int, shape: str) -> list[dict[str, Any]]:
-    """Instructions as token ids, and where the answer of each starts."""
+    Examples for the small shapes are a fifth as long.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    scale = 1 if shape in ("1b", "8b") else 0.2
+    lengths = (scale * torch.randn(number, generator=draw).mul(0.6).exp().mul(165).clamp(24, 605)).round().long().tolist()
     vocabulary = SHAPES[shape]["vocab_size"]
-    if path:
-        read = json.loads(path.read_text(encoding="utf-8"))[:number]
-        return [example | {"ids": [token % vocabulary for token in example["ids"]]} for example in read]
-    draw = torch.Generator().manual_seed(0)
-    lengths = torch.randint(20, 80, (number,), generator=draw).tolist()
     return [{"ids": torch.randint(3, vocabulary, (n,), generator=draw).tolist(), "target_start": n // 4} for n in lengths]
 
 
-def make_model(shape: str, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Any:
-    """A model with random weights."""
+def make_model(shape: str, device: torch.device, dtype: torch.dtype = torch.bfloat16, seed: int = 0) -> Any:
+    """A model with random weights, made on the device."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(max_position_embeddings=4096, pad_token_id=PAD, eos_token_id=PAD, **SHAPES[shape])
     config.name_or_path = shape
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            return LlamaForCausalLM(config)
+            return LlamaForCausalLM(config).eval()
     finally:
         torch.set_default_dtype(usual)
 
 
-def make_adapted(shape: str, device: torch.device, dtype: torch.dtype = torch.bfloat16, effect: float = 0.0) -> Any:
-    """The same with a fresh LoRA adapter, as the library makes it.
+def adapt(model: Any, effect: float = 0.0) -> Any:
+    """A model with a fresh LoRA adapter, as the library makes it.
 
     Args:
         effect: standard deviation of the half of the adapter that is zero at first.
     """
     from loragrid.training.methods import LoraTraining
 
-    model: Any = LoraTraining(target_modules=ADAPTED).make_trainable(make_model(shape, device, dtype), 1)
+    adapted: Any = LoraTraining(target_modules=ADAPTED).make_trainable(model, 1)
     if effect:
-        draw = torch.Generator(device).manual_seed(3)
+        draw = torch.Generator(next(adapted.parameters()).device).manual_seed(3)
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for name, parameter in adapted.named_parameters():
                 if "lora_B" in name:
                     parameter.normal_(0, effect, generator=draw)
-    return model
+    return adapted
 
 
 def parameters_of(model: Any) -> int:
     """Of the base model."""
     return sum(p.numel() for name, p in model.named_parameters() if "lora_" not in name)
+
+
+def make_tokenizer() -> Any:
+    """A tokenizer for libraries that want one, although all they get is token ids."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<unk>": 0, "<s>": 1, "</s>": PAD}
+    known = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=known, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>", padding_side="right"
+    )
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first hold numbers."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,101 @@
+"""The comparison on models of known shapes with random weights and an adapter, in this process: for a GPU that is lent for minutes.
+
+Every result is a line of JSON as soon as it is known.
+"""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from lab import PAD, Lab, adapt, make_examples, make_model, markdown, open_lab, release, shapes_of
+
+Prompts = Sequence[Sequence[int]]
+Answering = Callable[[Prompts, int], list[list[int]]]
+"""Answers prompts with exactly so many tokens each."""
+WARM_UP = 6
+"""Tokens of the answers that are not counted."""
+
+
+def hold(options: Namespace) -> str:
+    """Measure, and give the tables."""
+    import transformers.models.llama.modeling_llama  # noqa: F401 - so that its import is not timed
+
+    lab, tables = open_lab("inference", options), []
+    for shape in shapes_of(options):
+        prompts = [example["ids"][:400] for example in make_examples(options.prompts, shape)]
+        lab.attempt(lambda shape=shape, prompts=prompts: compare(lab, shape, prompts, options), shape=shape)
+        tables.append(table(lab.lines, shape, prompts, options.new))
+    return "\n".join(tables)
+
+
+def compare(lab: Lab, shape: str, prompts: Prompts, options: Namespace) -> dict[str, Any]:
+    """All contenders on one model."""
+    model = adapt(make_model(shape, lab.device), effect=0.02).eval()
+    contenders: dict[str, Answering] = {}
+    for batch in [int(number) for number in options.batches.split(",")]:
+        contenders[f"`generate()`, {batch} at a time"] = lambda p, n, batch=batch: by_transformers(model, p, n, batch)
+    contenders["**loragrid**"] = lambda p, n: by_library(model, p, n)
+    for name, answer in contenders.items():
+        lab.attempt(lambda answer=answer: measure(lab, answer, prompts, options.new), shape=shape, contender=name)
+    return {"mean_prompt": round(sum(map(len, prompts)) / len(prompts), 1)}
+
+
+def measure(lab: Lab, answer: Answering, prompts: Prompts, new: int) -> dict[str, Any]:
+    """Answer once for real, after a short answer to the same prompts."""
+    answer(prompts, WARM_UP)
+    release(lab.device)
+    lab.synchronize()
+    started = perf_counter()
+    tokens = answer(prompts, new)
+    lab.synchronize()
+    seconds = perf_counter() - started
+    assert all(len(one) == new for one in tokens)
+    return {"tokens_per_s": round(len(prompts) * new / seconds), "seconds": round(seconds, 3), "peak_gib": lab.peak_gib()}
+
+
+def by_transformers(model: Any, prompts: Prompts, new: int, batch: int) -> list[list[int]]:
+    """`generate()`, batches as the prompts come, padded on the left."""
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(
+        do_sample=False, max_new_tokens=new, min_new_tokens=new, pad_token_id=PAD, eos_token_id=PAD, use_cache=True
+    )
+    found = []
+    for start in range(0, len(prompts), batch):
+        some = prompts[start : start + batch]
+        width = max(map(len, some))
+        ids = torch.tensor([[PAD] * (width - len(p)) + list(p) for p in some], device=model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in some], device=model.device)
+        with torch.inference_mode():
+            output = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+        found += output[:, width:].tolist()
+    return found
+
+
+def by_library(model: Any, prompts: Prompts, new: int) -> list[list[int]]:
+    """As the engine `hf` does, with all prompts in one batch."""
+    from loragrid.inference.generation import generate_together
+    from loragrid.inference.protocol import Decoding
+
+    # Without ends, each answer is as long as it may be.
+    found = generate_together(model, prompts, [0] * len(prompts), Decoding(new), [], PAD, lambda ids: False)
+    return [one.token_ids for one in found]
+
+
+def table(lines: Sequence[Mapping[str, Any]], shape: str, prompts: Prompts, new: int) -> str:
+    """What was measured on one shape."""
+    found = [line for line in lines if line.get("shape") == shape and "contender" in line]
+    usual = max((line.get("tokens_per_s", 0) for line in found if line["contender"].startswith("`generate")), default=0)
+    rows = []
+    for line in found:
+        if "tokens_per_s" not in line:
+            rows.append([line["contender"], "failed" if "failed" in line else "–", "", ""])
+            continue
+        memory = "" if line["peak_gib"] is None else f"{line['peak_gib']:.1f} GiB"
+        times = f"{line['tokens_per_s'] / usual:.2f}" if usual else ""
+        rows.append([line["contender"], f"{line['tokens_per_s']:,}", times, memory])
+    about = f"{len(prompts)} prompts of {sum(map(len, prompts)) / len(prompts):.0f} tokens on average, {new} new tokens each."
+    return f"\n**{shape}**: {about}\n\n{markdown(['', 'new tokens/s', '× best `generate()`', 'memory'], rows)}\n"
