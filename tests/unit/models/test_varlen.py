@@ -105,10 +105,10 @@ def test_nothing_looks_for_sequences_in_a_row(kind, monkeypatch):
     def look(positions):
         raise AssertionError("positions are looked at")
 
-    monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", look)
     model = make_model(kind)
     with varlen_on_cpu():
-        keep_examples_apart(model, "auto", CPU, torch.float32)
+        assert keep_examples_apart(model, "auto", CPU, torch.float32)
+        monkeypatch.setattr("transformers.masking_utils.find_packed_sequence_indices", look)
         packed(model)
 
 
