@@ -49,7 +49,6 @@ FOR = {"FILE": "config/experiments/mine.yaml", "NAME": "slurm", "…": "shout/go
 ELSEWHERE = {
     r"(export )?PYTHONPATH=\S+( python| \.venv/bin/python)?|python tests/(gpu|benchmarks)/.*": "needs a GPU, or measures for minutes",
     r"\.venv/bin/python tests/benchmarks/\w+": "measures for minutes",
-    r"LORAGRID_TESTS_ON=cpu \.venv/bin/pytest tests/gpu": "tests the tests",
     r"\.venv/bin/python -c .*": "shows whether there is a GPU",
     r"\.venv/bin/python -m pip install .*": "installs a plugin",
     r"VLLM_\w+=True vllm serve .*": "needs vLLM and a GPU",
