@@ -3,6 +3,7 @@
 `python tests/gpu/all.py --out FOLDER`; `--device cpu` tries the same with tiny shapes and stand-ins for kernels.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -60,6 +61,9 @@ def run(part: Part, options: Namespace, seconds: float) -> None:
             process.wait(max(1, seconds))
         except subprocess.TimeoutExpired:
             process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
             process.wait()
     print(json.dumps({"part": part.name, "status": process.returncode, "s": round(time.monotonic() - started, 1)}), flush=True)
     if lines.exists():

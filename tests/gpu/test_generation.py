@@ -62,4 +62,4 @@ def test_recorded_steps_give_the_texts_of_steps_one_by_one(device, model, prompt
 def test_first_token_in_bfloat16_is_nearly_always_that_of_float32(device, prompts):
     wide, narrow = (adapt(make_model("small", device, dtype), effect=0.2).eval() for dtype in (torch.float32, torch.bfloat16))
     first = [[text[0] for text in answers(one, prompts)] for one in (wide, narrow)]
-    assert sum(a == b for a, b in zip(*first, strict=True)) >= 20
+    assert sum(a == b for a, b in zip(*first, strict=True)) >= 14

@@ -61,7 +61,8 @@ def parse_arguments() -> Namespace:
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """What the worker tells of one job, with the seconds from its start to its end (`whole_s`)."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-    environment |= {"PYTHONPATH": f"{ROOT}/workflow/scripts:{ROOT}/tests", "HF_HUB_OFFLINE": "1"}
+    paths = [f"{ROOT}/workflow/scripts", f"{ROOT}/tests", *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
     with tempfile.NamedTemporaryFile() as result:
         started = time.perf_counter()
         command = [sys.executable, str(WORKER), result.name]

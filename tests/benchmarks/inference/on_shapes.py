@@ -15,8 +15,8 @@ from lab import PAD, Lab, adapt, make_examples, make_model, markdown, open_lab, 
 Prompts = Sequence[Sequence[int]]
 Answering = Callable[[Prompts, int], list[list[int]]]
 """Answers prompts with exactly so many tokens each."""
-WARM_UP = 6
-"""Tokens of the answers that are not counted."""
+WARM_UP = 12
+"""Tokens of the answers that are not counted: so many that steps are recorded."""
 
 
 def hold(options: Namespace) -> str:

@@ -118,7 +118,7 @@ def run(command: str, threads: int, with_trl: bool = False, **job: Any) -> Any:
     """
     paths = [REPOSITORY / "workflow" / "scripts", REPOSITORY / "tests", *([TRL_SITE] if with_trl else [])]
     settings = {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONPATH": os.pathsep.join([*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import PeftType
 
 from architectures import make_model
 from loragrid.data.render import Rendered
@@ -233,13 +234,16 @@ def on(device, kind="llama", **more):
 def test_steps_are_recorded_on_cuda_where_they_are_the_same_each_time(caplog):
     assert recorder_of(on("cpu")) is recorder_of(on("mps")) is None
     assert recorder_of(on("cuda")) is not take_step
+    assert recorder_of(on("cuda", peft_config={"default": SimpleNamespace(peft_type=PeftType.LORA)})) is not take_step
     with caplog.at_level("INFO", logger="loragrid"):
-        for model in (on("cuda", "mixtral"), on("cuda", is_quantized=True)):
+        others = {"default": SimpleNamespace(peft_type=PeftType.BOFT)}
+        for model in (on("cuda", "mixtral"), on("cuda", is_quantized=True), on("cuda", peft_config=others)):
             assert recorder_of(model) is recorder_of(model) is take_step
     # Once for each model, not for each batch.
     assert [message.partition(": ")[2] for message in caplog.messages] == [
         "which experts a token needs shows only on the way",
         "the weights are quantized",
+        "the adapter's method may wait for the GPU on the way",
     ]
 
 
@@ -248,8 +252,18 @@ class Cuda:
 
     def __init__(self, monkeypatch, fails=None):
         self.done, self.fails, self.current = [], fails, "usual"
-        for name in ("current_stream", "Stream", "stream", "synchronize", "CUDAGraph", "graph", "set_stream"):
+        for name in (
+            "current_stream",
+            "Stream",
+            "stream",
+            "synchronize",
+            "CUDAGraph",
+            "graph",
+            "set_stream",
+            "graph_pool_handle",
+        ):
             monkeypatch.setattr(torch.cuda, name, getattr(self, name, lambda: None))
+        monkeypatch.setattr(recorded_steps, "end_recording", lambda device, pool: self.done.append(f"end of {pool}"))
         recorded_steps._side_stream.cache_clear()
 
     def current_stream(self):
@@ -268,7 +282,7 @@ class Cuda:
         self.current = "usual"
 
     @contextlib.contextmanager
-    def graph(self, graph, stream):
+    def graph(self, graph, pool, stream):
         self.current = "recording"
         yield
         if self.fails:
@@ -278,6 +292,9 @@ class Cuda:
 
     def CUDAGraph(self):  # noqa: N802
         return SimpleNamespace(replay=lambda: self.done.append("replay"))
+
+    def graph_pool_handle(self):
+        return "pool"
 
     def step(self):
         self.done.append(self.current)
@@ -298,7 +315,7 @@ def test_model_whose_steps_cannot_be_recorded_goes_on_without_and_is_not_tried_a
         for _ in range(2):
             recorded_steps._recorder(model)(cuda.step)()
     # Recording a step does not take it.
-    assert cuda.done == ["wait for usual", "side", "recording", "usual", "usual", "usual"]
+    assert cuda.done == ["wait for usual", "side", "recording", "end of pool", "usual", "usual", "usual"]
     assert caplog.messages == ["decoding steps are not recorded: operation not permitted when stream is capturing"]
     recorded_steps._side_stream.cache_clear()
 

@@ -122,11 +122,12 @@ def test_query_key_and_value_get_the_number_type_of_autocast():
     assert attended.shape == (1, 6, 4, 8)
 
 
-def test_heads_are_repeated_where_the_function_says_nothing_about_groups():
+def test_grouped_heads_are_not_told_where_the_function_knows_no_word_for_them():
     """So it is in torch 2.11."""
 
     def older(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1)):
-        return varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, scale=scale, window_size=window_size)
+        told = {"scale": scale, "window_size": window_size, "enable_gqa": True}
+        return varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, **told)
 
     query, key, value = torch.randn(6, 4, 8), torch.randn(6, 2, 8), torch.randn(6, 2, 8)
     bounds = torch.tensor([0, 2, 6], dtype=torch.int32)

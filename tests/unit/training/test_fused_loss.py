@@ -1,11 +1,15 @@
+import contextlib
+
 import pytest
 import torch
 
 from architectures import make_model
+from loragrid.models.packed_attention import keep_examples_apart
 from loragrid.training.batches import IGNORED, Encoded, collate
 from loragrid.training.fused_loss import by_operators, choose_kernel, linear_cross_entropy
 from loragrid.training.losses import LossPlan, SummedLoss, ends_with_output_layer, plan_loss
 from loragrid.training.methods import LoraTraining
+from stand_ins import varlen_on_cpu
 
 TARGETS = torch.tensor([3, 0, IGNORED, 49, 7, 7, IGNORED])
 FUSED = LossPlan(2**10, by_operators)
@@ -73,6 +77,26 @@ def test_products_are_computed_in_the_number_type_of_autocast_and_gradients_of_w
     for one, other in zip(mine, its, strict=True):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)
+
+
+def test_number_types_of_others_around_it_change_nothing():
+    hidden, weight = inputs_of_layer(with_bias=False)
+    arguments = (hidden, weight, None, TARGETS, 100, by_operators, torch.float32)
+    alone = torch.autograd.grad(linear_cross_entropy(*arguments), hidden)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = torch.autograd.grad(linear_cross_entropy(*arguments), hidden)
+    assert torch.equal(alone[0], within[0])
+
+
+@pytest.mark.parametrize("with_kernel", [True, False])
+def test_a_model_in_whose_rows_examples_stand_apart_still_shows_its_output_layer(with_kernel):
+    """Its own attention computes no text that nothing describes."""
+    model = make_model("llama")
+    with varlen_on_cpu() if with_kernel else contextlib.nullcontext():
+        assert keep_examples_apart(model, "auto", torch.device("cpu"), torch.float32)
+        chosen = model.config._attn_implementation
+        assert ends_with_output_layer(model)
+        assert model.config._attn_implementation == chosen != "sdpa"
 
 
 def test_without_targets_the_loss_is_zero():

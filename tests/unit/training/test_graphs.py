@@ -5,15 +5,16 @@ import torch
 from accelerate import Accelerator
 
 from architectures import make_model
+from loragrid.models.adapters import is_recordable
 from loragrid.models.packed_attention import attends_by_varlen
 from loragrid.training.batches import IGNORED, Encoded, collate_packed, fill_up
 from loragrid.training.checkpoints import trained_weights
 from loragrid.training.fused_loss import by_operators
 from loragrid.training.gradients import accumulate_gradients, choose_layout, lay_out
-from loragrid.training.graphs import MOST_WORK, Facts, RecordedPasses, can_record, facts_of
+from loragrid.training.graphs import MOST_WORK, Facts, RecordedPasses, can_record, facts_of, fits_twice
 from loragrid.training.loop import make_learner, train
 from loragrid.training.losses import LossPlan, SummedLoss
-from loragrid.training.methods import LoraTraining
+from loragrid.training.methods import LoraTraining, parse_training
 from loragrid.training.settings import Seeds
 from stand_ins import varlen_on_cpu
 
@@ -173,7 +174,39 @@ def test_where_recording_fails_passes_are_computed_as_usual_and_the_log_says_so_
     with caplog.at_level(logging.INFO, logger="loragrid"):
         for number in (4, 4, 4, 5, 5, 5):
             assert recorded.run(recorded.fill_up(collate_packed(examples(0, number), False)), 3.0).item() == 6
-    assert caplog.text.count("not recorded as CUDA graphs: operation not permitted") == 1
+    assert caplog.text.count("no more forward passes are recorded as CUDA graphs: operation not permitted") == 1
+
+
+def test_where_memory_runs_out_in_recording_nothing_is_kept(monkeypatch):
+    record, freed = Recorder(), []
+    monkeypatch.setattr("loragrid.training.graphs.free_cached_memory", lambda: freed.append(1))
+    recorded = RecordedPasses(lambda batch, weight: weight * 2, record, CPU, 1000, 30, 2)
+    batches = [recorded.fill_up(collate_packed(examples(0, number), False)) for number in (4, 5)]
+    for batch in (batches[0], batches[0], batches[1]):
+        recorded.run(batch, 3.0)
+
+    def fail(function):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    recorded._record = fail
+    for batch in batches:
+        assert recorded.run(batch, 3.0).item() == 6
+    assert not recorded._recordings
+    assert len(freed) == 1
+
+
+def test_graphs_need_as_much_memory_once_more_as_the_largest_pass():
+    assert fits_twice(at_rest=20, peak=50, room=89)
+    assert not fits_twice(at_rest=20, peak=50, room=88)
+
+
+def test_only_plain_adapters_are_recorded():
+    def with_adapter(**config):
+        return is_recordable(parse_training(config).make_trainable(make_model("llama"), 1))
+
+    assert is_recordable(make_model("llama"))
+    assert with_adapter(method="lora", dora=True)
+    assert not with_adapter(method="peft", config_class="LoHaConfig", settings={"target_modules": ["q_proj"]})
 
 
 def test_only_so_many_shapes_are_recorded(monkeypatch):
@@ -210,7 +243,7 @@ def test_what_fills_up_a_row_may_be_longer_than_any_example():
     assert found.longest >= found.bounds.diff().max() > 256
 
 
-FINE = Facts(True, True, True, True, False, False, False, False)
+FINE = Facts(True, True, True, True, False, False, False, False, True)
 
 
 def test_passes_are_recorded_only_where_every_replay_is_right():

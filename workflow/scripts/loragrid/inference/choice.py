@@ -53,7 +53,7 @@ def make_choice(decoding: Decoding, ends: Sequence[int], draws: Sequence[torch.G
         if not decoding.temperature:
             return scores
         scores = warpers(histories, scores)
-        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=draw) for draw in draws])
+        noise = torch.stack([torch.empty(scores.shape[1], device=draw.device).exponential_(generator=draw) for draw in draws])
         return scores - noise.log().to(scores.device)
 
     return choose

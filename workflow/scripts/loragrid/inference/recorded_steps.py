@@ -15,12 +15,14 @@ import torch
 from loragrid.inference.choice import choose_tokens, make_choice
 from loragrid.inference.from_cache import Answers, KeyValues, Sequenced, add_tokens, read_prompts
 from loragrid.inference.protocol import Decoding
+from loragrid.models.adapters import is_recordable
+from loragrid.models.device import end_recording, is_out_of_memory
 from loragrid.runtime.job import log
 
 _LOOK_EVERY = 8
 """Steps between two looks of the host at the new tokens."""
 
-_POSITIONS = 64
+_POSITIONS = 16
 """The capacity of a cache is a multiple of so many positions."""
 
 _WORTH_RECORDING, _WORTH_DROPPING = 8, 32
@@ -57,7 +59,7 @@ class _Batch(NamedTuple):
 
 def recorder_of(model: Any) -> Recorder | None:
     """How steps of a model are repeated; None where the host leads each of them, as on a CPU."""
-    if model.device.type != "cuda":
+    if model.device.type != "cuda" or torch.version.hip:
         return None
     if model not in _unrecorded and (why := _why_not_recorded(model)):
         _never_record(model, why)
@@ -73,6 +75,8 @@ def _why_not_recorded(model: Any) -> str:
     """Why no CUDA graph is made of a model's steps, as part of a sentence; empty if one is made."""
     if getattr(model, "is_quantized", False):
         return "the weights are quantized"
+    if not is_recordable(model):
+        return "the adapter's method may wait for the GPU on the way"
     if any("expert" in key and value for key, value in model.config.get_text_config().to_dict().items()):
         return "which experts a token needs shows only on the way"
     return ""
@@ -84,7 +88,7 @@ def take_step(step: Step) -> Step:
     return step
 
 
-def _recorder(model: torch.nn.Module) -> Recorder:
+def _recorder(model: Any) -> Recorder:
     """Recorder of CUDA graphs."""
 
     def record(step: Step) -> Step:
@@ -96,17 +100,19 @@ def _recorder(model: torch.nn.Module) -> Recorder:
             # As a usual step first: libraries load and kernels are chosen.
             step()
         torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         try:
-            with torch.cuda.graph(graph, stream=side):
+            with torch.cuda.graph(graph, pool=pool, stream=side):
                 step()
         except RuntimeError as error:
             # PyTorch leaves the stream only if the recording can be ended.
             torch.cuda.set_stream(usual)
+            end_recording(model.device, pool)
             # A new error: one that a variable here knows would keep the batch in memory.
-            if any(isinstance(cause, torch.OutOfMemoryError) for cause in _chain(error)):
+            if any(map(is_out_of_memory, _chain(error))):
                 raise torch.OutOfMemoryError("out of memory while a step was recorded") from None
-            _never_record(model, str(error).partition("\n")[0])
+            *_, first = map(str, _chain(error))
+            _never_record(model, first.partition("\n")[0])
             return step
         torch.cuda.synchronize()
         return graph.replay

@@ -180,6 +180,19 @@ def learns_prompt(model: torch.nn.Module) -> bool:
     return bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
 
 
+def is_recordable(model: Any) -> bool:
+    """Whether a model's adapter, if it has one, computes the same operators each time and never waits for the device.
+
+    Only then a CUDA graph can stand for it. Plain and weight-decomposed LoRA do; of other methods of peft, some solve equations
+    or look at numbers on the way.
+    """
+    configs = getattr(model, "peft_config", {}).values()
+    return all(
+        getattr(config.peft_type, "value", config.peft_type) == "LORA" and not getattr(config, "trainable_token_indices", None)
+        for config in configs
+    )
+
+
 def virtual_tokens(model: torch.nn.Module) -> int:
     """How many virtual tokens an adapter places before the prompt."""
     return int(model.active_peft_config.num_virtual_tokens) if learns_prompt(model) else 0  # type: ignore[union-attr, arg-type]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     said = ("out of memory", "not enough memory", "can't allocate memory")
     by_message = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     return isinstance(error, torch.OutOfMemoryError) or by_message
+
+
+def room_of(device: torch.device) -> int:
+    """Bytes on a GPU that are free, or that this process holds: all that it can use."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+
+
+def end_recording(device: torch.device, pool: Any) -> None:
+    """Let memory be freed again after a recording of a CUDA graph failed.
+
+    Up to torch 2.12, a failed recording leaves the allocator believing that it goes on (pytorch pull request 180395).
+    """
+    import torch
+
+    with contextlib.suppress(RuntimeError, AttributeError):
+        torch._C._cuda_endAllocateToPool(device.index if device.index is not None else torch.cuda.current_device(), pool)
 
 
 def memory_of(device: torch.device) -> str:

@@ -29,6 +29,9 @@ On an H200, gradients of a model in bfloat16 were 0.025 away from those of anoth
 
 _TOKENS = 32
 
+_LARGEST_HEAD, _ROWS = 256, 2**15
+"""Liger norms so many numbers at most, and so many rows of them at least, by another kernel: those of heads in training."""
+
 
 def use_fused_kernels(model: Any, device: torch.device) -> bool:
     """Let Liger's kernels compute parts of a loaded base model, if they are installed and know its type, on an NVIDIA GPU.
@@ -53,10 +56,11 @@ def use_fused_kernels(model: Any, device: torch.device) -> bool:
         if not any(chosen.values()):
             log.info("no fused kernels: liger-kernel has none for models of the type %s", model.config.model_type)
             return False
-        expected = _logits_and_gradient(model)
+        expected = _logits_and_gradient(model) + _norms_of_heads(model)
         apply(model=model, **chosen)
         before.keep_functions_only()
-        apart = max(_distance(*pair) for pair in zip(_logits_and_gradient(model), expected, strict=True))
+        found = _logits_and_gradient(model) + _norms_of_heads(model)
+        apart = max(_distance(*pair) for pair in zip(found, expected, strict=True))
         problem = "" if apart <= TOLERANCE[model.dtype] else f"they change a short text's logits or gradient by {apart:.2g}"
     except Exception as error:
         # Compilers may be missing, and models may differ from those that Liger knows. The usual computation is always there.
@@ -144,6 +148,19 @@ def _logits_and_gradient(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
         hook.remove()
         model.train(training)
     return logits.detach(), gradient
+
+
+def _norms_of_heads(model: Any) -> tuple[torch.Tensor, ...]:
+    """What the first norm over the numbers of a head makes of many rows, and its gradient; nothing if there is none."""
+    norms = (part for part in model.modules() if "RMSNorm" in type(part).__name__ and hasattr(part, "weight"))
+    if (norm := next((one for one in norms if one.weight.numel() <= _LARGEST_HEAD), None)) is None:
+        return ()
+    weight = norm.weight
+    rows = torch.linspace(-2, 2, _ROWS * len(weight), device=weight.device).sin().to(weight.dtype).view(1, _ROWS, 1, len(weight))
+    with torch.enable_grad():
+        normed = norm(rows.requires_grad_())
+        (gradient,) = torch.autograd.grad(normed.float().square().sum(), rows)
+    return normed.detach(), gradient
 
 
 def _distance(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import repeat
 from typing import Any
@@ -117,6 +118,20 @@ def use_attention(model: Any, name: str, attend: Callable[..., tuple[torch.Tenso
     AttentionInterface.register(name, attend)
     hand_on_arguments(model)
     model.set_attn_implementation(name)
+
+
+@contextmanager
+def usual_attention(model: Any) -> Iterator[None]:
+    """Let a model compute a text that no arguments describe, by the attention of transformers."""
+    if not (attends_by_example(model) or attends_by_varlen(model)):
+        yield
+        return
+    chosen = model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(chosen)
 
 
 def why_not_plain(model: Any) -> str:

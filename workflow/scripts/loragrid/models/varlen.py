@@ -85,13 +85,9 @@ def varlen(
     """
     from torch.nn.attention.varlen import varlen_attn
 
-    more: dict[str, Any] = {}
-    if (groups := query.shape[1] // key.shape[1]) > 1:
-        # The function of torch 2.11 says nothing about grouped heads.
-        if "enable_gqa" in _arguments(varlen_attn):
-            more["enable_gqa"] = True
-        else:
-            key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
+    # The function of torch 2.11 takes grouped heads without being told.
+    is_told = query.shape[1] > key.shape[1] and "enable_gqa" in _arguments(varlen_attn)
+    more: dict[str, Any] = {"enable_gqa": True} if is_told else {}
     # The kernel counts the tokens before a token, without the token itself.
     before = -1 if window is None else window - 1
     attended = varlen_attn(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(before, 0), **more)

@@ -114,7 +114,8 @@ def gpu_memory() -> dict[str, int]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    return {"peak_gpu_memory_mb": max(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())) // 2**20}
+    peak = max(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())) // 2**20
+    return {"peak_gpu_memory_mb": peak} if peak else {}
 
 
 MENDED = 1

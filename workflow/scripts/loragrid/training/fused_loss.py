@@ -42,7 +42,9 @@ def linear_cross_entropy(
     """
     wanted = [torch.is_grad_enabled() and tensor is not None and tensor.requires_grad for tensor in (hidden, weight, bias)]
     arguments = (hidden, weight, bias, targets, chunk, kernel, dtype, wanted)
-    result: torch.Tensor = _LinearCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
+    # The number type is chosen here; accelerate may have chosen another one for all around.
+    with torch.autocast(hidden.device.type, enabled=False):
+        result: torch.Tensor = _LinearCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -89,7 +91,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        scaled = [None if gradient is None else gradient.mul_(grad_outputs[0]) for gradient in ctx.saved_tensors]
+        # A GPU would round the factor to the gradient's type first.
+        scaled = [None if g is None else (g.float() * grad_outputs[0]).to(g.dtype) for g in ctx.saved_tensors]
         return (*scaled, *(None,) * (8 - len(scaled)))
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from loragrid.models.adapters import is_recordable
+from loragrid.models.device import end_recording, free_cached_memory, is_out_of_memory, room_of
 from loragrid.models.packed_attention import attends_by_varlen, draws_at_random
 from loragrid.runtime.job import log
 from loragrid.training.batches import Batch, fill_up
@@ -53,12 +55,15 @@ class Facts(NamedTuple):
     is_quantized: bool
     has_experts: bool
     """Whether tokens are sent to experts, whose work has other shapes each time."""
+    is_recordable: bool
+    """Whether the adapter computes the same operators each time."""
 
 
 def can_record(facts: Facts) -> bool:
     """Whether forward and backward passes can be recorded, and stay right when they are replayed."""
     obstacles = facts.draws_at_random or facts.recomputes or facts.is_quantized or facts.has_experts
-    return facts.on_gpu and facts.alone and facts.by_varlen and facts.fused_loss and not obstacles
+    needed = facts.on_gpu and facts.alone and facts.by_varlen and facts.fused_loss and facts.is_recordable
+    return needed and not obstacles
 
 
 def facts_of(model: Any, config: Training, accelerator: Accelerator, plan: LossPlan) -> Facts:
@@ -66,7 +71,8 @@ def facts_of(model: Any, config: Training, accelerator: Accelerator, plan: LossP
     base = getattr(model, "get_base_model", lambda: model)()
     return Facts(
         on_gpu=accelerator.device.type == "cuda",
-        alone=accelerator.distributed_type.value == "NO",
+        # A scaler of gradients looks at them in each step.
+        alone=accelerator.distributed_type.value == "NO" and accelerator.scaler is None,
         by_varlen=attends_by_varlen(base),
         fused_loss=plan.fused is not None,
         draws_at_random=config.neftune_alpha is not None or draws_at_random(model),
@@ -75,6 +81,7 @@ def facts_of(model: Any, config: Training, accelerator: Accelerator, plan: LossP
         has_experts=any(
             re.search("expert|moe", f"{name} {type(module).__name__}".lower()) for name, module in base.named_modules()
         ),
+        is_recordable=is_recordable(model),
     )
 
 
@@ -146,8 +153,11 @@ class RecordedPasses:
         try:
             replay, loss = self._record(lambda: self._add_gradients(mine, weight))
         except RuntimeError as error:
-            log.info("forward passes are not recorded as CUDA graphs: %s", error)
+            log.info("no more forward passes are recorded as CUDA graphs: %s", error)
             self._record = None
+            if is_out_of_memory(error):
+                self._recordings.clear()
+                free_cached_memory()
             return
         if not self._recordings:
             log.info("forward passes are recorded as CUDA graphs")
@@ -173,15 +183,36 @@ def _copy(batch: Batch, into: Batch) -> None:
             mine.copy_(its.pin_memory() if mine.is_cuda else its, non_blocking=True)
 
 
-def gpu_recorder() -> Recorder:
-    """A recorder of CUDA graphs that share their memory. Nothing can be recorded on the default stream; see `own_stream`."""
+def fits_twice(at_rest: int, peak: int, room: int) -> bool:
+    """Whether what a pass takes fits beside what graphs keep for passes of the same size. All in bytes.
+
+    Args:
+        at_rest: what the model and its optimiser take between passes.
+        peak: the most that was taken so far.
+        room: all that there is. A tenth is left free, for pieces between blocks.
+    """
+    return at_rest + 2 * (peak - at_rest) <= 0.9 * room
+
+
+def gpu_recorder(device: torch.device) -> Recorder:
+    """A recorder of CUDA graphs that share their memory. Nothing can be recorded on the default stream; see `own_stream`.
+
+    It raises a RuntimeError if the memory does not suffice for graphs and for passes that are not recorded.
+    """
     pool: Any = torch.cuda.graph_pool_handle()
 
     def record(function: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        used, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+        if not fits_twice(used, peak, room_of(device)):
+            raise RuntimeError(f"they would keep {(peak - used) / 2**30:.1f} GiB more of the GPU's memory, and it is too small")
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=pool, stream=torch.cuda.current_stream()):
-            result = function()
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=torch.cuda.current_stream()):
+                result = function()
+        except RuntimeError:
+            end_recording(device, pool)
+            raise
         return graph.replay, result
 
     return record

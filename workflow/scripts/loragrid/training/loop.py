@@ -83,7 +83,7 @@ def make_learner(
         settings["train_batch_size"] = accelerator.num_processes
         settings["gradient_clipping"] = config.max_grad_norm or 0.0
     prepared_loss, prepared_optimizer = accelerator.prepare(loss, optimizer)
-    record = gpu_recorder() if can_record(facts_of(model, config, accelerator, plan)) else None
+    record = gpu_recorder(accelerator.device) if can_record(facts_of(model, config, accelerator, plan)) else None
     return Learner(model, prepared_loss, prepared_optimizer, config, layout, accelerator, dtype, record)
 
 

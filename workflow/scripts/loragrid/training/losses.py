@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from loragrid.models.adapters import own_number_types
-from loragrid.models.packed_attention import of_row
+from loragrid.models.packed_attention import of_row, usual_attention
 from loragrid.runtime.job import log
 from loragrid.training.fused_loss import Kernel, by_operators, choose_kernel, linear_cross_entropy
 
@@ -199,7 +199,7 @@ def _short_pass(model: Any, layer: torch.nn.Linear, hook: Callable[..., Any]) ->
     handle, training = layer.register_forward_pre_hook(hook), model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), usual_attention(model):
             ids = torch.arange(1, 6, device=layer.weight.device).unsqueeze(0)
             logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits.float()
             return logits
