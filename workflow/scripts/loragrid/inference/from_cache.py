@@ -21,7 +21,7 @@ from loragrid.models.adapters import learns_prompt
 from loragrid.models.packed_attention import attends_plainly, use_attention
 from loragrid.models.plain_attention import attention_of
 from loragrid.models.sequences import common_length
-from loragrid.models.varlen import LARGEST_HEAD, can_varlen, varlen
+from loragrid.models.varlen import can_varlen, fits_kernel, varlen
 
 FROM_CACHE = "loragrid_from_cache"
 """Name of this implementation of attention, as transformers calls it."""
@@ -309,8 +309,7 @@ def read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: KeyValues)
 
 
 def _reads_by_kernel(model: Any) -> bool:
-    fits = all(query == value <= LARGEST_HEAD and query % 8 == 0 for query, value in attention_of(model).heads)
-    return fits and can_varlen(model.device, model.dtype)
+    return all(fits_kernel(*head) for head in attention_of(model).heads) and can_varlen(model.device, model.dtype)
 
 
 def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: Sequence[int], cache: KeyValues) -> torch.Tensor:

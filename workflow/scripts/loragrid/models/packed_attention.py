@@ -12,7 +12,7 @@ import torch
 
 from loragrid.models.plain_attention import attention_of
 from loragrid.models.rope import stretches_of
-from loragrid.models.varlen import LARGEST_HEAD, can_varlen, varlen, why_no_varlen
+from loragrid.models.varlen import can_varlen, fits_kernel, varlen, why_no_varlen
 from loragrid.patches.transformers_nemotron import hand_on_arguments
 from loragrid.runtime.job import log
 
@@ -97,7 +97,7 @@ def _why_not_by_kernel(model: Any) -> str:
     if any(isinstance(value, int | float) and value > 0 for value in drops):
         return "the kernel for packed rows has no dropout"
     for query, value in sorted(attention_of(model).heads):
-        if query != value or query > LARGEST_HEAD or query % 8:
+        if not fits_kernel(query, value):
             return f"the kernel for packed rows computes no heads of {query} and {value} numbers"
     return ""
 

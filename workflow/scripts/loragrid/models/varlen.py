@@ -46,6 +46,11 @@ def why_no_varlen(device: torch.device, dtype: torch.dtype) -> str:
     return ""
 
 
+def fits_kernel(query: int, value: int) -> bool:
+    """Whether the kernel computes heads of so many numbers, of the query and of the value."""
+    return query == value <= LARGEST_HEAD and query % 8 == 0
+
+
 @cache
 def _is_there() -> bool:
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:

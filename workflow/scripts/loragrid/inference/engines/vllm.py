@@ -102,19 +102,7 @@ def open_vllm(
     Raises:
         UserError: if vLLM is not installed, or ends by itself.
     """
-    from loragrid.models.device import pick_device, pick_dtype, type_name
-
-    own = type_name(pick_dtype(dtype, pick_device()))
-    arguments: dict[str, Any] = {"model": str(folder), "dtype": own, "max_model_len": context_length}
-    if adapters:
-        ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
-        # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
-        arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
-    job = {
-        "arguments": arguments | engine.settings | {"trust_remote_code": False},
-        "adapters": {name: str(path) for name, path in adapters.items()},
-        "picks_dtype": dtype == "auto" and "dtype" not in engine.settings,
-    }
+    job = _model_of(engine, folder, dtype, adapters, context_length)
     ends, python = end_tokens(renderer, folder), engine.python or sys.executable
     process = _start(python)
 
@@ -153,6 +141,23 @@ def open_vllm(
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _model_of(engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], context_length: int) -> dict[str, Any]:
+    """The first object that the process gets. For the arguments, see `open_vllm`."""
+    from loragrid.models.device import pick_device, pick_dtype, type_name
+
+    own = type_name(pick_dtype(dtype, pick_device()))
+    arguments: dict[str, Any] = {"model": str(folder), "dtype": own, "max_model_len": context_length}
+    if adapters:
+        ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
+        # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
+        arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
+    return {
+        "arguments": arguments | engine.settings | {"trust_remote_code": False},
+        "adapters": {name: str(path) for name, path in adapters.items()},
+        "picks_dtype": dtype == "auto" and "dtype" not in engine.settings,
+    }
 
 
 def _start(python: str) -> subprocess.Popen[str]:
