@@ -186,7 +186,8 @@ def test_where_memory_runs_out_in_recording_nothing_is_kept(monkeypatch):
         recorded.run(batch, 3.0)
 
     def fail(function):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        # As PyTorch does: the end of the recording fails too.
+        raise RuntimeError("the recording failed") from torch.OutOfMemoryError("CUDA out of memory")
 
     recorded._record = fail
     for batch in batches:

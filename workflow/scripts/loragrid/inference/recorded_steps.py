@@ -5,7 +5,7 @@ Without a graph, a step launches hundreds of kernels one by one, and the GPU wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -16,7 +16,7 @@ from loragrid.inference.choice import choose_tokens, make_choice
 from loragrid.inference.from_cache import Answers, KeyValues, Sequenced, add_tokens, read_prompts
 from loragrid.inference.protocol import Decoding
 from loragrid.models.adapters import is_recordable
-from loragrid.models.device import end_recording, is_out_of_memory
+from loragrid.models.device import chain_of, end_recording, is_out_of_memory
 from loragrid.runtime.job import log
 
 _LOOK_EVERY = 8
@@ -109,9 +109,9 @@ def _recorder(model: Any) -> Recorder:
             torch.cuda.set_stream(usual)
             end_recording(model.device, pool)
             # A new error: one that a variable here knows would keep the batch in memory.
-            if any(map(is_out_of_memory, _chain(error))):
+            if any(map(is_out_of_memory, chain_of(error))):
                 raise torch.OutOfMemoryError("out of memory while a step was recorded") from None
-            *_, first = map(str, _chain(error))
+            *_, first = map(str, chain_of(error))
             _never_record(model, first.partition("\n")[0])
             return step
         torch.cuda.synchronize()
@@ -124,13 +124,6 @@ def _recorder(model: Any) -> Recorder:
 def _side_stream() -> torch.cuda.Stream:
     """The stream of all recordings: each stream that multiplies matrices keeps memory of its own for it."""
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those while whose handling it came."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def decode_in_steps(

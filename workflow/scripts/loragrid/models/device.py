@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     said = ("out of memory", "not enough memory", "can't allocate memory")
     by_message = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     return isinstance(error, torch.OutOfMemoryError) or by_message
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those while whose handling it came: where memory runs out in a recording, its end fails too."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def room_of(device: torch.device) -> int:

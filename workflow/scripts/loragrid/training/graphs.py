@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from loragrid.models.adapters import is_recordable
-from loragrid.models.device import end_recording, free_cached_memory, is_out_of_memory, room_of
+from loragrid.models.device import chain_of, end_recording, free_cached_memory, is_out_of_memory, room_of
 from loragrid.models.packed_attention import attends_by_varlen, draws_at_random
 from loragrid.runtime.job import log
 from loragrid.training.batches import Batch, fill_up
@@ -155,7 +155,7 @@ class RecordedPasses:
         except RuntimeError as error:
             log.info("no more forward passes are recorded as CUDA graphs: %s", error)
             self._record = None
-            if is_out_of_memory(error):
+            if any(map(is_out_of_memory, chain_of(error))):
                 self._recordings.clear()
                 free_cached_memory()
             return
