@@ -4,7 +4,7 @@ import gc
 import json
 import time
 import traceback
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,22 @@ class Lab:
         size = 8192 if self.device.type == "cuda" else 512
         one, other = (torch.randn(size, size, device=self.device, dtype=torch.bfloat16) for _ in range(2))
         return 2 * size**3 / self.seconds(lambda: one @ other)
+
+
+def lab_parser(prog: str, description: str, shapes: str) -> ArgumentParser:
+    """The command line of a tool that measures: what `open_lab` reads of it.
+
+    Args:
+        shapes: those that are measured by default.
+    """
+    parser = ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--shapes", default=shapes, metavar="NAMES", help="separated by commas (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the results are added to it, each as a line of JSON")
+    parser.add_argument(
+        "--budget", type=float, default=120, metavar="SECONDS", help="begin nothing new after them (default: %(default)s)"
+    )
+    return parser
 
 
 def open_lab(part: str, options: Namespace) -> Lab:

@@ -3,16 +3,14 @@
 `PYTHONPATH=workflow/scripts:tests python tests/benchmarks/training/profile_steps.py --device cuda --shapes 1b`
 """
 
-from argparse import ArgumentParser
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import contenders
 from on_shapes import usual_layers
 from torch.profiler import ProfilerActivity, profile
 
-from lab import Lab, adapt, make_examples, make_model, make_tokenizer, open_lab, shapes_of
+from lab import Lab, adapt, lab_parser, make_examples, make_model, make_tokenizer, open_lab, shapes_of
 from loragrid.models.fused_kernels import use_fused_kernels
 
 BEFORE, WATCHED = 12, 3
@@ -69,14 +67,8 @@ def summary(rows: Any, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = ArgumentParser(prog="profile_steps.py", description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--shapes", default="1b", metavar="NAMES", help="separated by commas (default: %(default)s)")
+    parser = lab_parser("profile_steps.py", __doc__.partition("\n")[0], "1b")
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="examples a step (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the results are added to it, each as a line of JSON")
-    parser.add_argument(
-        "--budget", type=float, default=120, metavar="SECONDS", help="begin nothing new after them (default: %(default)s)"
-    )
     options = parser.parse_args()
     lab = open_lab("profile", options)
     for shape in shapes_of(options):

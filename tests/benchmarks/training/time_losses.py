@@ -3,16 +3,14 @@
 `PYTHONPATH=workflow/scripts:tests python tests/benchmarks/training/time_losses.py --device cuda --shapes 1b,8b`
 """
 
-from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from lab import SHAPES, Lab, open_lab, shapes_of
+from lab import SHAPES, Lab, lab_parser, open_lab, shapes_of
 from loragrid.training.fused_loss import by_liger, by_operators, linear_cross_entropy
 from loragrid.training.losses import summed_cross_entropy
 
@@ -87,14 +85,8 @@ def compare(lab: Lab, shape: str, rows: int) -> None:
 
 
 def main() -> None:
-    parser = ArgumentParser(prog="time_losses.py", description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--shapes", default="1b,8b", metavar="NAMES", help="separated by commas (default: %(default)s)")
+    parser = lab_parser("time_losses.py", __doc__.partition("\n")[0], "1b,8b")
     parser.add_argument("--rows", type=int, default=4704, metavar="N", help="targets (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the results are added to it, each as a line of JSON")
-    parser.add_argument(
-        "--budget", type=float, default=120, metavar="SECONDS", help="begin nothing new after them (default: %(default)s)"
-    )
     options = parser.parse_args()
     lab = open_lab("losses", options)
     for shape in shapes_of(options):
