@@ -21,7 +21,7 @@ extras: $(READY)  ## Install what only some experiments need: bitsandbytes, deep
 		--requirement requirements-extras.lock
 
 test: lint  ## Run all tests and static checks
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(CORES) --maxprocesses 4
 
 test-gpu: $(READY)  ## Run the tests that need a GPU (all others hide it)
 	LORAGRID_TESTS_ON=cuda $(BIN)/pytest tests/gpu

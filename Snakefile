@@ -41,6 +41,7 @@ include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/describe_data.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/summary.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/doubtful.smk"
 include: "workflow/rules/verify.smk"
@@ -50,14 +51,15 @@ include: "workflow/rules/prune.smk"
 
 onstart:
     forget_finished()
+    publish_plan()
 
 
 onsuccess:
-    forget_finished()
+    forget_finished(ended=True)
 
 
 onerror:
-    forget_finished()
+    forget_finished(ended=True)
     print(what_failed(), file=sys.stderr)
 
 

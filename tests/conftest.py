@@ -7,16 +7,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Tests are about what a CPU computes, also in the processes that they start. Those in tests/gpu say what they need.
-os.environ |= {} if os.environ.get("LORAGRID_TESTS_ON") == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+if os.environ.get("LORAGRID_TESTS_ON") != "cuda":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # `make test` has a process for each core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import yaml
 
+from beside import in_order, made_once, scheduler
 from loragrid.models.importing import import_base_model, import_encoder
 from loragrid.records import Example
 from packaged import CACHE, SMOLLM2, imported, unpacked
-from projects import Project, copy_workflow, make_tiny_project
+from projects import Project, copy_workflow, make_tiny_model, make_tiny_project
 from servers import KEY, Gate, free_port, running_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=in_order)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Archives carry the time at which they were made, so names with their bytes differ between processes."""
+    return argname if isinstance(val, bytes) else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -49,24 +67,7 @@ def tokenizer(smollm2):
 @pytest.fixture(scope="session")
 def tiny_model(tokenizer, tmp_path_factory) -> Path:
     """A folder with a random two-layer Llama and SmolLM2's tokenizer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    torch.manual_seed(0)
-    shape = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    }
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=512, eos_token_id=2, pad_token_id=2, initializer_range=0.2, **shape
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return made_once("tiny", tmp_path_factory, lambda folder: make_tiny_model(folder, tokenizer))
 
 
 @pytest.fixture
@@ -149,9 +150,12 @@ def changeable(finished) -> Iterator[Project]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_model) -> Project:
     """The tiny experiment, run to its report. Tests may change it only if they put it back."""
-    project = make_tiny_project(tmp_path_factory.mktemp("workflow") / "project", tiny_model)
-    project.snakemake_in_new_processes()
-    return project
+
+    def make(folder: Path) -> None:
+        make_tiny_project(folder, tiny_model).snakemake_in_new_processes()
+
+    own = tmp_path_factory.mktemp("workflow") / "project"
+    return Project(shutil.copytree(made_once("finished", tmp_path_factory, make), own, symlinks=True))
 
 
 @pytest.fixture

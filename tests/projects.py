@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -81,8 +82,8 @@ def copy_workflow(folder: Path) -> Project:
     for name in ("Snakefile", "workflow", "profiles", "envs", "config", "data"):
         source = REPOSITORY / name
         if source.is_dir():
-            # With what is compiled, so that no project compiles it again.
-            shutil.copytree(source, folder / name)
+            # With what is compiled, so that no project compiles it again; not with what is being compiled.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, folder / name)
     for profile in ("slurm", "workstation"):
@@ -144,6 +145,27 @@ def external_experiment(scorers: dict, predictions: dict[str, dict]) -> dict:
             for name, one in predictions.items()
         },
     }
+
+
+def make_tiny_model(folder: Path, tokenizer: Any) -> Path:
+    """Fill a folder with a random two-layer Llama and a tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=512, eos_token_id=2, pad_token_id=2, initializer_range=0.2, **shape
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def make_tiny_project(folder: Path, model: Path) -> Project:

@@ -11,8 +11,9 @@ from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.records import write_records
 from loragrid.runtime.job import show_log
 from loragrid.training import loop
-from loragrid.training.job import TrainingJob, run_training
+from loragrid.training.job import run_training
 from loragrid.training.methods import LoraTraining
+from loragrid.training.settings import TrainingJob
 
 LIBRARY = "workflow/scripts"
 TWO_PROCESSES = "profiles/accelerate/cpu.yaml"

@@ -345,7 +345,7 @@ def test_report_on_an_unfinished_grid_leaves_damaged_files_out_and_names_them(pa
 
 def test_too_many_damaged_files_are_one_sentence(monkeypatch):
     make("data", "predictions", "scores")
-    monkeypatch.setattr("loragrid.analysis.partial_report.MOST_DAMAGED", 1)
+    monkeypatch.setattr("loragrid.analysis.present_files.MOST_DAMAGED", 1)
     Path(SCORES).write_text("?"), Path(PREDICTIONS).write_text("?")
     with pytest.raises(DamagedError, match=r"^results/scores.*, line 1: not valid JSON"):
         report()

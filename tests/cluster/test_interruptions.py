@@ -28,7 +28,7 @@ def one_run(config):
     config["models"]["tiny"]["resources"] = {"train": {"mem_mb": 2000}, "predict": {"mem_mb": 2000}}
 
 
-def wait_for(found, patience_s=180):
+def wait_for(found, patience_s=600):
     until = time.monotonic() + patience_s
     while not (value := found()):
         if time.monotonic() > until:
@@ -142,7 +142,7 @@ def test_training_and_prediction_go_on_where_they_were_interrupted(changeable, c
         assert len(answered) == len(set(answered))
         [node] = {cluster.jobs()[int(number)]["NodeList"] for number in numbers.values()}
         cluster.kill_node(node)
-        result = run.result(timeout_s=300)
+        result = run.result(timeout_s=600)
         cluster.start_node(node)
     assert result.returncode == 0, result.stdout + result.stderr
     # A training that is killed without a word goes on from its last state.

@@ -15,7 +15,7 @@ NB_EXAMPLES = 4
 
 
 class Named(dict):
-    """Like Snakemake's inputs: by attribute, or by `get`."""
+    """Like Snakemake's inputs: by attribute, or by name."""
 
     __getattr__ = dict.__getitem__
 
@@ -51,7 +51,8 @@ def make_job(finished):
     made = json.loads((finished.folder / f"results/predictions/echo/gold/tiny/{RUN}.manifest.json").read_text())
     model = made["model"] | {"template": None}
     return SimpleNamespace(
-        wildcards=SimpleNamespace(base_model="tiny"),
+        rule="predict",
+        wildcards={"base_model": "tiny"},
         input=Named(
             test=f"{results}/datasets/echo/gold/test.jsonl",
             model=f"{results}/models/tiny/model.safetensors",

@@ -27,7 +27,7 @@ with open("pid", "w") as file:
 
 
 def test_prediction_that_is_killed_many_times_computes_no_example_twice_and_ends_as_if_it_was_not(changeable):
-    kills, prompts = 20, 50
+    kills, prompts = 8, 20
 
     def one_at_a_time(config):
         config["models"]["tiny"]["engine"] = {"type": "hf", "batch_tokens": 1}

@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, one part after another, each with its time: the tests, then both benchmarks.
+"""Everything that needs a GPU, one part after another, each with its time: the tests, then the benchmarks.
 
 `python tests/gpu/all.py --out FOLDER`; `--device cpu` tries the same with tiny shapes and stand-ins for kernels.
 """
@@ -31,13 +31,17 @@ def parts_of(options: Namespace) -> list[Part]:
     benchmarks = str(ROOT / "tests" / "benchmarks")
     shapes = "1b,8b" if on_gpu else "tiny"
     training = ["--number", "16", "--batches", "4", "--passes", "2"] if not on_gpu else []
-    inference = ["--prompts", "8", "--batches", "4", "--new", "8"] if not on_gpu else []
+    inference = ["--prompts", "8", "--batches", "4", "--new", "8", "--adapters", "2"] if not on_gpu else []
     tests = [sys.executable, "-m", "pytest", str(ROOT / "tests" / "gpu"), "-q", "-p", "no:cacheprovider"]
     parts = [Part("tests", tests, 170)]
     for name, more, seconds in (("training", training, 250), ("inference", inference, 130)):
         command = [sys.executable, f"{benchmarks}/{name}", "--device", options.device, "--shapes", shapes, *more]
         command += ["--out", str(out / f"{name}.jsonl"), "--budget", str(seconds - 30)]
         parts.append(Part(name, command, seconds))
+    runs = [] if on_gpu else ["--runs", "3", "--most", "8"]
+    together = [sys.executable, f"{benchmarks}/training/together.py", "--device", options.device]
+    runs += ["--shapes", shapes.partition(",")[0]]
+    parts.append(Part("together", [*together, *runs, "--out", str(out / "together.jsonl"), "--budget", "150"], 180))
     return [part for part in parts if part.name in (options.only or [one.name for one in parts])]
 
 
@@ -79,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results-of-gpu"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=560, help="for all parts together (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="of tests, training, inference")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="of tests, training, inference, together")
     options = parser.parse_args()
     options.out = options.out.absolute()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """Generation on a GPU."""
 
+import copy
+
 import pytest
 import torch
 
@@ -7,6 +9,9 @@ from lab import PAD, adapt, make_examples, make_model
 from loragrid.inference import recorded_steps
 from loragrid.inference.generation import generate_together
 from loragrid.inference.protocol import Decoding
+from loragrid.inference.row_adapters import row_adapters
+from loragrid.models.several_adapters import SeveralAdapters, parts_of
+from recordings import record_on_cpu
 
 NEW = 32
 
@@ -21,9 +26,9 @@ def model(device):
     return adapt(make_model("small", device, torch.float32), effect=0.2).eval()
 
 
-def answers(model, prompts, ends=(), **decoding):
-    decoding = Decoding(NEW, **decoding)
-    found = generate_together(model, prompts, list(range(len(prompts))), decoding, list(ends), PAD, lambda ids: False)
+def answers(model, prompts, ends=(), adapters=None, **decoding):
+    decoding, seeds = Decoding(NEW, **decoding), list(range(len(prompts)))
+    found = generate_together(model, prompts, seeds, decoding, list(ends), PAD, lambda ids: False, adapters=adapters)
     return [answer.token_ids for answer in found]
 
 
@@ -63,3 +68,42 @@ def test_first_token_in_bfloat16_is_nearly_always_that_of_float32(device, prompt
     wide, narrow = (adapt(make_model("small", device, dtype), effect=0.2).eval() for dtype in (torch.float32, torch.bfloat16))
     first = [[text[0] for text in answers(one, prompts)] for one in (wide, narrow)]
     assert sum(a == b for a, b in zip(*first, strict=True)) >= 14
+
+
+EFFECTS = (0.05, 0.1, 0.2)
+"""Of adapters that answer differently."""
+
+
+def together(device, prompts, dtype, ends=()):
+    """The texts of a base model and of adapters on it: in one batch, and of each by itself."""
+    base = make_model("small", device, dtype)
+    adapted = [adapt(copy.deepcopy(base), effect).eval() for effect in EFFECTS]
+    expected = [answers(one, prompts, ends) for one in (base, *adapted)]
+    several = SeveralAdapters(base, [parts_of(one) for one in adapted])
+    owners = [several.nobody, *(several.put(parts_of(one)).start for one in adapted)]
+    rows = row_adapters(several, [owner for owner in owners for _ in prompts])
+    found = answers(base, prompts * len(owners), ends, rows)
+    assert base not in recorded_steps._unrecorded
+    return [found[i * len(prompts) : (i + 1) * len(prompts)] for i in range(len(owners))], expected
+
+
+def test_several_adapters_in_one_batch_give_the_texts_of_each_by_itself_in_float32(device, prompts):
+    found, expected = together(device, prompts, torch.float32)
+    assert len({str(texts) for texts in expected}) == len(EFFECTS) + 1
+    assert found == expected
+    # Answers that end early leave the batch, and the owners of its rows with them.
+    ends = [text[at] for text, at in zip(expected[1][:6], (3, 9, 12, 20, 5, 28), strict=True)]
+    found, expected = together(device, prompts, torch.float32, ends)
+    assert len({len(text) for text in expected[2]}) > 2
+    assert found == expected
+
+
+def test_recorded_steps_with_several_adapters_give_the_texts_of_steps_one_by_one(device, on_gpu, prompts, monkeypatch):
+    if not on_gpu:
+        monkeypatch.setattr("loragrid.inference.generation.recorder_of", lambda model: record_on_cpu)
+    found, alone = together(device, prompts, torch.bfloat16)
+    monkeypatch.setattr("loragrid.inference.generation.recorder_of", lambda model: recorded_steps.take_step)
+    assert together(device, prompts, torch.bfloat16)[0] == found
+    # In bfloat16 the shape of a batch changes the rounding, and later tokens with it.
+    first = [(a[0], b[0]) for of_one, own in zip(found, alone, strict=True) for a, b in zip(of_one, own, strict=True)]
+    assert sum(a == b for a, b in first) >= 0.6 * len(first)

@@ -7,7 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loragrid import layout
-from loragrid.layout import BASE, CONSTRAINTS, NAME, RESULTS, RULES, USUAL, Dataset, Evaluation, Run, experiment_of, of_experiment
+from loragrid.layout import (
+    BASE,
+    CONSTRAINTS,
+    NAME,
+    RESULTS,
+    RULES,
+    USUAL,
+    VALIDATION,
+    Dataset,
+    Evaluation,
+    Run,
+    experiment_of,
+    of_experiment,
+)
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 NAMES = st.lists(st.text(string.ascii_letters + string.digits, min_size=1, max_size=3), min_size=1, max_size=3).flatmap(
@@ -17,7 +30,13 @@ NUMBERS = st.integers(0, 10**12)
 RUNS = st.builds(Run, NAMES, NAMES, NAMES, NAMES, NUMBERS, NAMES, NAMES, NUMBERS)
 PACKAGES = st.from_regex(r"[A-Za-z0-9._-]{1,8}==[A-Za-z0-9.+!]{1,8}", fullmatch=True)
 ASKED = st.one_of(
-    st.just(()), st.tuples(NAMES), st.tuples(NAMES, NAMES), st.tuples(NAMES, NAMES, NAMES), st.just((*USUAL[:2], "warm"))
+    st.just(()),
+    st.tuples(NAMES),
+    st.tuples(NAMES, NAMES),
+    st.tuples(NAMES, NAMES, NAMES),
+    st.just((*USUAL[:2], "warm")),
+    st.tuples(NAMES, NAMES, NAMES, st.just(VALIDATION)),
+    st.just((*USUAL, VALIDATION)),
 )
 EVALUATIONS = st.builds(
     lambda run, asked, named: Evaluation(run.base_model, run.task, run.sample_type, named or run.name, *asked),
@@ -31,7 +50,7 @@ JOBS = st.builds(
         **{"mix": run.mix, "nb_samples": str(run.nb_samples), "mix_seed": str(run.seed)},
         "variant": Evaluation(*run.wildcards.values(), *asked).variant,
         **dict(zip(("scorer", "prompting", "evaluation", "annotator"), names, strict=True)),
-        **{"package": package, "kind": kind},
+        **{"package": package, "kind": kind, "of_split": f"~{VALIDATION}" if asked[3:] else ""},
     },
     RUNS,
     ASKED,

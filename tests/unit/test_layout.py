@@ -18,6 +18,7 @@ VALUES = {
     "variant": "~few~default~warm",
     "scorer": "rouge",
     "prompting": "few",
+    "of_split": "~validation",
     "evaluation": "people",
     "annotator": "ann",
     "package": "a-b.c==1.0",
@@ -41,7 +42,18 @@ def test_name_of_something_else_is_no_run(name):
 
 
 @pytest.mark.parametrize(
-    "asked", [(), ("few",), ("zero_shot", "other"), ("zero_shot", "default", "warm"), ("few", "v.1", "warm"), ("few", "default")]
+    "asked",
+    [
+        (),
+        ("few",),
+        ("zero_shot", "other"),
+        ("zero_shot", "default", "warm"),
+        ("few", "v.1", "warm"),
+        ("few", "default"),
+        ("few", "default", "validation"),
+        ("zero_shot", "default", "greedy", "validation"),
+        ("few", "v.1", "warm", "validation"),
+    ],
 )
 def test_place_of_predictions_tells_who_was_asked_what_and_how(asked):
     evaluation = Evaluation("m", "t", "s", "t__s__x__n4__c__full__seed1", *asked)
@@ -56,6 +68,14 @@ def test_place_of_predictions_tells_who_was_asked_what_and_how(asked):
 def test_usual_way_of_asking_adds_nothing_to_the_name():
     assert Evaluation("m", "t", "s", BASE).place == "t/s/m/base"
     assert Evaluation("m", "t", "s", BASE, "few").place == "t/s/m/base~few~default"
+
+
+def test_split_that_is_asked_follows_the_way_of_asking():
+    asked = Evaluation("m", "t", "s", BASE, split="validation")
+    assert asked.place == "t/s/m/base~zero_shot~default~greedy~validation"
+    assert asked.asked_file == "results/datasets/t/s/validation.jsonl"
+    assert Evaluation("m", "t", "s", BASE).asked_file == "results/datasets/t/s/test.jsonl"
+    assert layout.PREDICT.wildcards("predictions", "results/predictions/t/s/m/base~zero_shot~default~greedy~train.jsonl") is None
 
 
 @pytest.mark.parametrize("name", sorted(all_files()))

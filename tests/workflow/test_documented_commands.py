@@ -38,6 +38,7 @@ REALLY = (
     "snakemake prunable --cores 1",
     "snakemake prune --cores 1",
     "snakemake partial_report --cores 1",
+    "snakemake summary --cores 1",
     "snakemake --unlock",
     "snakemake --cores 1 --touch",
 )
@@ -47,8 +48,10 @@ FOR = {"FILE": "config/experiments/mine.yaml", "NAME": "slurm", "…": "shout/go
 """What stands for the words that a reader replaces."""
 
 ELSEWHERE = {
-    r"(export )?PYTHONPATH=\S+( python| \.venv/bin/python)?|python tests/(gpu|benchmarks)/.*": "needs a GPU, or measures for minutes",
-    r"\.venv/bin/python tests/benchmarks/\w+": "measures for minutes",
+    r"(export )?PYTHONPATH=\S+( python| \.venv/bin/python)?( tests/benchmarks/.*)?|python tests/(gpu|benchmarks)/.*": "needs a GPU, or measures for minutes",
+    r"\.venv/bin/python tests/benchmarks/.*": "measures for minutes",
+    r"PYTHONPATH=\S+ \.venv/bin/python -m simulations\..*": "simulates for minutes",
+    r"git worktree add .*": "makes another checkout, to measure it",
     r"\.venv/bin/python -c .*": "shows whether there is a GPU",
     r"\.venv/bin/python -m pip install .*": "installs a plugin",
     r"VLLM_\w+=True vllm serve .*": "needs vLLM and a GPU",

@@ -46,7 +46,10 @@ def test_jobs_never_meet_on_a_gpu_even_where_more_may_start_than_there_are_gpus(
     for stage in ("mixes", "adapters", "predictions", "checks"):
         for made in ("results", "results/benchmarks", "results/logs"):
             shutil.rmtree(changeable.folder / made / stage)
-    result = changeable.snakemake("--profile", "workstation", "--resources", "gpu=4", "--cores", "8", "predictions", "checks")
+    options = ["--profile", "workstation", "--resources", "gpu=4", "--cores", "8"]
+    # Else one process does all of it.
+    alone = ["--set-resources", *(f"{rule}:jobs_per_process=1" for rule in ("train", "predict", "check"))]
+    result = changeable.snakemake(*options, "predictions", "checks", *alone)
     assert re.search(r"Provided resources: .*\b4\b", result.stderr)
     held = list(leases(changeable))
     # One training, two predictions, two checks.

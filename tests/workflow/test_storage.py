@@ -63,7 +63,8 @@ def test_data_and_models_that_the_user_names_need_not_be_in_the_storage(storage)
     assert {path.name for path in storage.folder.iterdir()} == {"results"}
 
 
-def test_report_on_an_unfinished_grid_asks_for_a_copy_of_the_results(storage):
-    result = storage.snakemake_elsewhere("partial_report", check=False)
+@pytest.mark.parametrize("target", ["partial_report", "summary"])
+def test_report_on_an_unfinished_grid_asks_for_a_copy_of_the_results(storage, target):
+    result = storage.snakemake_elsewhere(target, check=False)
     assert result.returncode != 0
     assert "copy the results of the storage there, logs included, and leave out --default-storage-provider" in result.stderr

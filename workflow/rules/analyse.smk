@@ -5,6 +5,8 @@ rule analyse:
         losses=tier("adapters", "loss.csv"),
         manifests=tier("adapters", "manifest.json"),
         tests=tier("datasets", "test.jsonl"),
+        chosen_by=tier("datasets", "validation.jsonl") if CONFIG.selection else [],
+        leaks=tier("leaks") if CONFIG.selection else [],
     output:
         **makes(own(layout.ANALYSE)),
     log:
@@ -18,7 +20,7 @@ rule analyse:
         # Tables are about ten times as large in memory as their files.
         mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
-        version=5,
+        version=6,
         settings=settings.analyse(GRID).model_dump(),
     message:
         "Make tables and figures"

@@ -14,6 +14,7 @@ rule check:
         **gpus("predict"),
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 60),
+        jobs_per_process=1 if QUEUED else 0,
     params:
         **told(settings.check, version=2),
     message:

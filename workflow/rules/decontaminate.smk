@@ -7,7 +7,7 @@ rule decontaminate:
         own(layout.DECONTAMINATE).log,
     benchmark:
         own(layout.DECONTAMINATE).benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/data.yaml"
     threads: 1

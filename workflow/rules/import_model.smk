@@ -7,7 +7,7 @@ rule import_model:
         layout.IMPORT_MODEL.log,
     benchmark:
         layout.IMPORT_MODEL.benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/infer.yaml"
     threads: 1

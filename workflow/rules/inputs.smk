@@ -1,12 +1,21 @@
 import inspect
+import json
 import os
 import re
+import signal
 import sys
 import time
+from contextlib import ExitStack
 from functools import lru_cache, partial
+from itertools import takewhile
 from typing import get_type_hints
 
+from snakemake.target_jobs import parse_target_jobs_cli_args
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
 from loragrid import layout
+from loragrid.ahead.plan import GROUP, WORKED_AHEAD, published
+from loragrid.ahead.told import Told
 from loragrid.config.load import parse_config
 from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
@@ -22,10 +31,13 @@ from loragrid.grid.jobs.wanted import model_outputs
 from loragrid.grid.runs import Grid
 from loragrid.layout import NAME
 from loragrid.patches.snakemake_ancient_inputs import look_behind_ancient_inputs
+from loragrid.patches.snakemake_benchmark import record_shares
 from loragrid.patches.snakemake_exchanged_inputs import Exchanged, let_inputs_be_exchanged
 from loragrid.patches.snakemake_job_rate import lift_default_job_rate
 from loragrid.patches.snakemake_results_of_others import keep_results_of_others, record_what_ends_meanwhile
+from loragrid.patches.snakemake_terminated import end_at_any_moment
 from loragrid.runtime.finished import PLANNED, forget_recorded
+from loragrid.runtime.shares import take_share
 from loragrid.sections import decisive
 
 STARTED = time.time()
@@ -37,6 +49,8 @@ look_behind_ancient_inputs()
 lift_default_job_rate(workflow)
 keep_results_of_others(STARTED)
 record_what_ends_meanwhile()
+end_at_any_moment()
+record_shares(take_share)
 
 
 def load_grid(raw):
@@ -128,10 +142,68 @@ def flagged(path):
     return local(str(path)) if isinstance(path, UserFile) and GRID.is_stored else str(path)
 
 
-def forget_finished():
+PUBLISHED = ExitStack()
+"""What jobs are told of other jobs, until Snakemake ends."""
+
+
+def publish_plan():
+    """Have jobs know which other jobs are to run, whose work they may do ahead."""
+    if workflow.is_main_process and not GRID.is_stored:
+        jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
+        if shared := [told_of(job) for job in jobs if may_be_ahead(job)]:
+            # A queue enforces what a job has asked for.
+            limited = [
+                *(name for name in workflow.global_resources if name[0] != "_"),
+                *(["mem_mb", "runtime"] if QUEUED else []),
+            ]
+            PUBLISHED.enter_context(published(shared, (str(file) for job in jobs for file in job.output), limited))
+            end_with_signals()
+
+
+def end_with_signals():
+    """Have processes take no more work of other jobs once Snakemake was asked to end: it waits for those that run."""
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def end(number, frame):
+        PUBLISHED.close()
+        stop(number, frame)
+
+    if callable(stop):
+        signal.signal(signal.SIGTERM, end)
+
+
+def may_be_ahead(job):
+    """Whether another process may do the work of a job."""
+    if job.rule.name == "score":
+        return CONFIG.scorers[job.wildcards.scorer].starts_slowly
+    return job.rule.name in WORKED_AHEAD
+
+
+def told_of(job):
+    """What a job is told, with what the screen says of it and its software environment."""
+    makes_environments = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    environment = str(job.conda_env.address) if makes_environments and job.conda_env else ""
+    return Told.of(job, job.message or "", environment)
+
+
+def fellows():
+    """The first outputs of the jobs of a submission, in the process that runs them."""
+    # The workflow has its settings only when the Snakefile has been read.
+    given = sys.argv[sys.argv.index("--target-jobs") + 1 :] if "--target-jobs" in sys.argv else []
+    jobs = parse_target_jobs_cli_args(takewhile(lambda word: not word.startswith("--"), given))
+    told = (one for one in jobs if one.rulename in WORKED_AHEAD)
+    return [next(iter(layout.RULES[one.rulename].outputs.values())).format_map(one.wildcards_dict) for one in told]
+
+
+if not workflow.is_main_process:
+    os.environ[GROUP] = json.dumps(fellows())
+
+
+def forget_finished(ended=False):
     """Give up the finished work that jobs keep in case Snakemake does not get to know of it."""
     if workflow.is_main_process:
-        forget_recorded()
+        PUBLISHED.close()
+        forget_recorded(ended)
 
 
 def own(files):

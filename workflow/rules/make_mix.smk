@@ -7,7 +7,7 @@ rule make_mix:
         layout.MAKE_MIX.log,
     benchmark:
         layout.MAKE_MIX.benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -17,6 +17,7 @@ rule predict:
         **gpus("predict"),
         mem_mb=sized("predict", "mem_mb", 4000),
         runtime=sized("predict", "runtime", 240),
+        jobs_per_process=1 if QUEUED else 0,
     params:
         **told(settings.predict, version=2),
     message:

@@ -7,7 +7,7 @@ rule prepare_dataset:
         layout.PREPARE_DATASET.log,
     benchmark:
         layout.PREPARE_DATASET.benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/data.yaml"
     threads: 1

@@ -18,7 +18,7 @@ rule report:
     resources:
         mem_mb=growing(2000),
     params:
-        version=3,
+        version=4,
         tiers=list(TIERS),
         metric=CONFIG.main_metric,
         report=decisive(settings.report(GRID)),
@@ -39,7 +39,7 @@ rule partial_report:
         mem_mb=growing(2000),
     params:
         version=1,
-        tiers=local_tiers,
+        tiers=local_tiers("partial_report"),
         files=own(layout.PARTIAL_REPORT).outputs,
         settings=settings.analyse(GRID).model_dump(),
         metric=CONFIG.main_metric,

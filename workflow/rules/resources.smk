@@ -9,6 +9,8 @@ from loragrid.runtime.files import fingerprint
 QUEUED = workflow.global_resources.get("_nodes").value is not None
 # A scorer that is slow to start scores all existing predictions: the later it runs, the more there are.
 BEFORE_SCORES = 1
+# A process with a base model does all work of other jobs that is ready: the later it starts, the more there is.
+BEFORE_MODELS = 2
 
 
 def growing(amount):
@@ -93,9 +95,9 @@ def planned_rules():
 
 
 def asked_resources(declared, wildcards):
-    """Threads, memory and GPUs of a first attempt, as far as these wildcards alone tell."""
+    """Threads, memory, GPUs and jobs of a process in a first attempt, as far as these wildcards alone tell."""
     asked = {}
-    for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0)):
+    for name, default in (("_cores", 1), ("mem_mb", None), ("gpu", 0), ("jobs_per_process", 1)):
         try:
             amount = declared.resources.get(name).evaluate(Wildcards(fromdict=wildcards), attempt=1).value
         except (WorkflowError, TypeError, LookupError, AttributeError):

@@ -16,6 +16,7 @@ rule score:
         **gpus("score"),
         mem_mb=sized("score", "mem_mb", 2000),
         runtime=scoring_minutes(),
+        jobs_per_process=0,
     params:
         **told(settings.score, version=1),
     message:

@@ -7,7 +7,7 @@ rule select_demonstrations:
         layout.SELECT_DEMONSTRATIONS.log,
     benchmark:
         layout.SELECT_DEMONSTRATIONS.benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/score.yaml"
     threads: 1
@@ -18,6 +18,6 @@ rule select_demonstrations:
     params:
         **told(settings.select_demonstrations, version=1),
     message:
-        "Select demonstrations of {wildcards.task}/{wildcards.sample_type} for {wildcards.prompting}"
+        "Select demonstrations of {wildcards.task}/{wildcards.sample_type} for {wildcards.prompting}{wildcards.of_split}"
     script:
         "../scripts/select_demonstrations.py"

@@ -28,15 +28,19 @@ def computed_manifests(wildcards):
     return tier("adapters", "manifest.json")(wildcards) + tier("predictions", ".manifest.json")(wildcards)
 
 
-def local_tiers(wildcards):
-    """Every file of the grid, with its log, by tier, for a rule that looks for them on this machine."""
-    local_results("partial_report")
-    return tiers()
+def local_tiers(rule):
+    """Params: every file of the grid, with its log, by tier, for a rule that looks for them on this machine."""
+
+    def files(wildcards):
+        local_results(rule)
+        return tiers()
+
+    return files
 
 
 def exported_predictions(wildcards):
-    """Input function: the exports of all predictions, including predictions made elsewhere."""
-    exported = (*GRID.evaluations, *GRID.external)
+    """Input function: the exports of all predictions, including predictions made elsewhere and those of validation examples."""
+    exported = (*GRID.asked, *GRID.external)
     return [layout.EXPORT.path(output, one.wildcards) for one in exported for output in layout.EXPORT.outputs]
 
 

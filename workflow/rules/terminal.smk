@@ -2,10 +2,11 @@ import os
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import Quietness
 
 from loragrid.patches.snakemake_screen import show_by
 from loragrid.runtime.commands import command, remember_command
-from loragrid.runtime.screen import SHOWN_BY_MAIN, outcome
+from loragrid.runtime.screen import SHOWN_BY_MAIN, SHOWS_JOBS, outcome
 from loragrid.runtime.screen_records import Screen, failed_and_left, failed_rules
 
 if workflow.is_main_process:
@@ -14,6 +15,9 @@ if workflow.is_main_process:
 else:
     # In the process of a job that an engine has started, nobody but the job itself shows its sentence.
     is_shortened = False
+
+if workflow.is_main_process and not {Quietness.ALL, Quietness.RULES} & set(workflow.output_settings.quiet or ()):
+    os.environ[SHOWS_JOBS] = "1"
 
 if is_shortened:
     os.environ[SHOWN_BY_MAIN] = "1"

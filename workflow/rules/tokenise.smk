@@ -7,7 +7,7 @@ rule tokenise:
         layout.TOKENISE.log,
     benchmark:
         layout.TOKENISE.benchmark
-    priority: BEFORE_SCORES
+    priority: BEFORE_MODELS
     conda:
         "../../envs/infer.yaml"
     threads: 1

@@ -16,6 +16,7 @@ rule train:
         mem_mb=sized("train", "mem_mb", 6000),
         runtime=sized("train", "runtime", 720),
         checkpoint_minutes=10,
+        jobs_per_process=1 if QUEUED else 0,
     params:
         **told(settings.train, version=1),
     message:

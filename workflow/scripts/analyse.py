@@ -18,4 +18,6 @@ with logged(snakemake.log[0]):
         snakemake.input.tests,
         AnalyseSettings.model_validate(dict(snakemake.params)).settings,
         dict(snakemake.output),
+        snakemake.input.chosen_by,
+        snakemake.input.leaks,
     )

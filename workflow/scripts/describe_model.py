@@ -10,11 +10,13 @@ from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import logged
 from loragrid.runtime.manifests import read_json
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.pretrained import load_tokenizers_only
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 with logged(snakemake.log[0]):
+    load_tokenizers_only()
     settings = CardSettings.model_validate(dict(snakemake.params))
     manifest = read_json(snakemake.input.manifest)
     base = whole_folder(snakemake.input.tokenizer)

@@ -3,7 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from loragrid.grid.waiting import waiting_items
+from loragrid.ahead.answers import waiting_items
+from loragrid.ahead.told import Told
 from loragrid.layout import Evaluation
 from loragrid.records import write_records
 from loragrid.runtime.job import logged
@@ -27,7 +28,7 @@ with logged(snakemake.log[0]):
             model=files.get("model"),
             base=files.get("base"),
         ),
-        partial(waiting_items, name, snakemake.config),
+        partial(waiting_items, Told.of(snakemake)),
         Machine(snakemake.resources, snakemake.threads),
     )
     write_records(snakemake.output[0], rows)

@@ -23,9 +23,10 @@ TITLES = {
     "ours": "**loragrid**",
 }
 ADAPTERS = {
-    "separate": "a process for each adapter, as loragrid does",
-    "switching": "one process, adapter after adapter",
+    "separate": "a process for each adapter",
+    "switching": "one process, adapter after adapter, as loragrid does on a CPU",
     "mixed": "one process, mixed batches (peft's `adapter_names`)",
+    "together": "one process, mixed batches as loragrid makes them on a GPU",
 }
 
 
@@ -33,8 +34,8 @@ def parse_arguments() -> Namespace:
     """The command line."""
     parser = ArgumentParser(prog="inference", description=__doc__.partition("\n")[0])
     parser.add_argument("--prompts", type=int, metavar="N", help="default: 64; with --shapes 128")
-    parser.add_argument("--adapters", type=int, default=4, metavar="N", help="default: %(default)s")
-    parser.add_argument("--prompts-per-adapter", type=int, default=16, metavar="N", help="default: %(default)s")
+    parser.add_argument("--adapters", type=int, metavar="N", help="default: 4; with --shapes 16")
+    parser.add_argument("--prompts-per-adapter", type=int, metavar="N", help="default: 16; with --shapes 32")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="default: %(default)s")
     parser.add_argument("--dtype", default="auto", help="auto (default), float32 or bfloat16")
     parser.add_argument(
@@ -55,6 +56,8 @@ def parse_arguments() -> Namespace:
     )
     options = parser.parse_args()
     options.prompts = options.prompts or (128 if options.shapes else 64)
+    options.adapters = options.adapters or (16 if options.shapes else 4)
+    options.prompts_per_adapter = options.prompts_per_adapter or (32 if options.shapes else 16)
     return options
 
 
@@ -117,6 +120,7 @@ def main() -> None:
             "separate": [each | {"contender": "switching", "adapters": [number]} for number in numbers],
             "switching": [each | {"contender": "switching", "adapters": numbers}],
             "mixed": [each | {"contender": "mixed", "adapters": numbers}],
+            "together": [each | {"contender": "together", "adapters": numbers}],
         },
         options.rounds,
     )

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from loragrid.data.render import ModelSettings, Rendered, Renderer, Request, end_tokens, load_renderer, render
-from loragrid.inference.batching import answer_with
-from loragrid.inference.protocol import Decoding, generate
+from loragrid.inference.batching import answer_several_with, answer_with
+from loragrid.inference.protocol import Decoding, generate, pose
 from loragrid.models.device import device_name, keep_freed_memory, type_name
 from loragrid.models.importing import import_base_model
 from loragrid.models.loading import load_base_model
+from loragrid.models.several_adapters import SeveralAdapters, parts_of
 from loragrid.training.methods import LoraTraining
 from packaged import SMOLLM2, imported, unpacked
 
@@ -61,6 +62,17 @@ def ours(model: Any, renderer: Renderer, prompts: list[Rendered], ends: list[int
     return sum(answer.new_tokens for [answer] in answers)
 
 
+def together(model: Any, names: list[str], renderer: Renderer, prompts: list[Rendered], ends: list[int]) -> int:
+    """As the engine `hf` does for several adapters on a GPU."""
+    parts = [parts_of(model, name) for name in names]
+    base = model.unload()
+    several = SeveralAdapters(base, parts)
+    owners = [several.put(one).start for one in parts]
+    ask = answer_several_with(base, several, owners, renderer, ends, 16384 if base.device.type == "cpu" else 65536)
+    questions = [(question, place) for place in range(len(names)) for question in pose(prompts, Decoding(NEW))]
+    return sum(answer.new_tokens for new in ask(questions, Decoding(NEW), ()) for answer in new.values())
+
+
 def adapted(model: Any, adapters: list[int]) -> Any:
     """The model with an adapter for each number."""
     found = None
@@ -96,6 +108,8 @@ def main() -> None:
             for adapter in names:
                 model.set_adapter(adapter)
                 new_tokens += ours(model, renderer, prompts, ends)
+        case "together":
+            new_tokens = together(model, names, renderer, prompts, ends)
         case "mixed":
             pairs = [(prompt, adapter) for prompt in prompts for adapter in names]
             pairs.sort(key=lambda pair: -len(pair[0].prompt_ids))

@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy as cross_entropy_of_torch
+from torch.nn.functional import linear
 
 from lab import SHAPES, Lab, lab_parser, open_lab, shapes_of
 from loragrid.training.fused_loss import by_liger, by_operators, linear_cross_entropy
-from loragrid.training.losses import summed_cross_entropy
+from loragrid.training.losses import cross_entropy
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the states before the output layer, its weight, and the targets; gives the summed cross-entropy."""
@@ -20,7 +21,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def after_layer(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
     """All logits first."""
-    return summed_cross_entropy(linear(hidden, weight), targets, chunk)
+    return cross_entropy(linear(hidden, weight), targets, chunk)
 
 
 def together(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, chunk: int, kernel: Any) -> torch.Tensor:
@@ -60,7 +61,7 @@ def compare(lab: Lab, shape: str, rows: int) -> None:
     exact, total = hidden.float().requires_grad_(), 0.0
     for start in range(0, rows, 1024):
         part = slice(start, start + 1024)
-        loss = cross_entropy(exact[part] @ weight.float().t(), targets[part], reduction="sum")
+        loss = cross_entropy_of_torch(exact[part] @ weight.float().t(), targets[part], reduction="sum")
         loss.backward()
         total += loss.item()
     wanted = exact.grad

@@ -5,7 +5,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from loragrid.analysis.agreement import RatedSheets, agreement, asked_rows, cohens_kappa, rated_of_asked, ratings_of
+from loragrid.analysis.agreement import RatedSheets, agreement, asked_rows, rated_of_asked, ratings_of
 from loragrid.layout import PREDICT, PREPARE_DATASET, Evaluation
 from loragrid.records import write_records
 from loragrid.scoring.human_sheets import HumanEvaluation, rows_of_annotator
@@ -107,7 +107,9 @@ def test_without_a_second_annotator_there_is_nothing_to_compare(ratings):
 
 
 def test_annotators_that_share_no_answer_have_no_kappa():
-    assert math.isnan(cohens_kappa([], lambda a, b: float(a != b)))
+    apart = by_item(a=[1, 0, _, _], b=[_, _, 1, 0], c=[1, 0, 1, 0])
+    assert only(apart, "nominal").mean_kappa == 1
+    assert math.isnan(only({"x": {"a": 1.0, "b": 1.0}, "y": {"c": 0.0, "d": 0.0}}, "nominal").mean_kappa)
 
 
 def test_ratings_come_from_score_rows_each_answer_once():

@@ -1,10 +1,11 @@
 import json
+import math
 
 import pandas as pd
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from loragrid.analysis.findings import headline, lost_in_thoughts, strong_baselines
+from loragrid.analysis.findings import lost_in_thoughts, strong_baselines
 from loragrid.analysis.grid_state import grid_state
 from loragrid.analysis.provenance import circumstances_of, leaking_mixes, leaking_prompts
 from loragrid.analysis.report import TEMPLATE, number, write_report
@@ -27,37 +28,7 @@ def test_state_counts_what_is_there_and_gives_the_reason_for_what_is_not(tmp_pat
     ]
 
 
-def test_headline_judges_each_data_set_by_its_largest_runs_not_by_its_best():
-    row = {"base_model": "m", "sample_type": "s", "trained_sample_type": "s", "scorer": "r", "metric": "x", "standard_error": 0.1}
-    row |= {"lower_is_better": False}
-    rows = [
-        row | {"trained_task": "a", "task": "a", "nb_samples": 8, "mean_difference": 0.9},
-        row | {"trained_task": "a", "task": "a", "nb_samples": 32, "mean_difference": -0.1},
-        row | {"trained_task": "b", "task": "b", "nb_samples": 32, "mean_difference": 0.1},
-        row | {"trained_task": "b", "task": "b", "nb_samples": 32, "mean_difference": 0.3, "metric": "other"},
-        # What a run does on a data set that it was not trained for does not count.
-        row | {"trained_task": "b", "task": "a", "nb_samples": 64, "mean_difference": 0.9},
-        # Nor do predictions that were made elsewhere.
-        row | {"trained_task": None, "trained_sample_type": None, "task": "a", "nb_samples": None, "mean_difference": 0.9},
-    ]
-    expected = {"references": None, "datasets": 2, "datasets_gained": 1, "runs": 3, "runs_gained": 2, "runs_clear": 1}
-    assert headline(pd.DataFrame(rows), "r/x") == [expected]
-
-
-def test_headline_judges_by_the_references_of_one_sample_type_at_a_time():
-    row = {"base_model": "m", "task": "t", "trained_task": "t", "scorer": "r", "metric": "x", "standard_error": 0.1}
-    row |= {"lower_is_better": False, "nb_samples": 8}
-    gains = {("experts", "experts"): 0.4, ("auto", "experts"): -0.1, ("experts", "auto"): 0.1, ("auto", "auto"): 0.5}
-    rows = [
-        row | {"trained_sample_type": trained, "sample_type": references, "mean_difference": gain}
-        for (trained, references), gain in gains.items()
-    ]
-    of_all = {"datasets": 2, "runs": 2}
-    assert headline(pd.DataFrame(rows), "r/x") == [
-        of_all | {"references": "experts", "datasets_gained": 1, "runs_gained": 1, "runs_clear": 1},
-        of_all | {"references": "auto", "datasets_gained": 2, "runs_gained": 2, "runs_clear": 1},
-    ]
-    assert headline(pd.DataFrame(columns=[*rows[0], "sample_type"]).iloc[:, :-1], "r/x") == []
+CLEAR = [0.8, 0.9, 0.7, 0.85] * 4
 
 
 def report_on(folder, scored, answer="yes", in_common=(), manifests=(), **of_scores):
@@ -82,7 +53,7 @@ def report_on(folder, scored, answer="yes", in_common=(), manifests=(), **of_sco
     for task, base_model, run, scorer, *more in scored:
         sample_type, values = more or ("s", [0.25])
         place = f"{task}/{sample_type}/{base_model}/{run}"
-        *_, name, prompting, prompt, decoding = Evaluation.of_place(place)
+        *_, name, prompting, prompt, decoding, _ = Evaluation.of_place(place)
         axes = {"task": task, "sample_type": sample_type, "base_model": base_model, "run": name}
         axes |= {"prompting": prompting, "prompt_variant": prompt, "decoding": decoding}
         if trained := Run.parse(name):
@@ -148,31 +119,106 @@ def two_sample_types(references, of_experts, of_heuristic):
     return [("t", "m", "base", "r", tested, [0.4] * 8) for tested in dict.fromkeys(references)] + runs
 
 
+SPREAD = [0.5, 0.55, 0.45, 0.5, 0.52, 0.48, 0.51, 0.49]
+
+
 @pytest.mark.parametrize(
     ("of_heuristic", "verdict"),
     [
-        ([0.1] * 8, "the runs trained on <b>experts score better</b> in mean r/x (experts 0.500, auto 0.100; difference +0.400"),
-        ([0.9] * 8, "the runs trained on <b>auto score better</b> in mean r/x (experts 0.500, auto 0.900; difference -0.400"),
+        ([0.1] * 8, "the runs trained on <b>experts score better</b> in mean r/x (auto 0.100, experts 0.500; difference -0.400"),
+        ([0.9] * 8, "the runs trained on <b>auto score better</b> in mean r/x (auto 0.900, experts 0.500; difference +0.400"),
         ([0.1, 0.9] * 4, "<b>Undecided</b> on 8 test questions with references of sample type experts"),
     ],
 )
 def test_report_says_which_sample_type_trains_better_and_on_whose_references(tmp_path, of_heuristic, verdict):
-    html = " ".join(report_on(tmp_path, two_sample_types(["experts"] * 2, [0.5] * 8, of_heuristic), in_common=[0.25, 1]).split())
-    assert "Tested on the references of sample type <b>experts</b>, fine-tuning improved mean r/x for" in html
+    html = " ".join(report_on(tmp_path, two_sample_types(["experts"] * 2, SPREAD, of_heuristic), in_common=[0.25, 1]).split())
+    assert "On 8 test questions with references of sample type <b>experts</b> and one training of each kind" in html
     assert "<b>Train on experts or on auto?</b>" in html
     assert verdict in html
-    assert "one seed). <a" in html
+    assert "one training of each). <a" in html
     assert "of these, two mixes have 25 to 100 % in common" in html
     assert "do not tell" not in html
     for label in ("trained on experts", "trained on auto"):
         assert f'<th scope="col">n=8, {label}</th>' in html
 
 
+def both_types(*setups, of_auto=SPREAD):
+    """Runs trained on `experts` and on `auto` in each setup of config and loss, tested on the references of experts."""
+    scored = [("t", "m", "base", "r", "experts", [0.4] * len(SPREAD[: len(of_auto)]))]
+    for config, loss in setups:
+        for trained, values in (("experts", SPREAD[: len(of_auto)]), ("auto", of_auto)):
+            scored.append(("t", "m", Run("m", "t", trained, "x", 8, config, loss, 1).name, "r", "experts", values))
+    return scored
+
+
+def test_questions_of_several_setups_name_what_they_differ_in(tmp_path):
+    html = report_on(tmp_path, both_types(("c", "full"), ("d", "full")))
+    for config in "cd":
+        assert f"<b>Train on experts or on auto?</b> (config {config}) " in html
+        assert f'references experts <span class="soft">config {config}</span>' in html
+    assert "full loss" not in html
+
+
+def test_more_than_three_setups_are_counted_in_one_sentence(tmp_path):
+    setups = [(config, loss) for config in "cd" for loss in ("full", "completion")]
+    html = " ".join(report_on(tmp_path, both_types(*setups, of_auto=[0.9] * 7 + [0.95])).split())
+    lead = html[html.index("<h1>") : html.index("<nav>")]
+    assert lead.count("Train on experts or on auto?") == 1
+    assert "In mean r/x, auto <b>better in 4 of 4</b> comparisons, experts <b>better in 0</b>. <a" in lead
+    assert html.count("<b>Train on experts or on auto?</b> (config c, full loss)") == 1
+
+
+def test_too_little_data_has_no_interval_and_no_spread_is_said(tmp_path):
+    html = report_on(tmp_path, both_types(("c", "full"), of_auto=[0.1]))
+    assert "<b>Too little data</b> to say: 1 test question with references of sample type experts" in html
+    assert "(auto 0.100, experts 0.500; one training of each)" in html
+    alike = report_on(tmp_path, both_types(("c", "full"), of_auto=[value + 0.1 for value in SPREAD]))
+    assert "difference +0.100, the same everywhere; one training of each" in alike
+    for page in (html, alike):
+        assert "inf " not in page
+        assert "– to –" not in page[: page.index("<nav>")]
+        assert "95.0 %" not in page
+
+
+def test_no_detectable_difference_is_a_sentence(tmp_path):
+    name = Run("m", "t", "s", "x", 8, "c", "full", 1).name
+    html = report_on(tmp_path, [("t", "m", run, "r", "s", [by] * 8) for run, by in (("base", 0.0), (name, 0.5))])
+    assert "<td>no spread</td>" in html
+    few = report_on(tmp_path, [("t", "m", run, "r", "s", [by, 0.1]) for run, by in (("base", 0.0), (name, 0.5))])
+    assert "So little data would probably not have shown any difference, however large." in few
+    assert "<td>none</td>" in few
+    assert "inf" not in few[few.index("<h1>") : few.index('id="results"')].replace("information", "")
+
+
 def test_report_says_that_scores_on_different_references_do_not_tell_which_sample_type_trains_better(tmp_path):
     html = report_on(tmp_path, two_sample_types(["experts", "auto"], [0.9] * 8, [0.1] * 8))
     assert "<b>experts or auto?</b> These results do not tell for t:" in html
     assert "Train on" not in html
-    assert "each tested on its own references" in html
+
+
+def test_first_sentence_says_no_more_than_the_verdicts(tmp_path):
+    name = Run("m", "t", "s", "x", 8, "c", "full", 1).name
+    few = [("t", "m", run, "r", "s", values) for run, values in (("base", [0.0] * 16), (name, [1.0] * 4 + [0.0] * 12))]
+    html = " ".join(report_on(tmp_path, few).split())
+    assert (
+        "fine-tuning is <b>better than the base model</b> in mean r/x for <b>0 of 1</b> kinds of run, <b>worse for 0</b>" in html
+    )
+    assert "and <b>undecided for 1</b>" in html
+    # Colours say verdicts too.
+    assert '<span class="gain ">+0.250' in html
+    assert "Differences smaller than about 0." in html
+    two = [("t", "m", run, "r", "s", values) for run, values in (("base", [0.0] * 2), (name, [1.0] * 2))]
+    assert "So little data would probably not have shown any difference, however large." in report_on(tmp_path, two)
+    clear = [("t", "m", run, "r", "s", values) for run, values in (("base", [0.0] * 16), (name, [-value for value in CLEAR]))]
+    html = " ".join(report_on(tmp_path, clear).split())
+    assert "<b>0 of 1</b> kinds of run, <b>worse for 1</b>." in html
+    assert '<span class="gain down">-0.8' in html
+    assert "worse with fine-tuning than with the base model alone in r/x" in html
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.12345, "0.123"), (math.nan, "–"), (None, "–"), (-math.inf, "-∞")])
+def test_numbers_for_the_reader(value, shown):
+    assert number(value) == shown
 
 
 @pytest.mark.parametrize(("lower", "strong"), [(False, "copy (baseline)"), (True, "empty (baseline)")])
@@ -221,10 +267,22 @@ def test_circumstances_count_the_files_that_were_computed_here(tmp_path):
 def test_mix_that_holds_test_examples_is_named_with_the_test_sets(tmp_path, make_example):
     leaks = tmp_path / "leaks.json"
     leaks.write_text('{"train": {"1": ["t/s", "u/s"], "2": ["t/s"], "9": ["t/s"]}, "validation": {}}')
-    write_records(tmp_path / "clean.jsonl", [make_example("3")])
-    write_records(tmp_path / "leaking.jsonl", [make_example("1"), make_example("2"), make_example("3")])
-    leaking = leaking_mixes([leaks], [tmp_path / "clean.jsonl", tmp_path / "leaking.jsonl"])
-    assert leaking == [{"mix": str(tmp_path / "leaking.jsonl"), "tests": ["t/s (2)", "u/s (1)"]}]
+    clean, leaking = tmp_path / "clean/train.jsonl", tmp_path / "leaking/train.jsonl"
+    write_records(clean, [make_example("3")])
+    write_records(leaking, [make_example("1"), make_example("2"), make_example("3")])
+    assert leaking_mixes([leaks], [clean, leaking]) == [{"mix": str(leaking), "tests": ["t/s (2)", "u/s (1)"]}]
+
+
+def test_mix_that_trains_on_examples_by_which_ways_are_chosen_is_named_and_may_validate_on_them(tmp_path, make_example):
+    leaks = tmp_path / "leaks.json"
+    leaks.write_text('{"train": {"1": ["t/s (validation)"]}, "validation": {"2": ["u/s"]}}')
+    parts = {part: tmp_path / f"{part}.jsonl" for part in ("train", "validation")}
+    write_records(parts["train"], [make_example("1")])
+    write_records(parts["validation"], [make_example("1"), make_example("2")])
+    assert leaking_mixes([leaks], parts.values()) == [
+        {"mix": str(parts["train"]), "tests": ["t/s (validation) (1)"]},
+        {"mix": str(parts["validation"]), "tests": ["u/s (1)"]},
+    ]
 
 
 @pytest.mark.parametrize("by_output", [False, True])
@@ -248,6 +306,17 @@ def test_demonstrations_that_their_own_test_set_holds_are_named(tmp_path):
     assert leaking_prompts([leaks], [shown]) == []
 
 
+def test_demonstrations_for_validation_examples_are_compared_with_these(tmp_path):
+    leaks = tmp_path / "results/datasets/t/s/leaks.json"
+    leaks.parent.mkdir(parents=True)
+    leaks.write_text('{"train": {"1": ["t/s"], "2": ["t/s (validation)"]}, "validation": {}}')
+    shown = [tmp_path / f"results/demonstrations/t/s/near{of_split}.json" for of_split in ("", "~validation")]
+    shown[0].parent.mkdir(parents=True)
+    for path in shown:
+        path.write_text('{"a": ["2"], "b": ["2"], "c": ["1"]}')
+    assert [one["prompts"] for one in leaking_prompts([leaks], shown)] == [1, 2]
+
+
 @pytest.mark.parametrize(("cut", "shown"), [("2 of 60 rows (0.0333) for a share of 0.1", True), ("", False)])
 def test_data_table_says_what_came_of_a_share(cut, shown):
     page = TEMPLATE.read_text(encoding="utf-8")
@@ -265,3 +334,27 @@ def test_data_table_says_what_came_of_a_share(cut, shown):
     html = Environment(undefined=StrictUndefined).from_string(part).render(data_sets=[row | {"cut": cut}])
     assert ("what came of a share" in html) == shown
     assert (cut in html) == (shown or not cut)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((2, 2, 1), "1 of 2 chosen ways also have the best mean r/x on the test examples. Choosing"),
+        (
+            (3, 2, 1),
+            "1 of 2 chosen ways also have the best mean r/x on the test examples; in the other 1, all ways have the same",
+        ),
+        ((1, 0, 0), "In this choice, all ways have the same mean r/x on the test examples. Choosing"),
+        ((2, 0, 0), "In all 2 choices, all ways have the same mean r/x on the test examples. Choosing"),
+    ],
+)
+def test_report_says_what_choosing_by_the_test_would_have_reported(counts, said):
+    page = TEMPLATE.read_text(encoding="utf-8")
+    start = page.index("{% if choice.decided %}")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number
+    choice = dict(zip(("decided", "differ", "agreed"), counts, strict=True))
+    choice |= {"metric": "r/x", "lower_is_better": False, "optimism": 0.1}
+    html = " ".join(environment.from_string(page[start : page.index("<div", start)]).render(choice=choice).split())
+    assert said in html
+    assert "would have reported 0.100 more on average; a part of that is luck with these questions.</p>" in html

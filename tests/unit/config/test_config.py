@@ -63,7 +63,7 @@ def test_unknown_key_is_named_with_the_nearest_known_one(raw, path, key, nearest
 
 def test_unknown_key_without_a_near_one_lists_the_known_ones(raw):
     raw["report"]["zzz"] = 1
-    assert sentence(raw) == "report.zzz: unknown key; known: examples, metric, title."
+    assert sentence(raw) == "report.zzz: unknown key; known: comparisons, examples, metric, smallest_difference, table, title."
 
 
 def test_missing_key_is_named(raw):
@@ -253,6 +253,12 @@ def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
         (lambda raw: raw["tasks"]["outcome"].update(source="acl"), "unknown data source 'acl'"),
         (lambda raw: raw["scorers"]["sbert"].update(encoder="minilm"), "scorers.sbert.encoder: unknown encoder 'minilm'; did you mean 'minilm-l6'?"),
         (lambda raw: raw["report"].update(metric="rouge/rougel"), "report.metric: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
+        (lambda raw: raw["report"].update(table={"metrics": ["rouge/rougel"]}), "report.table.metrics: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
+        (lambda raw: raw["report"].update(table={"rows": ["tasks"]}), "report.table.rows[0]: input should be 'base_model', 'task', 'sample_type',"),
+        (lambda raw: raw["report"].update(table={"rows": ["seed"]}), "report.table.rows[0]: input should be 'base_model', 'task', 'sample_type',"),
+        (lambda raw: raw["report"].update(table={"rows": ["task"], "columns": ["metric", "task"]}), "report.table: 'task' stands twice among rows and columns; an axis is in one place."),
+        (lambda raw: raw["report"].update(table={"metrics": ["rouge/rouge1"] * 2}), "report.table: 'rouge/rouge1' stands twice among metrics."),
+        (lambda raw: raw["report"].update(table={"row": ["task"]}), "report.table.row: unknown key; did you mean 'rows'?"),
         (lambda raw: raw["tasks"]["outcome"]["sample_types"]["auto"].clear(), "exactly one of 'output' and 'outputs' must be given"),
         (lambda raw: raw["encoders"].update({"smollm2-135m": raw["encoders"]["minilm-l6"]}), "a base model has this name already"),
         (lambda raw: raw["tasks"]["outcome"].update(input="{{ abstract"), "tasks.outcome.sample_types.manual.input: not a valid template"),

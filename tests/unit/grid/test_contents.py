@@ -67,37 +67,37 @@ ADVICE = "mend the data, leave such rows out by the 'where' of their source, or"
             TOPIC,
             ["good", "Positiv", "neutral"],
             "line 2 (id ID): the reference 'Positiv' is none of the labels 'positive', 'negative'; is 'positive' meant? "
-            f"2 of 3 test examples are like this: {ADVICE} add the text to the labels, as a label or a synonym of one.",
+            f"2 of 3 examples asked are like this: {ADVICE} add the text to the labels, as a label or a synonym of one.",
         ),
         (
             TOPIC | {"labels": ["yes", "no"]},
             ["1", "0"],
-            "line 1 (id ID): the reference '1' is none of the labels 'yes', 'no'. 2 of 2 test examples are like this: "
+            "line 1 (id ID): the reference '1' is none of the labels 'yes', 'no'. 2 of 2 examples asked are like this: "
             f"{ADVICE} add the text to the labels, as a label or a synonym of one.",
         ),
         (
             {"type": "number"},
             ["7", "seven"],
-            "line 2 (id ID): the reference 'seven' holds no number. 1 of 2 test examples is like this: "
+            "line 2 (id ID): the reference 'seven' holds no number. 1 of 2 examples asked is like this: "
             f"{ADVICE} choose another scorer.",
         ),
         (
             {"type": "true_false"},
             ["True. It flies.", "no"],
-            "line 2 (id ID): the reference 'no' has neither 'true' nor 'false'. 1 of 2 test examples is like this: "
+            "line 2 (id ID): the reference 'no' has neither 'true' nor 'false'. 1 of 2 examples asked is like this: "
             f"{ADVICE} use the scorer 'label' for other words.",
         ),
         (
             {"type": "spans"},
             ["Oslo is a city", "Bergen is another"],
-            "line 1 (id ID): the reference 'Oslo is a city' has no spans; expected 'TYPE: text', one a line. 2 of 2 test examples "
+            "line 1 (id ID): the reference 'Oslo is a city' has no spans; expected 'TYPE: text', one a line. 2 of 2 examples asked "
             f"are like this: {ADVICE} set its 'format'.",
         ),
         (
             {"type": "spans", "format": "json"},
             ["LOC: Oslo"],
             "line 1 (id ID): the reference 'LOC: Oslo' has no spans; expected a JSON list of objects with 'type' and 'text'. "
-            f"1 of 1 test examples is like this: {ADVICE} set its 'format'.",
+            f"1 of 1 examples asked is like this: {ADVICE} set its 'format'.",
         ),
     ],
     ids=["label", "no label", "number", "true_false", "lines", "json"],
@@ -144,7 +144,7 @@ def test_of_a_subset_only_what_is_evaluated_counts():
         prepare(config, check=False)
         found[size] = planned(config)
     assert not found[1]
-    assert "1 of 10 test examples is like this" in found[10][0]
+    assert "1 of 10 examples asked is like this" in found[10][0]
 
 
 def test_mended_data_are_not_held_up_by_what_was_prepared_from_them_before(project):

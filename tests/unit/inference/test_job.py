@@ -210,6 +210,27 @@ def test_job_that_died_asks_only_what_is_missing(job):
     assert (len(first), len(second)) == (2, 1)
 
 
+KEPT = """\
+{"journal": "36b3848f71243daa38b2699577dde29c", "26252208769c91748cc5abb839f8b0d2d17c27084a2560b3b628174c1377a323": {"text": "kept", \
+"token_ids": [], "prompt_tokens": 1, "new_tokens": 1, "finish_reason": "stop", "queue_s": 0, "compute_s": 1, "runtime_s": 1, \
+"batch_size": 1, "thoughts": ""}}
+"""
+"""What an earlier version has left of this job."""
+
+
+def test_answers_that_an_earlier_version_has_left_are_taken_up(job, monkeypatch):
+    for function, found in (("versions", {"python": "3"}), ("installed_versions", {})):
+        monkeypatch.setattr(f"loragrid.inference.job.{function}", lambda *names, found=found: found)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    left = Path("results/.state/predictions/36b3848f71243daa38b2699577dde29c.jsonl")
+    left.parent.mkdir(parents=True)
+    left.write_text(KEPT)
+    asked = []
+    predict(job, 0, opened(asked))
+    assert len(asked) == 2
+    assert read_records("a.jsonl", Prediction)[0].prediction == "kept"
+
+
 @pytest.mark.parametrize("changes", [None, "test.jsonl", "a.jsonl"])
 def test_job_that_waited_for_another_takes_its_predictions_if_they_are_whole_and_of_the_same(job, make_example, caplog, changes):
     """Of another test set, or cut, they are made again."""

@@ -8,7 +8,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen3_moe import modeling_qwen3_moe
 
 from architectures import make_model
-from loragrid.models.fused_kernels import use_fused_kernels
+from loragrid.models.fused_kernels import use_fused_kernels, usual_functions_afterwards
 from loragrid.sections import decisive
 from loragrid.training.methods import parse_training
 
@@ -172,6 +172,15 @@ def test_other_models_of_the_type_stay_as_they_are(liger):
     liger.CALLS.clear()
     gradients(llama())
     assert set(liger.CALLS) <= {"rope"}
+
+
+def test_the_next_work_of_the_process_finds_the_functions_of_transformers(liger):
+    usual = modeling_llama.apply_rotary_pos_emb
+    for _ in range(2):
+        with usual_functions_afterwards():
+            assert use_fused_kernels(llama(), CUDA)
+            assert modeling_llama.apply_rotary_pos_emb is not usual
+        assert modeling_llama.apply_rotary_pos_emb is usual
 
 
 def test_functions_are_exchanged_for_the_models_kind_of_device_only(liger):

@@ -81,3 +81,17 @@ def test_file_with_all_weights_is_imported(tmp_path, without):
 def test_file_of_which_something_would_be_lost_is_refused(tmp_path, wrong, sentence):
     with pytest.raises(UserError, match=rf"m\.gguf: .*{sentence}"):
         import_base_model(write_gguf(tmp_path / "m.gguf", **wrong), tmp_path)
+
+
+def test_file_is_read_once_and_what_reads_it_is_as_before_afterwards(tmp_path, monkeypatch):
+    file, opened = write_gguf(tmp_path / "m.gguf"), []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path, *mode):
+            opened.append(str(path))
+            super().__init__(path, *mode)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    import_base_model(file, tmp_path / "imported")
+    assert opened == [str(file.resolve())]
+    assert gguf.GGUFReader is Counted

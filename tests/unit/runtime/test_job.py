@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from loragrid.analysis.grid_state import failure
 from loragrid.errors import UserError
-from loragrid.runtime.job import circumstances, log, logged, peak_memory_mb
+from loragrid.runtime.job import begin_account, circumstances, log, logged, peak_memory_mb, process_seconds
 from loragrid.runtime.screen import SHOWN_BY_MAIN
 
 
@@ -93,4 +93,71 @@ def test_manifests_tell_the_peak_memory_of_a_gpu_that_was_used(monkeypatch):
     told = circumstances(0.0, "NVIDIA H200", "bfloat16", 1)
     assert told["peak_gpu_memory_mb"] == 700
     # What planning asks of a machine's memory is still that of the process.
-    assert told["peak_memory_mb"] == peak_memory_mb()
+    assert told["peak_memory_mb"] == pytest.approx(peak_memory_mb(), abs=20)
+
+
+def can_reset_peak():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not can_reset_peak(), reason="the system does not let a process reset its peak")
+def test_each_piece_of_work_of_a_process_has_a_peak_memory_of_its_own():
+    begin_account()
+    before = peak_memory_mb()
+    large = bytearray(400 * 2**20)
+    del large
+    assert peak_memory_mb() >= before + 350
+    begin_account()
+    assert peak_memory_mb() <= before + 50
+    small = bytearray(100 * 2**20)
+    assert before + 50 <= peak_memory_mb() <= before + 200
+    assert circumstances(0.0, "cpu", "float32", 1)["peak_memory_mb"] == pytest.approx(peak_memory_mb(), abs=20)
+    del small
+
+
+@pytest.mark.skipif(not can_reset_peak(), reason="the system does not let a process reset its peak")
+def test_memory_that_the_c_library_keeps_for_later_is_no_share_of_the_next_piece_of_work():
+    code = (
+        "import sys; from loragrid.models.device import keep_freed_memory\n"
+        "from loragrid.runtime.job import begin_account, peak_memory_mb\n"
+        "keep_freed_memory(); large = [bytearray(2**20) for _ in range(400)]; kept = bytearray(2**20); del large\n"
+        "with_large = peak_memory_mb(); begin_account(); print(with_large - peak_memory_mb())\n"
+    )
+    environment = {"PYTHONPATH": "workflow/scripts"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(found.stdout) > 300
+
+
+def test_where_the_peak_cannot_be_reset_it_stays_that_of_the_process(monkeypatch):
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    large = bytearray(200 * 2**20)
+    before = peak_memory_mb()
+    del large
+    monkeypatch.setattr(Path, "write_text", refuse)
+    begin_account()
+    # The system counts pages by and by.
+    assert peak_memory_mb() >= before - 20
+
+
+def test_an_account_begins_anew_on_each_gpu_that_was_used(monkeypatch):
+    begun = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", begun.append)
+    begin_account()
+    assert begun == []
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    begin_account()
+    assert begun == [0, 1]
+
+
+def test_a_process_knows_for_how_long_it_runs():
+    code = "import time; time.sleep(0.3); from loragrid.runtime.job import process_seconds; print(process_seconds())"
+    found = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "workflow/scripts"}, capture_output=True, check=True)
+    assert 0.3 <= float(found.stdout) < 30
+    assert process_seconds() > float(found.stdout)

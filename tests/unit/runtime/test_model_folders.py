@@ -34,6 +34,16 @@ def test_model_from_a_storage_has_all_its_files_under_its_own_name(stored):
     }
 
 
+def test_archive_is_unpacked_once_in_a_process_and_again_when_it_is_another(stored):
+    first = whole_folder(stored / "config.json")
+    assert whole_folder(stored / "model.safetensors") == first
+    (stored / "merges.txt").write_text("a b")
+    archive_others(stored, ["model.safetensors", "config.json", OTHER_FILES])
+    (stored / "merges.txt").unlink()
+    assert whole_folder(stored / "config.json") != first
+    assert contents(whole_folder(stored / "config.json"))["merges.txt"] == "a b"
+
+
 def test_copies_that_jobs_share_are_left_as_they_are(stored):
     before = sorted(stored.rglob("*"))
     whole_folder(stored / "config.json")

@@ -50,4 +50,5 @@ def test_every_answer_has_every_metric(settings):
     for text in TEXTS:
         [outcome] = scorer([item(text, reference, "no reference", input="Ada Lovelace")])
         assert tuple(outcome.metrics) == SCORERS[type_].example_metrics
+        assert all(outcome.metrics[name] in SCORERS[type_].limits for name in SCORERS[type_].right_or_wrong)
         assert tuple(corpus_metrics(type_, add_up([outcome.parts]))) == SCORERS[type_].corpus_metrics

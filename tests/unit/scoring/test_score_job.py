@@ -21,7 +21,7 @@ def test_no_answer_is_scored_by_a_reference_without_what_the_scorer_looks_for(tm
     with pytest.raises(UserError) as caught:
         rows_of(tmp_path, {"type": "number"}, several, prediction("2", "7", "7"))
     assert str(caught.value) == (
-        f"scorers.n: {tmp_path}/predictions/t/s/m/base.jsonl (id 1): the reference 'seven' holds no number. 1 of 2 test examples "
+        f"scorers.n: {tmp_path}/predictions/t/s/m/base.jsonl (id 1): the reference 'seven' holds no number. 1 of 2 examples asked "
         "is like this: mend the data, leave such rows out by the 'where' of their source, or choose another scorer."
     )
 

@@ -21,7 +21,7 @@ from loragrid.data.tokens import tokenise, write_tokens
 from loragrid.errors import UserError
 from loragrid.records import write_records
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.training.job import _make_accelerator, run_training
+from loragrid.training.job import make_accelerator, run_training
 from loragrid.training.memory import lack_of_memory_told
 from loragrid.training.methods import FullTraining
 from loragrid.training.trackers import checked_trackers
@@ -182,7 +182,7 @@ def test_variables_of_the_environment_change_no_training(make_job, monkeypatch, 
 def test_launcher_s_wish_to_accumulate_divides_no_gradient(make_job, monkeypatch):
     """The launcher hands `gradient_accumulation_steps` of its configuration file on in this variable."""
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
-    accelerator = _make_accelerator(make_job("any"), "trackers")
+    accelerator = make_accelerator(make_job("any"), "trackers")
     weight = torch.ones(1, requires_grad=True)
     accelerator.backward(weight.sum())
     assert weight.grad.item() == 1

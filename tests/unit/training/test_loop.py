@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from architectures import make_model
 from loragrid.data.render import make_renderer
 from loragrid.data.tokens import Tokenised, tokenise
-from loragrid.errors import UserError
+from loragrid.errors import StoppedError, UserError
 from loragrid.models.adapters import save_adapter
 from loragrid.models.loading import load_base_model
 from loragrid.models.packed_attention import can_share_beginnings, keep_examples_apart
@@ -19,8 +19,8 @@ from loragrid.training import loop
 from loragrid.training.batches import Encoded, common_beginning, encode
 from loragrid.training.checkpoints import trained_weights
 from loragrid.training.gradients import Layout, accumulate_gradients, choose_layout, forward_passes, lay_out, mean_loss
-from loragrid.training.loop import Checkpoints, StoppedError, make_learner, train, write_course
-from loragrid.training.losses import SummedLoss, summed_cross_entropy
+from loragrid.training.loop import Checkpoints, make_learner, train, write_course
+from loragrid.training.losses import SummedLoss, cross_entropy
 from loragrid.training.methods import FullTraining, LoraTraining
 from loragrid.training.settings import Seeds
 
@@ -248,13 +248,13 @@ def test_cross_entropy_in_chunks_is_that_of_pytorch(dtype):
     targets = torch.randint(50, (10,))
     expected = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
     (wanted,) = torch.autograd.grad(3 * expected, logits)
-    found = summed_cross_entropy(logits * 1, targets, three_rows)
+    found = cross_entropy(logits * 1, targets, three_rows)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(
         torch.autograd.grad(3 * found, logits)[0], wanted, rtol=1e-2 if dtype != torch.float32 else 1e-5, atol=1e-6
     )
     with torch.no_grad():
-        torch.testing.assert_close(summed_cross_entropy(logits, targets, three_rows), expected.detach())
+        torch.testing.assert_close(cross_entropy(logits, targets, three_rows), expected.detach())
 
 
 def run(tiny_model, encoded, accelerator, config=CONFIG, seeds=SEEDS, validation=None, **options):

@@ -156,7 +156,7 @@ def test_state_is_named_by_how_processes_are_launched(job):
 
 
 ANY = {"folder": "g", "state": "t", "other_files": "o", "threads": 9, "checkpoint_minutes": 9, "trackers": ["wandb"]}
-ANY |= {"keeps_finished": True}
+ANY |= {"keeps_finished": True, "kept_in": "k"}
 
 
 def test_training_goes_on_whatever_its_means_and_wherever_its_files_are(job):

@@ -27,6 +27,10 @@ class DamagedError(UserError):
         super().__init__(f"{self.path}{where}: {what}. Delete {self.delete}; the next snakemake makes it again.")
 
 
+class StoppedError(UserError):
+    """Work was asked to stop. The next job of the same kind goes on from its state."""
+
+
 def printable(text: str) -> str:
     """A text for a screen, lines as they are: what moves the cursor or turns the text around, as data may hold it, is spelled."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else repr(sign)[1:-1] for sign in text)

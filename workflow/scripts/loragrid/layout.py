@@ -28,6 +28,9 @@ BASE = "base"
 USUAL = ("zero_shot", "default", "greedy")
 """Prompting, prompt variant and decoding where nothing else is said."""
 
+TEST, VALIDATION = "test", "validation"
+"""The splits of a data set that models are asked about: to report on, and to choose by (`selection`)."""
+
 TRAINED_RUN = rf"{NAME}(?:__{NAME})+"
 RUN_OR_BASE = rf"{BASE}|{TRAINED_RUN}"
 CONSTRAINTS: Mapping[str, str] = {
@@ -39,7 +42,8 @@ CONSTRAINTS: Mapping[str, str] = {
     "nb_samples": r"\d+",
     "mix_seed": r"\d+",
     "run": rf"{NAME}(?:__{NAME})*",
-    "variant": rf"(?:~{NAME}~{NAME}(?:~{NAME})?)?",
+    "variant": rf"(?:~{NAME}~{NAME}(?:~{NAME}(?:~{VALIDATION})?)?)?",
+    "of_split": rf"(?:~{VALIDATION})?",
     "package": r"[^/]+==[^/]+",
     "kind": r"whl|tar\.gz",
 }
@@ -119,6 +123,8 @@ class Evaluation(NamedTuple):
     prompting: str = USUAL[0]
     prompt: str = USUAL[1]
     decoding: str = USUAL[2]
+    split: str = TEST
+    """Which part of the data set is asked: `TEST` or `VALIDATION`."""
 
     @property
     def dataset(self) -> Dataset:
@@ -127,9 +133,20 @@ class Evaluation(NamedTuple):
 
     @property
     def variant(self) -> str:
-        """What follows the run's name, unless it is asked in the usual way: zero shot, in the default prompt, greedily."""
-        asked = [self.prompting, self.prompt, *([] if self.decoding == USUAL[2] else [self.decoding])]
+        """What follows the run's name, unless it is asked about tests in the usual way: zero shot, default prompt, greedily."""
+        asked = [self.prompting, self.prompt, *([] if self.decoding == USUAL[2] and self.split == TEST else [self.decoding])]
+        asked += [] if self.split == TEST else [self.split]
         return "" if tuple(asked) == USUAL[:2] else "".join(f"~{part}" for part in asked)
+
+    @property
+    def of_split(self) -> str:
+        """What follows the name of its prompting in the name of its demonstrations."""
+        return "" if self.split == TEST else f"~{self.split}"
+
+    @property
+    def asked_file(self) -> str:
+        """The file with the examples that it asks."""
+        return PREPARE_DATASET.path(self.split, self.dataset.wildcards)
 
     @property
     def place(self) -> str:
@@ -139,7 +156,7 @@ class Evaluation(NamedTuple):
     @property
     def wildcards(self) -> dict[str, str]:
         """The wildcards of its predictions, with the parts of the variant beside it."""
-        return self._asdict() | {"variant": self.variant}
+        return self._asdict() | {"variant": self.variant, "of_split": self.of_split}
 
     @classmethod
     def from_wildcards(cls, wildcards: Mapping[str, str]) -> Self:
@@ -311,7 +328,8 @@ TRAIN_FULL = TRAIN._replace(
     }
 )
 SELECT_DEMONSTRATIONS = _files(
-    "demonstrations/{task}/{sample_type}/{prompting}", demonstrations="demonstrations/{task}/{sample_type}/{prompting}.json"
+    "demonstrations/{task}/{sample_type}/{prompting}{of_split}",
+    demonstrations="demonstrations/{task}/{sample_type}/{prompting}{of_split}.json",
 )
 PREDICT = _files(
     f"predictions/{_TRAINED}{{variant}}",
@@ -360,12 +378,14 @@ ANALYSE = _own_files(
         comparisons_parquet="comparisons.parquet",
         groups="groups.csv",
         groups_parquet="groups.parquet",
+        selection="selection.csv",
+        selection_parquet="selection.parquet",
         transfer="transfer.csv",
         transfer_parquet="transfer.parquet",
-        sample_types="sample_types.csv",
-        sample_types_parquet="sample_types.parquet",
-        sample_types_overall="sample_types_overall.csv",
-        sample_types_overall_parquet="sample_types_overall.parquet",
+        ways="ways.csv",
+        ways_parquet="ways.parquet",
+        contrasts="contrasts.csv",
+        contrasts_parquet="contrasts.parquet",
         predictions="predictions.parquet",
         losses="losses.csv",
         losses_parquet="losses.parquet",
@@ -373,6 +393,19 @@ ANALYSE = _own_files(
         prediction_costs="prediction_costs.csv",
         agreement="agreement.csv",
         scoring_costs="scoring_costs.csv",
+        scorers="scorers.csv",
+        scorers_parquet="scorers.parquet",
+        equal_length="equal_length.csv",
+        equal_length_parquet="equal_length.parquet",
+        judge_agreement="judge_agreement.csv",
+        judge_agreement_parquet="judge_agreement.parquet",
+        judge_corrected="judge_corrected.csv",
+        judge_corrected_parquet="judge_corrected.parquet",
+        main="main.csv",
+        main_md="main.md",
+        main_tex="main.tex",
+        wide="wide.csv",
+        wide_ways="wide_ways.csv",
     ),
     **_in_folder(
         "figures",
@@ -397,6 +430,19 @@ PARTIAL_REPORT = _own_files("partial_report")._replace(
         for output, path in files.below(f"{RESULTS}/partial").items()
     }
 )
+SUMMARY = _own_files("summary")
+_FORMER_TABLES = _in_folder(
+    "tables",
+    sample_types="sample_types.csv",
+    sample_types_parquet="sample_types.parquet",
+    sample_types_overall="sample_types_overall.csv",
+    sample_types_overall_parquet="sample_types_overall.parquet",
+)
+FORMER: Mapping[str, Files] = {
+    "analyse": _own_files("analyse", **_FORMER_TABLES),
+    "partial_report": _own_files("partial_report", **_in_folder("partial", **_FORMER_TABLES)),
+}
+"""Outputs that rules had in earlier versions, by the rule's name: nothing makes them or reads them any more."""
 PLAN = _own_files("plan", text="plan.txt", table="plan.csv")
 PRUNABLE = _own_files("prunable", table="prunable.csv", paths="prunable.txt")
 PRUNE = _own_files("prune")
@@ -416,6 +462,10 @@ STATE = f"{RESULTS}/.state"
 """Folder of unfinished and costly work, which no rule declares."""
 TRAINING_STATES, PREDICTION_STATES = f"{STATE}/training", f"{STATE}/predictions"
 SCORE_STATES, JUDGEMENT_STATES, LOCKS = f"{STATE}/scores", f"{STATE}/judgements", f"{STATE}/locks"
+AHEAD = f"{STATE}/ahead"
+"""Folder of results that were made for jobs that have not started yet, by stage, and of the lists of such jobs."""
+SHARES = f"{STATE}/shares"
+"""Folder of what jobs took, for the Snakemake that writes their benchmarks."""
 ASKINGS = f"{STATE}/askings"
 """Folder of what cards say about how models are asked, shared by the runs of a base model."""
 

@@ -72,9 +72,9 @@ ACCOUNT = ("queue_s", "compute_s", "runtime_s", "prompt_tokens", "new_tokens", "
 
 
 class Prediction(Record):
-    """A model's answer to one test example. For an example with several prompts, lists with an entry for each prompt."""
+    """A model's answer to one test or validation example. If it has several prompts: lists with an entry for each prompt."""
 
-    id: str = Field(description="Id of the test example.")
+    id: str = Field(description="Id of the example.")
     task: str = Field(description="Task that the model is evaluated on.")
     sample_type: str = Field(description="Sample type that the model is evaluated on.")
     base_model: str = Field(
@@ -97,6 +97,11 @@ class Prediction(Record):
     prompting: str = Field("zero_shot", description="How the test example was turned into a prompt.")
     prompt_variant: str = Field("default", description="Prompt variant of the task.")
     decoding: str = Field("greedy", description="How the answer's tokens were chosen.")
+    split: Literal["test", "validation"] = Field(
+        "test",
+        exclude_if=lambda split: split == "test",
+        description="Split of the data set that the example is of; absent for test examples.",
+    )
     sample: int = Field(0, description="Which of several answers to the same prompt.")
     answers: Literal["one", "each", "joined"] = Field("one", description="As in the example.")
     prompt: str | list[str] = Field(
@@ -154,7 +159,9 @@ class Prediction(Record):
 class Score(Record):
     """One metric of one prediction."""
 
-    id: str = Field(description="Id of the test example.")
+    # There are millions of rows: a default from a factory is made much faster than one that is copied.
+
+    id: str = Field(description="Id of the example.")
     sample: int = Field(0, description="Which of several answers to the same prompt.")
     scorer: str = Field(description="Name of the scorer.")
     metric: str = Field(description="Name of the metric; a scorer may give several.")
@@ -170,17 +177,20 @@ class Score(Record):
         ),
     )
     parts: dict[str, float] = Field(
-        default={},
+        default_factory=dict,
+        json_schema_extra={"default": {}},
         description="Counts from which a metric over all examples is made, or ratings by `criterion/annotator/row of the sheet`.",
     )
     truncated: list[Literal["prediction", "reference", "question"]] = Field(
-        default=[],
+        default_factory=list,
+        json_schema_extra={"default": []},
         exclude_if=lambda texts: not texts,
         description="Texts that were too long for the model of the scorer, which read them in part; absent if none; in the first "
         "metric's row, as is the next.",
     )
     usage: dict[str, int] = Field(
-        default={},
+        default_factory=dict,
+        json_schema_extra={"default": {}},
         description="What a judge used when it was asked: `calls`, `prompt_tokens`, `new_tokens`; where answers in a "
         "file share a judgement, only the "
         "first has it.",

@@ -1,9 +1,10 @@
+import inspect
 import re
-from pathlib import Path
 
 import pytest
 
 from loragrid import layout
+from loragrid.ahead.stages import TRAIN
 from loragrid.errors import UserError
 from loragrid.grid.jobs import inputs
 from loragrid.grid.jobs.inputs import AncientFile, UserFile
@@ -156,10 +157,10 @@ def test_job_that_the_configuration_does_not_know_is_a_sentence(grid, rule, wild
 
 
 @pytest.mark.parametrize("is_stored", [False, True])
-def test_script_hands_every_input_to_a_training_so_that_its_state_depends_on_it(make_grid, is_stored):
+def test_every_input_is_handed_to_a_training_so_that_its_state_depends_on_it(make_grid, is_stored):
     grid = make_grid(is_stored)
     named = {name for job in usable_jobs(grid)["train"] for name in inputs.train(grid, job)}
-    handed = re.findall(r'snakemake\.input\.(?:get\(")?(\w+)', Path("workflow/scripts/train.py").read_text())
+    handed = re.findall(r'given(?:\.get\(|\[)"(\w+)"', inspect.getsource(TRAIN.describe))
     # The folder of the model comes with its weights.
     assert named - {"model_config", "all_files"} == set(handed)
 

@@ -11,8 +11,10 @@ from loragrid.errors import UserError
 from loragrid.inference.batching import answer_with
 from loragrid.inference.engine import ModelToAsk
 from loragrid.inference.engines.openai import OpenAiEngine
-from loragrid.inference.engines.vllm import VllmEngine, environment, lora_rank, open_vllm, vllm_engine
+from loragrid.inference.engines.vllm import VllmEngine, open_vllm, vllm_engine
+from loragrid.inference.kept_engines import kept_engines
 from loragrid.inference.protocol import Decoding, generate, pose
+from loragrid.inference.vllm_process import environment, started
 from loragrid.models.loading import load_base_model, load_trained
 from loragrid.training.methods import LoraTraining
 from servers import free_port, running_server
@@ -111,17 +113,43 @@ def test_decodings_reach_vllm(vllm, prompts, make_prompts):
     assert {one.batch_size for one in ask(latency=True)} == {1}
 
 
-def test_a_slot_is_kept_free_beside_the_adapters(smollm2, adapters, make_prompts, monkeypatch):
-    started = []
-    monkeypatch.setattr(
-        "loragrid.inference.engines.vllm._ask",
-        lambda process, message: started.append(message) or dict.fromkeys(("version", "device", "dtype"), ""),
-    )
-    engine = VllmEngine(type="vllm", python="/bin/cat")
-    with open_vllm(engine, smollm2, "float32", adapters, make_prompts.renderer, 512):
-        pass
-    assert started[0]["arguments"]["max_loras"] == 3
-    assert [lora_rank(rank) for rank in (1, 8, 9, 64)] == [8, 8, 16, 64]
+@pytest.fixture
+def asked_model(smollm2, adapters, make_prompts):
+    """What an engine is told about the base model, or an adapter on it."""
+
+    def find(name):
+        trained = adapters[name] / "adapter_model.safetensors" if name else None
+        return ModelToAsk("m", smollm2, trained, make_prompts.renderer, "float32", context_length=512)
+
+    return find
+
+
+def test_one_process_takes_the_adapters_of_one_job_after_another(asked_model, prompts, expected, monkeypatch):
+    """With a single slot beside the free one, so that each adapter makes room for the next, and the base model gets none."""
+    processes = []
+
+    def counted(start):
+        processes.append(start)
+        return started(start)
+
+    monkeypatch.setattr("loragrid.inference.engines.vllm.started", counted)
+    monkeypatch.setattr("loragrid.inference.engines.vllm.TOGETHER", 1)
+    engine = VllmEngine(type="vllm", python=str(PYTHON), settings=SETTINGS)
+    with kept_engines(load_base_model) as engines:
+        for name in ("first", "second", None, "first", None):
+            with engines(engine, asked_model(name)) as opened:
+                answers = generate(opened.answer, prompts, TWELVE)
+            assert [one.token_ids for [one] in answers] == expected[name]
+        with engines.together(engine, [asked_model(name) for name in NAMES]) as opened:
+            found = {}
+            questions = [(question, place) for question in pose(prompts, TWELVE) for place in range(len(NAMES))]
+            for new in opened.ask(questions, TWELVE, {0, 4}):
+                found |= new
+        assert sorted(found) == [i for i in range(len(questions)) if i not in (0, 4)]
+        for place, name in enumerate(NAMES):
+            ids = {i // 3: one.token_ids for i, one in found.items() if questions[i][1] == place}
+            assert ids == {i: expected[name][i] for i in ids}
+    assert [(start.slots, start.rank) for start in processes] == [(2, 8)]
 
 
 def test_vllm_that_dies_while_it_answers_is_said_in_a_sentence_and_keeps_what_it_answered(smollm2, make_prompts, tmp_path):

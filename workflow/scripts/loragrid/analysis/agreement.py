@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
+from loragrid.analysis.statistics.levels import Level
 from loragrid.errors import UserError
 from loragrid.layout import BASELINE, Dataset, Evaluation
 from loragrid.scoring.human_sheets import HumanEvaluation, choose, rows_of_annotator
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Ratings = Mapping[str, Mapping[str, float]]
 """For each rated answer, the rating by each annotator."""
-
-
-Level = Literal["nominal", "ordinal", "interval"]
 
 
 class RatedSheets(Section):
@@ -130,7 +127,7 @@ def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> li
     for criterion, level in levels.items():
         shared = {item: given for item, given in ratings.get(criterion, {}).items() if len(given) > 1}
         annotators = sorted({annotator for given in shared.values() for annotator in given})
-        kappas = [cohens_kappa(_pairs(shared, *two), _distance(shared, level)) for two in combinations(annotators, 2)]
+        kappas, alpha = chance_corrected(shared, annotators, level) if shared else ([], math.nan)
         rows.append(
             Agreement(
                 criterion=criterion,
@@ -139,50 +136,30 @@ def agreement(ratings: Mapping[str, Ratings], levels: Mapping[str, Level]) -> li
                 annotators=len(annotators),
                 percent_agreement=100 * _mean(map(_share_of_equal_pairs, shared.values())),
                 mean_kappa=_mean(kappa for kappa in kappas if not math.isnan(kappa)),
-                alpha=krippendorffs_alpha(shared, level),
+                alpha=alpha,
             )
         )
     return rows
 
 
-def krippendorffs_alpha(ratings: Ratings, level: Level) -> float:
-    """Krippendorff's alpha (Krippendorff 2018, Content Analysis, chapter 12), by the package `krippendorff`.
+def chance_corrected(ratings: Ratings, annotators: Sequence[str], level: Level) -> tuple[list[float], float]:
+    """Cohen's kappa of each two annotators, and Krippendorff's alpha of all.
 
-    NaN if all ratings are the same.
+    For kappa, ordinal ratings count by their place among those that occur.
     """
-    if len({value for given in ratings.values() for value in given.values()}) < 2:
-        return math.nan
-    import krippendorff
+    import numpy as np
 
-    annotators = sorted({annotator for given in ratings.values() for annotator in given})
-    table = [[given.get(annotator, math.nan) for given in ratings.values()] for annotator in annotators]
-    return float(krippendorff.alpha(reliability_data=table, level_of_measurement=level))
+    from loragrid.analysis.statistics.rater_agreement import cohens_kappa, contingency, distances_of, krippendorffs_alpha
 
-
-def cohens_kappa(pairs: list[tuple[float, float]], distance: Callable[[float, float], float]) -> float:
-    """Cohen's kappa (1960), weighted (1968): 1 minus the ratio of two annotators' mean distance to the mean distance by chance.
-
-    NaN if chance alone would let them agree.
-    """
-    # The weights of scikit-learn are distances between places: for `interval` they are wrong if ratings are not evenly spaced.
-    first, second = (Counter(ratings) for ratings in zip(*pairs, strict=True)) if pairs else (Counter(), Counter())
-    by_chance = sum(m * n * distance(a, b) for a, m in first.items() for b, n in second.items())
-    return 1 - len(pairs) * sum(distance(a, b) for a, b in pairs) / by_chance if by_chance else math.nan
-
-
-def _pairs(ratings: Ratings, first: str, second: str) -> list[tuple[float, float]]:
-    """The ratings of two annotators about the same answers."""
-    return [(given[first], given[second]) for given in ratings.values() if first in given and second in given]
-
-
-def _distance(ratings: Ratings, level: Level) -> Callable[[float, float], float]:
-    """The distance of ratings. Nominal: equal or not. Else squared; ordinal ratings count by place among ratings that occur."""
-    if level == "nominal":
-        return lambda a, b: float(a != b)
-    if level == "interval":
-        return lambda a, b: (a - b) ** 2
-    places = {value: i for i, value in enumerate(sorted({value for given in ratings.values() for value in given.values()}))}
-    return lambda a, b: (places[a] - places[b]) ** 2
+    table = np.array([[given.get(annotator, math.nan) for given in ratings.values()] for annotator in annotators])
+    values = np.unique(table[np.isfinite(table)])
+    distances, size = distances_of(values, level), len(values)
+    kappas = []
+    for first, second in combinations(table, 2):
+        has_both = np.isfinite(first) & np.isfinite(second)
+        table_of_two = contingency(np.searchsorted(values, first[has_both]), np.searchsorted(values, second[has_both]), size)
+        kappas.append(cohens_kappa(table_of_two, distances))
+    return kappas, krippendorffs_alpha(table, level)
 
 
 def _share_of_equal_pairs(given: Mapping[str, Any]) -> float:

@@ -36,10 +36,13 @@ def _paired_differences(scores: pd.DataFrame, facts: FactsByScorer) -> Iterator[
     of_base = values.loc[values["run"] == BASE, [*keys, "value"]].rename(columns={"value": "base_value"})
     pairs = values[values["run"] != BASE].merge(of_base, on=keys)
     pairs["difference"] = pairs["value"] - pairs["base_value"]
-    for key, group in pairs.groupby([*MODEL, *METRIC], sort=False):
+    for key, group in pairs.groupby([*MODEL, *METRIC], sort=False)[["difference", "base_value"]]:
         mean, error = mean_and_error(group["difference"])
-        gains = -group["difference"] if lower_is_better(group.iloc[:1], facts)[0] else group["difference"]
-        signs = [int((gains > 0).sum()), int((gains == 0).sum()), int((gains < 0).sum())]
+        differences = group["difference"].to_numpy()
+        signs = [int((differences > 0).sum()), int((differences == 0).sum()), int((differences < 0).sum())]
+        of_scorer = facts.get(str(key[-2]))
+        if of_scorer is not None and key[-1] in of_scorer.lower_is_better:
+            signs.reverse()
         yield (*key, float(group["base_value"].mean()), mean, error, len(group), *signs)
 
 
@@ -67,7 +70,8 @@ def on_own_task(table: pd.DataFrame) -> pd.Series:
 
 def tests_foreign_sample_types(table: pd.DataFrame) -> bool:
     """Whether a run is tested, on its own task, on references of another sample type than it was trained on."""
-    return bool((on_own_task(table) & (table["trained_sample_type"] != table["sample_type"])).any())
+    is_foreign = table["trained_sample_type"].notna() & (table["trained_sample_type"] != table["sample_type"])
+    return bool((on_own_task(table) & is_foreign).any())
 
 
 def summarise_transfer(comparisons: pd.DataFrame) -> pd.DataFrame:

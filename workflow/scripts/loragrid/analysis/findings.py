@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from loragrid.analysis.columns import MODEL
+from loragrid.analysis.columns import ASKED, MODEL
 from loragrid.analysis.comparisons import on_own_task, tests_foreign_sample_types
+from loragrid.analysis.contrasts.columns import EXPLORATORY
+from loragrid.analysis.contrasts.verdicts import Verdict
 from loragrid.analysis.labels import label_runs
 from loragrid.layout import BASELINE
-
-ALPHA = 0.05
-"""How likely a difference by chance alone may be that is called clear, for all comparisons of a kind together."""
 
 
 def signs(table: pd.DataFrame) -> pd.Series:
@@ -28,69 +26,115 @@ def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table[table["scorer"] + "/" + table["metric"] == metric]
 
 
-def headline(comparisons: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """How many data sets and runs gained over their base model in the main metric. Each run counts on its own task.
+def headline(contrasts: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """How many kinds of run are better or worse than their base model in the main metric, by verdicts, each on its own task.
 
-    Where runs are tested on references of other sample types than their own, there is an entry for the references of each sample
-    type. Else there is one entry, and its `references` are None: each run is tested on its own sample type.
+    A kind of run counts once, whatever the number of its seeds. Where kinds are tested on references of other sample types than
+    their own, there is an entry for the references of each sample type; where they are asked in several ways, one for each.
+    Else `references` and `asked` are None. Verdicts that were declared count; where only means over tasks were, these; where
+    nothing was, all on single tasks, and they are `exploratory`.
     """
-    rows = of_metric(comparisons, metric)
-    rows = rows[on_own_task(rows)]
-    if tests_foreign_sample_types(rows):
-        return [{"references": name, **_gains(of_type)} for name, of_type in rows.groupby("sample_type", sort=False)]
-    return [{"references": None, **_gains(rows)}] if len(rows) else []
+    rows = _that_count(against_base(contrasts, metric))
+    by = [
+        *(["sample_type"] if tests_foreign_sample_types(rows) else []),
+        *(name for name in ASKED if rows[name].nunique() > 1),
+    ]
+    groups = rows.groupby(by, sort=False) if by else [((), rows)] if len(rows) else []
+    return [_counts(group) | _group_name(dict(zip(by, key, strict=True))) for key, group in groups]
 
 
-def _gains(rows: pd.DataFrame) -> dict[str, Any]:
-    """How many of the data sets that runs were trained for gained, and how many runs.
+def against_base(contrasts: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The verdicts on kinds of run against their base models in one metric, on single tasks and over tasks."""
+    return of_metric(contrasts[contrasts["axis"] == "training"], metric)
 
-    A data set counts as gained if the runs with the most training examples gain on average: nothing is picked by its
-    test score. A gain is called clear if it is larger than two standard errors.
-    """
-    trained = ["base_model", "trained_task", "trained_sample_type"]
-    rows = rows.assign(gain=rows["mean_difference"] * signs(rows))
-    largest = rows[rows["nb_samples"] == rows.groupby(trained)["nb_samples"].transform("max")]
-    gains = largest.groupby(trained)["gain"].mean()
+
+def _that_count(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of verdicts on kinds of run, those that were declared, on single tasks or else over tasks; or all on single tasks."""
+    is_declared, is_mean = rows["family"] != EXPLORATORY, (rows["tasks"] != "") & rows["mix"].notna()
+    on_single = on_own_task(rows) & (rows["tasks"] == "")
+    if (is_declared & on_single).any():
+        return rows[is_declared & on_single]
+    if (is_declared & is_mean).any():
+        # Such means are made of runs on their own tasks.
+        return rows[is_declared & is_mean].assign(trained_task="")
+    return rows[on_single]
+
+
+def _group_name(key: dict[str, Any]) -> dict[str, Any]:
+    asked = [text.format(key[name]) for name, text in ASKED_AS.items() if name in key]
+    return {"references": key.get("sample_type"), "asked": ", ".join(asked) or None}
+
+
+ASKED_AS = dict(zip(ASKED, ("prompting {}", "prompt {}", "decoding {}"), strict=True))
+"""How the report names a way of asking."""
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+    """How many kinds of run have each verdict, and on how much the verdicts rest."""
     return {
-        "datasets": len(gains),
-        "datasets_gained": int((gains > 0).sum()),
-        "runs": len(rows),
-        "runs_gained": int((rows["gain"] > 0).sum()),
-        "runs_clear": int((rows["gain"] > 2 * rows["standard_error"]).sum()),
+        "kinds": len(rows),
+        "exploratory": bool((rows["family"] == EXPLORATORY).all()),
+        "means_over": sorted(set(rows["tasks"]) - {""}),
+        "datasets": len(rows[["task", "sample_type"]].drop_duplicates()),
+        **{verdict.value: int((rows["verdict"] == verdict.value).sum()) for verdict in Verdict},
+        "too_little": int((rows["verdict"] == "").sum()),
+        **{name: (int(rows[name].min()), int(rows[name].max())) for name in ("n", "seeds")},
+        "detectable": float(rows["detectable"].median()),
     }
 
 
-def sample_type_findings(overall: pd.DataFrame, by_setup: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
-    """For each pair of compared sample types, and the references of each sample type, which one trains better in the main metric.
+def sample_type_findings(contrasts: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
+    """For each pair of compared sample types, and the references of each sample type, the verdict on which trains better.
 
-    `better_sample_type` is empty where the data do not tell: the difference could come from the choice of test questions alone.
-    The verdicts on all pairs hold together (Holm 1979), and so do those on all setups, in `rows`.
+    That is the mean over tasks; `rows` are the verdicts on each task and number of training examples. `setting` names what
+    findings on the same pair differ in: how both were trained, or asked.
     """
-    columns = ["base_model", "sample_type", "trained_sample_type", "other_sample_type"]
-    of_main = of_metric(by_setup, metric)
-    rows = with_verdicts(of_main[on_own_task(of_main)])
-    labelled = rows.assign(label=label_runs(rows.assign(run="", trained_sample_type="", sample_type="", seed=0)))
+    own = of_metric(contrasts[contrasts["axis"] == "trained_sample_type"], metric)
+    own = own[own["kind"] == "difference"]
+    alike = ["base_model", "sample_type", "own", "other", *SETTING]
+    single = own[own["tasks"] == ""]
+    labelled = single.assign(label=label_runs(single.assign(run="", trained_sample_type="", sample_type="", seed=0)))
+    over_tasks = own[own["tasks"] != ""]
+    varying = [name for name in SETTING if over_tasks[name].nunique() > 1]
     return [
-        finding | {"rows": labelled[(labelled[columns] == [finding[name] for name in columns]).all(axis=1)].to_dict("records")}
-        for finding in with_verdicts(overall).to_dict("records")
+        finding
+        | {"setting": ", ".join(SETTING[name].format(finding[name]) for name in varying)}
+        | {"rows": labelled[(labelled[alike] == [finding[name] for name in alike]).all(axis=1)].to_dict("records")}
+        for finding in over_tasks.to_dict("records")
     ]
 
 
-def with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with an adjusted `p_value`, and with `better_sample_type`, which is empty where none clearly is."""
-    adjusted = holm(table["p_value"].to_numpy(dtype=float))
-    gains = table["mean_difference"] * signs(table)
-    winners = table["trained_sample_type"].where(gains > 0, table["other_sample_type"])
-    return table.assign(p_value=adjusted, better_sample_type=winners.where(adjusted <= ALPHA, ""))
+SETTING = {"mix": "mix {}", "config": "config {}", "loss_computation": "{} loss", **ASKED_AS}
+"""What two runs that are compared have in common, and how the report names it."""
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """P-values adjusted for being many: false alarms among all of them together are as rare as in one (Holm 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
-    return adjusted
+def counted_findings(findings: Sequence[Mapping[Hashable, Any]]) -> list[dict[str, Any]]:
+    """For each pair of sample types, how many findings have each verdict on the first, `own`."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        pairs.setdefault((finding["own"], finding["other"]), []).append(finding["verdict"])
+    return [
+        {"own": own, "other": other, "number": len(found), "too_little": found.count("")}
+        | {verdict.value: found.count(verdict.value) for verdict in Verdict}
+        for (own, other), found in pairs.items()
+    ]
+
+
+def decided(contrasts: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """For each axis and family, how many contrasts in the main metric there are, and those with a verdict that decides."""
+    rows = of_metric(contrasts, metric)
+    return [
+        {
+            "axis": axis,
+            "family": family,
+            "kind": kind,
+            "number": len(group),
+            "undecided": int((group["verdict"] == Verdict.UNDECIDED).sum()),
+            "too_little": int((group["verdict"] == "").sum()),
+            "sentences": group.loc[~group["verdict"].isin(["", Verdict.UNDECIDED]), "sentence"].tolist(),
+        }
+        for (family, axis, kind), group in rows.groupby(["family", "axis", "kind"], sort=False)
+    ]
 
 
 def without_common_references(summary: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def label_runs(runs: pd.DataFrame) -> list[str]:
 
     External predictions keep their own name; trivial baselines are named as such. The label of a run tells if the run is asked in
     another way than usual, or was trained for another task than it is evaluated on. If a run is evaluated on another sample type
-    than it was trained on, the labels of all runs tell what they were trained on.
+    than it was trained on, the labels of all runs tell what they were trained on. Values that are missing are not named.
     """
     varying = [(axis, text) for axis, text in TRAINED if runs.loc[runs["run"] != BASE, axis].nunique() > 1]
     if tests_foreign_sample_types(runs):
@@ -37,14 +37,18 @@ def _label(run: pd.Series, varying: Sequence[tuple[str, str]]) -> str:
     Args:
         varying: the axes to name, and how.
     """
-    asked = [text.format(run[column]) for column, usual, text in ASKED_OTHERWISE if run[column] != usual]
+    asked = [
+        text.format(run[column]) for column, usual, text in ASKED_OTHERWISE if pd.notna(run[column]) and run[column] != usual
+    ]
     if run.get("base_model") == BASELINE:
         return f"{run['run'].replace('_', ' ')} (baseline)"
     if pd.isna(run["trained_task"]):
         return ", ".join([run["run"], *asked])
     is_foreign = run["trained_task"] != run["task"]
-    axes = [text.format(run[axis]) for axis, text in varying if not (is_foreign and axis == "trained_sample_type")]
-    parts = [f"n={int(run['nb_samples'])}", *axes, *asked]
+    named = [(axis, text) for axis, text in varying if not (is_foreign and axis == "trained_sample_type")]
+    axes = [text.format(run[axis]) for axis, text in named if pd.notna(run[axis])]
+    size = [f"n={int(run['nb_samples'])}"] if pd.notna(run["nb_samples"]) else []
+    parts = [*size, *axes, *asked]
     if is_foreign:
         parts.append(f"from {run['trained_task']}/{run['trained_sample_type']}")
     return ", ".join(parts)

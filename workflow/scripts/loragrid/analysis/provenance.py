@@ -8,9 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from loragrid.data.decontamination import read_leaks
+from loragrid.data.decontamination import LEAKY_PARTS, read_leaks, validation_set
 from loragrid.data.questions import asked
-from loragrid.layout import MANIFEST, Dataset, mix_name, model_of_check
+from loragrid.layout import MANIFEST, SELECT_DEMONSTRATIONS, Dataset, mix_name, model_of_check
 from loragrid.records import Example, iterate_records
 from loragrid.runtime.manifests import read_json
 
@@ -27,7 +27,7 @@ def read_checks(paths: Sequence[str | Path]) -> list[dict[str, Any]]:
 
 
 def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """Mixes that hold examples of a test set.
+    """Mixes that hold examples of a test set, or that train on examples of a validation set by which ways are chosen.
 
     That happens only if a mix was made before the test set came into the grid, or by a version that did not find them.
 
@@ -35,12 +35,14 @@ def leaking_mixes(leaks: Sequence[str | Path], mixes: Sequence[str | Path]) -> l
         leaks: for each data set, the file that lists which of its examples are in a test set.
         mixes: training and validation parts of the mixes.
     """
-    found = [of_part for path in leaks for of_part in read_leaks(path).values()]
-    by_question = {id_: names for of_part in found for id_, names in of_part.by_question.items()}
-    by_output = {id_: names for of_part in found for id_, names in of_part.by_output.items()}
+    found = [read_leaks(path) for path in leaks]
+    # A training example may be in a validation set by which ways are chosen, and a validation example is.
+    by_question = {part: {id_: names for of in found for id_, names in of[part].by_question.items()} for part in LEAKY_PARTS}
+    by_output = {part: {id_: names for of in found for id_, names in of[part].by_output.items()} for part in LEAKY_PARTS}
     leaking = []
     for path in mixes:
-        in_tests = by_question | (by_output if _is_cleaned_by_output(Path(path)) else {})
+        part = Path(path).stem
+        in_tests = by_question[part] | (by_output[part] if _is_cleaned_by_output(Path(path)) else {})
         tests = [test for example in iterate_records(path, Example) for test in in_tests.get(example.id, ())]
         if tests:
             leaking.append({"mix": str(path), "tests": [f"{name} ({tests.count(name)})" for name in sorted(set(tests))]})
@@ -61,15 +63,14 @@ def leaking_prompts(leaks: Sequence[str | Path], demonstrations: Sequence[str | 
         leaks: for each data set, the file that lists which of its examples are in a test set.
         demonstrations: for each data set and prompting, the file that says what its prompts show.
     """
-    tested: dict[Dataset, set[str]] = {}
-    for path in leaks:
-        dataset = Dataset.of(path)
-        in_tests = read_leaks(path)["train"].by_question
-        tested[dataset] = {id_ for id_, names in in_tests.items() if dataset.name in names}
+    held_by = {Dataset.of(path): read_leaks(path)["train"].by_question for path in leaks}
     leaking = []
     for path in demonstrations:
-        shown: dict[str, list[str]] = read_json(path)
-        prompts = sum(bool(tested.get(Dataset.of(path), set()).intersection(ids)) for ids in shown.values())
+        dataset, shown = Dataset.of(path), read_json(path)
+        asked = SELECT_DEMONSTRATIONS.wildcards("demonstrations", path) or {}
+        name = validation_set(dataset) if asked.get("of_split") else dataset.name
+        held = {id_ for id_, names in held_by.get(dataset, {}).items() if name in names}
+        prompts = sum(bool(held.intersection(ids)) for ids in shown.values())
         if prompts:
             leaking.append({"file": str(path), "prompts": prompts, "of": len(shown)})
     return leaking

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,10 +13,22 @@ from loragrid.analysis.table_files import read_csv_table
 from loragrid.errors import DamagedError
 from loragrid.layout import Dataset, Evaluation, trained_model
 from loragrid.records import Example, Prediction, Score, iterate_records
-from loragrid.text.words import one_form
 
 # Unknown for external predictions.
 MEASURED = {"runtime_s": "float64", "prompt_tokens": "Int64", "new_tokens": "Int64", "batch_size": "Int64"}
+
+
+NOTHING: Mapping[str, Any] = {"parts": {}, "truncated": [], "usage": {}}
+"""What most scores have: one object for all of them."""
+
+
+def of_split(paths: Iterable[str | Path], split: str, evaluation_of: Callable[[str | Path], Evaluation]) -> list[str | Path]:
+    """The files of predictions or scores that are about a split of their data sets.
+
+    Args:
+        evaluation_of: tells the evaluation that a file is about.
+    """
+    return [path for path in paths if evaluation_of(path).split == split]
 
 
 def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -28,20 +41,28 @@ def read_predictions(paths: Iterable[str | Path]) -> pd.DataFrame:
     for path in paths:
         own = Evaluation.of_predictions(path)
         for prediction in iterate_records(path, Prediction):
-            found = Evaluation(*(getattr(prediction, axis) for axis in MODEL))
+            found = Evaluation(*(getattr(prediction, axis) for axis in MODEL))._replace(split=prediction.split)
             if found != own:
                 raise DamagedError(path, f"the row of example {prediction.id} belongs to {found.place}")
             rows += prediction.parts
-    return pd.DataFrame(rows, columns=list(Prediction.model_fields)).astype(INTEGERS | MEASURED)
+    fields = [name for name in Prediction.model_fields if name != "split"]
+    return pd.DataFrame(rows, columns=fields).astype(INTEGERS | MEASURED)
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
     """One row per prediction and metric. The path of a score file says which model and data set it is about."""
-    rows = []
+    # Columns instead of rows: a row of its own for each score takes ten times the memory.
+    columns: dict[str, list[Any]] = {name: [] for name in (*MODEL, *Score.model_fields)}
     for path in paths:
-        model = dict(zip(MODEL, Evaluation.of_scores(path), strict=True))
-        rows += [model | dict(score) for score in iterate_records(path, Score)]
-    return pd.DataFrame(rows, columns=[*MODEL, *Score.model_fields])
+        scores = [vars(score) for score in iterate_records(path, Score)]
+        *axes, _ = Evaluation.of_scores(path)
+        for name, value in zip(MODEL, axes, strict=True):
+            columns[name] += [value] * len(scores)
+        for name in Score.model_fields:
+            nothing = NOTHING.get(name)
+            columns[name] += [one[name] for one in scores] if nothing is None else [one[name] or nothing for one in scores]
+    # Columns without rows would have the type of numbers.
+    return pd.DataFrame(columns, dtype=None if columns["id"] else object)
 
 
 def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -57,21 +78,6 @@ def read_groups(tests: Iterable[str | Path], keys: Mapping[str, Sequence[str]]) 
         for example in iterate_records(path, Example) if keys.get(dataset.task) else ():
             rows += [(*dataset, example.id, key, example.metadata.get(key, "")) for key in keys[dataset.task]]
     return pd.DataFrame(rows, columns=["task", "sample_type", "id", *GROUP])
-
-
-def read_texts(tests: Iterable[str | Path], datasets: Collection[tuple[str, str]]) -> dict[tuple[str, str, str], str]:
-    """What each test example is about, by task, sample type and id: its input, or its instruction where it has none.
-
-    Args:
-        tests: test sets.
-        datasets: task and sample type of those that are read.
-    """
-    return {
-        (*dataset, example.id): one_form("\n".join(example.prompts) or example.input or example.instruction)
-        for path in tests
-        if (dataset := Dataset.of(path)) in datasets
-        for example in iterate_records(path, Example)
-    }
 
 
 LOSSES = ("step", "epoch", "train_loss", "validation_loss", "learning_rate", "tokens", "seconds")

@@ -10,7 +10,7 @@ import pandas as pd
 from loragrid.analysis.columns import MODEL
 from loragrid.analysis.settings import FactsByScorer
 from loragrid.data.wholeness import Answered, refuse_other_answers, refuse_other_scores
-from loragrid.layout import BASELINE, PREDICT, PREDICT_BASELINE, Dataset, Evaluation
+from loragrid.layout import BASELINE, PREDICT, PREDICT_BASELINE, TEST, Dataset, Evaluation
 from loragrid.records import Example, read_records
 from loragrid.scoring.registry import may_leave_out
 
@@ -21,6 +21,7 @@ def refuse_unrelated_rows(
     score_files: Iterable[str | Path],
     tests: Iterable[str | Path],
     facts: FactsByScorer,
+    split: str = TEST,
 ) -> None:
     """Compare predictions with the test sets that they answer, and scores with the predictions that they are about.
 
@@ -28,13 +29,14 @@ def refuse_unrelated_rows(
 
     Args:
         score_files: the files that the scores come from.
-        tests: test sets.
+        tests: test sets, or other splits of the data sets.
+        split: what all of these files are about.
 
     Raises:
         DamagedError: naming the file that lacks rows, or has others than it should.
     """
     answered = {
-        Evaluation(*map(str, key)): list(dict.fromkeys(zip(rows["id"], rows["sample"], strict=True)))
+        Evaluation(*map(str, key))._replace(split=split): list(dict.fromkeys(zip(rows["id"], rows["sample"], strict=True)))
         for key, rows in predictions.groupby(MODEL, sort=False)
     }
     _refuse_other_answers(answered, tests)
@@ -42,7 +44,7 @@ def refuse_unrelated_rows(
     for path in score_files:
         evaluation, scorer = Evaluation.of_scores(path), Path(path).stem
         if evaluation in answered and scorer in facts:
-            rows = by_file.get((*evaluation, scorer), scores.head(0))
+            rows = by_file.get((*evaluation[: len(MODEL)], scorer), scores.head(0))
             refuse_other_scores(
                 path,
                 zip(rows["metric"], zip(rows["id"], rows["sample"], strict=True), strict=True),

@@ -11,7 +11,10 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from loragrid.analysis.columns import GROUP, MODEL, RUN
+from loragrid.analysis.contrasts.sentences import percent
 from loragrid.analysis.findings import (
+    counted_findings,
+    decided,
     headline,
     lost_in_thoughts,
     sample_type_findings,
@@ -20,7 +23,17 @@ from loragrid.analysis.findings import (
 )
 from loragrid.analysis.labels import label_runs, run_labels
 from loragrid.analysis.provenance import circumstances_of, missing_answers, read_checks
-from loragrid.analysis.report_tables import example_answers, few_groups, result_tables, transfer_table
+from loragrid.analysis.report_tables import (
+    example_answers,
+    family_rows,
+    few_groups,
+    result_tables,
+    transfer_table,
+    with_verdicts,
+)
+from loragrid.analysis.scorer_study.shown import shown_scorers
+from loragrid.analysis.scorer_study.study import TABLES
+from loragrid.analysis.selection.shown import shown_choices
 from loragrid.analysis.settings import ReportContents
 from loragrid.analysis.table_files import read_csv_table, read_parquet_table
 from loragrid.runtime.files import written_whole
@@ -54,7 +67,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "percent": percent}
     html = environment.get_template(TEMPLATE.name).render(
         title=contents.title,
         experiment=contents.experiment,
@@ -76,28 +89,32 @@ def write_report(
 def results_of_models(files: Mapping[str, str | Path], metric: str, nb_examples: int) -> dict[str, Any]:
     """What the template shows from the outputs of `layout.ANALYSE`."""
     summary = read_parquet_table(files["scores_parquet"])
-    comparisons = read_parquet_table(files["comparisons_parquet"])
+    comparisons, contrasts = (read_parquet_table(files[name]) for name in ("comparisons_parquet", "contrasts_parquet"))
     predictions = read_parquet_table(files["predictions"])
+    sample_types = sample_type_findings(contrasts, metric)
     models = predictions.drop_duplicates(MODEL)
     model_labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     return {
-        "headline": headline(comparisons, metric),
-        "sample_types": sample_type_findings(
-            read_parquet_table(files["sample_types_overall_parquet"]), read_parquet_table(files["sample_types_parquet"]), metric
-        ),
+        "headline": headline(contrasts, metric),
+        "family": family_rows(contrasts),
+        "conclusions": decided(contrasts, metric),
+        "sample_types": sample_types,
+        "sample_types_in_short": counted_findings(sample_types),
         "apart": without_common_references(summary),
         "strong_baselines": strong_baselines(summary, metric),
         "lost_in_thoughts": lost_in_thoughts(predictions),
-        "results": result_tables(summary, comparisons),
+        "results": result_tables(summary, with_verdicts(comparisons, contrasts)),
+        "choices": shown_choices(read_parquet_table(files["selection_parquet"]), metric),
         "groups": result_tables(few_groups(read_parquet_table(files["groups_parquet"])), comparisons, GROUP),
         "compared": not comparisons.empty,
-        "transfer": transfer_table(read_parquet_table(files["transfer_parquet"]), metric),
+        "transfer": transfer_table(read_parquet_table(files["transfer_parquet"]), contrasts, metric),
         "learning_curves": as_data_uri(files["learning_curves"]),
         "loss_curves": as_data_uri(files["loss_curves"]),
         "examples": example_answers(predictions, nb_examples),
         "training_costs": labelled_costs(files["training_costs"], RUN, run_labels(predictions)),
         "prediction_costs": labelled_costs(files["prediction_costs"], MODEL, model_labels),
         "scoring_costs": labelled_costs(files["scoring_costs"], MODEL, model_labels),
+        "scorers": shown_scorers({name: read_parquet_table(files[f"{name}_parquet"]) for name in TABLES}, metric, model_labels),
         "agreement": read_csv_table(files["agreement"]).to_dict("records"),
     }
 
@@ -129,4 +146,4 @@ def as_data_uri(svg: str | Path) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number for the reader; a dash if there is none."""
-    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}"
+    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}".replace("inf", "∞")

@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from loragrid.analysis.agreement import Level, RatedSheets
+from loragrid.analysis.agreement import RatedSheets
+from loragrid.analysis.contrasts.settings import Comparison
+from loragrid.analysis.main_table.settings import MainTable
+from loragrid.analysis.selection.settings import Selection
+from loragrid.analysis.statistics.levels import Level
 from loragrid.models.sources import AnyModelSource
 from loragrid.scoring.scorer import ScorerFacts
 from loragrid.sections import LATER, Section, StageSettings
@@ -34,6 +38,18 @@ class AnalysisSettings(Section):
     sheets: dict[str, RatedSheets] = Field(
         default={}, exclude_if=lambda sheets: not sheets, description="The sheets of human ratings, by scorer."
     )
+    bounds: dict[str, tuple[float, float]] = Field(
+        default={}, description="The least and largest value of metrics that have such, as `scorer/metric`."
+    )
+    cluster_by: dict[str, dict[str, str]] = Field(
+        default={}, description="The key of metadata that tells which examples are not independent, by task and sample type."
+    )
+    comparisons: list[Comparison] | None = Field(None, description="The contrasts that are asked for; null: the default ones.")
+    smallest_difference: dict[str, float] = Field(default={}, description="What matters, by metric.")
+    selection: Selection | None = Field(
+        None, exclude_if=lambda selection: selection is None, description="Which ways are chosen on validation data, and by what."
+    )
+    table: Annotated[MainTable, LATER] = Field(MainTable(), description="What stands where in the table of the study.")
 
 
 class AnalyseSettings(StageSettings):
@@ -66,6 +82,15 @@ class PartialReportSettings(StageSettings):
     settings: AnalysisSettings
     tiers: dict[str, list[tuple[str, str]]] = Field(description="Every file of the grid, and the log of its job, by tier.")
     files: dict[str, str] = Field(description="Where each table and figure and the report are written, by its name in `layout`.")
+
+
+class SummarySettings(StageSettings):
+    """What the job that shows an unfinished grid in the terminal is told."""
+
+    report: ReportContents
+    settings: AnalysisSettings
+    tiers: dict[str, list[tuple[str, str]]] = Field(description="Every file of the grid, and the log of its job, by tier.")
+    tables: str = Field(description="The folder of the tables, for what the terminal does not show.")
 
 
 class CardSettings(StageSettings):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from loragrid.analysis.columns import AXES, GROUP, INTEGERS, METRIC, MODEL
@@ -27,9 +28,10 @@ def counted(scores: pd.DataFrame, facts: FactsByScorer) -> pd.DataFrame:
         (scorer, metric): facts[scorer].worst.get(metric, 0.0) if scorer in facts else 0.0
         for scorer, metric in scores[METRIC].drop_duplicates().itertuples(index=False, name=None)
     }
-    instead = [worst[key] for key in scores[METRIC].itertuples(index=False, name=None)]
-    filled = scores["value"].where(scores["value"].notna(), pd.Series(instead, index=scores.index, dtype=float))
-    return scores.assign(value=filled).dropna(subset="value")
+    values, is_missing = scores["value"].astype(float), scores["value"].isna()
+    keys = scores.loc[is_missing, METRIC].itertuples(index=False, name=None)
+    values[is_missing] = np.array([worst[key] for key in keys], dtype=float)
+    return scores.assign(value=values).dropna(subset="value")
 
 
 def lower_is_better(table: pd.DataFrame, facts: FactsByScorer) -> list[bool]:

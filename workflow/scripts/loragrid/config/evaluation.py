@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from loragrid.analysis.contrasts.settings import Comparison
+from loragrid.analysis.main_table.settings import MainTable
 from loragrid.data.external import Match, Matching, PromptAndReference
 from loragrid.sections import Name, NonNegative, Section, Seed
 
@@ -173,6 +175,26 @@ class ReportSettings(Section):
         description="Metric of figures and summary, as `scorer/metric`; by default the first metric of the first task.",
     )
     examples: int = Field(3, ge=0, description="Example answers shown for each data set.")
+    table: MainTable = Field(MainTable(), description="What stands where in the table of the study.")
+    comparisons: list[Comparison] | None = Field(
+        None,
+        description="The contrasts to make. Those that are not `exploratory` are the main family: their verdicts hold "
+        "together. By default, the main family is each kind of run against its base model, in the main metric; and all pairs of "
+        "ways that differ in one axis alone are made besides.",
+    )
+    smallest_difference: dict[str, float] = Field(
+        default={},
+        description="The smallest difference that matters, by metric as `scorer/metric`. Ways that surely differ by less are "
+        "called equivalent.",
+    )
+
+    @field_validator("smallest_difference")
+    @classmethod
+    def _differences_are_positive(cls, value: dict[str, float]) -> dict[str, float]:
+        for metric, difference in value.items():
+            if difference <= 0:
+                raise ValueError(f"expected a number above 0 for {metric}")
+        return value
 
 
 class Pruning(Section):

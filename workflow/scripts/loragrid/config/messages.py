@@ -104,7 +104,8 @@ def sentence_of(error: ErrorDetails) -> str:
         return f"{key}: expected at least one entry."
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    found = "" if isinstance(value, dict | list) else f", not {_shown(repr(value))}"
+    # Some sentences begin with the value.
+    found = "" if isinstance(value, dict | list) or message.startswith(repr(value)) else f", not {_shown(repr(value))}"
     likely = _likely(value, re.findall(r"'([^']*)'", context["expected"])) if type_ == "literal_error" else "."
     return f"{key or 'configuration'}: {message}{found}{likely}"
 

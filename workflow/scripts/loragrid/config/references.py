@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from loragrid.config.blocks import broken_block
+from loragrid.config.choices import broken_selection
+from loragrid.config.comparisons import broken_comparisons
 from loragrid.config.evaluation import ExternalPredictions
 from loragrid.config.root import Config
 from loragrid.config.spelling import names_alike
@@ -40,6 +42,11 @@ def broken_references(config: Config) -> Iterator[str]:
                 yield unknown_name(f"mixes.{name}.{mix.tasks_key}", "task", task_name, config.tasks)
     if config.report.metric is not None and config.report.metric not in config.metrics:
         yield unknown_name("report.metric", "metric", config.report.metric, config.metrics)
+    yield from broken_selection(config)
+    yield from broken_comparisons(config)
+    for name in config.report.table.metrics or ():
+        if name not in config.metrics:
+            yield unknown_name("report.table.metrics", "metric", name, config.metrics)
     if not config.grid and not config.external_predictions:
         yield "grid: there is nothing to do; give blocks of combinations, or external_predictions."
     for i, block in enumerate(config.grid):
@@ -89,6 +96,8 @@ def _broken_task(config: Config, where: str, task: Task) -> Iterator[str]:
     for key in task.group_by:
         if key not in known_keys:
             yield unknown_name(f"{where}.group_by", "key of the metadata", key, known_keys)
+    if task.cluster_by is not None and task.cluster_by not in known_keys:
+        yield unknown_name(f"{where}.cluster_by", "key of the metadata", task.cluster_by, known_keys)
     for key, variant in task.prompt_variants.items():
         if variant.instruction is not None and (problem := syntax_error(variant.instruction)):
             yield f"{where}.prompt_variants.{key}.instruction: not a valid template: {problem}"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
+from loragrid.analysis.selection.settings import Selection
 from loragrid.config.evaluation import Block, ExternalPredictions, Pruning, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
 from loragrid.data.chat import FIXED_DATE
@@ -18,6 +19,7 @@ from loragrid.data.prompting import AnyPrompting, Prompting, ZeroShot
 from loragrid.data.sources import AnyDataSource, DataSource
 from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
 from loragrid.inference.settings import Checks, DecodingEntry
+from loragrid.layout import TEST, Evaluation
 from loragrid.models.hub import HubUpload
 from loragrid.scoring.human_sheets import HumanEvaluation
 from loragrid.scoring.registry import Scorer
@@ -77,6 +79,9 @@ class Config(Section):
     )
     human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
+    selection: Selection | None = Field(
+        None, description="Which ways are chosen on validation data, to be reported on test data."
+    )
     report: ReportSettings = Field(default=ReportSettings(), description="What the report shows.")
     prune: Pruning = Field(default=Pruning(), description="Which other configurations' results `prunable` does not list.")
 
@@ -103,6 +108,17 @@ class Config(Section):
         return self.scorers[scorer].metrics_of_example(criteria)
 
     @property
+    def limits_of_metrics(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest value of metrics that have such, as `scorer/metric`."""
+        criteria = {name: evaluation.values for name, evaluation in self.human_evaluations.items()}
+        used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
+        return {
+            f"{name}/{metric}": limits
+            for name in used
+            for metric, limits in self.scorers[name].limits_of_metrics(criteria).items()
+        }
+
+    @property
     def main_metric(self) -> str:
         """The metric of the figures and of the report's summary."""
         return self.report.metric or self.metrics[0]
@@ -110,6 +126,12 @@ class Config(Section):
     def source_of(self, task: str, sample_type: str) -> DataSource:
         """The data source of a data set."""
         return self.sources[self.tasks[task].data_set(sample_type).source or ""]
+
+    def subset_of(self, evaluation: Evaluation) -> int | None:
+        """How many examples of its split an evaluation asks; None: all."""
+        if evaluation.split == TEST:
+            return self.tasks[evaluation.task].subset
+        return None if self.selection is None else self.selection.subset
 
     def baselines(self, task: str, sample_type: str) -> list[str]:
         """The trivial baselines of a data set."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loragrid.data.questions import CANNED, SHORTEST_TELLING_TEXT, asked, normalise, questions_of, says_little
+from loragrid.layout import Dataset
 from loragrid.records import Example
 from loragrid.runtime.files import write_json
 from loragrid.runtime.manifests import read_json
@@ -28,6 +29,11 @@ SAME_QUESTION, SAME_OUTPUT = "same question", "same output"
 
 LEAKY_PARTS = ("train", "validation")
 """The parts of a data set that must hold nothing of a test set."""
+
+
+def validation_set(dataset: Dataset) -> str:
+    """How a validation set by which ways are chosen is named among test sets."""
+    return f"{dataset.name} (validation)"
 
 
 class Leaks(NamedTuple):

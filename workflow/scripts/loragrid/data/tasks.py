@@ -96,6 +96,12 @@ class Task(Fields):
     group_by: list[str] = Field(
         default=[], description="Keys of the metadata. Results are also shown for each of their values, for every scorer."
     )
+    cluster_by: Annotated[str | None, LATER] = Field(
+        None,
+        description="A key of the metadata. Test examples with the same value are not independent, and count as one draw: "
+        "questions about the same document, say. By default the key with the template of the source's `split.group`; without "
+        "one, examples with the same input (or the same instruction, where there is no input) belong together.",
+    )
     rule: str | None = Field(
         None,
         description="Template of an answer that a simple rule gives, over the example's `instruction`, `input` and "
@@ -131,3 +137,17 @@ class Task(Fields):
     def has_prompt(self, prompt: str) -> bool:
         """Whether the task can be asked in this prompt variant."""
         return prompt == "default" or prompt in self.prompt_variants
+
+
+def cluster_key(task: Task, sample_type: str, group: str | None) -> str | None:
+    """The key of metadata that tells which examples are not independent.
+
+    It is the task's `cluster_by`, or the key with the template by which a source keeps rows in one split; else None.
+
+    Args:
+        group: the template of the source.
+    """
+    if task.cluster_by is not None:
+        return task.cluster_by
+    metadata = task.data_set(sample_type).metadata or {}
+    return next((key for key, template in metadata.items() if group is not None and template.split() == group.split()), None)

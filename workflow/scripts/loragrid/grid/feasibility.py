@@ -12,7 +12,8 @@ from loragrid import layout
 from loragrid.config.on_disk import missing_files, stated_rows
 from loragrid.config.root import Config
 from loragrid.data.tasks import BASELINES
-from loragrid.grid.runs import evaluated_datasets, expand_evaluations
+from loragrid.grid.runs import evaluated_datasets, expand_evaluations, runs_by_name
+from loragrid.grid.selection import impossible_choices
 from loragrid.layout import BASE, Dataset, Evaluation
 from loragrid.runtime.looking import looked_into
 from loragrid.runtime.manifests import read_json
@@ -101,6 +102,7 @@ def problems(config: Config) -> list[str]:
         *without_training_data(config, rows),
         *misplaced_predictions(config),
         *ratings_of_nobody(config),
+        *(impossible_choices(config, expand_evaluations(config), runs_by_name(config)) if config.selection else ()),
     ]
 
 

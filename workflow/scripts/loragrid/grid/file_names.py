@@ -141,13 +141,13 @@ def _parts(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield from zip(("prompting", "prompt variant", "decoding"), value.split("~")[1:], strict=False)
         elif wildcard == "run" and (run := Run.parse(value)):
             yield from (("task", run.task), ("sample type", run.sample_type), ("mix", run.mix), ("config", run.config))
-        elif wildcard not in ("kind", "nb_samples", "mix_seed"):
+        elif wildcard not in ("kind", "nb_samples", "mix_seed", "of_split"):
             yield _WORDS.get(wildcard, wildcard), value
 
 
 def _key(config: Config, values: Mapping[str, str]) -> str:
     """The key of the configuration that gives the longest of the names in a name of no run."""
-    wildcard = max((one for one in values if one != "variant"), key=lambda one: len(values[one]))
+    wildcard = max((one for one in values if one not in ("variant", "of_split")), key=lambda one: len(values[one]))
     name = values[wildcard]
     match wildcard:
         case "sample_type":

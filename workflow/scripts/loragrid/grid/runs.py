@@ -10,6 +10,7 @@ from itertools import product
 
 from loragrid.config.evaluation import Block
 from loragrid.config.root import Config
+from loragrid.grid.selection import expand_validation
 from loragrid.layout import BASE, BASELINE, EXTERNAL, Dataset, Evaluation, Files, Run
 
 
@@ -28,16 +29,26 @@ class Grid:
     @cached_property
     def runs(self) -> dict[tuple[str, str], Run]:
         """The trained models, by base model and name."""
-        return {(run.base_model, run.name): run for run in expand_grid(self.config)}
+        return runs_by_name(self.config)
 
     @cached_property
     def evaluations(self) -> dict[Evaluation, None]:
-        """The evaluations of our models, in order."""
+        """The evaluations of our models on test examples, in order."""
         return dict.fromkeys(expand_evaluations(self.config))
 
     @cached_property
+    def validated(self) -> dict[Evaluation, None]:
+        """The evaluations of our models on validation examples, by which ways are chosen, in order."""
+        return dict.fromkeys(expand_validation(self.config, self.evaluations, self.runs))
+
+    @cached_property
+    def asked(self) -> dict[Evaluation, None]:
+        """All evaluations of our models, those on test examples first."""
+        return self.evaluations | self.validated
+
+    @cached_property
     def evaluations_of(self) -> dict[tuple[str, str], list[Evaluation]]:
-        """The evaluations of each base model and run, so that no run has to look through all of them."""
+        """The evaluations of each base model and run on test examples, so that no run has to look through all of them."""
         by_run: dict[tuple[str, str], list[Evaluation]] = {}
         for evaluation in self.evaluations:
             by_run.setdefault((evaluation.base_model, evaluation.run), []).append(evaluation)
@@ -46,7 +57,7 @@ class Grid:
     @cached_property
     def first_asked(self) -> dict[Evaluation, str]:
         """The first sample type on which each model is asked, by the evaluation without its sample type."""
-        return {evaluation._replace(sample_type=""): evaluation.sample_type for evaluation in reversed(self.evaluations)}
+        return {evaluation._replace(sample_type=""): evaluation.sample_type for evaluation in reversed(self.asked)}
 
     @cached_property
     def external(self) -> dict[Evaluation, str]:
@@ -157,6 +168,11 @@ def expand_predictions(config: Config) -> list[Evaluation]:
     return predicted + expand_baselines(
         config, dict.fromkeys((evaluation.task, evaluation.sample_type) for evaluation in predicted)
     )
+
+
+def runs_by_name(config: Config) -> dict[tuple[str, str], Run]:
+    """The runs of all blocks, by base model and name."""
+    return {(run.base_model, run.name): run for run in expand_grid(config)}
 
 
 def expand_grid(config: Config) -> list[Run]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loragrid.data.render import Rendered, end_tokens, zero_shot
 from loragrid.data.splitting import subset
 from loragrid.errors import UserError
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
+from loragrid.inference.kept_engines import KeptEngines
 from loragrid.inference.prompts import ModelFiles, model_to_ask, render_all
 from loragrid.inference.protocol import Answer, AnswerFunction, Decoding, generate
 from loragrid.inference.settings import CheckSettings
 from loragrid.records import Example, read_records
-from loragrid.runtime.files import write_json
+from loragrid.runtime.files import place_of, write_json
 from loragrid.text.thoughts import tell_apart
 from loragrid.text.words import normalise_space
+
+if TYPE_CHECKING:
+    from loragrid.models.loading import LoadBase
 
 Check = dict[str, Any]
 """Whether the model `passed` (None: the check does not apply), and the `evidence`."""
@@ -29,6 +33,8 @@ class CheckFiles(NamedTuple):
     """Is written."""
     test: str
     model: ModelFiles
+    kept_in: str | None = None
+    """The folder that gets the result, under its own name, if the job works ahead."""
 
 
 class CheckJob(NamedTuple):
@@ -53,11 +59,16 @@ class CheckJob(NamedTuple):
         return self.loads_reference or not self.engine.is_server
 
 
-def check_model(job: CheckJob, open_engine: OpenEngine = open_engine) -> None:
+def check_model(job: CheckJob, open_engine: OpenEngine = open_engine, load: LoadBase | None = None) -> None:
     """Check a model and write the outcome.
 
+    Args:
+        load: gives the base model to the engine `hf`; by default `load_base_model`. Where another engine is compared with it, the
+            model is loaded anew and freed at once.
+
     Raises:
-        UserError: if the model fails a check. The evidence is then in a file beside the result.
+        UserError: if the model fails a check. The evidence is then in a file beside the result. Work done ahead leaves none:
+            the job whose work it was checks again, and tells.
     """
     settings, files = job.settings, job.files
     decoding = Decoding(max_new_tokens=settings.checks.max_new_tokens)
@@ -68,24 +79,41 @@ def check_model(job: CheckJob, open_engine: OpenEngine = open_engine) -> None:
     if not (prompts := [prompt for prompt in rendered if prompt is not None]):
         raise UserError(f"{files.test}: none of the first {len(examples)} prompts fits into the model's context.")
 
-    checks = _checks(job, model, prompts, decoding, open_engine)
+    checks = _checks(job, model, prompts, decoding, open_engine, load)
     found = {"examples": [example.id for example in examples], "checks": checks}
-    evidence = Path(files.result).with_suffix(".failed.json")
-    if failed := [name for name, check in checks.items() if check["passed"] is False]:
+    failed = [name for name, check in checks.items() if check["passed"] is False]
+    evidence = evidence_of(files.result)
+    if failed and files.kept_in:
+        raise UserError(f"{files.result}: the model does not pass: {', '.join(failed)}.")
+    if failed:
         write_json(evidence, found)
         raise UserError(f"{files.result}: the model does not pass: {', '.join(failed)}; the evidence is in {evidence}.")
-    write_json(files.result, found)
-    evidence.unlink(missing_ok=True)
+    write_json(place_of(files.result, files.kept_in), found)
+    if not files.kept_in:
+        evidence.unlink(missing_ok=True)
+
+
+def evidence_of(result: str | Path) -> Path:
+    """Where the outcome of a check is that a model failed. Who puts the outcome of a passed check into its place removes it."""
+    return Path(result).with_suffix(".failed.json")
 
 
 def _checks(
-    job: CheckJob, model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding, open_engine: OpenEngine
+    job: CheckJob,
+    model: ModelToAsk,
+    prompts: Sequence[Rendered],
+    decoding: Decoding,
+    open_engine: OpenEngine,
+    load: LoadBase | None,
 ) -> dict[str, Check]:
     """All checks of a model with its engine, by name."""
     checks: dict[str, Check] = {}
     of_reference = None
     if job.loads_reference:
-        checks, of_reference = check_with_reference(model, prompts, decoding)
+        # Two engines never hold memory at the same time.
+        if isinstance(open_engine, KeptEngines) and not job.engine.is_reference:
+            open_engine.let_go()
+        checks, of_reference = check_with_reference(model, prompts, decoding, load if job.engine.is_reference else None)
         if job.engine.is_reference:
             return checks
     ends = end_tokens(model.renderer, model.folder) if model.renderer and model.folder else []
@@ -100,9 +128,12 @@ def _checks(
 
 
 def check_with_reference(
-    model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding
+    model: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding, load: LoadBase | None = None
 ) -> tuple[dict[str, Check], list[Answer]]:
     """Check a model that the engine `hf` loads, then free its memory on the device.
+
+    Args:
+        load: as in `check_model`.
 
     Returns:
         The checks by name, and the answers.
@@ -116,7 +147,7 @@ def check_with_reference(
     assert model.folder is not None
     assert model.renderer is not None
     torch.set_num_threads(model.threads)
-    base = load_base_model(model.folder, model.dtype, model.quantization)
+    base = (load or load_base_model)(model.folder, model.dtype, model.quantization, None)
     exact = base.dtype == torch.float32 and model.quantization == "none"
     base_logits = [last_logits(base, prompt.prompt_ids) for prompt in prompts] if model.trained else []
     loaded, ends = load_trained(base, model.trained, model.dtype), end_tokens(model.renderer, model.folder)

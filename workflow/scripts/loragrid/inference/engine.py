@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -12,7 +12,12 @@ from loragrid.sections import Section
 
 if TYPE_CHECKING:
     from loragrid.data.render import Renderer
-    from loragrid.inference.protocol import Engine
+    from loragrid.inference.kept_engines import KeptEngines
+    from loragrid.inference.protocol import AskSeveral, Engine
+
+
+WHOLE = "model.safetensors"
+"""The file with the weights of a model that was fine-tuned as a whole. Weights of adapters have other names."""
 
 
 class ModelToAsk(NamedTuple):
@@ -33,6 +38,11 @@ class ModelToAsk(NamedTuple):
     threads: int = 1
     job: str = ""
     """The file that the job makes. It tells the job from other jobs that ask the same model."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model was fine-tuned as a whole: it needs no base model."""
+        return self.trained is not None and self.trained.name == WHOLE
 
 
 class EngineSettings(Section, ABC):
@@ -97,6 +107,26 @@ class EngineSettings(Section, ABC):
     @abstractmethod
     def open(self, model: ModelToAsk) -> AbstractContextManager[Engine]:
         """Make a model ready to be asked."""
+
+    def open_kept(self, model: ModelToAsk, kept: KeptEngines) -> AbstractContextManager[Engine]:
+        """As `open`, in a process that works for many jobs: what they share stays loaded from one to the next."""
+        return self.open(model)
+
+    def gains_together(self) -> bool:
+        """Whether several adapters of a base model answer faster together than one after another, here. It may import torch."""
+        return False
+
+    def open_together(self, models: Sequence[ModelToAsk], kept: KeptEngines) -> AbstractContextManager[Together]:
+        """Make adapters of one base model, and the base model itself, ready to be asked together, where that gains something."""
+        raise NotImplementedError
+
+
+class Together(NamedTuple):
+    """Several models that are asked together."""
+
+    engines: list[Engine | str]
+    """Each model as an engine of its own; or why it is to be asked apart from the others, as part of a sentence."""
+    ask: AskSeveral
 
 
 OpenEngine = Callable[[EngineSettings, ModelToAsk], "AbstractContextManager[Engine]"]

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import accumulate, count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
 from loragrid.errors import UserError
 from loragrid.inference.choice import NO_NUMBERS, choose_tokens, make_choice
 from loragrid.inference.protocol import Decoding
+from loragrid.inference.row_adapters import RowAdapters
 from loragrid.models.adapters import learns_prompt
 from loragrid.models.packed_attention import attends_plainly, use_attention
 from loragrid.models.plain_attention import attention_of
@@ -71,28 +72,41 @@ class Answers:
         return [Sequenced(*of_one) for of_one in zip(self.new, self._seconds, strict=True)]
 
 
-class _KernelRow(NamedTuple):
-    """A row of whole prompts for the kernel, and where its tokens belong in the cache."""
+class _Tokens(NamedTuple):
+    """Where the tokens of prompts that stand in a row belong in the cache."""
 
-    bounds: torch.Tensor
-    """int32, shape (prompts + 1,): where each prompt starts, and where the last one ends."""
-    longest: int
     rows: torch.Tensor
     """The cache's row of each token."""
     positions: torch.Tensor
     """The position of each token there."""
 
+    @classmethod
+    def of(cls, rows: Iterable[int], positions: Iterable[int], device: torch.device) -> Self:
+        return cls(torch.tensor(list(rows), device=device), torch.tensor(list(positions), device=device))
+
+
+class _KernelRow(NamedTuple):
+    """A row of whole prompts for the kernel."""
+
+    bounds: torch.Tensor
+    """int32, shape (prompts + 1,): where each prompt starts, and where the last one ends."""
+    longest: int
+    tokens: _Tokens
+
 
 class KeyValues:
     """Keys and values of a batch: each sequence in a row of its own, from its first token on."""
 
-    def __init__(self, rows: int, capacity: int, device: torch.device, static: bool = False) -> None:
+    def __init__(
+        self, rows: int, capacity: int, device: torch.device, static: bool = False, adapters: RowAdapters | None = None
+    ) -> None:
         """Make an empty cache.
 
         Args:
             static: whether each pass that adds tokens computes in the same shapes: it looks over the whole capacity.
+            adapters: which adapter each row goes through, if several are on the model.
         """
-        self.rows, self.capacity, self.static = rows, capacity, static
+        self.rows, self.capacity, self.static, self.adapters = rows, capacity, static, adapters
         self.every = torch.arange(rows, device=device)
         self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.arriving: list[tuple[int, int, int]] = []
@@ -117,6 +131,15 @@ class KeyValues:
         for layer, (keys, values) in self.layers.items():
             self.layers[layer] = keys[rows], values[rows]
         self.rows, self.every = len(rows), self.every[: len(rows)]
+        self.adapters = self.adapters and self.adapters.keep(rows)
+
+    def through_adapters(self, rows: torch.Tensor) -> AbstractContextManager[None]:
+        """Let each token of the next forward pass go through the adapter of its row, if rows have adapters of their own.
+
+        Args:
+            rows: the row of each token, of the shape of the token ids.
+        """
+        return self.adapters.of_tokens(rows) if self.adapters else nullcontext()
 
 
 def attends_from_cache(model: Any) -> bool:
@@ -202,7 +225,8 @@ def _attend_prompts_by_kernel(
     assert row is not None
     # Encodings of positions may give another number type than the layer of values.
     query, key, value = (states[0].transpose(0, 1).to(arriving[2].dtype) for states in arriving)
-    keys[row.rows, :, row.positions], values[row.rows, :, row.positions] = key.to(keys.dtype), value
+    at, positions = row.tokens
+    keys[at, :, positions], values[at, :, positions] = key.to(keys.dtype), value
     return varlen(query, key, value, row.bounds, row.longest, scaling, window)[None]
 
 
@@ -244,11 +268,12 @@ def decode_from_cache(
     draws: Sequence[torch.Generator],
     is_stopped: Callable[[list[int]], bool],
     started: float,
+    adapters: RowAdapters | None = None,
 ) -> list[Sequenced]:
     """The tokens that follow each prompt, where the host looks at each token. For the arguments, see `generate_together`."""
     device = model.device
     answers = Answers(len(prompts), decoding, ends, is_stopped, started)
-    cache = KeyValues(len(prompts), max(map(len, prompts)) + decoding.max_new_tokens, device)
+    cache = KeyValues(len(prompts), max(map(len, prompts)) + decoding.max_new_tokens, device, adapters=adapters)
     logits = read_prompts(model, prompts, cache)
 
     rows = list(range(len(prompts)))
@@ -276,18 +301,21 @@ def add_tokens(model: Any, tokens: torch.Tensor, cache: KeyValues) -> torch.Tens
     """Put one more token of each sequence into the cache. Returns the logits behind it, of shape (rows, vocabulary)."""
     assert cache.lengths is not None
     inputs = {"input_ids": tokens[:, None], "position_ids": cache.lengths[:, None], "batch_cache": cache}
-    logits: torch.Tensor = model(**inputs, use_cache=False).logits[:, -1]
+    with cache.through_adapters(cache.every[:, None]):
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits[:, -1]
     return logits
 
 
 def read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: KeyValues) -> torch.Tensor:
     """Put prompts into the cache. Returns the logits behind each prompt, of shape (prompts, vocabulary)."""
-    by_kernel = _reads_by_kernel(model)
+    by_kernel, device = _reads_by_kernel(model), model.device
+    # What an adapter makes of a beginning is its own.
+    is_shareable = len(prompts) > 1 and not by_kernel and (cache.adapters is None or cache.adapters.are_alike)
     # The logits behind each prompt are the logits of its own last token.
-    shared = common_length([prompt[:-1] for prompt in prompts]) if len(prompts) > 1 and not by_kernel else 0
+    shared = common_length([prompt[:-1] for prompt in prompts]) if is_shareable else 0
     if shared:
         cache.arriving = [(0, 0, shared)]
-        _forward(model, prompts[0][:shared], range(shared), [shared - 1], cache)
+        _forward(model, prompts[0][:shared], _Tokens.of([0] * shared, range(shared), device), [shared - 1], cache)
         for keys, values in cache.layers.values():
             keys[1:, :, :shared], values[1:, :, :shared] = keys[:1, :, :shared], values[:1, :, :shared]
     logits = []
@@ -295,15 +323,12 @@ def read_prompts(model: Any, prompts: Sequence[Sequence[int]], cache: KeyValues)
         cache.arriving = [(i, shared, len(prompts[i])) for i in group]
         ids = [token for i in group for token in prompts[i][shared:]]
         positions = [position for i in group for position in range(shared, len(prompts[i]))]
+        tokens = _Tokens.of([i for i in group for _ in prompts[i][shared:]], positions, device)
         ends = [end - 1 for end in accumulate(len(prompts[i]) - shared for i in group)]
         if by_kernel:
-            cache.kernel_row = _KernelRow(
-                torch.tensor([0, *(end + 1 for end in ends)], dtype=torch.int32, device=model.device),
-                max(len(prompts[i]) for i in group),
-                torch.tensor([i for i in group for _ in prompts[i]], device=model.device),
-                torch.tensor(positions, device=model.device),
-            )
-        logits.append(_forward(model, ids, positions, ends, cache))
+            bounds = torch.tensor([0, *(end + 1 for end in ends)], dtype=torch.int32, device=device)
+            cache.kernel_row = _KernelRow(bounds, max(len(prompts[i]) for i in group), tokens)
+        logits.append(_forward(model, ids, tokens, ends, cache))
     cache.kernel_row = None
     return torch.cat(logits)
 
@@ -312,11 +337,12 @@ def _reads_by_kernel(model: Any) -> bool:
     return all(fits_kernel(*head) for head in attention_of(model).heads) and can_varlen(model.device, model.dtype)
 
 
-def _forward(model: Any, ids: Sequence[int], positions: Sequence[int], wanted: Sequence[int], cache: KeyValues) -> torch.Tensor:
-    """Logits at the wanted places of a row, of shape (wanted, vocabulary)."""
-    row, at, keep = (torch.tensor(list(values), device=model.device) for values in (ids, positions, wanted))
-    inputs = {"input_ids": row[None], "position_ids": at[None], "batch_cache": cache}
-    logits: torch.Tensor = model(**inputs, use_cache=False, logits_to_keep=keep).logits[0]
+def _forward(model: Any, ids: Sequence[int], tokens: _Tokens, wanted: Sequence[int], cache: KeyValues) -> torch.Tensor:
+    """Logits at the wanted places of a row of tokens, of shape (wanted, vocabulary)."""
+    row, keep = (torch.tensor(list(values), device=model.device) for values in (ids, wanted))
+    inputs = {"input_ids": row[None], "position_ids": tokens.positions[None], "batch_cache": cache}
+    with cache.through_adapters(tokens.rows[None]):
+        logits: torch.Tensor = model(**inputs, use_cache=False, logits_to_keep=keep).logits[0]
     return logits
 
 

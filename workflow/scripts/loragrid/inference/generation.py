@@ -16,6 +16,7 @@ from loragrid.inference.choice import make_choice
 from loragrid.inference.from_cache import Sequenced, attends_from_cache, attention_from_cache, decode_from_cache
 from loragrid.inference.protocol import Decoding
 from loragrid.inference.recorded_steps import decode_in_steps, recorder_of
+from loragrid.inference.row_adapters import RowAdapters
 from loragrid.models.sequences import padded_on_the_left
 
 
@@ -28,6 +29,7 @@ def generate_together(
     pad: int,
     is_stopped: Callable[[list[int]], bool],
     use_cache: bool = True,
+    adapters: RowAdapters | None = None,
 ) -> list[Sequenced]:
     """The tokens that follow each prompt, up to one of `ends` or until `is_stopped`.
 
@@ -35,6 +37,7 @@ def generate_together(
         seeds: of the random draws of each prompt.
         is_stopped: whether the text of the tokens so far ends an answer.
         use_cache: whether `generate()` may go on from what the model keeps of a text.
+        adapters: which adapter each prompt goes through, if several are on the model. Its attention is then plain.
     """
     started = time.perf_counter()
     # A CPU would take longer to draw for a row than a GPU takes for a step.
@@ -42,12 +45,13 @@ def generate_together(
     draws = [torch.Generator(drawing).manual_seed(seed) for seed in seeds]
     with torch.inference_mode():
         if not attends_from_cache(model):
+            assert adapters is None
             return _through_transformers(model, prompts, decoding, ends, pad, draws, is_stopped, started, use_cache)
         with attention_from_cache(model):
             batch = (model, prompts, decoding, set(ends), draws, is_stopped, started)
             if recorder := recorder_of(model):
-                return decode_in_steps(*batch, recorder)
-            return decode_from_cache(*batch)
+                return decode_in_steps(*batch, recorder, adapters)
+            return decode_from_cache(*batch, adapters)
 
 
 def _through_transformers(

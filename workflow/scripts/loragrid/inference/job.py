@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from loragrid.errors import UserError
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
 from loragrid.inference.protocol import (
+    Answer,
     Decoding,
     Engine,
     MadeBy,
@@ -26,7 +27,7 @@ from loragrid.inference.settings import PredictSettings
 from loragrid.layout import LOCKS, PREDICTION_STATES
 from loragrid.models.device import ALSO_COMPUTING
 from loragrid.records import Prediction, read_records, write_records
-from loragrid.runtime.files import file_sha256, fingerprint, write_json
+from loragrid.runtime.files import file_sha256, fingerprint, place_of, write_json
 from loragrid.runtime.finished import finish_state, is_superseded, remove_state
 from loragrid.runtime.job import circumstances, installed_versions, log, versions
 from loragrid.runtime.locks import only_job_for
@@ -54,6 +55,13 @@ class PredictFiles(NamedTuple):
     """Which of these examples each prompt shows."""
     known: str | None = None
     """Predictions of the same model on another sample type. Answers to the same prompts are taken over."""
+    kept_in: str | None = None
+    """The folder that gets predictions and manifest, under their own names, if the job works ahead. The manifest comes last."""
+
+    @property
+    def written(self) -> tuple[Path, Path]:
+        """Where predictions and manifest are written. Nothing else depends on it."""
+        return place_of(self.predictions, self.kept_in), place_of(self.manifest, self.kept_in)
 
 
 class PredictJob(NamedTuple):
@@ -77,10 +85,21 @@ def predict(job: PredictJob, started: float, open_engine: OpenEngine = open_engi
         started: `time.perf_counter()` when the job started.
     """
     with only_job_for(job.files.predictions, Path(LOCKS)) as has_waited:
-        if has_waited() and _made_from(job.files) == _sources(job, file_fingerprints(job.files, None)):
-            log.info("the other job has made these predictions; they are taken")
-        else:
-            _predict(job, started, open_engine)
+        predict_claimed(job, started, open_engine, has_waited)
+
+
+def predict_claimed(
+    job: PredictJob, started: float, open_engine: OpenEngine = open_engine, has_waited: Callable[[], bool] = lambda: False
+) -> None:
+    """As `predict`, for whoever holds the lock of the predictions already.
+
+    Args:
+        has_waited: whether another job was waited for, which may have made the predictions.
+    """
+    if has_waited() and _made_from(job.files) == _sources(job, file_fingerprints(job.files, None)):
+        log.info("the other job has made these predictions; they are taken")
+    else:
+        _predict(job, started, open_engine)
 
 
 def _sources(job: PredictJob, fingerprints: Mapping[str, str | None]) -> str:
@@ -101,18 +120,48 @@ def _sources(job: PredictJob, fingerprints: Mapping[str, str | None]) -> str:
 
 def _made_from(files: PredictFiles) -> str | None:
     """The sources of the predictions that are there; None if there are none, or not all of them."""
+    predictions, manifest = files.written
     try:
-        manifest = json.loads(Path(files.manifest).read_text(encoding="utf-8"))
-        return str(manifest["sources"]) if len(read_records(files.predictions, Prediction)) else None
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        return str(told["sources"]) if len(read_records(predictions, Prediction)) else None
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return None
 
 
 def _predict(job: PredictJob, started: float, open_engine: OpenEngine) -> None:
+    answer_alone(prepare(job), started, open_engine)
+
+
+class Prepared(NamedTuple):
+    """A prediction job whose prompts are made, before any model is loaded."""
+
+    job: PredictJob
+    model: ModelToAsk
+    examples: list[AskedExample]
+    known: dict[str, PromptAnswers]
+    """Answers that are taken over, by prompt."""
+    missing: list[Rendered]
+    """The prompts that need an answer, each once."""
+    spelled: int
+    """How many prompts spell control tokens."""
+    fingerprints: dict[str, str | None]
+
+    @property
+    def prompts(self) -> list[Rendered]:
+        """All prompts of all examples."""
+        return [prompt for asked in self.examples for prompt in asked.prompts]
+
+
+def prepare(job: PredictJob) -> Prepared:
+    """Make the prompts of a job, and find out which of them need an answer.
+
+    Raises:
+        UserError: if a prompt does not fit, or a file is not as expected.
+    """
     settings, files = job.settings, job.files
     model = model_to_ask(job.base_model, settings.model, settings.quantization, files.model, job.threads, job=files.predictions)
     examples = asked_examples(settings, model, files.test, files.train, files.demonstrations)
-    if cut := [asked.example.id for asked in examples if asked.is_cut]:
+    if cut := _cut(examples):
         log.info("%d examples: demonstrations or input cut: %s", len(cut), ", ".join(cut))
 
     prompts = [prompt for asked in examples for prompt in asked.prompts]
@@ -121,39 +170,77 @@ def _predict(job: PredictJob, started: float, open_engine: OpenEngine) -> None:
         log.warning("the server makes tokens of these texts by itself, perhaps control tokens; send: token_ids leaves no doubt")
     known = known_answers(read_records(files.known, Prediction)) if files.known else {}
     missing = list({prompt.prompt: prompt for prompt in prompts if prompt.prompt not in known}.values())
-    taken_over = sum(prompt.prompt in known for prompt in prompts)
     if known:
-        log.info("%d of %d prompts are answered in %s", taken_over, len(prompts), files.known)
+        log.info("%d of %d prompts are answered in %s", _taken_over(prompts, known), len(prompts), files.known)
+    return Prepared(job, model, examples, known, missing, spelled, file_fingerprints(files, model.renderer))
 
-    fingerprints = file_fingerprints(files, model.renderer)
-    new: dict[str, PromptAnswers] = {}
-    journal, hardware = None, ("none", "none")
-    if missing:
-        with open_engine(job.engine, model) as engine:
-            journal = journal_of(job, model, fingerprints, engine)
-            if is_superseded(journal):
-                remove_state(journal)
-            describe_state(journal, {"result": files.predictions})
-            hardware = (engine.device, engine.dtype)
-            new = ask(engine, missing, settings.how, journal)
 
-    predictions = list(_predictions(job, model, examples, known, new))
-    write_records(files.predictions, predictions)
-    written = {"predictions": file_sha256(files.predictions)}
+def answer_alone(prepared: Prepared, started: float, open_engine: OpenEngine) -> None:
+    """Have the model of a job answer what is missing, and write the job's predictions.
+
+    Args:
+        started: as in `predict`.
+    """
+    if not prepared.missing:
+        write_predictions(prepared, {}, started)
+        return
+    with open_engine(prepared.job.engine, prepared.model) as engine:
+        journal = begin_journal(prepared, engine)
+        new = ask(engine, prepared.missing, prepared.job.settings.how, journal)
+    write_predictions(prepared, new, started, engine, journal)
+
+
+def begin_journal(prepared: Prepared, engine: Engine) -> Path:
+    """The journal of a job, which may hold answers already."""
+    journal = journal_of(prepared.job, prepared.model, prepared.fingerprints, engine)
+    if is_superseded(journal):
+        remove_state(journal)
+    describe_state(journal, {"result": prepared.job.files.predictions})
+    return journal
+
+
+def write_predictions(
+    prepared: Prepared,
+    new: Mapping[str, PromptAnswers],
+    started: float,
+    engine: Engine | None = None,
+    journal: Path | None = None,
+) -> None:
+    """Write the predictions of a job, then their manifest.
+
+    Args:
+        new: the answers that were missing, by prompt.
+        engine: what gave them, if any were missing; the journal holds them.
+    """
+    job, examples = prepared.job, prepared.examples
+    settings, files = job.settings, job.files
+    predictions, (written, manifest) = list(_predictions(prepared, new)), files.written
+    write_records(written, predictions)
     counts = count_thoughts(predictions) | {
         "examples": len(examples),
-        "input_cut": cut,
+        "input_cut": _cut(examples),
         **leaking_demonstrations(settings.prompting, files.test, files.train, files.demonstrations),
-        "taken_over": taken_over,
-        **({"prompts_that_spell_control_tokens": spelled} if spelled else {}),
-        **({"opened_thought": thought} if (thought := _opened_thought(model.renderer)) else {}),
+        "taken_over": _taken_over(prepared.prompts, prepared.known),
+        **({"prompts_that_spell_control_tokens": prepared.spelled} if prepared.spelled else {}),
+        **({"opened_thought": thought} if (thought := _opened_thought(prepared.model.renderer)) else {}),
         "generation_s": round(sum(answer.runtime_s for of_prompt in new.values() for answer in of_prompt.answers), 3),
     }
+    hardware = (engine.device, engine.dtype) if engine else ("none", "none")
     computed = {"versions": versions(*PACKAGES)} | circumstances(started, *hardware, job.threads)
-    made_of = {"fingerprints": fingerprints, "sha256": written, "sources": _sources(job, fingerprints)}
-    write_json(files.manifest, _told(job) | made_of | counts | computed)
+    hashes, sources = {"predictions": file_sha256(written)}, _sources(job, prepared.fingerprints)
+    made_of = {"fingerprints": prepared.fingerprints, "sha256": hashes, "sources": sources}
+    write_json(manifest, _told(job) | made_of | counts | computed)
     if journal:
-        finish_state(journal, files.predictions)
+        finish_state(journal, files.predictions, ahead=bool(files.kept_in))
+
+
+def _cut(examples: Sequence[AskedExample]) -> list[str]:
+    """The ids of the examples whose prompts lack something, because the whole would not fit."""
+    return [asked.example.id for asked in examples if asked.is_cut]
+
+
+def _taken_over(prompts: Sequence[Rendered], known: Mapping[str, PromptAnswers]) -> int:
+    return sum(prompt.prompt in known for prompt in prompts)
 
 
 def _opened_thought(renderer: Renderer | None) -> str:
@@ -187,23 +274,22 @@ def journal_of(job: PredictJob, model: ModelToAsk, fingerprints: Mapping[str, st
 
 def ask(engine: Engine, prompts: Sequence[Rendered], decoding: Decoding, journal: Path) -> dict[str, PromptAnswers]:
     """The answers of an engine by prompt."""
+    return by_prompt(engine, prompts, generate(engine.answer, prompts, decoding, journal))
+
+
+def by_prompt(engine: Engine, prompts: Sequence[Rendered], answers: Sequence[list[Answer]]) -> dict[str, PromptAnswers]:
+    """Answers of an engine, in the order of the prompts, by prompt."""
     made_by = MadeBy(engine.name, engine.version)
-    answers = generate(engine.answer, prompts, decoding, journal)
     return {prompt.prompt: PromptAnswers(made_by, of_prompt) for prompt, of_prompt in zip(prompts, answers, strict=True)}
 
 
-def _predictions(
-    job: PredictJob,
-    model: ModelToAsk,
-    examples: Sequence[AskedExample],
-    known: Mapping[str, PromptAnswers],
-    new: Mapping[str, PromptAnswers],
-) -> Iterator[Prediction]:
+def _predictions(prepared: Prepared, new: Mapping[str, PromptAnswers]) -> Iterator[Prediction]:
+    job = prepared.job
     # A server that writes prompts by itself reads thoughts by itself. What is trained here has learnt to answer right behind the
     # prompt.
-    goes_on = job.engine.needs_source and model.trained is None
-    marks, answers = job.settings.how.thought_marks, {**known, **new}
-    for example, prompts in examples:
+    goes_on = job.engine.needs_source and prepared.model.trained is None
+    marks, answers = job.settings.how.thought_marks, {**prepared.known, **new}
+    for example, prompts in prepared.examples:
         answered = [answers[prompt.prompt] for prompt in prompts]
         # In known answers, thoughts and answer are apart already.
         opened = [opened_by(prompt.prompt, marks) if goes_on and prompt.prompt in new else None for prompt in prompts]

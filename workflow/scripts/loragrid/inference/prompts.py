@@ -83,15 +83,15 @@ class AskedExample(NamedTuple):
 def asked_examples(
     settings: PredictSettings, model: ModelToAsk, test: str, train: str | None, demonstrations: str | None
 ) -> list[AskedExample]:
-    """The test examples that a job asks.
+    """The test or validation examples that a job asks.
 
     Args:
-        test: file of the test examples.
+        test: file of these examples.
         train: file of the examples that prompts show.
         demonstrations: file with the ids of the examples that prompts show, by the test example's id.
 
     Raises:
-        UserError: if a prompt does not fit into the model's context, or has no tokens.
+        UserError: if a prompt does not fit into the model's context, or has no tokens, or if there is none.
     """
     shown = read_demonstrations(train, demonstrations) if train and demonstrations else {}
     asked = []
@@ -102,6 +102,9 @@ def asked_examples(
         except UserError as error:
             raise UserError(f"{test}, example {example.id}: {error}") from None
         asked.append(AskedExample(example, list(_fitting(rendered, model, f"{test}: the prompt of {example.id}"))))
+    if not asked:
+        # Test sets have examples.
+        raise UserError(f"{test}: there are no examples to ask; the source of the data set has to give or to cut this split.")
     return asked
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -67,6 +67,10 @@ AnswerFunction = Callable[[Sequence[Question], Decoding, Collection[int]], Itera
 answers by index, as soon as they are there. Answers that come together are kept together."""
 
 
+AskSeveral = Callable[[Sequence[tuple[Question, int]], Decoding, Collection[int]], Iterator[dict[int, Answer]]]
+"""The same for several models at once: each question comes with the index of the model that is asked."""
+
+
 class Engine(NamedTuple):
     """An engine that has opened a model, which is ready to be asked."""
 
@@ -75,6 +79,15 @@ class Engine(NamedTuple):
     answer: AnswerFunction
     device: str
     dtype: str
+
+
+def one_of(ask: AskSeveral, model: int) -> AnswerFunction:
+    """One of the models that are asked together, by itself.
+
+    Args:
+        model: its index.
+    """
+    return lambda questions, decoding, answered: ask([(question, model) for question in questions], decoding, answered)
 
 
 def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
@@ -87,6 +100,38 @@ def pose(prompts: Sequence[Rendered], decoding: Decoding) -> list[Question]:
     return [Question(p, int(fingerprint(seed)[:15], 16)) for p, seed in zip(repeated, seeds, strict=True)]
 
 
+class Asked(NamedTuple):
+    """The questions of a job, and the answers that are there."""
+
+    questions: list[Question]
+    keys: list[str]
+    """The name of each answer in the journal."""
+    answers: dict[int, Answer]
+    """By the question's index."""
+    journal: Path | None
+
+    def add(self, new: Mapping[int, Answer]) -> None:
+        """Keep answers that have come together."""
+        if self.journal:
+            append_to_journal(self.journal, {self.keys[i]: one._asdict() for i, one in new.items()})
+        self.answers.update(new)
+
+    def of_each_prompt(self, samples: int) -> list[list[Answer]]:
+        """The answers to each prompt, when all are there."""
+        return [[self.answers[i + j] for j in range(samples)] for i in range(0, len(self.questions), samples)]
+
+
+def begin_to_ask(prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None) -> Asked:
+    """The questions of a job, with the answers that its journal holds already."""
+    questions = pose(prompts, decoding)
+    keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
+    finished = read_journal(journal, _kept_answer) if journal else {}
+    answers = {i: finished[key] for i, key in enumerate(keys) if key in finished}
+    if answers:
+        log.info("going on after %d of %d prompts", len(answers), len(questions))
+    return Asked(questions, keys, answers, journal)
+
+
 def generate(
     answer: AnswerFunction, prompts: Sequence[Rendered], decoding: Decoding, journal: Path | None = None
 ) -> list[list[Answer]]:
@@ -96,22 +141,23 @@ def generate(
         journal: holds finished answers. Answers that it holds already are not computed again. Its name must depend on everything
             that makes answers differ, besides the prompt.
     """
+    asked = begin_to_ask(prompts, decoding, journal)
+    if len(asked.answers) < len(asked.questions):
+        for new in told_progress(answer(asked.questions, decoding, frozenset(asked.answers)), asked):
+            asked.add(new)
+    return asked.of_each_prompt(decoding.samples)
+
+
+def told_progress(arriving: Iterable[dict[int, Answer]], *asked: Asked) -> Iterator[dict[int, Answer]]:
+    """Answers as they come, while a bar in the log tells how many of the jobs' questions are answered."""
     # The Snakefile imports this module, but needs no progress bar.
     from tqdm import tqdm
 
-    questions = pose(prompts, decoding)
-    keys = [fingerprint([q.prompt.prompt_ids, q.prompt.prompt, q.seed]) for q in questions]
-    finished = read_journal(journal, _kept_answer) if journal else {}
-    answers = {i: finished[key] for i, key in enumerate(keys) if key in finished}
-    if answers:
-        log.info("going on after %d of %d prompts", len(answers), len(questions))
-    with tqdm(total=len(questions), initial=len(answers), desc="predicting", unit="prompt", mininterval=5) as progress:
-        for new in answer(questions, decoding, frozenset(answers)) if len(answers) < len(questions) else ():
-            if journal:
-                append_to_journal(journal, {keys[i]: one._asdict() for i, one in new.items()})
-            answers |= new
+    total, there = sum(len(of_job.questions) for of_job in asked), sum(len(of_job.answers) for of_job in asked)
+    with tqdm(total=total, initial=there, desc="predicting", unit="prompt", mininterval=5) as progress:
+        for new in arriving:
+            yield new
             progress.update(len(new))
-    return [[answers[i + j] for j in range(decoding.samples)] for i in range(0, len(questions), decoding.samples)]
 
 
 def _kept_answer(_: str, value: Any) -> Answer:

@@ -15,6 +15,7 @@ import torch
 from loragrid.inference.choice import choose_tokens, make_choice
 from loragrid.inference.from_cache import Answers, KeyValues, Sequenced, add_tokens, read_prompts
 from loragrid.inference.protocol import Decoding
+from loragrid.inference.row_adapters import RowAdapters
 from loragrid.models.adapters import is_recordable
 from loragrid.models.device import chain_of, end_recording, is_out_of_memory
 from loragrid.runtime.job import log
@@ -135,6 +136,7 @@ def decode_in_steps(
     is_stopped: Callable[[list[int]], bool],
     started: float,
     record: Recorder,
+    adapters: RowAdapters | None = None,
 ) -> list[Sequenced]:
     """The tokens that follow each prompt. For the arguments, see `generate_together`.
 
@@ -151,7 +153,7 @@ def decode_in_steps(
         return choose_tokens(choice, decoding, [(prompts[i], answers.new[i]) for i in rows], logits, number)
 
     greedy = not decoding.temperature and decoding.repetition_penalty == 1 and decoding.min_new_tokens <= 1
-    batch = _read(model, prompts, decoding.max_new_tokens)
+    batch = _read(model, prompts, decoding.max_new_tokens, adapters)
     batch.token.copy_(choose(batch.logits, 0))
     tokens, repeat, left = batch.token[:, None].tolist(), None, decoding.max_new_tokens
     while True:
@@ -181,10 +183,10 @@ def _again(repeat: Step) -> Step:
     return repeat
 
 
-def _read(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> _Batch:
+def _read(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int, adapters: RowAdapters | None) -> _Batch:
     """A batch whose prompts are read."""
     capacity = -(-(max(map(len, prompts)) + max_new_tokens) // _POSITIONS) * _POSITIONS
-    cache = KeyValues(len(prompts), capacity, model.device, static=True)
+    cache = KeyValues(len(prompts), capacity, model.device, static=True, adapters=adapters)
     logits = read_prompts(model, prompts, cache)
     return _laid_out(cache, torch.tensor([len(prompt) for prompt in prompts], device=model.device), logits)
 

@@ -1,11 +1,12 @@
 """The other end of the engine `vllm`: it runs in an environment that has vLLM, reads questions from stdin and writes answers.
 
 It imports nothing of loragrid, since the packages that loragrid needs may be missing. One JSON object per line, see
-`engines/vllm.py`.
+`vllm_process.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from importlib.util import find_spec
 
 
 def main() -> None:
-    """Answer all questions of one job."""
+    """Answer all questions to one model and its adapters, of one job or of several."""
     # Only answers go to stdout. Everything else that a library or its C code prints goes to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -31,7 +32,6 @@ def main() -> None:
 
     if job["picks_dtype"] and current_platform.is_cuda():
         job["arguments"]["dtype"] = "bfloat16" if current_platform.has_device_capability(80) else "float32"
-    adapters = {name: LoRARequest(name, number, path) for number, (name, path) in enumerate(job["adapters"].items(), 1)}
     llm = LLM(**job["arguments"])
     engine = llm.llm_engine
     distribution = packages_distributions()["vllm"][0]
@@ -42,8 +42,16 @@ def main() -> None:
     }
     answers.write(json.dumps(about) + "\n")
 
+    adapters: dict[str, LoRARequest] = {}
+    numbers = itertools.count(1)
     for line in sys.stdin:
         order = json.loads(line)
+        # What is not asked any more makes room, so that a slot stays free.
+        for name in adapters.keys() - order["adapters"].keys():
+            engine.remove_lora(adapters.pop(name).lora_int_id)
+        for name, folder in order["adapters"].items():
+            if name not in adapters:
+                adapters[name] = LoRARequest(name, next(numbers), folder)
         started = time.perf_counter()
         for number, question in enumerate(order["questions"]):
             parameters = SamplingParams(**order["sampling"], seed=question["seed"])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +19,12 @@ ALSO_COMPUTING = (
     "mamba-ssm", "tokenizers",
 )  # fmt: skip
 """Packages that change what a model computes, or how it is rounded, wherever they are installed."""
+
+
+def may_see_gpu() -> bool:
+    """Whether a process may see a GPU of NVIDIA, found out without torch."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (given is None or given.strip() not in ("", "-1")) and Path("/dev/nvidiactl").exists()
 
 
 def pick_device() -> torch.device:
@@ -49,6 +58,16 @@ def free_cached_memory() -> None:
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def free_gpu_memory() -> None:
+    """Free the memory of what nothing needs on a GPU of CUDA. Models, and what was recorded of them, refer to themselves."""
+    import torch
+
+    if torch.cuda.is_available():
+        # To look for all that takes a third of a second.
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,8 @@ import functools
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,20 @@ _TOKENS = 32
 
 _LARGEST_HEAD, _ROWS = 256, 2**15
 """Liger norms so many numbers at most, and so many rows of them at least, by another kernel: those of heads in training."""
+
+_exchanged: list[tuple[ModuleType, str, Any]] = []
+"""Functions of transformers that are exchanged for now: module, name, and what stood there."""
+
+
+@contextmanager
+def usual_functions_afterwards() -> Iterator[None]:
+    """Put the functions of transformers back at the end of work with fused kernels: later work of this process may want none."""
+    try:
+        yield
+    finally:
+        while _exchanged:
+            module, name, usual = _exchanged.pop()
+            setattr(module, name, usual)
 
 
 def use_fused_kernels(model: Any, device: torch.device) -> bool:
@@ -104,6 +119,8 @@ class _Before:
                 if name in usual and now is not usual[name]:
                     changed = not isinstance(now, type)
                     setattr(module, name, _on_device(self.where, now, usual[name]) if changed else usual[name])
+                    if changed:
+                        _exchanged.append((module, name, usual[name]))
 
     def put_back(self) -> None:
         for module, usual in self.names:

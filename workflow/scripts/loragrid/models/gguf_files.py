@@ -1,8 +1,12 @@
-"""What a GGUF file says of its model that transformers does not read."""
+"""GGUF files: read once, and what they say of their model that transformers does not read."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,27 @@ from loragrid.models.weights import some
 
 _ROTARY = re.compile(r"rope_(freqs|factors_\w+)\.weight")
 """Tensors by which positions are scaled, as in Llama 3.1 and later."""
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within the block, a file is read once for all who ask the package `gguf`, and so are its tables of names.
+
+    transformers reads a file for its settings, its weights and its tokenizer, and looks up names for each part of the model.
+    That takes half a minute where the vocabulary is large. No file may change within the block.
+    """
+    import gguf
+
+    before = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    read, names = map(cache, before.values())
+    meanwhile = {"GGUFReader": lambda path: read(os.path.realpath(path)), "get_tensor_name_map": names}
+    try:
+        for name, function in meanwhile.items():
+            setattr(gguf, name, function)
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(gguf, name, function)
 
 
 def refuse_what_is_not_read(file: Path, config: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from loragrid.errors import UserError
-from loragrid.models.gguf_files import refuse_what_is_not_read
+from loragrid.models.gguf_files import read_once, refuse_what_is_not_read
 from loragrid.models.sources import AnyModelSource
 from loragrid.models.weights import ENCODER, REWARD_MODEL, load_weights, refuse_lfs_pointers, some
 from loragrid.runtime.files import file_sha256, folder_written_whole, write_json
@@ -87,11 +87,12 @@ def import_base_model(source: Path, destination: Path) -> None:
     if source.is_file():
         as_file: dict[str, Any] = {"gguf_file": source.name}
         unpacked = GgufConfig(dequantize=True)
-        model = load_weights(
-            AutoModelForCausalLM, source.parent, **as_file, dtype=torch.float32, quantization_config=unpacked
-        ).to(torch.bfloat16)
-        tokenizer = imported_tokenizer(source.parent, **as_file)
-        refuse_what_is_not_read(source, model.config)
+        with read_once():
+            model = load_weights(
+                AutoModelForCausalLM, source.parent, **as_file, dtype=torch.float32, quantization_config=unpacked
+            ).to(torch.bfloat16)
+            tokenizer = imported_tokenizer(source.parent, **as_file)
+            refuse_what_is_not_read(source, model.config)
     elif _language_model(source) and stored_quantization(source) is not None:
         model, tokenizer = None, imported_tokenizer(source)
         _copy_quantized(source, destination)

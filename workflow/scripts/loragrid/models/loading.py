@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -21,17 +21,39 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+class LoadBase(Protocol):
+    """What gives a base model: `load_base_model`, or what keeps weights in memory for several pieces of work (models/kept.py)."""
+
+    def __call__(
+        self,
+        folder: str | Path,
+        dtype: str,
+        quantization: str = "none",
+        device: torch.device | None = None,
+        *,
+        to_change: bool = False,
+    ) -> PreTrainedModel:
+        """A base model that nobody else uses.
+
+        Args:
+            to_change: whether the work may change its weights. It then has weights of its own.
+        """
+
+
 def load_base_model(
     folder: str | Path,
     dtype: str,
     quantization: str = "none",
     device: torch.device | None = None,
+    *,
+    to_change: bool = False,
 ) -> PreTrainedModel:
     """Load a model folder onto a device, in the configured number type.
 
     Args:
         quantization: `4bit` or `8bit` for the weights of linear layers, else `none`. Weights that are stored quantized stay so.
         device: by default the device that computes here.
+        to_change: whether the weights may be changed. It makes no difference here: nobody else has them (models/kept.py).
 
     Raises:
         UserError: if the weights cannot be quantized here, a package that they need is missing, the files are not those of
@@ -92,20 +114,22 @@ def _quantization_config(quantization: str, dtype: torch.dtype) -> Any:
     )
 
 
-def load_trained(base: PreTrainedModel, trained: Path | None, dtype: str) -> torch.nn.Module:
+def load_trained(base: PreTrainedModel | None, trained: Path | None, dtype: str) -> torch.nn.Module:
     """The model to ask: the base model itself, the base model with an adapter, or the result of full fine-tuning.
 
     An adapter is not merged: merging would change results a little.
 
     Args:
+        base: the base model. A whole model needs none.
         trained: weights of an adapter in peft's layout, or of a whole model in the layout of transformers.
     """
+    if trained is not None and trained.name == "model.safetensors":
+        whole: torch.nn.Module = load_base_model(trained.parent, dtype)
+        return whole
+    assert base is not None
     if trained is None:
         plain: torch.nn.Module = base
         return plain
-    if trained.name == "model.safetensors":
-        whole: torch.nn.Module = load_base_model(trained.parent, dtype)
-        return whole
     adapted: torch.nn.Module = load_adapter(base, trained.parent)
     return adapted.eval()
 

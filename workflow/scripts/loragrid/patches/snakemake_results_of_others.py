@@ -44,7 +44,9 @@ def keep_results_of_others(since: float) -> None:
 
 def _changed(path: str) -> float:
     try:
-        return os.lstat(path).st_mtime
+        found = os.lstat(path)
+        # What was made earlier is put into its place by a link.
+        return max(found.st_mtime, found.st_ctime)
     except OSError:
         return 0.0
 

@@ -32,8 +32,12 @@ START_UP = 15.0
 """First guess of the seconds until a process has loaded its libraries and a model."""
 
 
-SECONDS = {"import_model": 60.0, "check": 20.0, "tokenise": 10.0, "analyse": 20.0, "report": 10.0, "describe_data": 10.0}
-"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others."""
+_ODD = 10
+"""A start-up is odd if it is so many times longer than is usual."""
+
+
+SECONDS = {"import_model": 60.0, "check": 5.0, "tokenise": 10.0, "analyse": 20.0, "report": 10.0, "describe_data": 10.0}
+"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others. A check starts up before that."""
 
 
 FEW_SECONDS = 3.0
@@ -66,6 +70,7 @@ def estimate_job(
     recorded: Sequence[Recorded],
     sizes: Mapping[str, float],
     flops: float,
+    start_up: float = START_UP,
 ) -> Estimate:
     """Seconds of a job: by its tokens where its time goes by them, else the mean of recorded jobs.
 
@@ -74,14 +79,15 @@ def estimate_job(
         recorded: jobs of the same rule.
         sizes: parameters of each base model.
         flops: first guess of floating-point operations a second.
+        start_up: first guess of the job's share in the start of processes.
     """
     if rule in OPERATIONS:
-        return _by_tokens(config, rule, base_model, speed_group, work, recorded, sizes, flops)
-    return _by_recorded_mean(config, rule, base_model, speed_group, work, recorded)
+        return _by_tokens(config, rule, base_model, speed_group, work, recorded, sizes, flops, start_up)
+    return _by_recorded_mean(config, rule, base_model, speed_group, work, recorded, start_up)
 
 
 def _by_recorded_mean(
-    config: Config, rule: str, base_model: str, speed_group: str, work: Work, recorded: Sequence[Recorded]
+    config: Config, rule: str, base_model: str, speed_group: str, work: Work, recorded: Sequence[Recorded], start_up: float
 ) -> Estimate:
     """The mean of recorded jobs of the same speed group, if possible also of the same base model."""
     # A scorer may score many files in one job, so that other jobs find their scores already there:
@@ -92,7 +98,7 @@ def _by_recorded_mean(
     scorer = config.scorers.get(speed_group) if rule == "score" else None
     if scorer is not None and scorer.requests:
         return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.requests.at_once, "first guess", 0)
-    return Estimate(SECONDS.get(rule, FEW_SECONDS), "first guess", 0)
+    return Estimate(SECONDS.get(rule, FEW_SECONDS) + (start_up if rule == "check" else 0.0), "first guess", 0)
 
 
 def _by_tokens(
@@ -104,12 +110,13 @@ def _by_tokens(
     recorded: Sequence[Recorded],
     sizes: Mapping[str, float],
     flops: float,
+    start_up: float,
 ) -> Estimate:
     """Start-up + effort / rate.
 
-    The rate is the median of tokens per second over recorded jobs. The start-up is the median of the seconds in which they did
-    not work. The jobs are of the same base model and speed group, else of the same base model, else of another base model. The
-    rate of another base model is taken as inversely proportional to its parameters.
+    The rate is the median of tokens per second over recorded jobs. The start-up is the mean of the seconds in which they
+    did not work. The jobs are of the same base model and speed group, else of the same base model, else of another base model.
+    The rate of another base model is taken as inversely proportional to its parameters.
     """
     timed = [record for record in recorded if record.work_s and record.effort]
     same_model = [record for record in timed if record.base_model == base_model]
@@ -120,16 +127,25 @@ def _by_tokens(
         return Estimate(_by_rate(scaled, work.effort, sizes[base_model]), "other model", len(scaled))
     served = config.models[base_model].engine.is_server
     rate = flops / (OPERATIONS[rule] * sizes[base_model])
-    return Estimate(START_UP + work.effort / (SERVER_RATE if served and rule == "predict" else rate), "first guess", 0)
+    return Estimate(start_up + work.effort / (SERVER_RATE if served and rule == "predict" else rate), "first guess", 0)
 
 
 def _by_rate(recorded: Iterable[Recorded], effort: float, size: float) -> float:
     """Start-up + effort x size / rate."""
     timed = [(record.seconds, record.work_s, record.effort) for record in recorded if record.work_s]
     # A job that was interrupted and went on is recorded with its whole work, but not with all its seconds.
-    start_up = median(max(seconds - work_s, 0.0) for seconds, work_s, _ in timed)
+    start_up = _mean_start_up([max(seconds - work_s, 0.0) for seconds, work_s, _ in timed])
     rate = median(done / work_s for _, work_s, done in timed)
     return start_up + effort * size / rate
+
+
+def _mean_start_up(seconds: Sequence[float]) -> float:
+    """The mean, which gives the right sum: one process works for many jobs, and only the one that it was started for starts up.
+
+    What is far from all others is left out, such as a job that waited for a slow disk.
+    """
+    most = _ODD * max(median(seconds), START_UP)
+    return fmean(one for one in seconds if one <= most)
 
 
 def cost_of(config: Config, job: Job, work: Work, seconds: float) -> float:

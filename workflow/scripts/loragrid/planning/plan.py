@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from loragrid.config.root import Config
 from loragrid.layout import PLAN, Files
-from loragrid.planning.estimates import BASES, FLOPS, GPU_FLOPS, OPERATIONS, Estimate, cost_of, estimate_job
+from loragrid.planning.estimates import BASES, FLOPS, GPU_FLOPS, OPERATIONS, START_UP, Estimate, cost_of, estimate_job
 from loragrid.planning.history import Recorded, speed_group
 from loragrid.planning.jobs import Job
 from loragrid.planning.settings import PlannedRule
@@ -137,7 +137,11 @@ def plan_row(
         threads = min(threads, machine.at_once)
     on_gpu = machine.gpus or any(resources.gpu for resources in asked)
     flops = GPU_FLOPS if on_gpu else FLOPS * threads
-    estimates = estimate_jobs(config, rule, base_model, to_do, recorded, sizes, flops)
+    # One process may work for several jobs.
+    each = len(to_do) / _slots(rule, threads, machine)
+    limit = min(resources.jobs_per_process for resources in asked)
+    start_up = START_UP / max(1.0, min(each, limit) if limit else each)
+    estimates = estimate_jobs(config, rule, base_model, to_do, recorded, sizes, flops, start_up)
     seconds = [estimate.seconds for estimate in estimates]
     same_model = [record for record in recorded if record.base_model == base_model] or recorded
     asked_mb = max(resources.mem_mb or 0 for resources in asked)
@@ -170,12 +174,13 @@ def estimate_jobs(
     recorded: Sequence[Recorded],
     sizes: Mapping[str, float],
     flops: float,
+    start_up: float,
 ) -> list[Estimate]:
     """The estimate of each job. Jobs with the same work are estimated once."""
     estimates: dict[tuple[str, Work], Estimate] = {}
     keys = [(speed_group(rule, job.wildcards), work) for job, work in to_do]
     for key in dict.fromkeys(keys):
-        estimates[key] = estimate_job(config, rule, base_model, *key, recorded, sizes, flops)
+        estimates[key] = estimate_job(config, rule, base_model, *key, recorded, sizes, flops, start_up)
     return [estimates[key] for key in keys]
 
 
@@ -189,12 +194,15 @@ def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
     shares = 0.0
     longest: dict[str, float] = {}
     for row in rows:
-        slots = machine.at_once if machine.cluster else max(machine.at_once // row.threads, 1)
-        if machine.gpus and row.rule in (*OPERATIONS, "check"):
-            slots = min(slots, machine.gpus)
-        shares += row.hours * 3600 / slots
+        shares += row.hours * 3600 / _slots(row.rule, row.threads, machine)
         longest[row.rule] = max(longest.get(row.rule, 0.0), row.longest_s)
     return max(shares, sum(longest.values()))
+
+
+def _slots(rule: str, threads: int, machine: Machine) -> int:
+    """How many jobs of a rule run at a time."""
+    slots = machine.at_once if machine.cluster else max(machine.at_once // threads, 1)
+    return min(slots, machine.gpus) if machine.gpus and rule in (*OPERATIONS, "check") else slots
 
 
 def summed(rows: Iterable[Row], rule: str = "", base_model: str = "") -> Row:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 
 from loragrid.planning.estimates import FLOPS, GPU_FLOPS
 from loragrid.planning.plan import Machine, Plan, Row, summed
 
 HEADINGS = ("jobs", "done", "to do", "tokens", "new", "time", "GB peak", "asked", "rests on")
+
+WIDTH = 100
+"""Letters in a line, at most."""
 
 
 def describe(
@@ -39,6 +43,12 @@ def describe(
         lines[-1] += f" with {machine.at_once} at a time{on_gpus} about {duration(plan.wall_s)} on the clock."
     lines += _costs(plan.rows)
     return "\n".join([*lines, *_grounds(plan.rows, basis, parameters)])
+
+
+def folded(lines: Iterable[str]) -> list[str]:
+    """Lines that are too wide, as several."""
+    parts = (wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False) for line in lines)
+    return [part for of_line in parts for part in of_line or [""]]
 
 
 def _table(heading: str, named: Sequence[tuple[str, Row]]) -> list[str]:

@@ -13,6 +13,7 @@ class AskedResources(Section):
     cores: int
     mem_mb: int | float | None = Field(description="Null if it is not a single number.")
     gpu: int
+    jobs_per_process: int = Field(1, description="For how many jobs a process works; 0: for all that are ready.")
 
 
 class PlannedRule(Section):

@@ -149,19 +149,23 @@ def prediction_work(config: Config, asked: Evaluation, lengths: LengthsOf, recor
 
     Answers are taken to be as long as recorded answers, else as references, but to have at most `max_new_tokens`.
     """
-    test = lengths(asked.base_model, asked.task, asked.sample_type, "test")
+    test = lengths(asked.base_model, asked.task, asked.sample_type, asked.split)
     prompting, decoding = config.prompting(asked.prompting), config.decoding(asked.decoding, asked.task, asked.base_model)
     prompt = mean(test.prompts)
     if prompting.nb_shown:
         prompt += prompting.nb_shown * lengths(asked.base_model, asked.task, asked.sample_type, "train").mean()
     answer = min(recorded.get((asked.base_model, asked.task), mean(test.answers)), decoding["max_new_tokens"])
-    answers = asked_examples(config, asked.task, test) * test.prompts_per_example * decoding["samples"]
+    answers = asked_examples(config, asked, test) * test.prompts_per_example * decoding["samples"]
     return Work(tokens=answers * (prompt + answer), new=answers * answer, effort=answers * (prompt + answer))
 
 
-def asked_examples(config: Config, task: str, test: Lengths) -> int:
-    """Test examples that are predicted."""
-    return min(config.tasks[task].subset or test.examples, test.examples)
+def asked_examples(config: Config, asked: Evaluation, test: Lengths) -> int:
+    """Examples that are predicted.
+
+    Args:
+        test: of the split that is asked.
+    """
+    return min(config.subset_of(asked) or test.examples, test.examples)
 
 
 def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: LengthsOf, used: tuple[float, float] | None) -> Work:
@@ -171,12 +175,12 @@ def judge_work(config: Config, judge: Requests, scored: Evaluation, lengths: Len
         judge: what the judge is asked for an answer.
         used: mean tokens of a recorded request and of its answer.
     """
-    test = lengths(scored.base_model, scored.task, scored.sample_type, "test")
+    test = lengths(scored.base_model, scored.task, scored.sample_type, scored.split)
     samples = 1
     if scored.base_model in config.models:
         samples = config.decoding(scored.decoding, scored.task, scored.base_model)["samples"]
     per_example = test.prompts_per_example if config.tasks[scored.task].answers == "each" else 1
-    requests = asked_examples(config, scored.task, test) * per_example * samples * judge.per_answer
+    requests = asked_examples(config, scored, test) * per_example * samples * judge.per_answer
     of_rubric = judge.own_characters / CHARACTERS_PER_TOKEN
     prompt, new = used or (
         of_rubric + mean(test.prompts) + 2 * mean(test.answers),

@@ -25,6 +25,11 @@ def partial_name(name: str) -> str:
     return f".{name}.partial"
 
 
+def place_of(output: str | Path, kept_in: str | None) -> Path:
+    """Where a job writes an output: in its place, or under its own name in a folder in which the job keeps its outputs."""
+    return Path(kept_in) / Path(output).name if kept_in else Path(output)
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place only if the block succeeds. Several jobs may write the same path."""
@@ -97,10 +102,23 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+_LARGE = 2**24
+"""Bytes. To hash a file of that size takes longer than a clock of a file system needs for its next tick."""
+
+_hashes: dict[tuple[int, ...], str] = {}
+"""Of large files, by what changes with their content."""
+
+
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes. A process reads a large file once, unless it has changed since."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = os.fstat(file.fileno())
+        state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if (known := _hashes.get(state)) is None:
+            known = hashlib.file_digest(file, "sha256").hexdigest()
+        if found.st_size >= _LARGE:
+            _hashes[state] = known
+    return known
 
 
 def tree_sha256(path: str | Path) -> str:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from loragrid.layout import PREDICTION_STATES, TRAINING_STATES
+from loragrid.layout import AHEAD, MANIFEST, PREDICTION_STATES, TRAINING_STATES
 from loragrid.runtime.files import folder_written_whole, written_whole
 from loragrid.runtime.job import log
 from loragrid.runtime.states import describe_state, whose_state
@@ -20,8 +23,8 @@ from loragrid.runtime.states import describe_state, whose_state
 RECORDS, MARKERS = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
 """Where Snakemake keeps its record of each result, and a marker for each result of a job that runs."""
 
-WORK_STATES = (TRAINING_STATES, PREDICTION_STATES)
-"""Folders of what single jobs have done so far."""
+WORK_STATES = (TRAINING_STATES, PREDICTION_STATES, *(f"{AHEAD}/{stage}" for stage in ("train", "check", "predict")))
+"""Folders of what single jobs have done so far, or of what was done for them."""
 
 PLANNED = "LORAGRID_PLANNED"
 """Environment variable with the time at which Snakemake looked at the files: seconds since the epoch."""
@@ -42,14 +45,42 @@ def record_of(result: str, kind: Path = RECORDS) -> Path:
 
 
 def _changed(path: Path) -> int | None:
-    """When a file changed last, in nanoseconds; None if there is none."""
+    """When a file's content changed last, in nanoseconds; None if there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
         return None
 
 
-def finish_state(state: Path, result: str) -> None:
+def recorded_at(result: str) -> int | None:
+    """When Snakemake recorded a result last, in nanoseconds; None if it has not, or its records cannot be seen."""
+    return _changed(record_of(result))
+
+
+def sees_it_running(result: str) -> bool:
+    """Whether Snakemake's marker of the job can be seen that makes a result: only then its record will be seen too.
+
+    Once this process has seen it, that stays so: another Snakemake removes it where its own job for the same result fails.
+    """
+    marker = record_of(result, MARKERS).absolute()
+    if MARKERS.is_dir() and RECORDS.is_dir() and marker.exists():
+        _SEEN.add(marker)
+    return marker in _SEEN
+
+
+_SEEN: set[Path] = set()
+
+
+def is_made_meanwhile(result: str) -> bool:
+    """Whether another job has put a result into its place since Snakemake looked at the files."""
+    with suppress(OSError):
+        found = Path(result).stat()
+        # Work that was finished long ago is put into its place by a link.
+        return max(found.st_mtime, found.st_ctime) > float(os.environ.get(PLANNED) or "inf")
+    return False
+
+
+def finish_state(state: Path, result: str, ahead: bool = False) -> None:
     """Say that the work of a state is finished. It stays until Snakemake has recorded the result.
 
     Where Snakemake's records of the result cannot be seen, as in a storage or a database, the state is removed at once.
@@ -57,11 +88,12 @@ def finish_state(state: Path, result: str) -> None:
     Args:
         state: a journal, or a folder.
         result: the file that the job writes in the end.
+        ahead: whether that job has still to begin, and to take what was made for it.
     """
-    if not (MARKERS.is_dir() and RECORDS.is_dir() and record_of(result, MARKERS).exists()):
+    if not (sees_it_running(result) or (ahead and RECORDS.is_dir())):
         remove_state(state)
         return
-    describe_state(state, {"result": result, "finished": True, "record": _changed(record_of(result))}, again=True)
+    describe_state(state, {"result": result, "finished": True, "record": recorded_at(result)}, again=True)
 
 
 def is_superseded(state: Path) -> bool:
@@ -70,34 +102,54 @@ def is_superseded(state: Path) -> bool:
     The result was deleted since, or the job was forced: it is to be made anew.
     """
     since = float(os.environ.get(PLANNED) or "inf")
-    return _is_recorded(state) and state.with_suffix(".json").stat().st_mtime <= since
+    if not _is_recorded(state) or state.with_suffix(".json").stat().st_mtime > since:
+        return False
+    # A later record is that of a job that has failed since.
+    return (recorded_at(str(whose_state(state)["result"])) or 0) <= since * 1e9
 
 
 def _is_recorded(state: Path) -> bool:
     whose = whose_state(state)
     if not whose.get("finished"):
         return False
-    changed = _changed(record_of(str(whose.get("result"))))
+    changed = recorded_at(str(whose.get("result")))
     return changed is not None and changed != whose.get("record")
 
 
-def forget_recorded() -> None:
-    """Remove the finished states that Snakemake needs no more, because it has recorded their results."""
+def forget_recorded(ended: bool = False) -> None:
+    """Remove the finished states that Snakemake needs no more, because it has recorded their results.
+
+    What others have failed to do for a job goes too: that counts in one run of Snakemake only.
+
+    Args:
+        ended: whether the jobs of a run have just ended. Snakemake records a job that has failed too, and removes its outputs:
+            what was finished for such a job stays.
+    """
     if not RECORDS.is_dir():
         return
     for description in (path for folder in WORK_STATES for path in Path(folder).glob("*.json")):
-        if _is_recorded(description):
+        whose = whose_state(description)
+        if ended and _is_recorded(description) and not Path(str(whose["result"])).exists():
+            describe_state(description, whose | {"record": recorded_at(str(whose["result"]))}, again=True)
+        elif _is_recorded(description) or _is_note_of_the_past(whose):
             for state in (description.with_suffix(""), description.with_suffix(".jsonl")):
                 remove_state(state)
 
 
+def _is_note_of_the_past(whose: Mapping[str, Any]) -> bool:
+    """Whether a description says what became of work ahead in a run of Snakemake that has ended."""
+    plan = whose.get("failed") or whose.get("tried")
+    return isinstance(plan, str) and not Path(AHEAD, plan).exists()
+
+
 def remove_state(state: Path) -> None:
-    """Remove a state and its description."""
+    """Remove a state and what stands beside it: its description, and log lines of the work."""
     if state.is_dir():
         shutil.rmtree(state)
     else:
         state.unlink(missing_ok=True)
-    state.with_suffix(".json").unlink(missing_ok=True)
+    for beside in (".json", ".log"):
+        state.with_suffix(beside).unlink(missing_ok=True)
 
 
 def keep_files(folder: Path, kept: Path) -> None:
@@ -126,7 +178,8 @@ def keep_files(folder: Path, kept: Path) -> None:
 
 def take_files(kept: Path, folder: Path) -> None:
     """Put kept files where the result belongs, each whole. Files that are there already, and the same, stay."""
-    for path in sorted(kept.rglob("*")):
+    # A manifest comes last: where it is, the rest is.
+    for path in sorted(kept.rglob("*"), key=lambda path: (path.name.endswith(MANIFEST), path)):
         target = folder / path.relative_to(kept)
         if not path.is_file() or (target.exists() and target.samefile(path)):
             continue

@@ -20,6 +20,35 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def was_asked_to_end() -> bool:
+    """Whether a signal has asked this process to end, wherever it was noted. Python may have dropped its exception."""
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+
+
+class Interrupted(BaseException):
+    """A signal asked this process to end."""
+
+
+@contextmanager
+def raised_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the block at once, by `Interrupted`. Only for the main thread.
+
+    Once a signal has come, the process ignores further ones until it has ended, so that nothing disturbs it on its way out.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ignore_signals()
+        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is end:
+                signal.signal(number, handler)
+
+
 @contextmanager
 def postponed_signals() -> Iterator[Callable[[], str]]:
     """Let SIGTERM and SIGINT wait: the block asks whether one has come, and ends when it suits.

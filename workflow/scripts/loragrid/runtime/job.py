@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import logging
 import os
@@ -13,6 +14,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from loragrid.errors import UserError, printable
@@ -25,11 +28,14 @@ log = logging.getLogger("loragrid")
 
 
 @contextmanager
-def logged(path: str) -> Iterator[None]:
+def logged(path: str) -> Iterator[TextIO]:
     """Send everything that the job prints to its log file. On failure, end the job with one sentence.
 
     The main process shows the sentence on the screen; where it does not, this does. An unexpected error leaves its traceback
     in the log.
+
+    Yields:
+        What was the error stream: what is printed there, the user sees.
     """
     # Only jobs whose configuration names a hub ask one.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -38,7 +44,7 @@ def logged(path: str) -> Iterator[None]:
     with no_input(), log_file(path) as (file, is_cut), redirect_stdout(file), redirect_stderr(file):
         handler = show_log(file)
         try:
-            yield
+            yield screen
             log.info("done after %.1f s", time.perf_counter() - started)
         except Exception as error:
             expected = isinstance(error, UserError)
@@ -53,6 +59,22 @@ def logged(path: str) -> Iterator[None]:
         finally:
             # The file is closed after the block: a later job in the same process has a log of its own.
             log.removeHandler(handler)
+
+
+@contextmanager
+def logged_apart(path: str) -> Iterator[None]:
+    """Within the block of `logged`, send all that is printed to another log file."""
+    handlers = list(log.handlers)
+    with log_file(path) as (file, _), redirect_stdout(file), redirect_stderr(file):
+        for handler in handlers:
+            log.removeHandler(handler)
+        own = show_log(file)
+        try:
+            yield
+        finally:
+            log.removeHandler(own)
+            for handler in handlers:
+                log.addHandler(handler)
 
 
 def show_log(stream: TextIO) -> logging.Handler:
@@ -70,7 +92,13 @@ def show_log(stream: TextIO) -> logging.Handler:
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python and of the named packages."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+# A process that works ahead asks for each candidate.
+@cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
 def installed_versions(*packages: str) -> dict[str, str]:
@@ -78,7 +106,7 @@ def installed_versions(*packages: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in packages:
         with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
+            found[name] = _version(name)
     return found
 
 
@@ -100,20 +128,55 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def begin_account() -> None:
+    """Begin to measure memory anew, for a further piece of work of this process.
+
+    Freed memory goes back to the system, so that it does not count again. Where the system does not let a process reset its peak
+    (it is Linux that does, and some containers forbid it), `peak_memory_mb` goes on to be the peak since the process started.
+    """
+    with suppress(OSError, AttributeError):
+        # The C library may have been told to keep what is freed (models/device.py).
+        ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):
+        # See `man proc_pid_clear_refs`: 5 resets the peak of resident memory.
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if _uses_gpu():
+        import torch
+
+        for index in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(index)
+
+
 def peak_memory_mb() -> int:
-    """Highest resident memory of this process so far, in MiB."""
+    """Highest resident memory of this process since its last account began, in MiB."""
+    with suppress(OSError, StopIteration), open("/proc/self/status", encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 if sys.platform == "linux" else 1024**2)
 
 
+def process_seconds() -> float:
+    """Seconds since this process started."""
+    import psutil  # type: ignore[import-untyped]
+
+    return time.time() - float(psutil.Process().create_time())
+
+
+def _uses_gpu() -> bool:
+    """Whether this process has used a GPU of CUDA."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
+
+
 def gpu_memory() -> dict[str, int]:
-    """`peak_gpu_memory_mb`: the most that this process's tensors have taken on a GPU so far, in MiB.
+    """`peak_gpu_memory_mb`: the most that this process's tensors have taken on a GPU since its account began, in MiB.
 
     Of several GPUs, the one with most counts. Nothing without a GPU of CUDA, or if this process has not used it.
     """
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
+    if not _uses_gpu():
         return {}
+    import torch
+
     peak = max(torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())) // 2**20
     return {"peak_gpu_memory_mb": peak} if peak else {}
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout, lock_descriptor
 
-from loragrid.errors import UserError
+from loragrid.errors import StoppedError
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.interruptions import postponed_signals
 from loragrid.runtime.job import log
@@ -47,7 +47,7 @@ def holder_of(path: Path) -> str:
 @contextmanager
 def held_if_free(path: Path) -> Iterator[bool]:
     """Hold a lock until the block ends, unless another job holds it. The block is told whether the lock is ours."""
-    lock = _lock(path)
+    lock = _lock(path, _sign)
     try:
         lock.acquire(blocking=False)
     except (Timeout, OSError):
@@ -69,7 +69,7 @@ def held(path: Path, say_waiting: Callable[[], None], poll_s: float = 0.2) -> It
         say_waiting: called before the wait, if it has to wait. The log then also says who holds the lock, and since when.
 
     Raises:
-        UserError: if a signal asks this job to end while it waits.
+        StoppedError: if a signal asks this job to end while it waits.
     """
     lock = _lock(path, _sign)
     try:
@@ -97,7 +97,7 @@ def _acquire(lock: FileLock, say_waiting: Callable[[], None], poll_s: float) -> 
         try:
             lock.acquire(poll_interval=poll_s, cancel_check=lambda: bool(signalled()))
         except Timeout:
-            raise UserError(f"stopped by {signalled()} while it waited for another job.") from None
+            raise StoppedError(f"stopped by {signalled()} while it waited for another job.") from None
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def only_job_for(result: str | Path, folder: Path) -> Iterator[Callable[[], bool
     Yields:
         A function that says whether another job was waited for, which may have made the result.
     """
-    path, waited = folder / f"{fingerprint(str(result))[:32]}.lock", False
+    path, waited = _lock_of(result, folder), False
 
     def say() -> None:
         nonlocal waited
@@ -126,6 +126,25 @@ def only_job_for(result: str | Path, folder: Path) -> Iterator[Callable[[], bool
             yield lambda: waited
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_job_if_free(result: str | Path, folder: Path) -> Iterator[bool]:
+    """As `only_job_for`, but without a wait. The block is told whether nobody else makes the result.
+
+    On a file system without locks it is told that somebody does.
+    """
+    path = _lock_of(result, folder)
+    with held_if_free(path) as mine:
+        try:
+            yield mine
+        finally:
+            if mine:
+                path.unlink(missing_ok=True)
+
+
+def _lock_of(result: str | Path, folder: Path) -> Path:
+    return folder / f"{fingerprint(str(result))[:32]}.lock"
 
 
 def is_held(path: Path) -> bool:

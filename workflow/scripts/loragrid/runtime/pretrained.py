@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -63,6 +64,17 @@ def load_config(folder: Path) -> Any:
         return load_pretrained(AutoConfig, folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise UserError(unreadable(folder, "model", error)) from error
+
+
+def load_tokenizers_only() -> None:
+    """Have this process, which loads no model, use transformers without torch: importing torch takes most of its time.
+
+    transformers then has configurations and tokenizers, and they are the same. To be called before it is imported.
+    """
+    # What `sys.modules` maps to None cannot be imported (Python's reference, 5.3.1).
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    # It would say that PyTorch is missing.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 
 def load_tokenizer(folder: Path | str, **options: Any) -> Any:

@@ -14,6 +14,9 @@ from loragrid.errors import printable
 SHOWN_BY_MAIN = "LORAGRID_SHOWS_ERRORS"
 """The environment variable that is set where the main process shows the sentences of failed jobs, so that jobs do not."""
 
+SHOWS_JOBS = "LORAGRID_SHOWS_JOBS"
+"""The environment variable that is set where the screen shows each job that starts."""
+
 ERROR = "error: "
 """How the last words in the log of a failed job begin."""
 
@@ -130,7 +133,7 @@ def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
     return f"Failed: {job}\n  {printable(sentence).replace(chr(10), chr(10) + '  ')}{more}"
 
 
-LOOKING = {"plan", "partial_report", "verify", "doubtful", "prunable", "prune"}
+LOOKING = {"plan", "partial_report", "summary", "verify", "doubtful", "prunable", "prune"}
 """Rules about the results, which make none of the grid's files."""
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 import openai
-from tqdm import tqdm
 
 from loragrid.runtime.files import storable
 from loragrid.runtime.job import log
@@ -74,6 +73,8 @@ class Asking:
         Args:
             conversations: the messages of each request, by its key.
         """
+        from tqdm import tqdm
+
         with (
             tqdm(total=len(conversations), desc="judging", unit="call", mininterval=5) as progress,
             ThreadPoolExecutor(self.manner.concurrency) as pool,

@@ -60,7 +60,7 @@ def problems_of_references(
 
 
 def sentence(name: str, scorer: ScorerSettings, where: str, said: str, wrong: int, total: int) -> str:
-    """What is wrong with the references of test examples, for a scorer.
+    """What is wrong with the references of examples that are asked, for a scorer.
 
     Args:
         where: the first of these examples.
@@ -68,7 +68,7 @@ def sentence(name: str, scorer: ScorerSettings, where: str, said: str, wrong: in
         wrong: how many there are.
         total: the number of examples that are scored.
     """
-    count = f"{wrong} of {total} test examples {'is' if wrong == 1 else 'are'} like this"
+    count = f"{wrong} of {total} examples asked {'is' if wrong == 1 else 'are'} like this"
     return f"scorers.{name}: {where}: {said} {count}: {ADVICE}, or {scorer.reference_advice}."
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import Field, TypeAdapter
 
 from loragrid.scoring import scorers
-from loragrid.scoring.scorer import ScorerSettings
+from loragrid.scoring.scorer import Kind, ScorerSettings
 from loragrid.sections import entry_of
 
 
@@ -56,6 +56,11 @@ def scorer_of(raw: Mapping[str, Any], name: str) -> ScorerSettings:
 def may_leave_out(scorer_type: str) -> bool:
     """Whether a type of scorer may have nothing to say about some answers."""
     return SCORERS[scorer_type].may_leave_out
+
+
+def kind_of(scorer_type: str) -> Kind:
+    """Who or what scores, for a type of scorer."""
+    return SCORERS[scorer_type].kind
 
 
 def has_corpus_metrics(scorer_type: str) -> bool:

@@ -17,6 +17,10 @@ from loragrid.sections import Price, Section, decisive
 ModelSection = Literal["models", "encoders", "reward_models"]
 
 
+Kind = Literal["people", "judge", "length", "metric"]
+"""Who or what scores: people; a model that judges; the length alone; or anything else that is computed."""
+
+
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -95,6 +99,10 @@ class ScorerSettings(Section, ABC):
     """The metrics that `over_all` gives."""
     low_is_good: ClassVar[tuple[str, ...]] = ()
     """The metrics for which less is better. For all others more is better, or says nothing."""
+    limits: ClassVar[tuple[float, float] | None] = None
+    """The least and the largest value that its metrics can have, if all have these; intervals then keep within."""
+    right_or_wrong: ClassVar[tuple[str, ...]] = ()
+    """The metrics of an example that are either the least or the largest value."""
     reads_examples: ClassVar[bool] = False
     """Whether it reads the test examples besides the predictions."""
     reads_labels: ClassVar[bool] = False
@@ -111,6 +119,8 @@ class ScorerSettings(Section, ABC):
     """What to do in the settings about references in which it finds nothing."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Python packages whose versions decide on values that are kept."""
+    kind: ClassVar[Kind] = "metric"
+    """Who or what scores."""
 
     @abstractmethod
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
@@ -132,6 +142,14 @@ class ScorerSettings(Section, ABC):
             criteria: of all human evaluations.
         """
         return self.example_metrics
+
+    def limits_of_metrics(self, criteria: CriteriaOf) -> Mapping[str, tuple[float, float]]:
+        """The least and the largest value of each metric that has such.
+
+        Args:
+            criteria: of all human evaluations.
+        """
+        return dict.fromkeys((*self.metrics_of_example(criteria), *self.corpus_metrics), self.limits) if self.limits else {}
 
     def edition_for(self, has_parts: bool) -> int:
         """Its edition for the answers to a data set.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from tqdm import tqdm
 
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.job import log
@@ -35,6 +34,8 @@ def scored_once(items: Sequence[Item], others: Callable[[], Iterable[Item]], sco
         others: answers that wait for the same scorer; only called if something is to be scored.
         store: journal of the scorer. Its name depends on everything that decides on outcomes, besides the answers.
     """
+    from tqdm import tqdm
+
     kept = read_journal(store, _kept_outcome)
     wanted = {content(item): item for item in items}
     if wanted.keys() - kept.keys():

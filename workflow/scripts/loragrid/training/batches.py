@@ -72,6 +72,10 @@ class Batch(NamedTuple):
     one ends."""
     longest: int | None = None
     """No sequence of `bounds` has more tokens; None: than the longest of `sections`."""
+    owners: torch.Tensor | None = None
+    """In a step of several runs: of the shape of `input_ids`: whose token it is."""
+    weights: torch.Tensor | None = None
+    """In a step of several runs: float32, shape (targets,): factor of each target's loss."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device. The host does not wait for a GPU to take it."""
@@ -232,7 +236,7 @@ def collate_packed(examples: Sequence[Encoded], share_beginning: bool) -> Batch:
     )
 
 
-def fill_up(batch: Batch, pad: int, longest: int) -> Batch:
+def fill_up(batch: Batch, pad: int, longest: int, grain: int | None = None) -> Batch:
     """A packed row whose numbers of tokens and of targets are multiples of GRAIN or of COARSE_GRAIN, so that few shapes occur.
 
     What fills it up is a sequence of its own behind the others. It has no target: the targets that are added are IGNORED.
@@ -241,12 +245,13 @@ def fill_up(batch: Batch, pad: int, longest: int) -> Batch:
         batch: a row in which nothing is shared.
         pad: id that fills up the row.
         longest: no example of the training has more tokens.
+        grain: in the place of GRAIN and COARSE_GRAIN.
     """
     assert batch.bounds is not None
     assert batch.position_ids is not None
     # At least one token, so that no sequence is empty.
-    more = _rounded_up(batch.input_ids.shape[1] + 1) - batch.input_ids.shape[1]
-    targets = _rounded_up(len(batch.targets)) - len(batch.targets)
+    more = _rounded_up(batch.input_ids.shape[1] + 1, grain) - batch.input_ids.shape[1]
+    targets = _rounded_up(len(batch.targets), grain) - len(batch.targets)
     pad_right = torch.nn.functional.pad
     return batch._replace(
         input_ids=pad_right(batch.input_ids, (0, more), value=pad),
@@ -256,12 +261,12 @@ def fill_up(batch: Batch, pad: int, longest: int) -> Batch:
         targets=pad_right(batch.targets, (0, targets), value=IGNORED),
         lengths=pad_right(batch.lengths, (0, more)),
         bounds=torch.cat([batch.bounds, batch.bounds[-1:] + more]),
-        longest=max(_rounded_up(longest), COARSE_GRAIN),
+        longest=max(_rounded_up(longest), grain or COARSE_GRAIN),
     )
 
 
-def _rounded_up(number: int) -> int:
-    grain = GRAIN if number < COARSE_FROM else COARSE_GRAIN
+def _rounded_up(number: int, grain: int | None = None) -> int:
+    grain = grain or (GRAIN if number < COARSE_FROM else COARSE_GRAIN)
     return -(-number // grain) * grain
 
 

@@ -11,8 +11,8 @@ from loragrid.runtime.job import log
 from loragrid.training.batches import IGNORED
 
 Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Sums the cross-entropy of logits, shape (targets, vocabulary), and targets, some of them IGNORED. The logits are overwritten:
-their gradient takes their place."""
+"""Computes the cross-entropy of logits, shape (targets, vocabulary), for each target: float32, 0 for those that are IGNORED. The
+logits are overwritten: the gradient of the sum takes their place."""
 
 
 def linear_cross_entropy(
@@ -23,8 +23,9 @@ def linear_cross_entropy(
     chunk: int,
     kernel: Kernel,
     dtype: torch.dtype,
+    each: bool = False,
 ) -> torch.Tensor:
-    """Cross-entropy of a linear layer's logits, summed over the targets.
+    """Cross-entropy of a linear layer's logits, summed over the targets, or of each of them.
 
     The gradients of all inputs are computed in the forward pass, chunk by chunk. So no more logits than those of a chunk take
     memory, and they are computed once. The gradients of weight and bias are summed up in float32.
@@ -36,12 +37,14 @@ def linear_cross_entropy(
         targets: shape (targets,). Those that are IGNORED count nothing.
         chunk: how many logits are computed at once, about.
         dtype: number type of the matrix products.
+        each: whether the loss of each target is wanted. Weight and bias must not want gradients then.
 
     Returns:
-        A float32 scalar.
+        float32: a scalar, or shape (targets,).
     """
     wanted = [torch.is_grad_enabled() and tensor is not None and tensor.requires_grad for tensor in (hidden, weight, bias)]
-    arguments = (hidden, weight, bias, targets, chunk, kernel, dtype, wanted)
+    assert not (each and any(wanted[1:]))
+    arguments = (hidden, weight, bias, targets, chunk, kernel, dtype, wanted, each)
     # The number type is chosen here; accelerate may have chosen another one for all around.
     with torch.autocast(hidden.device.type, enabled=False):
         result: torch.Tensor = _LinearCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
@@ -60,6 +63,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         kernel: Kernel,
         dtype: torch.dtype,
         wanted: list[bool],
+        each: bool,
     ) -> torch.Tensor:
         states, matrix = hidden.to(dtype), weight.to(dtype)
         offset = None if bias is None else bias.to(dtype)
@@ -68,10 +72,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
             torch.zeros_like(tensor, dtype=torch.float32) if tensor is not None and is_wanted else None
             for tensor, is_wanted in zip((weight, bias), wanted[1:], strict=True)
         )
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        loss = torch.zeros(len(states) if each else (), dtype=torch.float32, device=hidden.device)
         for part in _parts(len(states), len(matrix), chunk):
             logits = torch.nn.functional.linear(states[part], matrix, offset)
-            total += kernel(logits, targets[part])
+            losses = kernel(logits, targets[part])
+            if each:
+                loss[part] = losses
+            else:
+                loss += losses.sum()
             # From here on, they are their own gradient.
             if of_states is not None:
                 torch.mm(logits, matrix, out=of_states[part])
@@ -87,13 +95,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if t is not None
             )
         )
-        return total
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        factor = grad_outputs[0].unsqueeze(-1) if grad_outputs[0].dim() else grad_outputs[0]
         # A GPU would round the factor to the gradient's type first.
-        scaled = [None if g is None else (g.float() * grad_outputs[0]).to(g.dtype) for g in ctx.saved_tensors]
-        return (*scaled, *(None,) * (8 - len(scaled)))
+        scaled = [None if g is None else (g.float() * factor).to(g.dtype) for g in ctx.saved_tensors]
+        return (*scaled, *(None,) * (9 - len(scaled)))
 
 
 def _parts(rows: int, width: int, chunk: int) -> list[slice]:
@@ -108,10 +117,10 @@ def by_operators(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     kept = targets != IGNORED
     index = targets.clamp(min=0).unsqueeze(-1)
     log_probabilities = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-    total = -(log_probabilities.gather(-1, index).squeeze(-1) * kept).sum()
+    losses = -(log_probabilities.gather(-1, index).squeeze(-1) * kept)
     gradient = log_probabilities.exp_().scatter_add_(-1, index, torch.full_like(index, -1, dtype=torch.float32))
     logits.copy_(gradient.mul_(kept.unsqueeze(-1)))
-    return total
+    return losses
 
 
 def by_liger(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -131,7 +140,7 @@ def by_liger(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         RETURN_PREDICTED_TOKENS=False, HAS_WEIGHT=False, HAS_SOFTCAPPING=False, HAS_GRADIENTS=True,
         BLOCK_SIZE=min(32768, 1 << (width - 1).bit_length()), num_warps=warps,
     )  # fmt: skip
-    return losses.sum()
+    return losses
 
 
 def choose_kernel(vocabulary: int, device: torch.device, dtype: torch.dtype, quicker: Kernel = by_liger) -> Kernel:
@@ -145,8 +154,7 @@ def choose_kernel(vocabulary: int, device: torch.device, dtype: torch.dtype, qui
     targets = torch.tensor([vocabulary // 2, IGNORED], device=device)
     expected, found = values.clone(), values.clone()
     try:
-        losses = torch.stack([by_operators(expected, targets), quicker(found, targets)])
-        torch.testing.assert_close(losses[1], losses[0], rtol=1e-3, atol=0)
+        torch.testing.assert_close(quicker(found, targets), by_operators(expected, targets), rtol=1e-3, atol=0)
         torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-6)
     except Exception as error:
         # The package, or a compiler for it, may be missing; another version may differ. The operators always work.

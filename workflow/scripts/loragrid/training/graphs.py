@@ -7,6 +7,7 @@ shapes occur. Clipping and the optimiser stay outside.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +31,9 @@ Recorder = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torc
 
 It gives a function that computes it anew, and the tensor in which its result then is. To record computes nothing.
 """
+
+Shape = tuple[int, int, int, int | None]
+"""On what a recording depends: tokens, targets, bounds and the longest sequence of a row."""
 
 MOST_WORK = 2e13
 """Parameters times tokens of a row up to which a GPU waits for the host: on an H200, with 8e9 parameters, rows of 1,600 tokens
@@ -115,8 +119,8 @@ class RecordedPasses:
         self._most_tokens = most_tokens
         self._longest = longest
         self._pad = pad
-        self._met: set[tuple[int, int, int]] = set()
-        self._recordings: dict[tuple[int, int, int], _Recording] = {}
+        self._met: set[Shape] = set()
+        self._recordings: dict[Shape, _Recording] = {}
 
     def fill_up(self, batch: Batch) -> Batch:
         """A row as it is to be computed: filled up, unless it is too large."""
@@ -146,7 +150,7 @@ class RecordedPasses:
         recording.replay()
         return recording.loss
 
-    def _try_to_record(self, shape: tuple[int, int, int], batch: Batch) -> None:
+    def _try_to_record(self, shape: Shape, batch: Batch) -> None:
         if self._record is None:
             return
         mine, weight = batch.to(self._device), torch.ones((), device=self._device)
@@ -172,9 +176,9 @@ class _Recording(NamedTuple):
     loss: torch.Tensor
 
 
-def _shape(batch: Batch) -> tuple[int, int, int]:
+def _shape(batch: Batch) -> Shape:
     assert batch.bounds is not None
-    return batch.input_ids.shape[1], len(batch.targets), len(batch.bounds)
+    return batch.input_ids.shape[1], len(batch.targets), len(batch.bounds), batch.longest
 
 
 def _copy(batch: Batch, into: Batch) -> None:
@@ -218,13 +222,19 @@ def gpu_recorder(device: torch.device) -> Recorder:
     return record
 
 
+@functools.cache
+def _own_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all trainings of a process: libraries keep memory for each stream."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
 @contextlib.contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
     """Let a GPU do its work in another order of its own than the default one, in which nothing can be recorded."""
     if device.type != "cuda":
         yield
         return
-    before, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    before, stream = torch.cuda.current_stream(device), _own_stream(device)
     stream.wait_stream(before)
     try:
         with torch.cuda.stream(stream):

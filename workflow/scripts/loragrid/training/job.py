@@ -12,12 +12,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
 
 from loragrid.data.render import Renderer, load_renderer, pad_token
 from loragrid.data.tokens import read_tokens
@@ -25,8 +24,8 @@ from loragrid.errors import UserError
 from loragrid.layout import TRACKERS
 from loragrid.models.adapters import SavedStart
 from loragrid.models.device import ALSO_COMPUTING, keep_freed_memory, pick_device, pick_dtype, type_name
-from loragrid.models.fused_kernels import use_fused_kernels
-from loragrid.models.loading import load_base_model, padding_id, refuse_ids_without_embedding
+from loragrid.models.fused_kernels import use_fused_kernels, usual_functions_afterwards
+from loragrid.models.loading import LoadBase, load_base_model, padding_id, refuse_ids_without_embedding
 from loragrid.models.plain_attention import sees_ahead
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
@@ -38,14 +37,14 @@ from loragrid.runtime.locks import only_job_for
 from loragrid.runtime.manifests import verified_sha256
 from loragrid.runtime.model_folders import content_of_model
 from loragrid.runtime.states import describe_state, set_aside
-from loragrid.sections import Section, decisive
+from loragrid.sections import decisive
 from loragrid.training.batches import EncodedMix, encode_mix
 from loragrid.training.checkpoints import is_sharded
 from loragrid.training.gradients import Layout, choose_layout
 from loragrid.training.loop import Checkpoints, Learner, gather_weights, make_learner, train
 from loragrid.training.memory import lack_of_memory_told
-from loragrid.training.results import FINISHED, LIBRARIES, is_whole, write_result
-from loragrid.training.settings import TrainSettings
+from loragrid.training.results import FINISHED, is_whole, write_result
+from loragrid.training.settings import LIBRARIES, MEANS, TrainingJob
 from loragrid.training.trackers import checked_trackers, tracked
 
 if TYPE_CHECKING:
@@ -66,74 +65,73 @@ STOP = "stop"
 """File in the folder of a training's state. It holds the signal on which the training's processes should stop."""
 
 
-MEANS = "means"
-"""Marks a field of a training on which its result does not depend."""
-
-
-class TrainingJob(Section):
-    """A training, with its files and means.
-
-    What is not marked with `MEANS` decides on the result: it is a file, or a list of files, whose content is a part of the
-    training's identity.
-    """
-
-    settings: TrainSettings = Field(description="The settings that decide on the result, besides the files.")
-    folder: Annotated[str, MEANS] = Field(description="Where the result is written.")
-    state: Annotated[str, MEANS] = Field(description="Folder of the states of unfinished trainings.")
-    model: str = Field(description="Weights of the base model; their folder holds its other files.")
-    tokenizer: str = Field(description="The base model's tokenizer.")
-    train: str = Field(description="The mix's training examples.")
-    validation: str = Field(description="The mix's validation examples.")
-    tokens: list[str] = Field(description="The tokenised data sets that the mix draws from.")
-    adapter: list[str] = Field([], description="Files of the adapter that is trained further, if any.")
-    other_files: Annotated[str | None, MEANS] = Field(
-        None, description="Where the archive of files that no rule names is written, if it is needed."
-    )
-    threads: Annotated[int, MEANS] = Field(description="Threads of a process.")
-    keeps_finished: Annotated[bool, MEANS] = Field(
-        False, description="Whether the finished files stay in the state until Snakemake has recorded them."
-    )
-    checkpoint_minutes: Annotated[float, MEANS] = Field(description="How often the state is saved; 0: after every step.")
-    trackers: Annotated[list[str], MEANS] = Field([], description="The trackers that follow the training.")
-
-    @property
-    def model_folder(self) -> Path:
-        """Folder of the base model."""
-        return Path(self.model).parent
-
-
 def run_training(job: TrainingJob, accelerate_config: str | None) -> None:
     """Train: in this process or, with a configuration file of accelerate, in the processes that the file asks for.
 
     If another job trains the same, this one waits until it ends, and takes its result, or goes on from its state.
     """
-    state, result = Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32], f"{job.folder}/manifest.json"
     with only_job_for(job.folder, Path(job.state).with_name("locks")) as has_waited:
-        if has_waited() and is_whole(Path(job.folder), state.name):
-            log.info("the other job has finished this training; its result is taken")
-        elif not _takes_finished(job, state):
-            _train_from(state, job, accelerate_config)
-        if job.keeps_finished and (state / FINISHED).is_dir():
-            for left in (path for path in state.iterdir() if path.name != FINISHED):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            finish_state(state, result)
+        train_claimed(job, accelerate_config, has_waited)
+
+
+def train_claimed(
+    job: TrainingJob, accelerate_config: str | None, has_waited: Callable[[], bool], load: LoadBase = load_base_model
+) -> None:
+    """As `run_training`, for a job that nobody else works on meanwhile.
+
+    Args:
+        has_waited: whether another job was waited for, which may have trained the same.
+        load: gives the base model.
+    """
+    state = state_of(job, accelerate_config)
+    if not is_made(job, state, has_waited):
+        make_state(job, state)
+        if accelerate_config is None:
+            with no_wishes_for_accelerate(alone=True):
+                train_here(job, state, load)
         else:
-            remove_state(state)
+            _launch(job, state, accelerate_config)
+    close_state(job, state)
+
+
+def state_of(job: TrainingJob, accelerate_config: str | None) -> Path:
+    """The folder of a training's own state."""
+    return Path(job.state) / fingerprint(_identity(job, accelerate_config))[:32]
+
+
+def is_made(job: TrainingJob, state: Path, has_waited: Callable[[], bool]) -> bool:
+    """Whether another job has finished this very training. Its result is in place then."""
+    if has_waited() and is_whole(Path(job.folder), state.name):
+        log.info("the other job has finished this training; its result is taken")
+        return True
+    return _takes_finished(job, state)
+
+
+def close_state(job: TrainingJob, state: Path) -> None:
+    """Leave of a finished training's state what Snakemake may still need."""
+    if job.keeps_finished and (state / FINISHED).is_dir():
+        for left in (path for path in state.iterdir() if path.name != FINISHED):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        # Work ahead is kept here too: whoever did it may be killed before it has said that the result waits.
+        finish_state(state, f"{job.folder}/manifest.json", ahead=job.kept_in is not None)
+    else:
+        remove_state(state)
 
 
 def _takes_finished(job: TrainingJob, state: Path) -> bool:
     """Put the result of this very training into place, if an earlier job has finished it and Snakemake does not know."""
-    if not job.keeps_finished or not (kept := state / FINISHED).is_dir():
+    if not (kept := state / FINISHED).is_dir():
         return False
     if is_whole(kept, state.name) and not is_superseded(state):
-        take_files(kept, Path(job.folder))
+        take_files(kept, Path(job.kept_in or job.folder))
         log.info("an earlier job has finished this training (%s); its result is taken", kept)
         return True
     shutil.rmtree(kept)
     return False
 
 
-def _train_from(state: Path, job: TrainingJob, accelerate_config: str | None) -> None:
+def make_state(job: TrainingJob, state: Path) -> None:
+    """Make a training's state ready to be written to; a checkpoint in it stays."""
     if state.exists() and not state.is_dir():
         set_aside(state, "a file instead of a folder")
     state.mkdir(parents=True, exist_ok=True)
@@ -141,11 +139,6 @@ def _train_from(state: Path, job: TrainingJob, accelerate_config: str | None) ->
     for left in state.glob(".*.partial"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     describe_state(state, {"result": f"{job.folder}/manifest.json"}, again=True)
-    if accelerate_config is None:
-        with _no_wishes_for_accelerate(alone=True):
-            train_here(job, state)
-    else:
-        _launch(job, state, accelerate_config)
 
 
 def _identity(job: TrainingJob, accelerate_config: str | None) -> dict[str, Any]:
@@ -187,7 +180,7 @@ def _launch_settings(accelerate_config: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _no_wishes_for_accelerate(alone: bool = False) -> Iterator[None]:
+def no_wishes_for_accelerate(alone: bool = False) -> Iterator[None]:
     """Hide variables of the environment that change how accelerate trains, such as `ACCELERATE_GRADIENT_ACCUMULATION_STEPS`.
 
     Only the configuration and the launcher's configuration file decide on a result.
@@ -217,7 +210,7 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
     library = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     # A signal may reach some of the processes or all of them, once or several times, and the launcher would kill the others. So
     # the processes leave signals to this process, which tells them by a file.
-    with postponed_signals() as signalled, _no_wishes_for_accelerate():
+    with postponed_signals() as signalled, no_wishes_for_accelerate():
         environment = os.environ | {"PYTHONPATH": library, "PET_SIGNALS_TO_HANDLE": "SIGHUP"}
         launcher = subprocess.Popen(
             command, env=environment, stdout=sys.stdout, stderr=sys.stderr, pass_fds=lease_files(), preexec_fn=ignore_signals
@@ -233,11 +226,13 @@ def _launch(job: TrainingJob, state: Path, accelerate_config: str) -> None:
         raise UserError(f"accelerate launch with {accelerate_config} ended with status {launcher.returncode}.")
 
 
-def train_here(job: TrainingJob, state: Path) -> None:
+@usual_functions_afterwards()
+def train_here(job: TrainingJob, state: Path, load: LoadBase = load_base_model) -> None:
     """Train in this process, alone or as one of several, and write the result.
 
     Args:
         state: folder of this training's own state.
+        load: gives the base model.
     """
     started = time.perf_counter()
     torch.set_num_threads(job.threads)
@@ -245,15 +240,11 @@ def train_here(job: TrainingJob, state: Path) -> None:
     settings = job.settings
     if settings.model.dtype == "float16":
         raise UserError(f"models.{settings.run.base_model}.dtype: float16 is for prediction only; train in bfloat16 or float32.")
-    trackers_folder = TRACKERS.format(base_model=settings.run.base_model, run=settings.run.name)
-    accelerator = _make_accelerator(job, trackers_folder)
+    trackers_folder = trackers_folder_of(job)
+    accelerator = make_accelerator(job, trackers_folder)
     renderer = load_renderer(job.model_folder, settings.model)
-    mix = _read_mix(job, renderer)
-    if accelerator.is_main_process:
-        for said, ids in (("input cut", mix.cut), ("dropped, too long", mix.dropped)):
-            if ids:
-                log.info("%d examples: %s: %s", len(ids), said, ", ".join(ids))
-    learner, start = _load_learner(job, accelerator, pad_token(renderer))
+    mix = read_mix(job, renderer, accelerator.is_main_process)
+    learner, start = _load_learner(job, accelerator, pad_token(renderer), load)
     refuse_ids_without_embedding(learner.model, renderer.tokenizer, (example.ids for example in (*mix.train, *mix.validation)))
     told = settings.model_dump(include={"run", "config", "seeds"})
     lack_told = lack_of_memory_told(settings.config, learner.layout.max_tokens, accelerator.device)
@@ -266,7 +257,13 @@ def train_here(job: TrainingJob, state: Path) -> None:
     accelerator.wait_for_everyone()
 
 
-def _make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
+def trackers_folder_of(job: TrainingJob) -> str:
+    """Where the files of a training's trackers are."""
+    return TRACKERS.format(base_model=job.settings.run.base_model, run=job.settings.run.name)
+
+
+def make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
+    """What spreads a training over devices."""
     from accelerate import Accelerator
 
     # If accelerate were told that there is only a CPU, it would not start DeepSpeed.
@@ -277,31 +274,38 @@ def _make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
     return accelerator
 
 
-def _read_mix(job: TrainingJob, renderer: Renderer) -> EncodedMix:
+def read_mix(job: TrainingJob, renderer: Renderer, tells: bool = True) -> EncodedMix:
+    """The examples of a training. The log tells which were cut or dropped, if it is to."""
     train_set, validation_set = read_records(job.train, Example), read_records(job.validation, Example)
     tokenised = read_tokens(job.tokens, {example.id for example in (*train_set, *validation_set)})
     settings = job.settings
-    return encode_mix(renderer, train_set, validation_set, tokenised, settings.run.loss_computation, settings.config.max_length)
+    limits = settings.run.loss_computation, settings.config.max_length
+    mix = encode_mix(renderer, train_set, validation_set, tokenised, *limits)
+    for said, ids in (("input cut", mix.cut), ("dropped, too long", mix.dropped)):
+        if ids and tells:
+            log.info("%d examples: %s: %s", len(ids), said, ", ".join(ids))
+    return mix
 
 
-def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int) -> tuple[Learner, SavedStart | None]:
+def _load_learner(job: TrainingJob, accelerator: Accelerator, pad: int, load: LoadBase) -> tuple[Learner, SavedStart | None]:
     """The model to train; and its adapter before training, if its initialisation changed the base model's weights."""
     config = job.settings.config
     device = torch.device("cpu") if is_sharded(accelerator) else accelerator.device
     dtype = pick_dtype(job.settings.model.dtype, accelerator.device)
-    base = load_base_model(job.model_folder, type_name(dtype), config.base_quantization, device)
+    changes = not config.leaves_base_alone
+    base = load(job.model_folder, type_name(dtype), config.base_quantization, device, to_change=changes)
     if config.kernels == "auto":
         use_fused_kernels(base, device)
     model = config.make_trainable(base, job.settings.seeds.adapter_init)
     start = SavedStart(model) if config.moves_base_weights else None
     # DeepSpeed spreads weights over the processes where they are loaded, and can compute only once all is made ready.
     later, pad = accelerator.distributed_type.value == "DEEPSPEED", padding_id(base, pad)
-    layout = None if later else _try_model(job, model, accelerator, pad, dtype)
+    layout = None if later else try_model(job, model, accelerator, pad, dtype)
     learner = make_learner(model, config, layout or Layout(0, False, pad), accelerator, dtype)
-    return (learner if layout else learner._replace(layout=_try_model(job, model, accelerator, pad, dtype))), start
+    return (learner if layout else learner._replace(layout=try_model(job, model, accelerator, pad, dtype))), start
 
 
-def _try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int, dtype: torch.dtype) -> Layout:
+def try_model(job: TrainingJob, model: Any, accelerator: Accelerator, pad: int, dtype: torch.dtype) -> Layout:
     """How examples are laid out, as the model itself shows what is exact.
 
     Raises:

@@ -12,20 +12,20 @@ import csv
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from loragrid.errors import UserError
+from loragrid.errors import StoppedError, UserError
 from loragrid.runtime.job import log
 from loragrid.training.checkpoints import Weights, is_sharded, load_checkpoint, save_checkpoint, trained_weights
 from loragrid.training.gradients import LaidOut, Layout, accumulate_gradients, lay_out, mean_loss
 from loragrid.training.graphs import MOST_WORK, RecordedPasses, Recorder, can_record, facts_of, gpu_recorder, own_stream
 from loragrid.training.losses import SummedLoss, plan_loss
-from loragrid.training.schedule import Schedule, make_schedule
+from loragrid.training.schedule import make_schedule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -105,10 +105,6 @@ class Checkpoints(NamedTuple):
     """Why the training should stop after this step; an empty text if it should go on."""
 
 
-class StoppedError(UserError):
-    """A training was asked to stop. The next training of the same kind goes on from there."""
-
-
 class Best(NamedTuple):
     """The results of validation so far."""
 
@@ -131,6 +127,18 @@ def seed_step(seed: int, step: int, process: int) -> None:
     torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{step}/{process}".encode()).digest()[:7], "big"))
 
 
+class Due(NamedTuple):
+    """An optimiser step that a training is about to take."""
+
+    step: int
+    of: int
+    """Steps of the whole training."""
+    examples: list[Encoded]
+    learning_rate: float
+    next_examples: list[Encoded]
+    """Those of the step behind this one; none behind the last."""
+
+
 def train(
     learner: Learner,
     train_set: Sequence[Encoded],
@@ -151,23 +159,52 @@ def train(
         UserError: if there is nothing to learn from, or the loss or a parameter is no longer finite.
         StoppedError: if `checkpoints.stop` gives a reason, after the state is saved.
     """
-    _check_sets(learner, train_set, validation_set)
     with own_stream(learner.accelerator.device) if learner.record else contextlib.nullcontext():
-        return _train(learner, train_set, validation_set, seeds, checkpoints, follow)
+        training = train_by_steps(learner, train_set, validation_set, seeds, checkpoints, follow)
+        return _take_steps(training, learner, _recorded_passes(learner, train_set))
 
 
-def _train(
+def _take_steps(
+    training: Generator[Due, torch.Tensor, list[Progress]], learner: Learner, recorded: RecordedPasses | None
+) -> list[Progress]:
+    try:
+        due = next(training)
+        laid_out = _lay_out(learner, due.examples, recorded)
+        with _progress_bar(due, learner) as bar:
+            while True:
+                unread_loss = _take_step(learner, laid_out, due.learning_rate, recorded)
+                # While a GPU works on this step, the host prepares the next one.
+                laid_out = _lay_out(learner, due.next_examples, recorded)
+                bar.update()
+                due = training.send(unread_loss)
+    except StopIteration as end:
+        course: list[Progress] = end.value
+        return course
+
+
+def train_by_steps(
     learner: Learner,
     train_set: Sequence[Encoded],
     validation_set: Sequence[Encoded],
     seeds: Seeds,
-    checkpoints: Checkpoints | None,
-    follow: Callable[[Progress], None],
-) -> list[Progress]:
+    checkpoints: Checkpoints | None = None,
+    follow: Callable[[Progress], None] = lambda row: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Due, torch.Tensor, list[Progress]]:
+    """A training as `train` does it, but for its optimiser steps, which somebody else takes.
+
+    Args:
+        clock: the seconds that the training has taken, from any moment on.
+
+    Yields:
+        Each step when it is to be taken. The mean loss per target token before the step is sent back, as a tensor.
+    """
+    _check_sets(learner, train_set, validation_set)
     config, process = learner.config, learner.accelerator.process_index
     schedule = make_schedule([len(example.ids) for example in train_set], config, seeds.data_order)
     nb_steps = len(schedule.steps)
     validated = schedule.validated if validation_set else set()
+    examples = [[train_set[i] for i in indices] for indices in schedule.steps]
 
     saved = _load(learner, checkpoints)
     if saved is None:
@@ -176,33 +213,26 @@ def _train(
     else:
         course, best = saved
         log.info("going on after step %d of %d", course[-1].step, nb_steps)
-    started, last_saved = time.perf_counter() - course[-1].seconds, time.monotonic()
-    recorded = _recorded_passes(learner, train_set)
-    laid_out = _lay_out(learner, train_set, schedule, course[-1].step + 1, recorded)
+    started, last_saved = clock() - course[-1].seconds, time.monotonic()
     learner.loss.train()
-    with _progress_bar(course[-1].step, nb_steps, learner) as bar:
-        for step in range(course[-1].step + 1, nb_steps + 1):
-            if config.patience is not None and best.without_gain >= config.patience:
-                log.info("stopped early after step %d: no lower validation loss in %d validations", step - 1, best.without_gain)
-                break
-            seed_step(seeds.data_order, step, process)
-            learning_rate = schedule.learning_rates[step - 1]
-            unread_loss = _take_step(learner, laid_out, learning_rate, recorded)
-            # While a GPU works on this step, the host prepares the next one.
-            laid_out = _lay_out(learner, train_set, schedule, step + 1, recorded)
-            loss = _finite(unread_loss, step)
-            validation_loss = _validate(learner, validation_set) if step in validated else None
-            epoch = round(step / schedule.steps_per_epoch, 4)
-            tokens = course[-1].tokens + sum(len(train_set[i].ids) for i in schedule.steps[step - 1])
-            seconds = round(time.perf_counter() - started, 3)
-            course.append(Progress(step, epoch, loss, validation_loss, learning_rate, tokens, seconds))
-            follow(course[-1])
-            bar.update()
-            if validation_loss is not None:
-                log.info("step %d of %d: training loss %.4f, validation loss %.4f", step, nb_steps, loss, validation_loss)
-                best = best.after(validation_loss, learner.model, config.keep)
-            if checkpoints and step < nb_steps:
-                last_saved = _save_or_stop(learner, checkpoints, last_saved, course, best, nb_steps)
+    for step in range(course[-1].step + 1, nb_steps + 1):
+        if config.patience is not None and best.without_gain >= config.patience:
+            log.info("stopped early after step %d: no lower validation loss in %d validations", step - 1, best.without_gain)
+            break
+        seed_step(seeds.data_order, step, process)
+        learning_rate = schedule.learning_rates[step - 1]
+        unread_loss = yield Due(step, nb_steps, examples[step - 1], learning_rate, examples[step] if step < nb_steps else [])
+        loss = _finite(unread_loss, step)
+        validation_loss = _validate(learner, validation_set) if step in validated else None
+        epoch = round(step / schedule.steps_per_epoch, 4)
+        tokens = course[-1].tokens + sum(len(example.ids) for example in examples[step - 1])
+        course.append(Progress(step, epoch, loss, validation_loss, learning_rate, tokens, round(clock() - started, 3)))
+        follow(course[-1])
+        if validation_loss is not None:
+            log.info("step %d of %d: training loss %.4f, validation loss %.4f", step, nb_steps, loss, validation_loss)
+            best = best.after(validation_loss, learner.model, config.keep)
+        if checkpoints and step < nb_steps:
+            last_saved = _save_or_stop(learner, checkpoints, last_saved, course, best, nb_steps)
     if validated and not any(math.isfinite(row.validation_loss) for row in course if row.validation_loss is not None):
         raise UserError("the validation loss was never a finite number: try dtype float32, or look into the validation examples.")
     _finish(learner.model, best)
@@ -238,9 +268,9 @@ def _load(learner: Learner, checkpoints: Checkpoints | None) -> tuple[list[Progr
     return course, Best(progress["best_loss"], progress["without_gain"], weights)
 
 
-def _progress_bar(done: int, nb_steps: int, learner: Learner) -> Any:
+def _progress_bar(due: Due, learner: Learner) -> Any:
     hidden = not learner.accelerator.is_main_process
-    return tqdm(total=nb_steps, initial=done, desc="training", unit="step", mininterval=5, disable=hidden)
+    return tqdm(total=due.of, initial=due.step - 1, desc="training", unit="step", mininterval=5, disable=hidden)
 
 
 def _recorded_passes(learner: Learner, train_set: Sequence[Encoded]) -> RecordedPasses | None:
@@ -254,17 +284,13 @@ def _recorded_passes(learner: Learner, train_set: Sequence[Encoded]) -> Recorded
         return loss.detach()
 
     most_tokens = MOST_WORK / sum(p.numel() for p in learner.model.parameters())
-    longest = max(len(example.ids) for example in train_set)
+    longest = max((len(example.ids) for example in train_set), default=1)
     return RecordedPasses(add_gradients, learner.record, learner.accelerator.device, most_tokens, longest, learner.layout.pad)
 
 
-def _lay_out(
-    learner: Learner, train_set: Sequence[Encoded], schedule: Schedule, step: int, recorded: RecordedPasses | None
-) -> LaidOut:
+def _lay_out(learner: Learner, examples: Sequence[Encoded], recorded: RecordedPasses | None) -> LaidOut:
     """The forward passes of a step; none behind the last step."""
-    if step > len(schedule.steps):
-        return LaidOut([], [], 0)
-    return lay_out([train_set[i] for i in schedule.steps[step - 1]], learner.layout, learner.accelerator, recorded)
+    return lay_out(examples, learner.layout, learner.accelerator, recorded) if examples else LaidOut([], [], 0)
 
 
 def _take_step(learner: Learner, laid_out: LaidOut, learning_rate: float, recorded: RecordedPasses | None) -> torch.Tensor:

@@ -88,6 +88,10 @@ class SummedLoss(torch.nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """The summed cross-entropy, a float32 scalar."""
+        return self.losses(batch)
+
+    def losses(self, batch: Batch, each: bool = False) -> torch.Tensor:
+        """The cross-entropy: summed, a float32 scalar; or of each target, float32 of the shape (targets,)."""
         self._batch = batch
         inputs: dict[str, Any] = {"input_ids": batch.input_ids, "use_cache": False}
         if batch.position_ids is not None:
@@ -103,9 +107,9 @@ class SummedLoss(torch.nn.Module):
             logits = self.model(**inputs).logits
         hidden, self._batch, self._hidden = self._hidden, None, None
         if self.plan.fused is None or hidden is None:
-            return summed_cross_entropy(logits.squeeze(0), batch.targets, self.plan.chunk)
-        layer = _output_layer(self.model)
-        return linear_cross_entropy(hidden, layer.weight, layer.bias, batch.targets, self.plan.chunk, self.plan.fused, self.dtype)
+            return cross_entropy(logits.squeeze(0), batch.targets, self.plan.chunk, each)
+        layer, of_plan = _output_layer(self.model), (self.plan.chunk, self.plan.fused)
+        return linear_cross_entropy(hidden, layer.weight, layer.bias, batch.targets, *of_plan, self.dtype, each)
 
     def _keep_predicting(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
         if self._batch is None:
@@ -128,40 +132,46 @@ class SummedLoss(torch.nn.Module):
         return output + torch.empty_like(output).uniform_(-1, 1) * scale.to(output.dtype)
 
 
-def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, chunk: int = _CHUNK) -> torch.Tensor:
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, chunk: int = _CHUNK, each: bool = False) -> torch.Tensor:
     """Cross-entropy summed over the targets, computed in float32, a few rows at a time. These stay in the processor's cache.
 
     Args:
         logits: shape (targets, vocabulary), of any floating type. They are overwritten: their gradient takes their place.
         targets: shape (targets,).
         chunk: logits whose loss is computed at once.
+        each: whether the loss of each target is wanted instead of their sum.
 
     Returns:
-        A float32 scalar.
+        float32: a scalar, or shape (targets,).
     """
-    result: torch.Tensor = _SummedCrossEntropy.apply(logits, targets, chunk)  # type: ignore[no-untyped-call]
+    result: torch.Tensor = _CrossEntropy.apply(logits, targets, chunk, each)  # type: ignore[no-untyped-call]
     return result
 
 
-class _SummedCrossEntropy(torch.autograd.Function):
+class _CrossEntropy(torch.autograd.Function):
     # The gradient is softmax - one-hot; the forward pass has it at hand.
     @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
+    def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor, chunk: int, each: bool) -> torch.Tensor:
         gradient = logits.detach()
-        total = logits.new_zeros((), dtype=torch.float32)
+        loss = logits.new_zeros(len(targets) if each else (), dtype=torch.float32)
         rows = max(1, chunk // logits.shape[-1])
-        for part, of_part in zip(torch.split(gradient, rows), torch.split(targets, rows), strict=True):
-            index = of_part.unsqueeze(-1)
+        for start in range(0, len(targets), rows):
+            part, index = gradient[start : start + rows], targets[start : start + rows].unsqueeze(-1)
             log_probabilities = torch.log_softmax(part, dim=-1, dtype=torch.float32)
-            total -= log_probabilities.gather(-1, index).sum()
+            of_targets = log_probabilities.gather(-1, index)
+            if each:
+                loss[start : start + rows] -= of_targets.squeeze(-1)
+            else:
+                loss -= of_targets.sum()
             part.copy_(log_probabilities.exp_().scatter_add_(-1, index, torch.full_like(index, -1, dtype=torch.float32)))
         ctx.save_for_backward(gradient)
-        return total
+        return loss
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient.mul_(grad_outputs[0]), None, None
+        factor = grad_outputs[0].unsqueeze(-1) if grad_outputs[0].dim() else grad_outputs[0]
+        return gradient.mul_(factor), None, None, None
 
 
 def ends_with_output_layer(model: torch.nn.Module) -> bool:

@@ -52,6 +52,16 @@ class Training(Section):
         "the loss, and the norms, the encoding of positions and the gated activations of the model types that it knows, if a "
         "trial shows that results change by no more than rounding; the log tells it. `none`: never.",
     )
+    together: Annotated[Literal["auto", "on", "off"], ONLY_SPEED] = Field(
+        "auto",
+        description="Whether optimiser steps are shared with those of other runs that one process trains on the same base model: "
+        "the examples of all stand in the same packed rows, each goes through its own adapter, and each run has the gradients "
+        "that it has alone, up to rounding. `auto`: on an NVIDIA GPU, if the run's steps are too small to keep it busy. `on`: "
+        "also where they are not, and on a CPU, where `auto` gives the same bytes as a training alone. `off`: never. It needs "
+        "LoRA (with or without `rslora`), `packing`, and neither `dora`, `dropout`, `neftune_alpha`, `quantization`, "
+        "`gradient_checkpointing` nor an initialisation from the base model's weights; the log says why a run is trained by "
+        "itself.",
+    )
     learning_rate: float = Field(2e-4, gt=0, le=1e30, description="Highest learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "linear", description="Decay of the learning rate to 0 after warm-up."
@@ -151,6 +161,11 @@ class Training(Section):
     @property
     def moves_base_weights(self) -> bool:
         """Whether the initialisation moves a part of the base model's weights into the adapter."""
+        return False
+
+    @property
+    def leaves_base_alone(self) -> bool:
+        """Whether nothing that belongs to the base model is changed, so that others may share its weights in memory."""
         return False
 
     @property

@@ -91,6 +91,10 @@ class LoraTraining(AdapterTraining):
         return self.initialisation.startswith(("pissa", "olora"))
 
     @property
+    def leaves_base_alone(self) -> bool:
+        return not self.moves_base_weights
+
+    @property
     def adapts_all_linear(self) -> bool:
         return self.target_modules == "all-linear"
 
@@ -112,6 +116,10 @@ class PromptTuning(AdapterTraining):
     def merges(self) -> bool:
         return False
 
+    @property
+    def leaves_base_alone(self) -> bool:
+        return True
+
     def peft_config(self, base_folder: str) -> PeftConfig:
         from peft import PromptTuningConfig
 
@@ -130,6 +138,11 @@ BESIDE_WEIGHTS = frozenset(
 )
 """Classes of the peft library whose adapters are no change of weights. A test compares them with the library."""
 
+BESIDE_BASE = frozenset(
+    f"{name}Config" for name in ("IA3", "LNTuning", "LoHa", "LoKr", "PrefixTuning", "PromptEncoder", "PromptTuning")
+)
+"""Classes of the peft library whose adapters were seen to leave the base model as it is, whatever their arguments."""
+
 
 class PeftTraining(AdapterTraining):
     """Any other method of the peft library, by its configuration class."""
@@ -145,6 +158,10 @@ class PeftTraining(AdapterTraining):
     @property
     def merges(self) -> bool:
         return self.config_class not in BESIDE_WEIGHTS
+
+    @property
+    def leaves_base_alone(self) -> bool:
+        return self.config_class in BESIDE_BASE
 
     def peft_config(self, base_folder: str) -> PeftConfig:
         import peft

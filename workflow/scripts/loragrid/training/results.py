@@ -16,6 +16,7 @@ from loragrid.runtime.finished import keep_files
 from loragrid.runtime.job import circumstances, versions
 from loragrid.runtime.model_folders import archive_others
 from loragrid.training.loop import write_course
+from loragrid.training.settings import LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,11 @@ if TYPE_CHECKING:
     from loragrid.data.render import Renderer
     from loragrid.training.batches import EncodedMix
     from loragrid.training.checkpoints import Weights
-    from loragrid.training.job import TrainingJob
     from loragrid.training.loop import Learner, Progress
+    from loragrid.training.settings import TrainingJob
 
 FINISHED = "finished"
 """Folder of a training's state that holds the files of the result until Snakemake has recorded it."""
-
-LIBRARIES = ("torch", "transformers", "peft", "accelerate")
-"""Packages whose versions decide on the result of a training."""
 
 
 def write_result(
@@ -52,7 +50,7 @@ def write_result(
         started: `time.perf_counter()` at the start of the work.
         state: folder of the training's state, whose name is the training's identity.
     """
-    with folder_written_whole(job.folder) as folder:
+    with folder_written_whole(job.kept_in or job.folder) as folder:
         if learner.config.makes_whole_model:
             trained = folder / "model.safetensors"
             save_model(learner.model, renderer.tokenizer, folder, learner.dtype, weights)

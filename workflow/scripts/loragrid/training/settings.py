@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, ValidatorFunctionWrapHandler, field_serializer, field_validator
 
@@ -41,3 +42,45 @@ class TrainSettings(StageSettings):
     @field_serializer("run")
     def _by_axis(self, run: Run) -> dict[str, Any]:
         return run._asdict()
+
+
+LIBRARIES = ("torch", "transformers", "peft", "accelerate")
+"""Packages whose versions decide on the result of a training."""
+
+MEANS = "means"
+"""Marks a field of a training on which its result does not depend."""
+
+
+class TrainingJob(Section):
+    """A training, with its files and means.
+
+    What is not marked with `MEANS` decides on the result: it is a file, or a list of files, whose content is a part of the
+    training's identity.
+    """
+
+    settings: TrainSettings = Field(description="The settings that decide on the result, besides the files.")
+    folder: Annotated[str, MEANS] = Field(description="Where the result is written.")
+    state: Annotated[str, MEANS] = Field(description="Folder of the states of unfinished trainings.")
+    model: str = Field(description="Weights of the base model; their folder holds its other files.")
+    tokenizer: str = Field(description="The base model's tokenizer.")
+    train: str = Field(description="The mix's training examples.")
+    validation: str = Field(description="The mix's validation examples.")
+    tokens: list[str] = Field(description="The tokenised data sets that the mix draws from.")
+    adapter: list[str] = Field([], description="Files of the adapter that is trained further, if any.")
+    kept_in: Annotated[str | None, MEANS] = Field(
+        None, description="Where the result is written instead, until the job of the run takes it to its folder."
+    )
+    other_files: Annotated[str | None, MEANS] = Field(
+        None, description="Where the archive of files that no rule names is written, if it is needed."
+    )
+    threads: Annotated[int, MEANS] = Field(description="Threads of a process.")
+    keeps_finished: Annotated[bool, MEANS] = Field(
+        False, description="Whether the finished files stay in the state until Snakemake has recorded them."
+    )
+    checkpoint_minutes: Annotated[float, MEANS] = Field(description="How often the state is saved; 0: after every step.")
+    trackers: Annotated[list[str], MEANS] = Field([], description="The trackers that follow the training.")
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the base model."""
+        return Path(self.model).parent

@@ -23,7 +23,7 @@ from loragrid.grid.jobs.lookups import (
 )
 from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASE, Dataset, Evaluation, Run
+from loragrid.layout import BASE, TEST, Dataset, Evaluation, Run
 from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
 
@@ -56,8 +56,10 @@ def prepare_dataset(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def decontaminate(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A data set's training and validation part, and the test sets of the grid."""
-    return _dataset(wildcards, "train", "validation") | {"tests": [_test(dataset) for dataset in grid.datasets]}
+    """A data set's training and validation part, the test sets of the grid, and the validation sets by which ways are chosen."""
+    inputs = _dataset(wildcards, "train", "validation") | {"tests": [_test(dataset) for dataset in grid.datasets]}
+    chosen_by = _each_once(evaluation.asked_file for evaluation in grid.validated)
+    return inputs | ({"chosen_by": chosen_by} if chosen_by else {})
 
 
 def make_mix(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -103,7 +105,7 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
     """The examples to show, the examples to ask, and the encoder that a prompting needs, if any."""
-    inputs = _dataset(wildcards, "train", "test")
+    inputs = _dataset(wildcards, "train") | {"test": layout.PREPARE_DATASET.path(_split(wildcards["of_split"]), wildcards)}
     prompting = grid.config.prompting(wildcards["prompting"])
     if (name := prompting.needed_encoder) is None:
         return inputs
@@ -111,17 +113,17 @@ def select_demonstrations(grid: Grid, wildcards: Wildcards) -> Inputs:
 
 
 def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A model, the adapter of a run, the test set, the demonstrations if prompts show any, and existing answers."""
+    """A model, the adapter of a run, the examples to ask, the demonstrations if prompts show any, and existing answers."""
     evaluation = Evaluation.from_wildcards(wildcards)
     inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
     inputs |= _demonstrations(grid, evaluation) or _known_predictions(grid, evaluation)
-    return inputs | _dataset(wildcards, "test")
+    return inputs | _asked(evaluation)
 
 
 def show_prompt(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """A tokenizer, the test set, and the demonstrations if prompts show any: what a prediction reads, without weights."""
+    """A tokenizer, the examples to ask, and the demonstrations if prompts show any: what a prediction reads, without weights."""
     evaluation = Evaluation.from_wildcards({**wildcards, "run": BASE})
-    inputs = _dataset(wildcards, "test") | _demonstrations(grid, evaluation)
+    inputs = _asked(evaluation) | _demonstrations(grid, evaluation)
     if grid.config.models[evaluation.base_model].source is None:
         return inputs
     files: Inputs = {"tokenizer": layout.IMPORT_MODEL.path("tokenizer", wildcards)}
@@ -161,7 +163,7 @@ def score(grid: Grid, wildcards: Wildcards) -> Inputs:
         inputs["model"] = layout.IMPORT_MODEL.path("config", {"base_model": name})
         inputs |= _all_files(grid, name)
     if scorer.reads_examples:
-        inputs |= _dataset(wildcards, "test")
+        inputs |= _asked(evaluation)
     if scorer.compares_with_base and (base := base_evaluation(grid, evaluation)):
         inputs["base"] = layout.PREDICT.path("predictions", base.wildcards)
     if paths := [Path(path) for path in scorer.files().values()]:
@@ -191,8 +193,9 @@ def scores_of_run(grid: Grid, wildcards: Wildcards) -> dict[str, str]:
 
 
 def export(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """Predictions and their test set."""
-    return {"predictions": layout.PREDICT.path("predictions", wildcards)} | _dataset(wildcards, "test")
+    """Predictions and the examples that they answer."""
+    predictions: Inputs = {"predictions": layout.PREDICT.path("predictions", wildcards)}
+    return predictions | _asked(Evaluation.from_wildcards(wildcards))
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -256,6 +259,16 @@ def _dataset(wildcards: Wildcards, *parts: str) -> Inputs:
     return {part: layout.PREPARE_DATASET.path(part, wildcards) for part in parts}
 
 
+def _asked(evaluation: Evaluation) -> Inputs:
+    """The examples that an evaluation asks. Whatever their split, jobs know them as the test set."""
+    return {"test": evaluation.asked_file}
+
+
+def _split(of_split: str) -> str:
+    """The split that a wildcard names."""
+    return of_split.removeprefix("~") or TEST
+
+
 def _test(dataset: Dataset) -> str:
     return layout.PREPARE_DATASET.path("test", dataset.wildcards)
 
@@ -306,7 +319,7 @@ def _demonstrations(grid: Grid, evaluation: Evaluation) -> Inputs:
     if grid.config.prompting(evaluation.prompting).type == "zero_shot":
         return {}
     of_data = evaluation.dataset.wildcards
-    chosen = of_data | {"prompting": evaluation.prompting}
+    chosen = of_data | {"prompting": evaluation.prompting, "of_split": evaluation.of_split}
     return {
         "demonstrations": layout.SELECT_DEMONSTRATIONS.path("demonstrations", chosen),
         "train": layout.PREPARE_DATASET.path("train", of_data),

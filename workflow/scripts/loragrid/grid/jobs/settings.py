@@ -8,9 +8,9 @@ rule's params. A param that changes makes a job run again. So the settings leave
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from loragrid import layout
 from loragrid.analysis.agreement import RatedSheets
@@ -22,15 +22,16 @@ from loragrid.data.preparation import PrepareSettings
 from loragrid.data.prompt_templates import has_surplus_end, prompt_template
 from loragrid.data.prompting import DemonstrationSettings
 from loragrid.data.render import ModelSettings
-from loragrid.data.tasks import LEARNING_BASELINES
+from loragrid.data.tasks import LEARNING_BASELINES, cluster_key
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
+from loragrid.grid.axes import prediction_axes
 from loragrid.grid.jobs.inputs import scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
 from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
-from loragrid.layout import BASE, Evaluation, Run
+from loragrid.layout import BASE, Dataset, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
 from loragrid.models.sources import ModelSource, Quantization
@@ -143,30 +144,13 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
         # None: the limit of the task.
         instruction=variant.instruction,
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
-        subset=config.tasks[evaluation.task].subset,
+        subset=config.subset_of(evaluation),
     )
 
 
 def show_prompt(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
     """What a prediction of the base model is told, which writes the same prompts."""
     return predict(grid, {**wildcards, "run": BASE}, version)
-
-
-def prediction_axes(evaluation: Evaluation, run: Run | None) -> dict[str, Any]:
-    """What every prediction of ours says about the model and about the data that it is evaluated on."""
-    evaluated = {
-        "task": evaluation.task,
-        "sample_type": evaluation.sample_type,
-        "base_model": evaluation.base_model,
-        "run": evaluation.run,
-        "prompting": evaluation.prompting,
-        "prompt_variant": evaluation.prompt,
-        "decoding": evaluation.decoding,
-    }
-    if run is None:
-        return evaluated
-    trained = {key: value for key, value in run._asdict().items() if key not in evaluated}
-    return evaluated | {"trained_task": run.task, "trained_sample_type": run.sample_type} | trained
 
 
 def import_predictions(grid: Grid, wildcards: Wildcards, version: int) -> ImportedPredictionsSettings:
@@ -259,7 +243,23 @@ def analyse(grid: Grid) -> AnalysisSettings:
             name: RatedSheets(evaluation=evaluation, settings=config.human_evaluations[evaluation])
             for name, evaluation in rated.items()
         },
+        bounds=config.limits_of_metrics,
+        cluster_by=cluster_keys(config, grid.datasets),
+        comparisons=config.report.comparisons,
+        smallest_difference=config.report.smallest_difference,
+        selection=config.selection,
+        table=config.report.table,
     )
+
+
+def cluster_keys(config: Config, datasets: Iterable[Dataset]) -> dict[str, dict[str, str]]:
+    """The key of metadata that tells which examples are not independent, by task and sample type, where there is one."""
+    keys: dict[str, dict[str, str]] = {}
+    for task, sample_type in datasets:
+        key = cluster_key(config.tasks[task], sample_type, config.source_of(task, sample_type).split.group)
+        if key is not None:
+            keys.setdefault(task, {})[sample_type] = key
+    return keys
 
 
 def report(grid: Grid) -> ReportContents:

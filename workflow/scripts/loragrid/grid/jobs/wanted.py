@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from loragrid import layout
 from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix, why_not_merged
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASE, BASELINE, USUAL, Dataset, Evaluation, Files, Run
+from loragrid.layout import BASE, BASELINE, TEST, USUAL, Dataset, Evaluation, Files, Run
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.scoring.scorer import ScorerSettings
 
@@ -20,7 +20,7 @@ def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
     config = grid.config
     runs = [run.wildcards for run in grid.runs.values() if not is_full(config, run)]
     full_runs = [run.wildcards for run in grid.runs.values() if is_full(config, run)]
-    evaluated: Jobs = [evaluation.wildcards for evaluation in grid.evaluations]
+    evaluated: Jobs = [evaluation.wildcards for evaluation in grid.asked]
     elsewhere: Jobs = [evaluation.wildcards for evaluation in grid.external]
     trivial: Jobs = [evaluation.wildcards for evaluation in grid.trivial]
     base_models = list(dict.fromkeys(evaluation.base_model for evaluation in grid.evaluations))
@@ -46,7 +46,7 @@ def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
         "scores": {
             "score": [
                 evaluation.wildcards | {"scorer": scorer}
-                for evaluation in (*grid.evaluations, *grid.external, *grid.trivial)
+                for evaluation in (*grid.asked, *grid.external, *grid.trivial)
                 for scorer in scorers_of(grid, evaluation)
             ]
         },
@@ -168,9 +168,13 @@ def needed_models(grid: Grid) -> list[str]:
 
 
 def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:
-    """The names of the scorers of an evaluation's predictions."""
+    """The names of the scorers of an evaluation's predictions. Those of validation examples are scored only by what decides."""
     config = grid.config
-    return [name for name in config.tasks[evaluation.task].scorers if is_scored(grid, config.scorers[name], evaluation)]
+    names = config.tasks[evaluation.task].scorers
+    if evaluation.split != TEST:
+        deciding = config.selection.scorers if config.selection else []
+        names = [name for name in names if name in deciding]
+    return [name for name in names if is_scored(grid, config.scorers[name], evaluation)]
 
 
 def is_scored(grid: Grid, scorer: ScorerSettings, evaluation: Evaluation) -> bool:
@@ -182,4 +186,4 @@ def is_scored(grid: Grid, scorer: ScorerSettings, evaluation: Evaluation) -> boo
 def base_evaluation(grid: Grid, evaluation: Evaluation) -> Evaluation | None:
     """The base model's own answers, asked alike, to compare the given predictions with; None if there are none."""
     base = evaluation._replace(run=BASE)
-    return None if evaluation.run == BASE or base not in grid.evaluations else base
+    return None if evaluation.run == BASE or base not in grid.asked else base

@@ -1,34 +1,31 @@
-"""The engine `vllm`: vLLM in a process of its own, which may belong to another environment.
-
-The process gets one JSON object per line. The first is the model: `arguments` of `vllm.LLM`, and `adapters` by name. Each
-following object is an order: `questions` with `ids`, `seed` and `adapter`; `sampling`, the arguments of `SamplingParams`; and
-`alone`, whether each question is answered by itself. The process writes what it computes with, then one answer per line.
-"""
+"""The engine `vllm`: vLLM in a process of its own, which may belong to another environment."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from loragrid.data.render import Renderer, end_tokens
 from loragrid.errors import UserError
 from loragrid.inference.answer_texts import cut_before, end_texts, special_marks, stopped_text, text_reader
-from loragrid.inference.engine import EngineSettings, ModelToAsk
+from loragrid.inference.engine import EngineSettings, ModelToAsk, Together
 from loragrid.inference.protocol import Answer, Decoding, Engine, Question
-from loragrid.runtime.gpu_leases import lease_files
+from loragrid.inference.vllm_process import Start, Worker, answer_to, next_answer, started
 from loragrid.runtime.manifests import read_json
 from loragrid.sections import ONLY_SPEED
 from loragrid.text.words import trim
 
-WORKER = Path(__file__).parents[1] / "vllm_worker.py"
+if TYPE_CHECKING:
+    from loragrid.inference.kept_engines import KeptEngines
+
+TOGETHER = 8
+"""So many adapters are loaded at the same time, at most. Each takes memory of the device, as much as the largest rank needs."""
 
 
 class VllmEngine(EngineSettings):
@@ -53,17 +50,40 @@ class VllmEngine(EngineSettings):
         if key := trusting(self.settings):
             yield f"engine.settings.{key}: program code that a model brings is never run here; leave it out."
 
+    def open(self, model: ModelToAsk) -> AbstractContextManager[Engine]:
+        return self._opened(model, started)
+
+    def open_kept(self, model: ModelToAsk, kept: KeptEngines) -> AbstractContextManager[Engine]:
+        return self._opened(model, partial(_kept_worker, kept))
+
+    def gains_together(self) -> bool:
+        return True
+
     @contextmanager
-    def open(self, model: ModelToAsk) -> Iterator[Engine]:
+    def open_together(self, models: Sequence[ModelToAsk], kept: KeptEngines) -> Iterator[Together]:
+        adapters = {str(i): model.trained.parent for i, model in enumerate(models) if model.trained and not model.is_whole}
+        first = models[0]
+        assert first.folder is not None
+        assert first.renderer is not None
+        start = start_of(self, first.folder, first.dtype, adapters, first.context_length)
+        with _kept_worker(kept, start) as worker:
+            vllm = running_vllm(worker, first.folder, first.renderer, adapters)
+            named = [str(i) if str(i) in adapters else None for i in range(len(models))]
+            whole = "it was fine-tuned as a whole"
+            engines = [whole if model.is_whole else vllm_engine(vllm, name) for model, name in zip(models, named, strict=True)]
+            yield Together(engines, lambda asked, decoding, answered: _ask_left(vllm, named, asked, decoding, answered))
+
+    @contextmanager
+    def _opened(self, model: ModelToAsk, open_worker: OpenWorker) -> Iterator[Engine]:
         assert model.folder is not None
         assert model.renderer is not None
-        whole, adapters = model.folder, {}
-        if model.trained is not None and model.trained.name == "model.safetensors":
-            whole = model.trained.parent
+        folder, adapters = model.folder, {}
+        if model.trained is not None and model.is_whole:
+            folder = model.trained.parent
         elif model.trained is not None:
             adapters = {"trained": model.trained.parent}
-        with open_vllm(self, whole, model.dtype, adapters, model.renderer, model.context_length) as vllm:
-            yield vllm_engine(vllm, "trained" if adapters else None)
+        with open_worker(start_of(self, folder, model.dtype, adapters, model.context_length)) as worker:
+            yield vllm_engine(running_vllm(worker, folder, model.renderer, adapters), "trained" if adapters else None)
 
 
 def trusting(settings: Mapping[str, Any], within: str = "") -> str | None:
@@ -87,24 +107,62 @@ class Vllm(NamedTuple):
     """Gives answers as soon as they are there. Each question comes with the name of the adapter to ask; None: the base model."""
 
 
-@contextmanager
-def open_vllm(
-    engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], renderer: Renderer, context_length: int
-) -> Iterator[Vllm]:
-    """Start vLLM with a base model, loaded once, and with adapters.
+OpenWorker = Callable[[Start], "AbstractContextManager[Worker]"]
+"""Gives a process with vLLM: a new one, or one that is kept."""
+
+
+def _kept_worker(kept: KeptEngines, start: Start) -> AbstractContextManager[Worker]:
+    """A process that stays open for the jobs that come, if it can serve them. Until it has an adapter, it has no room for any."""
+    with_room = start._replace(slots=max(start.slots, TOGETHER + 1)) if start.slots else start
+    return kept.keep(lambda worker: worker.process.poll() is None and worker.start.serves(start), partial(started, with_room))
+
+
+def start_of(engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], context_length: int) -> Start:
+    """How vLLM is started with a base model and with room for adapters.
 
     Args:
         folder: the base model, or a model that was fine-tuned as a whole.
         dtype: the number type, as configured. For `auto`, the process picks the one that the engine `hf` would pick there: its
             environment may know a GPU that ours does not.
         adapters: folders in peft's layout, by name.
+    """
+    from loragrid.models.device import pick_device, pick_dtype, type_name
+
+    own = type_name(pick_dtype(dtype, pick_device()))
+    arguments = {"model": str(folder), "dtype": own, "max_model_len": context_length}
+    ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
+    return Start(
+        python=engine.python or sys.executable,
+        arguments=arguments | engine.settings | {"trust_remote_code": False},
+        picks_dtype=dtype == "auto" and "dtype" not in engine.settings,
+        slots=min(len(adapters), TOGETHER) + 1 if adapters else 0,
+        rank=lora_rank(max(ranks)) if adapters else 0,
+    )
+
+
+@contextmanager
+def open_vllm(
+    engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], renderer: Renderer, context_length: int
+) -> Iterator[Vllm]:
+    """Start vLLM with a base model, loaded once, and with adapters. For the arguments, see `start_of`.
 
     Raises:
         UserError: if vLLM is not installed, or ends by itself.
     """
-    job = _model_of(engine, folder, dtype, adapters, context_length)
-    ends, python = end_tokens(renderer, folder), engine.python or sys.executable
-    process = _start(python)
+    with started(start_of(engine, folder, dtype, adapters, context_length)) as worker:
+        yield running_vllm(worker, folder, renderer, adapters)
+
+
+def running_vllm(worker: Worker, folder: Path, renderer: Renderer, adapters: Mapping[str, Path]) -> Vllm:
+    """A process with vLLM, ready to be asked.
+
+    Args:
+        folder: of the model that it has loaded.
+        adapters: folders in peft's layout, by name.
+    """
+    ends, number = end_tokens(renderer, folder), next(worker.numbers)
+    slots = worker.start.arguments.get("max_loras", worker.start.slots)
+    groups = in_groups(list(adapters), max(1, slots - 1))
 
     def text_of(reply: Mapping[str, Any], decoding: Decoding) -> str:
         ids = reply["token_ids"]
@@ -114,86 +172,53 @@ def open_vllm(
         return trim(cut_before(reply["text"], end_texts(renderer.tokenizer, set(ends) & set(ids[-1:])))[0])
 
     def ask(questions: Sequence[tuple[Question, str | None]], decoding: Decoding) -> Iterator[dict[int, Answer]]:
-        wanted = [{"ids": question.prompt.prompt_ids, "seed": question.seed, "adapter": name} for question, name in questions]
-        order = {"questions": wanted, "sampling": sampling_parameters(decoding, ends), "alone": decoding.latency}
-        reply = _ask(process, order)
-        for left in reversed(range(len(questions))):
-            index = reply["number"]
-            yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids), text_of(reply, decoding))}
-            reply = _read(process) if left else {}
+        # Questions to the base model go with the first adapters.
+        for names in groups:
+            indices = [i for i, (_, name) in enumerate(questions) if name in names or (name is None and names is groups[0])]
+            wanted = [
+                {"ids": question.prompt.prompt_ids, "seed": question.seed, "adapter": name and f"{number}-{name}"}
+                for question, name in map(questions.__getitem__, indices)
+            ]
+            order = {"questions": wanted, "sampling": sampling_parameters(decoding, ends), "alone": decoding.latency}
+            order["adapters"] = {f"{number}-{name}": str(adapters[name]) for name in names}
+            reply = answer_to(worker.process, order) if indices else {}
+            for left in reversed(range(len(indices))):
+                index = indices[reply["number"]]
+                yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids), text_of(reply, decoding))}
+                reply = next_answer(worker.process) if left else {}
 
-    try:
-        about = _ask(process, job)
-        if about.get("is_missing"):
-            raise UserError(
-                f"engine: type: vllm needs the package vllm, which {python} does not find: {python} -m pip install vllm, or set "
-                "engine.python to the Python of an environment that has it."
-            )
-        yield Vllm(about["version"], about["device"], about["dtype"], ask)
-    except BaseException:
-        process.terminate()
-        raise
-    finally:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    return Vllm(worker.about["version"], worker.about["device"], worker.about["dtype"], ask)
 
 
-def _model_of(engine: VllmEngine, folder: Path, dtype: str, adapters: Mapping[str, Path], context_length: int) -> dict[str, Any]:
-    """The first object that the process gets. For the arguments, see `open_vllm`."""
-    from loragrid.models.device import pick_device, pick_dtype, type_name
-
-    own = type_name(pick_dtype(dtype, pick_device()))
-    arguments: dict[str, Any] = {"model": str(folder), "dtype": own, "max_model_len": context_length}
-    if adapters:
-        ranks = [read_json(path / "adapter_config.json", ["r"])["r"] for path in adapters.values()]
-        # With as many slots as adapters, vLLM 0.32 on a CPU answers questions to the base model with an adapter.
-        arguments |= {"enable_lora": True, "max_loras": len(adapters) + 1, "max_lora_rank": lora_rank(max(ranks))}
-    return {
-        "arguments": arguments | engine.settings | {"trust_remote_code": False},
-        "adapters": {name: str(path) for name, path in adapters.items()},
-        "picks_dtype": dtype == "auto" and "dtype" not in engine.settings,
-    }
+def in_groups(names: Sequence[str], most: int) -> list[list[str]]:
+    """Adapters that are loaded at the same time; one group without any if there is none."""
+    return [list(names[i : i + most]) for i in range(0, len(names), most)] or [[]]
 
 
-def _start(python: str) -> subprocess.Popen[str]:
-    """The worker's process."""
-    if not os.access(python, os.X_OK):
-        raise UserError(f"engine.python: '{python}' is no program.")
-    return subprocess.Popen(
-        # -P: the files beside the worker must not be taken for packages of its environment.
-        [python, "-P", str(WORKER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        # Python would hand over an open log file only as the standard stream that it replaces.
-        stderr=sys.stderr.fileno(),
-        encoding="utf-8",
-        env=environment(),
-        # The process ends by itself when nobody reads its answers any more.
-        pass_fds=lease_files(),
-    )
+def _ask_left(
+    vllm: Vllm,
+    names: Sequence[str | None],
+    asked: Sequence[tuple[Question, int]],
+    decoding: Decoding,
+    answered: Collection[int],
+) -> Iterator[dict[int, Answer]]:
+    """Ask what is not answered yet.
+
+    Args:
+        names: of each model's adapter.
+    """
+    left = [i for i in range(len(asked)) if i not in answered]
+    for new in vllm.ask([(asked[i][0], names[asked[i][1]]) for i in left], decoding):
+        yield {left[i]: given for i, given in new.items()}
 
 
 def vllm_engine(vllm: Vllm, adapter: str | None) -> Engine:
     """A running vLLM as the engine of one model."""
 
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
-        asked = [i for i in range(len(questions)) if i not in answered]
-        for new in vllm.ask([(questions[i], adapter) for i in asked], decoding):
-            yield {asked[i]: given for i, given in new.items()}
+        return _ask_left(vllm, [adapter], [(question, 0) for question in questions], decoding, answered)
 
     return Engine("vllm", vllm.version, answer, vllm.device, vllm.dtype)
-
-
-def environment() -> dict[str, str]:
-    """Environment of the process: values that suit one job on one machine, unless the user has set others."""
-    usual = {"VLLM_NO_USAGE_STATS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    foreign = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
-    return usual | {key: value for key, value in os.environ.items() if key not in foreign}
 
 
 def lora_rank(rank: int) -> int:
@@ -206,25 +231,6 @@ def lora_rank(rank: int) -> int:
         if rank <= supported:
             return supported
     raise UserError(f"vLLM serves adapters up to rank 512, not {rank}.")
-
-
-def _ask(process: subprocess.Popen[str], message: dict[str, Any]) -> dict[str, Any]:
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(message) + "\n")
-        process.stdin.flush()
-    return _read(process)
-
-
-def _read(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    try:
-        reply: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError:
-        # Nothing, or half a line.
-        raise UserError(f"vLLM ended with exit status {process.wait()}; what it said is in the log.") from None
-    return reply
 
 
 def sampling_parameters(decoding: Decoding, ends: Sequence[int]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loragrid.data.values import plain
-from loragrid.layout import PREPARE_DATASET
 from loragrid.planning.doubts.results import Doubt, OldModel, data_sets, doubt, models, old_predictions, old_tokens
 from loragrid.records import Example
 
@@ -60,7 +59,7 @@ def control_tokens(since: int) -> Iterator[Doubt]:
                 if path.parts[-3:-1] == (tokens.parts[-2], tokens.stem):
                     yield doubt(tokens, f"{path.as_posix()} spells {texts}")
         for old in old_predictions(since):
-            tests = PREPARE_DATASET.path("test", old.evaluation.dataset.wildcards)
+            tests = old.evaluation.asked_file
             if old.evaluation.base_model == model.folder.name and Path(tests) in spelled and old.manifest.get("model"):
                 yield doubt(old.path, f"{tests} spells {spelled[Path(tests)]}")
 

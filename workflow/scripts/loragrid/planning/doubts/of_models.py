@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loragrid import layout
 from loragrid.layout import BASE
 from loragrid.planning.doubts.results import (
     Doubt,
@@ -84,7 +83,7 @@ def lost_questions(since: int) -> Iterator[Doubt]:
     """Prompts without the question that they ask, because their chat template leaves it out; and what was trained with it."""
     of_base_models: set[str] = set()
     for old in old_predictions(since):
-        test = Path(layout.PREPARE_DATASET.path("test", old.evaluation.dataset.wildcards))
+        test = Path(old.evaluation.asked_file)
         if not _settings_of(old) or not test.exists():
             continue
         tests = looked_into(test, partial(read_records, test, Example)) or []

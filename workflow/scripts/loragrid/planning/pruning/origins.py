@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from loragrid.errors import UserError
-from loragrid.layout import ALL_TRACKERS, MANIFEST, Run
+from loragrid.layout import ALL_TRACKERS, FORMER, MANIFEST, Run, experiment_of
 from loragrid.planning.pruning.in_use import Made
 from loragrid.planning.pruning.listing import Verdict
 from loragrid.runtime.manifests import read_json
@@ -31,7 +32,7 @@ class Origins:
     A file is the result of a rule only if a job of the rule has left traces: people have files of their own, with any names.
     """
 
-    def __init__(self, made: Iterable[Made], traces: Collection[str]) -> None:
+    def __init__(self, made: Iterable[Made], traces: AbstractSet[str]) -> None:
         """Prepare to find origins among the files that rules make.
 
         Args:
@@ -57,6 +58,14 @@ class Origins:
             for rule, wildcards in _matching(self._folders, folder):
                 if self._has_traces(rule, wildcards) and is_in_folder(folder, path):
                     return self._verdict(rule, wildcards)
+        return self._of_earlier_versions(path)
+
+    def _of_earlier_versions(self, path: str) -> Verdict | None:
+        """Stage and reason of what a rule made in an earlier version; None if none did."""
+        for stage, former in FORMER.items():
+            files = former.of_experiment(experiment_of(path))
+            if path in files.outputs.values() and not self._traces.isdisjoint((path, files.log, files.benchmark)):
+                return Verdict(stage, "made by an earlier version of the workflow")
         return None
 
     def _verdict(self, rule: Made, wildcards: Mapping[str, str]) -> Verdict:

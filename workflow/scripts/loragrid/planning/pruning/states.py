@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from loragrid.layout import ASKINGS, JUDGEMENT_STATES, LOCKS, SCORE_STATES, STATE
+from loragrid.layout import AHEAD, ASKINGS, JUDGEMENT_STATES, LOCKS, SCORE_STATES, SHARES, STATE
 from loragrid.planning.pruning.in_use import InUse
 from loragrid.planning.pruning.listing import UNKNOWN, Row, Verdict
 from loragrid.planning.pruning.origins import Origins
 from loragrid.planning.pruning.tree import File
 from loragrid.runtime.files import fingerprint
 from loragrid.runtime.finished import WORK_STATES
+from loragrid.runtime.locks import is_held
 from loragrid.runtime.states import DAMAGED, whose_state
 
 DAY_S = 86400.0
@@ -28,15 +29,28 @@ def state_rows(files: Iterable[File], in_use: InUse, origins: Origins, now: floa
         if any(part.endswith(DAMAGED) for part in Path(file.path).parts) and not file.is_link:
             yield Row(file.path, file.bytes, "state", "damaged, and set aside")
             continue
-        family, _, name = Path(file.path).relative_to(STATE).as_posix().partition("/")
-        # A state is a folder or a journal, with a description and a lock beside it.
-        states.setdefault(Path(STATE, family, Path(name.partition("/")[0]).stem), []).append(file)
+        states.setdefault(_state_of(file.path), []).append(file)
     for state, parts in states.items():
         verdict = state_verdict(state, max(file.changed for file in parts), in_use, origins, now)
         if verdict and any(file.is_link for file in parts):
             verdict = Verdict(UNKNOWN, "a link, which no rule makes: kept, as is what it points to")
         if verdict:
             yield from (Row(file.path, file.bytes, *verdict) for file in parts)
+
+
+def _state_of(path: str) -> Path:
+    """The state that a file belongs to, without an ending.
+
+    A state is a folder or a journal, with a description, log lines and a lock beside it.
+    """
+    first = f"{STATE}/{Path(path).relative_to(STATE).parts[0]}"
+    family = next((family for family in WORK_STATES if path.startswith(f"{family}/")), first)
+    inside = Path(path).relative_to(family).parts
+    if not inside:
+        return Path(family)
+    # A folder that is half-written stands beside its place.
+    name = inside[0].removesuffix(".partial")
+    return Path(family, Path(name if name == inside[0] else name.removeprefix(".")).stem)
 
 
 def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, now: float) -> Verdict | None:
@@ -46,7 +60,7 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
         state: its place, without an ending.
         changed: the time of the last change to any of its files.
     """
-    family, stage = state.parent.as_posix(), f"state of {state.parent.name}"
+    family, stage = state.parent.as_posix(), f"state of {state.parent.relative_to(STATE).as_posix()}"
     if family == JUDGEMENT_STATES:
         # Behind the judge stands its server.
         is_asked = state.name.partition("-")[0] in in_use.judges
@@ -57,7 +71,10 @@ def state_verdict(state: Path, changed: float, in_use: InUse, origins: Origins, 
     if family == ASKINGS:
         # Small, and of use to any card of the same format.
         return None
-    if family == LOCKS:
+    if family == AHEAD:
+        in_use_now = is_held(state.with_suffix(".lock"))
+        return None if in_use_now else Verdict(stage, "the list of jobs of a Snakemake that was killed")
+    if family in (LOCKS, SHARES):
         # Removing leaves out locks that are held.
         return Verdict(stage, "left by a job that was killed")
     of_jobs = family in WORK_STATES

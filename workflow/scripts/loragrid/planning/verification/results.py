@@ -14,7 +14,7 @@ from loragrid.errors import DamagedError
 from loragrid.grid.jobs import settings
 from loragrid.grid.jobs.lookups import Wildcards, tasks_of_mix
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASELINE, MANIFEST, PREDICT, PREDICT_BASELINE, PREPARE_DATASET, Dataset, Evaluation
+from loragrid.layout import BASELINE, MANIFEST, PREDICT, PREDICT_BASELINE, PREPARE_DATASET, TEST, Dataset, Evaluation
 from loragrid.planning.verification.contents import refuse_unreadable
 from loragrid.records import Example, Export, Prediction, Score, content_hash, read_records
 from loragrid.runtime.manifests import DECLARED, read_json, refuse_other_content, stated_about, stated_hashes
@@ -143,22 +143,26 @@ def loss_curve(grid: Grid, job: Wildcards, path: Path) -> bool:
 
 
 def demonstrations(grid: Grid, job: Wildcards, path: Path) -> bool:
-    """What prompts show are training examples, for test examples."""
+    """What prompts show are training examples, for test or validation examples."""
     chosen, dataset = read_json(path), Dataset(job["task"], job["sample_type"])
-    for part, ids in (("test", set(chosen)), ("train", {id_ for of_test in chosen.values() for id_ in of_test})):
+    for part, ids in (
+        (job["of_split"].removeprefix("~") or TEST, set(chosen)),
+        ("train", {id_ for of_test in chosen.values() for id_ in of_test}),
+    ):
         if (known := part_of(dataset, part)).exists() and (foreign := ids - examples_of(known).keys()):
             raise DamagedError(path, f"it names examples that {known} does not have: {some_of(sorted(foreign))}")
     return False
 
 
 def predictions(grid: Grid, job: Wildcards, path: Path) -> bool:
-    """Predictions answer their test set, or the subset of it that they should."""
+    """Predictions answer the split of the data set that they name, or the subset of it that they should."""
     rows, own = read_records(path, Prediction), Evaluation.of_predictions(path)
     for row in rows:
-        found = Evaluation(row.base_model, row.task, row.sample_type, row.run, row.prompting, row.prompt_variant, row.decoding)
+        asked = (row.prompting, row.prompt_variant, row.decoding, row.split)
+        found = Evaluation(row.base_model, row.task, row.sample_type, row.run, *asked)
         if found != own:
             raise DamagedError(path, f"the row of example {row.id} belongs to {found.place}")
-    if (test := part_of(own.dataset, "test")).exists():
+    if (test := Path(own.asked_file)).exists():
         examples = [*examples_of(test).values()]
         refuse_other_answers(path, [row.answered for row in rows], test, examples)
         # Others are counted by their manifest.

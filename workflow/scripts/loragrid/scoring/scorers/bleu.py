@@ -35,6 +35,7 @@ class BleuScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("bleu",)
+    limits = (0.0, 100.0)
     corpus_metrics = ("corpus_bleu",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:

@@ -28,6 +28,7 @@ class ChrfScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("chrf",)
+    limits = (0.0, 100.0)
     corpus_metrics = ("corpus_chrf",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:

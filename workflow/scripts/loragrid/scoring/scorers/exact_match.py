@@ -23,6 +23,8 @@ class ExactMatchScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("exact_match",)
+    limits = (0.0, 1.0)
+    right_or_wrong = ("exact_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return exact_match(self.normalise)

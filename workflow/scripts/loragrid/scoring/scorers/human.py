@@ -29,6 +29,7 @@ class HumanScorer(ScorerSettings):
     sheets: list[str] = Field(min_length=1, description="Filled sheets, CSV or XLSX; each file has the name of its annotator.")
 
     may_leave_out = True
+    kind = "people"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         assert inputs.human_evaluation is not None
@@ -37,6 +38,11 @@ class HumanScorer(ScorerSettings):
     def metrics_of_example(self, criteria: CriteriaOf) -> tuple[str, ...]:
         own = criteria.get(self.evaluation, {})
         return metrics_of_criteria(own, have_one_scale(own.values()))
+
+    def limits_of_metrics(self, criteria: CriteriaOf) -> dict[str, tuple[float, float]]:
+        limits = {name: (min(values), max(values)) for name, values in criteria.get(self.evaluation, {}).items()}
+        # The mean is there if all criteria have the same.
+        return {name: limits.get(name) or next(iter(limits.values())) for name in self.metrics_of_example(criteria)}
 
     def files(self) -> dict[str, str]:
         return {f"sheets[{i}]": path for i, path in enumerate(self.sheets)}

@@ -71,6 +71,7 @@ class JudgeScorer(ScorerSettings, Server):
 
     reads_examples = True
     is_light = False
+    kind = "judge"
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -96,6 +97,10 @@ class JudgeScorer(ScorerSettings, Server):
 
     def metrics_of_example(self, criteria: object) -> tuple[str, ...]:
         return read_rubric(self.rubric).metrics
+
+    def limits_of_metrics(self, criteria: object) -> dict[str, tuple[float, float]]:
+        rubric = read_rubric(self.rubric)
+        return {"win": (0.0, 1.0)} if rubric.pairwise else {key: (of.minimum, of.maximum) for key, of in rubric.scores.items()}
 
     def edition_for(self, has_parts: bool) -> int:
         # 1 more: a part that the judge did not judge counted as the rubric's worst value.

@@ -34,6 +34,8 @@ class LabelScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("accuracy", "undecided")
+    limits = (0.0, 1.0)
+    right_or_wrong = ("accuracy", "undecided")
     corpus_metrics = ("macro_f1",)
     low_is_good = ("undecided",)
     reads_labels = True

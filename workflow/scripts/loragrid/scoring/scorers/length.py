@@ -19,6 +19,7 @@ class LengthScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("words", "characters", "length_ratio")
+    kind = "length"
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return length

@@ -27,6 +27,8 @@ class NumberScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("number_match",)
+    limits = (0.0, 1.0)
+    right_or_wrong = ("number_match",)
 
     def reference_check(self) -> Callable[[Sequence[str]], str | None]:
         def check(references: Sequence[str]) -> str | None:

@@ -48,6 +48,7 @@ class RatingsScorer(ScorerSettings):
     edition = 1
     reads_examples = True
     may_leave_out = True
+    kind = "people"
 
     @model_validator(mode="after")
     def _mean_is_taken(self) -> Self:

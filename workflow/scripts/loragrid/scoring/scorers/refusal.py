@@ -22,6 +22,8 @@ class RefusalScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("refusal",)
+    limits = (0.0, 1.0)
+    right_or_wrong = ("refusal",)
     low_is_good = ("refusal",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:

@@ -36,6 +36,7 @@ class RewardScorer(ModelScorer):
     edition = 1
     example_metrics = ("reward", "reference_reward", "preference")
     reads_examples = True
+    kind = "judge"
     model_key = "model"
     model_section = "reward_models"
 

@@ -37,6 +37,7 @@ class RougeScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+    limits = (0.0, 1.0)
     starts_slowly = True
     packages = ("rouge-score",)
 

@@ -34,6 +34,7 @@ class SpansScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("precision", "recall", "f1")
+    limits = (0.0, 1.0)
     corpus_metrics = ("micro_precision", "micro_recall", "micro_f1")
     reads_examples = True
     # "None" may say that there are none.

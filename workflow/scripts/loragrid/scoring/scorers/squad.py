@@ -22,6 +22,8 @@ class SquadScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("exact_match", "f1")
+    limits = (0.0, 1.0)
+    right_or_wrong = ("exact_match",)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return squad

@@ -20,6 +20,7 @@ class TokenF1Scorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("precision", "recall", "f1")
+    limits = (0.0, 1.0)
 
     def build(self, inputs: ScorerInputs) -> ScorerFunction:
         return token_f1

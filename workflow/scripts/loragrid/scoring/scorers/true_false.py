@@ -25,6 +25,8 @@ class TrueFalseScorer(ScorerSettings):
 
     edition = 1
     example_metrics = ("accuracy", "tie")
+    limits = (0.0, 1.0)
+    right_or_wrong = ("accuracy", "tie")
     low_is_good = ("tie",)
     reads_labels = True
     reference_advice = "use the scorer 'label' for other words"

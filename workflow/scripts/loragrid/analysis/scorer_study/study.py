@@ -1,0 +1,27 @@
+"""The tables about scorers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from loragrid.analysis.contrasts.questions import Questions
+from loragrid.analysis.scorer_study.answers import answered
+from loragrid.analysis.scorer_study.length import differences_at_equal_length
+from loragrid.analysis.scorer_study.pairs import correlations
+from loragrid.analysis.scorer_study.people import agreement_with_people, corrected_by_people
+from loragrid.analysis.settings import AnalysisSettings
+
+TABLES = ("scorers", "equal_length", "judge_agreement", "judge_corrected")
+
+
+def study_scorers(
+    scores: pd.DataFrame, predictions: pd.DataFrame, questions: Questions, settings: AnalysisSettings
+) -> dict[str, pd.DataFrame]:
+    """The tables about scorers, by their names in `layout.ANALYSE`."""
+    datasets = list(answered(scores, predictions, questions, settings.kinds))
+    return {
+        "scorers": correlations(datasets),
+        "equal_length": differences_at_equal_length(datasets),
+        "judge_agreement": agreement_with_people(datasets, settings),
+        "judge_corrected": corrected_by_people(datasets),
+    }

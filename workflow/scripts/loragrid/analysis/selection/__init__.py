@@ -1,0 +1,1 @@
+"""Ways that are chosen on validation data and reported on test data."""
