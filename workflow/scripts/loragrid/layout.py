@@ -6,7 +6,7 @@ Paths are relative to the working directory. A pattern is a path with `{wildcard
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -368,6 +368,38 @@ MERGE = _files(
 )
 PUSH = _own_files(f"pushed/{_TRAINED}", receipt=f"pushed/{_TRAINED}.json")
 
+FIGURES: Mapping[str, Sequence[str]] = {
+    "analyse": (
+        "learning_curves",
+        "learning_curves_symlog",
+        "contrast_intervals",
+        "transfer_scores",
+        "transfer_differences",
+        "scorer_correlations",
+        "scorer_correlations_resampled",
+        "scorer_correlations_by_policy",
+        "score_distributions",
+        "scores_over_seeds",
+        "loss_curves",
+        "cost_quality",
+        "run_times",
+        "tokens",
+        "judge_length",
+    ),
+    "describe_data": ("text_lengths",),
+}
+"""The figures that a rule makes, in the order of the report. The output of a figure's name is its SVG file."""
+
+FIGURE_FILES = {"": "svg", "_png": "png", "_pdf": "pdf", "_csv": "csv", "_json": "json"}
+"""What follows a figure's name in the names of its outputs, and the ending of that file."""
+
+
+def _figures(rule: str) -> dict[str, str]:
+    return {
+        f"{figure}{output}": f"figures/{figure}.{ending}" for figure in FIGURES[rule] for output, ending in FIGURE_FILES.items()
+    }
+
+
 ANALYSE = _own_files(
     "analyse",
     **_in_folder(
@@ -407,18 +439,12 @@ ANALYSE = _own_files(
         wide="wide.csv",
         wide_ways="wide_ways.csv",
     ),
-    **_in_folder(
-        "figures",
-        learning_curves="learning_curves.svg",
-        learning_curves_png="learning_curves.png",
-        loss_curves="loss_curves.svg",
-        loss_curves_png="loss_curves.png",
-    ),
+    **_figures("analyse"),
 )
 DESCRIBE_DATA = _own_files(
     "describe_data",
     **_in_folder("tables", data_sets="data_sets.csv", mixes="mixes.csv", lengths="lengths.csv"),
-    **_in_folder("figures", figure="lengths.svg", figure_png="lengths.png"),
+    **_figures("describe_data"),
 )
 REPORT = _own_files("report", report="report.html")
 
@@ -438,9 +464,11 @@ _FORMER_TABLES = _in_folder(
     sample_types_overall="sample_types_overall.csv",
     sample_types_overall_parquet="sample_types_overall.parquet",
 )
+_FORMER_FIGURES = _in_folder("figures", figure="lengths.svg", figure_png="lengths.png")
 FORMER: Mapping[str, Files] = {
     "analyse": _own_files("analyse", **_FORMER_TABLES),
-    "partial_report": _own_files("partial_report", **_in_folder("partial", **_FORMER_TABLES)),
+    "describe_data": _own_files("describe_data", **_FORMER_FIGURES),
+    "partial_report": _own_files("partial_report", **_in_folder("partial", **_FORMER_TABLES, **_FORMER_FIGURES)),
 }
 """Outputs that rules had in earlier versions, by the rule's name: nothing makes them or reads them any more."""
 PLAN = _own_files("plan", text="plan.txt", table="plan.csv")
