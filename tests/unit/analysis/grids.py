@@ -5,10 +5,12 @@ import pandas as pd
 from loragrid.analysis.columns import AXES, MODEL
 from loragrid.analysis.contrasts.questions import Question
 from loragrid.analysis.contrasts.tables import compare_ways
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.settings import AnalysisSettings
 from loragrid.layout import Run
 from loragrid.records import Score
 
+MAIN = MainMetrics("r/x")
 ASKED = {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
 
 
@@ -26,16 +28,28 @@ def run(model="m", task="t", references=None, trained_on="s", mix="x", n=8, conf
     return of_model | trained | {"loss_computation": loss, "seed": seed}
 
 
-def tables(*results, metric="r/x", lower=(), worst=None, bounds=None, comparisons=None, least=None, clusters=None, cut_off=()):
+def tables(
+    *results,
+    metric="r/x",
+    task_metrics=None,
+    lower=(),
+    worst=None,
+    bounds=None,
+    comparisons=None,
+    least=None,
+    clusters=None,
+    cut_off=(),
+):
     """Ways and contrasts of pairs of axes and values: by question, or in the order of questions, or several for each.
 
     Args:
+        results: a third part is the metric, if it is not the usual one.
         clusters: the cluster of each question; each is its own by default.
         cut_off: the questions to which all answers are cut off.
     """
-    scorer, of_metric = metric.split("/")
     predictions, scores = [], []
-    for axes, values in results:
+    for axes, values, *own_metric in results:
+        scorer, of_metric = (own_metric[0] if own_metric else metric).split("/")
         of_model = {name: axes[name] for name in MODEL}
         for question, given in (values if isinstance(values, dict) else {str(i): v for i, v in enumerate(values)}).items():
             for sample, value in enumerate(given if isinstance(given, list) else [given]):
@@ -43,14 +57,15 @@ def tables(*results, metric="r/x", lower=(), worst=None, bounds=None, comparison
                 score = Score(id=question, sample=sample, scorer=scorer, metric=of_metric, value=value, status=status)
                 scores.append(of_model | score.model_dump())
                 predictions.append(axes | {"finish_reason": "length" if question in cut_off else "stop"})
-    ids = {(axes["task"], axes["sample_type"], row["id"]) for axes, _ in results for row in scores}
+    ids = {(axes["task"], axes["sample_type"], row["id"]) for axes, *_ in results for row in scores}
     questions = {key: Question(key[2], (clusters or {}).get(key[2], "/".join(key))) for key in sorted(ids)}
     settings = AnalysisSettings.model_validate(
         {
             "metric": metric,
+            "task_metrics": task_metrics or {},
             "prices": {},
             "judge_prices": {},
-            "kinds": {scorer: {"type": "rouge", "lower_is_better": list(lower), "worst": worst or {}}},
+            "kinds": {metric.split("/")[0]: {"type": "rouge", "lower_is_better": list(lower), "worst": worst or {}}},
             "group_by": {},
             "levels": {},
             "bounds": {metric: bounds} if bounds else {},

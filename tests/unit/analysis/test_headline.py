@@ -5,7 +5,7 @@ import pytest
 from loragrid.analysis.findings import headline
 from loragrid.analysis.report_tables import family_rows
 from unit.analysis import grids
-from unit.analysis.grids import base, contrasts
+from unit.analysis.grids import MAIN, base, contrasts
 
 CLEAR, CHANCE = [0.8, 0.9, 0.7, 0.85] * 4, [0.5, -0.5, 0.4, -0.45] * 4
 
@@ -17,7 +17,7 @@ def test_headline_counts_verdicts_on_kinds_of_run_losses_as_well_as_gains():
     results += [(grids.run(config="same", seed=seed), CHANCE) for seed in (1, 2)]
     # What a run does on a task that it was not trained for does not count.
     results += [(base(task="u"), [0.0] * 16), (grids.run(task="u", own="t", config="good"), CLEAR)]
-    [found] = headline(contrasts(*results), "r/x")
+    [found] = headline(contrasts(*results), MAIN)
     assert {name: found[name] for name in ("kinds", "better", "worse", "undecided", "equivalent", "too_little")} == {
         "kinds": 3,
         "better": 1,
@@ -33,7 +33,7 @@ def test_run_that_is_asked_in_two_ways_is_one_run():
     results = [
         (one(prompting=how), values) for one, values in ((base, [0.0] * 16), (grids.run, CLEAR)) for how in ("zero_shot", "few")
     ]
-    assert [(one["asked"], one["kinds"], one["better"]) for one in headline(contrasts(*results), "r/x")] == [
+    assert [(one["asked"], one["kinds"], one["better"]) for one in headline(contrasts(*results), MAIN)] == [
         ("prompting zero_shot", 1, 1),
         ("prompting few", 1, 1),
     ]
@@ -43,9 +43,9 @@ def test_headline_judges_by_the_references_of_one_sample_type_at_a_time():
     results = [(base(references=references), [0.0] * 16) for references in ("experts", "auto")]
     gains = {("experts", "experts"): CLEAR, ("auto", "experts"): CHANCE, ("experts", "auto"): CHANCE, ("auto", "auto"): CLEAR}
     results += [(grids.run(trained_on=trained, references=references), values) for (trained, references), values in gains.items()]
-    found = headline(contrasts(*results), "r/x")
+    found = headline(contrasts(*results), MAIN)
     assert [(one["references"], one["kinds"], one["better"]) for one in found] == [("experts", 2, 1), ("auto", 2, 1)]
-    assert headline(contrasts((base(), [0.1])), "r/x") == []
+    assert headline(contrasts((base(), [0.1])), MAIN) == []
 
 
 def two_tasks(*verdicts, n=8):
@@ -56,16 +56,16 @@ def two_tasks(*verdicts, n=8):
 
 def test_headline_counts_means_over_tasks_where_these_were_declared():
     asked_for = [{"axis": "training", "over_tasks": True}]
-    [found] = headline(contrasts(*two_tasks(CLEAR, CHANCE), comparisons=asked_for), "r/x")
+    [found] = headline(contrasts(*two_tasks(CLEAR, CHANCE), comparisons=asked_for), MAIN)
     assert (found["kinds"], found["better"], found["undecided"]) == (2, 1, 1)
     assert (found["means_over"], found["n"], found["exploratory"]) == (["t, u"], (32, 32), False)
 
 
 def test_headline_of_what_was_not_declared_says_so():
     table = contrasts(*two_tasks(CLEAR), comparisons=[{"axis": "training", "exploratory": True}])
-    [found] = headline(table, "r/x")
+    [found] = headline(table, MAIN)
     assert (found["kinds"], found["exploratory"], found["means_over"]) == (2, True, [])
-    [declared] = headline(contrasts(*two_tasks(CLEAR)), "r/x")
+    [declared] = headline(contrasts(*two_tasks(CLEAR)), MAIN)
     assert not declared["exploratory"]
 
 

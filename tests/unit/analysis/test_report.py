@@ -228,10 +228,10 @@ def test_baseline_that_is_as_good_as_every_model_is_named(lower, strong):
     of |= dict.fromkeys(("trained_sample_type", "mix", "config", "loss_computation", "seed", "nb_samples"))
     means = {("m", "base"): 0.5, ("m", "other"): 0.3, ("baseline", "copy"): 0.5, ("baseline", "empty"): 0.1}
     rows = [of | {"base_model": model, "run": run, "mean": mean} for (model, run), mean in means.items()]
-    [best] = strong_baselines(pd.DataFrame(rows), "r/x")
+    [best] = strong_baselines(pd.DataFrame(rows), MAIN)
     assert best["baseline"] == strong
     assert best["best_model"] == (0.3 if lower else 0.5)
-    assert strong_baselines(pd.DataFrame(rows[:2]), "r/x") == []
+    assert strong_baselines(pd.DataFrame(rows[:2]), MAIN) == []
 
 
 def test_answers_that_thoughts_left_empty_are_counted():

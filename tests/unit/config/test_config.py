@@ -253,6 +253,8 @@ def test_prompt_variant_that_an_evaluated_task_does_not_have_is_named(raw):
         (lambda raw: raw["tasks"]["outcome"].update(source="acl"), "unknown data source 'acl'"),
         (lambda raw: raw["scorers"]["sbert"].update(encoder="minilm"), "scorers.sbert.encoder: unknown encoder 'minilm'; did you mean 'minilm-l6'?"),
         (lambda raw: raw["report"].update(metric="rouge/rougel"), "report.metric: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
+        (lambda raw: raw["tasks"]["outcome"].update(metric="rouge/rougel"), "tasks.outcome.metric: unknown metric of this task's scorers: 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
+        (lambda raw: raw["tasks"]["outcome"].update(scorers=["rouge"], metric="exact_match/exact_match"), "tasks.outcome.metric: unknown metric of this task's scorers: 'exact_match/exact_match'; known:"),
         (lambda raw: raw["report"].update(table={"metrics": ["rouge/rougel"]}), "report.table.metrics: unknown metric 'rouge/rougel'; did you mean 'rouge/rougeL'?"),
         (lambda raw: raw["report"].update(table={"rows": ["tasks"]}), "report.table.rows[0]: input should be 'base_model', 'task', 'sample_type',"),
         (lambda raw: raw["report"].update(table={"rows": ["seed"]}), "report.table.rows[0]: input should be 'base_model', 'task', 'sample_type',"),
@@ -488,3 +490,20 @@ def test_examples_of_the_documentation_are_yaml(page):
     blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
     assert blocks
     assert all(isinstance(yaml.safe_load(block), dict) for block in blocks)
+
+
+def test_each_task_has_a_main_metric_that_its_scorers_give(raw):
+    raw["report"]["metric"] = "rouge/rougeL"
+    assert parse_config(raw).main_metrics == ("rouge/rougeL", {})
+    raw["tasks"]["outcome"]["metric"] = "sbert/cosine"
+    # No scorer of this task gives the main metric of the others.
+    raw["tasks"]["challenge"]["scorers"] = ["exact_match", "sbert"]
+    main = parse_config(raw).main_metrics
+    assert [main.of(task) for task in ("challenge", "approach", "outcome")] == [
+        "exact_match/exact_match",
+        "rouge/rougeL",
+        "sbert/cosine",
+    ]
+    # The one that all have anyhow says nothing new.
+    raw["tasks"]["approach"]["metric"] = "rouge/rougeL"
+    assert parse_config(raw).main_metrics == main

@@ -83,6 +83,20 @@ def test_how_trainings_differ_is_assumed_where_no_analysis_has_seen_it(planned):
     assert size(seen) < size(unseen)
 
 
+def test_each_task_is_planned_in_its_own_main_metric(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raw = config()
+    raw["scorers"]["f1"] = {"type": "token_f1"}
+    raw["tasks"]["t"]["subset"] = 100
+    raw["tasks"] |= {"u": raw["tasks"]["t"] | {"scorers": ["em", "f1"], "metric": "f1/f1"}}
+    raw["grid"][0]["tasks"] = ["t", "u"]
+    lines = describe_detectable(Grid(parse_config(raw)))
+    told = [line.split(" that will")[0].split(": ")[0] for line in lines if line.startswith(("Smallest", "  t/s", "  u/s"))]
+    assert told == ["Smallest difference in em/exact_match", "  t/s", "Smallest difference in f1/f1", "  u/s"]
+    # The verdicts of both metrics hold together.
+    assert all(line.endswith("in 2 contrasts that hold together:") for line in lines if "Smallest" in line)
+
+
 def test_means_over_tasks_are_planned_as_such(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

@@ -8,7 +8,7 @@ from loragrid.analysis.contrasts.asked import wanted_contrasts
 from loragrid.analysis.contrasts.pairs import differences, interactions, slopes
 from loragrid.analysis.contrasts.settings import Comparison
 from loragrid.analysis.contrasts.ways import ways_of
-from unit.analysis.grids import base, run
+from unit.analysis.grids import MAIN, base, run
 
 
 def ways(*axes):
@@ -48,7 +48,7 @@ def test_ways_that_differ_in_two_axes_are_not_compared():
 def test_seeds_belong_to_one_way_and_one_run_asked_two_ways_is_no_pair_of_trainings():
     one = ways(run(seed=1), run(seed=2), run(seed=1, prompting="shots"), base(), base(prompting="shots"))
     assert len(one) == 4
-    wanted = wanted_contrasts(one, None, "r/x", 1)
+    wanted = wanted_contrasts(one, None, MAIN, 1)
     assert sorted((w.contrast.axis, w.contrast.first.prompting) for w in wanted) == [
         ("prompting", "shots"),
         ("prompting", "shots"),
@@ -92,27 +92,27 @@ def test_sample_types_without_common_references_are_tested_each_on_its_own():
 def test_what_is_asked_for_is_made_and_nothing_else():
     grid = ways(base(), *(run(config=config, mix=mix) for config in "abc" for mix in "xy"))
     asked_for = [Comparison(axis="config", against="a", where={"mix": "x"}), Comparison(axis="training", exploratory=True)]
-    found = wanted_contrasts(grid, asked_for, "r/x", 1)
+    found = wanted_contrasts(grid, asked_for, MAIN, 1)
     assert [(w.contrast.axis, w.contrast.own, w.contrast.first.mix, w.family) for w in found[:2]] == [
         ("config", "b", "x", "main"),
         ("config", "c", "x", "main"),
     ]
     assert [w.family for w in found[2:]] == ["exploratory"] * 6
-    [only] = wanted_contrasts(grid, [Comparison(axis="config", values=["c", "a"], where={"mix": ["y"]})], "r/x", 1)
+    [only] = wanted_contrasts(grid, [Comparison(axis="config", values=["c", "a"], where={"mix": ["y"]})], MAIN, 1)
     assert (only.contrast.own, only.contrast.other) == ("a", "c")
 
 
 def test_main_family_by_default_is_each_kind_of_run_on_its_own_task_against_its_base_model():
     grid = ways(base(), base(task="u"), run(config="a"), run(config="b"), run(task="u", own="t", config="a"))
-    main = [w.contrast for w in wanted_contrasts(grid, None, "r/x", 1) if w.family == "main"]
+    main = [w.contrast for w in wanted_contrasts(grid, None, MAIN, 1) if w.family == "main"]
     assert [(one.axis, one.first.task, one.first.config) for one in main] == [("training", "t", "a"), ("training", "t", "b")]
 
 
 def test_large_grids_have_pairs_in_the_main_metric_only(monkeypatch):
     grid = ways(*(run(config=str(i)) for i in range(4)))
-    assert {w.metrics for w in wanted_contrasts(grid, None, "r/x", 5)} == {None}
+    assert {w.metrics for w in wanted_contrasts(grid, None, MAIN, 5)} == {None}
     monkeypatch.setattr(asked, "MOST_ROWS", 29)
-    assert {w.metrics for w in wanted_contrasts(grid, None, "r/x", 5)} == {("r/x",)}
+    assert {w.metrics for w in wanted_contrasts(grid, None, MAIN, 5)} == {("r/x",)}
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -123,7 +123,7 @@ def test_what_is_asked_for_twice_is_made_once_in_the_declared_family(order):
         Comparison(axis="training", over_tasks=True),
         Comparison(axis="training", where={"task": "t"}),
     ]
-    found = wanted_contrasts(grid, twice[::order], "r/x", 2)
+    found = wanted_contrasts(grid, twice[::order], MAIN, 2)
     assert {(w.contrast.first.task, *w.metrics): (w.family, w.over_tasks) for w in found} == {
         ("t", "r/x"): ("main", "main"),
         ("u", "r/x"): ("exploratory", "main"),

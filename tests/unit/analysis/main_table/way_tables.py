@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from loragrid.analysis.contrasts.columns import WAYS
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.main_table.parts import parts_of
 from loragrid.analysis.main_table.settings import MainTable
 from loragrid.layout import BASE, BASELINE
@@ -39,8 +40,8 @@ def baseline(mean=0.1, name="first_words", **changes):
     return way(mean, base_model=BASELINE, way=name, **changes)
 
 
-def parts(*rows, metric="r/x", **table):
-    return parts_of(pd.DataFrame(rows), MainTable(**table), metric)
+def parts(*rows, metric="r/x", task_metrics=None, **table):
+    return parts_of(pd.DataFrame(rows), MainTable(**table), MainMetrics(metric, task_metrics or {}))
 
 
 def grid(part):

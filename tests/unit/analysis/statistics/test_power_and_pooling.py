@@ -109,6 +109,38 @@ def test_right_and_wrong_answers_ask_for_more_than_others_of_the_same_spread():
     assert percent == pytest.approx(100 * planned_detectable_difference(spreads, 50, right_or_wrong=RightOrWrong()))
 
 
+def share_found(size, questions, seeds, repetitions):
+    """How often a study finds a true difference, in answers whose single differences have a variance of 1."""
+    clusters, base = np.arange(questions), Results(np.zeros((1, questions)), np.arange(questions))
+    spread, rng = math.sqrt(1 / min(seeds, 2)), np.random.default_rng(7)
+    found = 0
+    for _ in range(repetitions):
+        values = size + rng.normal(0, spread, (1, questions)) + (rng.normal(0, spread, (seeds, questions)) if seeds > 1 else 0.0)
+        found += difference_of(Results(values, clusters), base).p_value < 0.05
+    return found / repetitions
+
+
+@pytest.mark.parametrize(("spreads", "seeds"), [(Spreads(1, 0, 0), 1), (Spreads(0.5, 0, 0.5), 3)])
+def test_fewer_than_six_questions_see_no_difference_and_six_what_they_promise(spreads, seeds):
+    for questions in (2, 5):
+        assert planned_detectable_difference(spreads, questions, seeds, trained=1) == math.inf
+        assert share_found(100.0, questions, seeds, 20) == 0
+    least = planned_detectable_difference(spreads, 6, seeds, trained=1)
+    # 400 studies: twice the simulation's error is 0.04.
+    assert share_found(least, 6, seeds, 400) == pytest.approx(0.8, abs=0.07)
+    assert least > planned_detectable_difference(spreads, 6, seeds, trained=1, by_signs=False)
+
+
+def test_so_few_clusters_as_signs_cannot_tell_see_no_difference_however_many_questions():
+    spreads = Spreads(1, 0, 0)
+    assert planned_detectable_difference(spreads, 1000, clusters=5) == math.inf
+    assert planned_detectable_difference(spreads, 1000, clusters=6) < math.inf
+    # In a family of ten, signs have to be surer; means over tasks are judged without them.
+    assert planned_detectable_difference(spreads, 8, level=0.995) == math.inf
+    assert planned_detectable_difference(spreads, 9, level=0.995) < math.inf
+    assert planned_detectable_difference(spreads, 4, by_signs=False) < math.inf
+
+
 def test_where_seeds_matter_questions_alone_do_not_do():
     effects = np.array([[-0.1], [0.0], [0.1]])
     own = 0.5 + effects + RNG.normal(0, 0.1, (3, 200))

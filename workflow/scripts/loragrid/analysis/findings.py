@@ -13,6 +13,7 @@ from loragrid.analysis.comparisons import on_own_task, tests_foreign_sample_type
 from loragrid.analysis.contrasts.columns import EXPLORATORY
 from loragrid.analysis.contrasts.verdicts import Verdict
 from loragrid.analysis.labels import label_runs
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.layout import BASELINE
 
 
@@ -26,15 +27,15 @@ def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table[table["scorer"] + "/" + table["metric"] == metric]
 
 
-def headline(contrasts: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """How many kinds of run are better or worse than their base model in the main metric, by verdicts, each on its own task.
+def headline(contrasts: pd.DataFrame, main: MainMetrics) -> list[dict[str, Any]]:
+    """How many kinds of run are better or worse than their base model in its main metric, by verdicts, each on its own task.
 
     A kind of run counts once, whatever the number of its seeds. Where kinds are tested on references of other sample types than
     their own, there is an entry for the references of each sample type; where they are asked in several ways, one for each.
     Else `references` and `asked` are None. Verdicts that were declared count; where only means over tasks were, these; where
     nothing was, all on single tasks, and they are `exploratory`.
     """
-    rows = _that_count(against_base(contrasts, metric))
+    rows = _that_count(against_base(contrasts, main))
     by = [
         *(["sample_type"] if tests_foreign_sample_types(rows) else []),
         *(name for name in ASKED if rows[name].nunique() > 1),
@@ -43,9 +44,9 @@ def headline(contrasts: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     return [_counts(group) | _group_name(dict(zip(by, key, strict=True))) for key, group in groups]
 
 
-def against_base(contrasts: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The verdicts on kinds of run against their base models in one metric, on single tasks and over tasks."""
-    return of_metric(contrasts[contrasts["axis"] == "training"], metric)
+def against_base(contrasts: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:
+    """The verdicts on kinds of run against their base models in the main metrics, on single tasks and over tasks."""
+    return main.rows(contrasts[contrasts["axis"] == "training"])
 
 
 def _that_count(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,13 +84,13 @@ def _counts(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def sample_type_findings(contrasts: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
+def sample_type_findings(contrasts: pd.DataFrame, main: MainMetrics) -> list[dict[Hashable, Any]]:
     """For each pair of compared sample types, and the references of each sample type, the verdict on which trains better.
 
     That is the mean over tasks; `rows` are the verdicts on each task and number of training examples. `setting` names what
     findings on the same pair differ in: how both were trained, or asked.
     """
-    own = of_metric(contrasts[contrasts["axis"] == "trained_sample_type"], metric)
+    own = main.rows(contrasts[contrasts["axis"] == "trained_sample_type"])
     own = own[own["kind"] == "difference"]
     alike = ["base_model", "sample_type", "own", "other", *SETTING]
     single = own[own["tasks"] == ""]
@@ -120,9 +121,9 @@ def counted_findings(findings: Sequence[Mapping[Hashable, Any]]) -> list[dict[st
     ]
 
 
-def decided(contrasts: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """For each axis and family, how many contrasts in the main metric there are, and those with a verdict that decides."""
-    rows = of_metric(contrasts, metric)
+def decided(contrasts: pd.DataFrame, main: MainMetrics) -> list[dict[str, Any]]:
+    """For each axis and family, how many contrasts in main metrics there are, and those with a verdict that decides."""
+    rows = main.rows(contrasts)
     return [
         {
             "axis": axis,
@@ -149,13 +150,13 @@ def without_common_references(summary: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"sample_types": pair, "tasks": list(dict.fromkeys(tasks))} for pair, tasks in apart.items()]
 
 
-def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """The data sets on which a trivial baseline is as good as every model in a metric.
+def strong_baselines(summary: pd.DataFrame, main: MainMetrics) -> list[dict[str, Any]]:
+    """The data sets on which a trivial baseline is as good as every model in the task's main metric.
 
     Each comes with the best baseline and its mean, and with the best model's mean.
     """
     strong = []
-    means = of_metric(summary, metric).dropna(subset="mean")
+    means = main.rows(summary).dropna(subset="mean")
     ranked = means.assign(rank=means["mean"] * signs(means)).sort_values("rank", ascending=False, kind="stable")
     for (task, sample_type), group in ranked.groupby(["task", "sample_type"], sort=False):
         is_baseline = group["base_model"] == BASELINE
@@ -165,6 +166,7 @@ def strong_baselines(summary: pd.DataFrame, metric: str) -> list[dict[str, Any]]
                 {
                     "task": task,
                     "sample_type": sample_type,
+                    "metric": main.of(str(task)),
                     "baseline": label_runs(baseline)[0],
                     "mean": float(baseline["mean"].iloc[0]),
                     "best_model": float(model["mean"].iloc[0]),

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from loragrid.analysis.agreement import RatedSheets
 from loragrid.analysis.contrasts.settings import Comparison
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.main_table.settings import MainTable
 from loragrid.analysis.selection.settings import Selection
 from loragrid.analysis.statistics.levels import Level
@@ -27,7 +28,8 @@ Price = dict[Literal["hour", "million_prompt_tokens", "million_new_tokens"], int
 class AnalysisSettings(Section):
     """What the tables and figures need to know about the configuration, besides the results."""
 
-    metric: str = Field(description="The metric of the learning curves, as `scorer/metric`.")
+    metric: str = Field(description="The main metric, as `scorer/metric`.")
+    task_metrics: Annotated[dict[str, str], LATER] = Field(default={}, description="The main metrics of tasks with another one.")
     prices: dict[str, Price] = Field(description="Prices of base models.")
     judge_prices: dict[str, Price] = Field(description="Prices of judges, by scorer.")
     kinds: dict[str, ScorerFacts] = Field(description="Facts about scorers, by name.")
@@ -51,6 +53,11 @@ class AnalysisSettings(Section):
     )
     table: Annotated[MainTable, LATER] = Field(MainTable(), description="What stands where in the table of the study.")
 
+    @property
+    def main(self) -> MainMetrics:
+        """The main metric of each task."""
+        return MainMetrics(self.metric, self.task_metrics)
+
 
 class AnalyseSettings(StageSettings):
     """What the job that makes tables and figures is told."""
@@ -62,16 +69,24 @@ class ReportContents(Section):
     """What the report shows."""
 
     title: str = Field(description="Heading of the report.")
-    examples: int = Field(description="Example answers shown for each data set.")
+    examples: int = Field(description="Questions of each data set whose answers a sample holds.")
     experiment: Annotated[str | None, LATER] = Field(None, description="Name of the experiment, if it has one.")
+    embed: Literal["all", "sample", "none"] = Field("all", description="Which answers the report holds.")
+    answers_in: Literal["page", "folder"] = Field("page", description="Where they are: in the page, or in a folder beside it.")
 
 
 class ReportSettings(StageSettings):
     """What the job that writes the report is told."""
 
-    metric: str = Field(description="The metric of the summary, as `scorer/metric`.")
+    metric: str = Field(description="The main metric, as `scorer/metric`.")
+    task_metrics: dict[str, str] = Field(default={}, description="The main metrics of tasks with another one.")
     report: ReportContents
     tiers: list[str] = Field(description="The inputs that are files of the grid, by tier.")
+
+    @property
+    def main(self) -> MainMetrics:
+        """The main metric of each task."""
+        return MainMetrics(self.metric, self.task_metrics)
 
 
 class PartialReportSettings(StageSettings):

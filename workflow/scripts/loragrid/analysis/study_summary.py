@@ -58,7 +58,7 @@ def _summary(settings: SummarySettings, width: int, bold: bool, damaged: Damaged
         prediction_table, score_table = read_predictions(predictions), read_scores(scores)
         refuse_unrelated_rows(prediction_table, score_table, scores, tests, facts.kinds)
         ways, contrasts = compare_ways(score_table, prediction_table, read_questions(tests, facts.cluster_by), facts)
-        parts, verdicts = parts_of(ways, facts.table, facts.metric), list(told_verdicts(contrasts, width, settings.tables))
+        parts, verdicts = parts_of(ways, facts.table, facts.main), list(told_verdicts(contrasts, width, settings.tables))
     table = as_text(parts, width, bold, f"{settings.tables}/main.md") if parts else "There are no results yet."
     return "\n\n".join(block for block in ("\n".join(lines), table, "\n".join(verdicts)) if block)
 

@@ -172,7 +172,8 @@ class ReportSettings(Section):
     title: str = Field("loragrid report", description="Heading of the report.")
     metric: str | None = Field(
         None,
-        description="Metric of figures and summary, as `scorer/metric`; by default the first metric of the first task.",
+        description="The main metric, as `scorer/metric`: what verdicts, figures and summary are about. By default the first metric "
+        "of the first task. A task may have its own (`tasks.*.metric`).",
     )
     examples: int = Field(3, ge=0, description="Example answers shown for each data set.")
     table: MainTable = Field(MainTable(), description="What stands where in the table of the study.")

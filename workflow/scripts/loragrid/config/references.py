@@ -86,6 +86,8 @@ def _broken_task(config: Config, where: str, task: Task) -> Iterator[str]:
     for scorer in task.scorers:
         if scorer not in config.scorers:
             yield unknown_name(f"{where}.scorers", "scorer", scorer, config.scorers)
+    if task.metric is not None and task.metric not in (given := config.metrics_of_task(task)):
+        yield unknown_name(f"{where}.metric", "metric of this task's scorers:", task.metric, given)
     for sample_type in task.sample_types:
         yield from _broken_data_set(config, f"{where}.sample_types.{sample_type}", task.data_set(sample_type))
     if task.rule is not None and (problem := syntax_error(task.rule)):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.selection.settings import Selection
 from loragrid.config.evaluation import Block, ExternalPredictions, Pruning, ReportSettings
 from loragrid.config.models import BaseModelEntry, Encoder, RewardModel
@@ -98,8 +99,11 @@ class Config(Section):
     @property
     def metrics(self) -> list[str]:
         """All metrics of the tasks' scorers, as `scorer/metric`."""
-        used = dict.fromkeys(name for task in self.tasks.values() for name in task.scorers)
-        known = [name for name in used if name in self.scorers]
+        return list(dict.fromkeys(metric for task in self.tasks.values() for metric in self.metrics_of_task(task)))
+
+    def metrics_of_task(self, task: Task) -> list[str]:
+        """All metrics of a task's scorers, as `scorer/metric`."""
+        known = [name for name in task.scorers if name in self.scorers]
         return [f"{name}/{metric}" for name in known for metric in (*self.metrics_of(name), *self.scorers[name].corpus_metrics)]
 
     def metrics_of(self, scorer: str) -> tuple[str, ...]:
@@ -120,8 +124,24 @@ class Config(Section):
 
     @property
     def main_metric(self) -> str:
-        """The metric of the figures and of the report's summary."""
+        """The main metric of all tasks that have no other one."""
         return self.report.metric or self.metrics[0]
+
+    @property
+    def task_metrics(self) -> dict[str, str]:
+        """The main metrics of the tasks that have another one than `main_metric`."""
+        found = {}
+        for name, task in self.tasks.items():
+            of_task = self.metrics_of_task(task)
+            own = task.metric or (self.main_metric if self.main_metric in of_task else next(iter(of_task), self.main_metric))
+            if own != self.main_metric:
+                found[name] = own
+        return found
+
+    @property
+    def main_metrics(self) -> MainMetrics:
+        """The main metric of each task."""
+        return MainMetrics(self.main_metric, self.task_metrics)
 
     def source_of(self, task: str, sample_type: str) -> DataSource:
         """The data source of a data set."""

@@ -88,6 +88,11 @@ class Task(Fields):
     )
     cleaning: Cleaning = Field(default=Cleaning(), description="Which examples are dropped.")
     scorers: list[Name] = Field(min_length=1, description="The scorers of this task, from `scorers`.")
+    metric: Annotated[str | None, LATER] = Field(
+        None,
+        description="The main metric of this task, as `scorer/metric`: what its verdicts, curves and summary are about. By default "
+        "`report.metric`; if none of the task's scorers gives that, the first metric of its first scorer.",
+    )
     answers: Literal["each", "joined"] = Field(
         "each",
         description="For examples with several prompts. `each`: every answer has its own reference, at its place in `outputs`, "

@@ -14,6 +14,7 @@ from loragrid.analysis.contrasts.pairs import Contrast
 from loragrid.analysis.contrasts.task_groups import groups_over_tasks
 from loragrid.analysis.contrasts.verdicts import ALPHA, POWER
 from loragrid.analysis.contrasts.ways import Way, ways_of_evaluations
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.config.root import Config
 from loragrid.data.tasks import cluster_key
 from loragrid.grid.runs import Grid
@@ -47,6 +48,17 @@ class Planned(NamedTuple):
     """The metric."""
 
 
+class Study(NamedTuple):
+    """What is supposed of all contrasts in one metric."""
+
+    metric: str
+    spreads: Spreads
+    level: float
+    """Of each interval."""
+    most: float
+    """The metric's whole range, which no difference exceeds."""
+
+
 class Size(NamedTuple):
     """How much a contrast will rest on."""
 
@@ -58,41 +70,57 @@ class Size(NamedTuple):
 
 
 def describe_detectable(grid: Grid) -> list[str]:
-    """Lines of the plan: the smallest difference in the main metric that the main family will probably see.
+    """Lines of the plan: the smallest difference in its main metric that the main family will probably see.
 
-    There is one for each data set, and for each mean over tasks.
+    There is one for each data set, and for each mean over tasks with the same main metric.
     """
-    metric = grid.config.main_metric
+    main = grid.config.main_metrics
     ways = ways_of_evaluations([*grid.evaluations, *grid.external])
-    wanted = wanted_contrasts(list(ways), grid.config.report.comparisons, metric, 1)
-    family = main_family([one for one in wanted if metric in (one.metrics or (metric,))], metric)
-    if not family:
-        return []
-    rests_on = dict.fromkeys(tuple(size_of(contrast, ways) for contrast in group) for group in family)
+    family = main_family(wanted_contrasts(list(ways), grid.config.report.comparisons, main, 1), main)
+    number = sum(map(len, family.values()))
+    parts = [_in_metric(grid, metric, members, ways, number) for metric, members in family.items()]
+    lines = [line for part in parts for line in part]
+    return [*lines, *_lost_groups(grid)] if lines else []
+
+
+def _in_metric(
+    grid: Grid, metric: str, members: Sequence[Sequence[Contrast]], ways: Mapping[Way, Mapping[int, object]], number: int
+) -> list[str]:
+    """What is said of the members of the main family in one metric.
+
+    Args:
+        number: of all members, whose verdicts hold together.
+    """
+    rests_on = dict.fromkeys(tuple(size_of(contrast, ways) for contrast in group) for group in members)
     recorded = recorded_spreads(Path(grid.own(ANALYSE).outputs["contrasts"]), metric)
     limits = grid.config.limits_of_metrics.get(metric)
     has_seeds = any(size.seeds > 1 for sizes in rests_on for size in sizes)
     spreads, basis = spreads_of(recorded, limits, has_seeds)
-    level = 1 - ALPHA / len(family)
-    most = limits[1] - limits[0] if limits else math.inf
-    lines = [line for sizes in rests_on if (line := _line(grid, sizes, spreads, level, most))]
+    study = Study(metric, spreads, 1 - ALPHA / number, limits[1] - limits[0] if limits else math.inf)
+    lines = [line for sizes in rests_on if (line := _line(grid, sizes, study))]
     if not lines:
         return []
-    contrasts = "1 contrast" if len(family) == 1 else f"{len(family):,} contrasts that hold together"
+    contrasts = "1 contrast" if number == 1 else f"{number:,} contrasts that hold together"
     return [
         "",
         f"Smallest difference in {metric} that will probably be seen ({POWER:.0%}), in {contrasts}:",
         *lines,
         f"  what this rests on: {basis}",
-        *_lost_groups(grid),
     ]
 
 
-def main_family(wanted: Sequence[Wanted], metric: str) -> list[list[Contrast]]:
-    """The members of the main family: single contrasts, and those of each mean over tasks."""
-    single = [[one.contrast] for one in wanted if one.family == MAIN]
-    planned = [Planned(one.contrast, one.over_tasks, metric) for one in wanted if one.over_tasks == MAIN]
-    return single + [[one.contrast for one in group] for group in groups_over_tasks(planned)]
+def main_family(wanted: Sequence[Wanted], main: MainMetrics) -> dict[str, list[list[Contrast]]]:
+    """The members of the main family in main metrics, by metric: single contrasts, and those of each mean over tasks."""
+    in_main = [(one, main.of(one.contrast.first.task)) for one in wanted]
+    in_main = [(one, metric) for one, metric in in_main if metric in (one.metrics or (metric,))]
+    family: dict[str, list[list[Contrast]]] = {}
+    for one, metric in in_main:
+        if one.family == MAIN:
+            family.setdefault(metric, []).append([one.contrast])
+    planned = [Planned(one.contrast, one.over_tasks, metric) for one, metric in in_main if one.over_tasks == MAIN]
+    for group in groups_over_tasks(planned):
+        family.setdefault(group[0].name, []).append([one.contrast for one in group])
+    return family
 
 
 def _lost_groups(grid: Grid) -> Iterator[str]:
@@ -114,28 +142,26 @@ def size_of(contrast: Contrast, ways: Mapping[Way, Mapping[int, object]]) -> Siz
     return Size(Dataset(contrast.first.task, contrast.first.sample_type), seeds, len({way.way for way in trained}))
 
 
-def _line(grid: Grid, sizes: Sequence[Size], spreads: Spreads, level: float, most: float) -> str | None:
-    """What is said of one contrast, or of the mean of those of several tasks; None if too little is known.
-
-    Args:
-        most: the metric's whole range, which no difference exceeds.
-    """
+def _line(grid: Grid, sizes: Sequence[Size], study: Study) -> str | None:
+    """What is said of one contrast, or of the mean of those of several tasks; None if too little is known."""
     found = [nb_questions(grid, size.dataset) for size in sizes]
     numbers = [questions for questions, _ in found if questions is not None and questions > 1]
     if len(numbers) < len(sizes):
         return None
-    # Means over tasks are judged by Student's t.
-    right_or_wrong = len(sizes) == 1 and _is_right_or_wrong(grid.config)
-    least = _detectable(sizes, numbers, spreads, level, right_or_wrong)
+    least = _detectable(sizes, numbers, study, _is_right_or_wrong(grid.config, study.metric))
     seeds = min(size.seeds for size in sizes)
     scope = {0: "nothing trained", 1: "one training seed: about these trainings"}.get(seeds, f"{seeds} training seeds")
     about = sizes[0].dataset.name if len(sizes) == 1 else f"mean over {len(sizes)} tasks"
     is_known = all(known for _, known in found)
-    shown = f"{least:.3f}" if least <= most else "none, not even the metric's whole range"
+    shown = f"{least:.3f}" if math.isfinite(least) and least <= study.most else _nothing_seen(study.most)
     return f"  {about}: {shown} ({sum(numbers):,} questions{'' if is_known else ' at most'}, {scope})"
 
 
-def _detectable(sizes: Sequence[Size], numbers: Sequence[int], spreads: Spreads, level: float, right_or_wrong: bool) -> float:
+def _nothing_seen(most: float) -> str:
+    return "none, however large: too few questions" if math.isinf(most) else "none, not even the metric's whole range"
+
+
+def _detectable(sizes: Sequence[Size], numbers: Sequence[int], study: Study, right_or_wrong: bool) -> float:
     """Of the mean of one or several tasks, each counting alike and having trainings of its own.
 
     Args:
@@ -144,7 +170,9 @@ def _detectable(sizes: Sequence[Size], numbers: Sequence[int], spreads: Spreads,
     # Slow to import.
     from loragrid.analysis.statistics import power
 
-    tasks = len(sizes)
+    tasks, spreads = len(sizes), study.spreads
+    # Means over tasks are judged by Student's t alone.
+    is_single = tasks == 1
     # So many questions of one task would have the variance of the mean.
     as_of_one = round(tasks**2 / sum(1 / number for number in numbers))
     return power.planned_detectable_difference(
@@ -153,14 +181,15 @@ def _detectable(sizes: Sequence[Size], numbers: Sequence[int], spreads: Spreads,
         max(min(size.seeds for size in sizes), 1),
         clusters=sum(numbers),
         trained=max(sum(size.trained for size in sizes), 1),
-        level=level,
+        level=study.level,
         power=POWER,
-        right_or_wrong=power.RightOrWrong() if right_or_wrong else None,
+        right_or_wrong=power.RightOrWrong() if right_or_wrong and is_single else None,
+        by_signs=is_single,
     )
 
 
-def _is_right_or_wrong(config: Config) -> bool:
-    scorer, _, metric = config.main_metric.partition("/")
+def _is_right_or_wrong(config: Config, name: str) -> bool:
+    scorer, _, metric = name.partition("/")
     return metric in config.scorers[scorer].right_or_wrong
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, islice, product
+from itertools import combinations, islice
 from typing import NamedTuple
 
 from loragrid.analysis.contrasts.columns import EXPLORATORY
 from loragrid.analysis.contrasts.pairs import Contrast, against_base, differences, interactions, slopes
 from loragrid.analysis.contrasts.settings import AXES_OF_WAYS, Comparison
 from loragrid.analysis.contrasts.ways import Way, compared_ways
+from loragrid.analysis.main_metrics import MainMetrics
 
 MAIN, SAMPLE_TYPES = "main", "sample_types"
 """The declared families: the contrasts that are asked for, or by default each kind of run against its base model; and by default
@@ -36,24 +37,27 @@ class Wanted(NamedTuple):
     """The family of the mean over tasks in the same metrics; None: it is not made."""
 
 
-def wanted_contrasts(ways: Sequence[Way], comparisons: Sequence[Comparison] | None, metric: str, nb_metrics: int) -> list[Wanted]:
+def wanted_contrasts(
+    ways: Sequence[Way], comparisons: Sequence[Comparison] | None, main: MainMetrics, nb_metrics: int
+) -> list[Wanted]:
     """The contrasts to make.
 
     Args:
         comparisons: those that are asked for; None: the default.
-        metric: the main metric.
+        main: the main metric of each task.
         nb_metrics: how many metrics there are.
     """
     ways = compared_ways(ways)
     if comparisons is None:
-        return list(_by_default(ways, metric, nb_metrics))
+        return list(_by_default(ways, main, nb_metrics))
     wanted: dict[tuple[Contrast, str], Wanted] = {}
     for comparison in comparisons:
         family = EXPLORATORY if comparison.exploratory else MAIN
         of_tasks, over_tasks = (EXPLORATORY, family) if comparison.over_tasks else (family, None)
-        for contrast, name in product(_asked_for(ways, comparison), comparison.metrics or [metric]):
-            one = Wanted(contrast, (name,), of_tasks, over_tasks)
-            wanted[contrast, name] = _of_both(wanted.get((contrast, name), one), one)
+        for contrast in _asked_for(ways, comparison):
+            for name in comparison.metrics or [main.of(contrast.first.task)]:
+                one = Wanted(contrast, (name,), of_tasks, over_tasks)
+                wanted[contrast, name] = _of_both(wanted.get((contrast, name), one), one)
     return list(wanted.values())
 
 
@@ -79,22 +83,26 @@ def _asked_for(ways: Sequence[Way], comparison: Comparison) -> Iterator[Contrast
         yield from differences(chosen, axis, values, against)
 
 
-def _by_default(ways: Sequence[Way], metric: str, nb_metrics: int) -> Iterator[Wanted]:
+def _by_default(ways: Sequence[Way], main: MainMetrics, nb_metrics: int) -> Iterator[Wanted]:
     """Kinds of run against base models; pairs that differ in one axis, sizes that follow each other; slopes and interactions.
 
-    The main family is each kind of run, on its own task, against its base model, in the main metric. Other pairs are made on
+    The main family is each kind of run, on its own task, against its base model, in the task's main metric. Other pairs are made on
     the task that a run was trained for, sizes against the next smaller one. All are also made over tasks, in the main metric.
     """
     for contrast in against_base(ways):
         yield Wanted(contrast, None, MAIN if contrast.first.is_on_own_task else EXPLORATORY, EXPLORATORY)
     at_home = [way for way in ways if way.is_on_own_task]
     pairs = [contrast for axis in AXES_OF_WAYS for contrast in differences(at_home, axis, neighbours=axis == "nb_samples")]
-    metrics = None if len(pairs) * nb_metrics <= MOST_ROWS else (metric,)
+    in_all = len(pairs) * nb_metrics <= MOST_ROWS
     for contrast in pairs:
         over_tasks = SAMPLE_TYPES if contrast.axis == "trained_sample_type" else EXPLORATORY
-        yield Wanted(contrast, metrics, EXPLORATORY, over_tasks)
-    yield from (Wanted(contrast, (metric,), EXPLORATORY) for contrast in slopes(at_home))
+        yield Wanted(contrast, None if in_all else _main(contrast, main), EXPLORATORY, over_tasks)
+    yield from (Wanted(contrast, _main(contrast, main), EXPLORATORY) for contrast in slopes(at_home))
     each = (contrast for two in combinations(AXES_OF_WAYS, 2) for contrast in interactions(at_home, *two))
     crossed = list(islice(each, MOST_INTERACTIONS + 1))
     if len(crossed) <= MOST_INTERACTIONS:
-        yield from (Wanted(contrast, (metric,), EXPLORATORY) for contrast in crossed)
+        yield from (Wanted(contrast, _main(contrast, main), EXPLORATORY) for contrast in crossed)
+
+
+def _main(contrast: Contrast, main: MainMetrics) -> tuple[str, ...]:
+    return (main.of(contrast.first.task),)

@@ -13,6 +13,7 @@ from loragrid.analysis.contrasts.columns import EXPLORATORY
 from loragrid.analysis.contrasts.matrices import Measured
 from loragrid.analysis.contrasts.pairs import Contrast, Terms
 from loragrid.analysis.contrasts.ways import EvaluationKey, Members, Way
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.statistics.intervals import difference_of
 from loragrid.analysis.statistics.results import Estimate, Results, Sums
 
@@ -62,12 +63,13 @@ def find(
     ways: WaysOfGrid,
     measured: Sequence[Measured],
     cut_off: Mapping[EvaluationKey, int],
-    main_metric: str,
+    main: MainMetrics,
 ) -> Iterator[Found]:
     """Each wanted contrast in each of its metrics, where both sides have results on common questions.
 
     Args:
         cut_off: how many answers of each evaluation reached the length limit.
+        main: the main metric of each task.
     """
     by_data: dict[tuple[str, str], list[Measured]] = {}
     for one in measured:
@@ -77,7 +79,7 @@ def find(
         others = {one.name: one for one in by_data.get((other.task, other.sample_type), [])}
         for one in by_data.get((own.task, own.sample_type), []):
             if (metrics is None or one.name in metrics) and one.name in others:
-                is_declared = metrics is not None or one.name == main_metric
+                is_declared = metrics is not None or one.name == main.of(one.task)
                 families = (family, over_tasks) if is_declared else (EXPLORATORY, None)
                 yield from _found(contrast, families, one, others[one.name], ways, cut_off)
 

@@ -53,7 +53,9 @@ class Comparison(Section):
         description="Only contrasts of ways with these values in common, by column of the tables: a value or a list. `task` and "
         "`sample_type` are those of the test questions and references.",
     )
-    metrics: Values | None = Field(None, description="As `scorer/metric`. By default the main metric, `report.metric`.")
+    metrics: Values | None = Field(
+        None, description="As `scorer/metric`. By default the main metric of the task (`tasks.*.metric`, `report.metric`)."
+    )
     over_tasks: bool = Field(
         False,
         description="The mean over all tasks that runs were trained for, each counting alike, is what is asked for; the "

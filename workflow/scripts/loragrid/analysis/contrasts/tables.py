@@ -51,11 +51,11 @@ def compare_measured(
     measured: Sequence[Measured], predictions: pd.DataFrame, settings: AnalysisSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `compare_ways`, of scores that are measured already."""
-    metric, ways = settings.metric, ways_of(predictions)
+    main, ways = settings.main, ways_of(predictions)
     answers = answers_of(predictions)
     baselines = {(one.task, one.sample_type, one.name): best_baseline(one) for one in measured}
-    wanted = wanted_contrasts(list(ways), settings.comparisons, metric, len({one.name for one in measured}))
-    found = list(find(wanted, ways, measured, answers.cut_off, metric))
+    wanted = wanted_contrasts(list(ways), settings.comparisons, main, len({one.name for one in measured}))
+    found = list(find(wanted, ways, measured, answers.cut_off, main))
     found += over_tasks(found)
     conclusions = conclude(found, settings.smallest_difference)
     varying = varying_axes(ways)

@@ -10,10 +10,15 @@ import pandas as pd
 
 from loragrid.analysis.columns import METRIC
 from loragrid.analysis.contrasts.columns import TRAINED
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.main_table.axes import DATA_AXES, Shape, axis_values, metric_names, names_untrained_in_rows, shape_of
 from loragrid.analysis.main_table.cells import MISSING, Cell, Standing
 from loragrid.analysis.main_table.settings import MainTable
 from loragrid.layout import BASE, BASELINE
+
+DataSet = tuple[str, str]
+"""A task and a sample type."""
+
 
 Key = tuple[str, ...]
 """The labels of a row or a column, one for each axis."""
@@ -58,7 +63,7 @@ class _Entry(NamedTuple):
         return all(self.values[axis] in (None, value) for axis, value in fixed.items())
 
 
-def parts_of(ways: pd.DataFrame, table: MainTable, metric: str) -> list[Part]:
+def parts_of(ways: pd.DataFrame, table: MainTable, main: MainMetrics) -> list[Part]:
     """The parts of the table of the study.
 
     A base model alone has no value on the axes of training, a trivial baseline none on that of base models: its result stands
@@ -66,13 +71,17 @@ def parts_of(ways: pd.DataFrame, table: MainTable, metric: str) -> list[Part]:
 
     Args:
         ways: as `tables/ways.csv`, with the column `standing` (`Standing`, or empty).
-        metric: the main metric, as `scorer/metric`.
+        main: the main metric of each task.
     """
     names = metric_names(ways)
-    metrics = shown_metrics(ways.assign(shown=names), table.metrics, metric)
-    ways = ways[names.isin(metrics)].reset_index(drop=True)
+    shown = shown_metrics(ways.assign(shown=names), table.metrics, main)
+    is_shown = [
+        name in shown[task, sample_type] for task, sample_type, name in zip(ways["task"], ways["sample_type"], names, strict=True)
+    ]
+    ways = ways.loc[is_shown].reset_index(drop=True)
     if ways.empty:
         return []
+    metrics = table.metrics or _in_order(shown, main.default)
     values = axis_values(ways)
     shape = shape_of(table, values)
     entries = [_entry(way, of_axes) for way, of_axes in zip(ways.to_dict("records"), values.to_dict("records"), strict=True)]
@@ -83,22 +92,31 @@ def parts_of(ways: pd.DataFrame, table: MainTable, metric: str) -> list[Part]:
     return [_part({axis: value for axis, value in of.items() if value}, entries, shape, order, constant) for of in divisions]
 
 
-def shown_metrics(ways: pd.DataFrame, wanted: Sequence[str] | None, main: str) -> list[str]:
-    """The metrics of the table, in its order.
+def shown_metrics(ways: pd.DataFrame, wanted: Sequence[str] | None, main: MainMetrics) -> dict[DataSet, list[str]]:
+    """The metrics that are shown of each data set, in the table's order.
+
+    By default a data set is shown in the main metric of its task, or in its first one if it lacks that; and where there is only
+    one data set, in all of its metrics.
 
     Args:
         ways: with the name of each row's metric in `shown`.
         wanted: as the configuration names them; None: the default.
-        main: the main metric.
+        main: the main metric of each task.
     """
-    there = list(dict.fromkeys(ways["shown"]))
+    groups = ways.groupby(list(DATA_AXES), sort=False)["shown"]
+    there = {(str(task), str(sample_type)): list(dict.fromkeys(names)) for (task, sample_type), names in groups}
     if wanted is not None:
-        return [name for name in wanted if name in there]
-    first = [main] if main in there else []
-    of_data = [list(dict.fromkeys(group)) for _, group in ways.groupby(list(DATA_AXES), sort=False)["shown"]]
-    if len(of_data) == 1:
-        return list(dict.fromkeys([*first, *there]))
-    return list(dict.fromkeys([*first, *(names[0] for names in of_data if not set(first) & set(names))]))
+        return {dataset: [name for name in wanted if name in names] for dataset, names in there.items()}
+    first = {dataset: main.of(dataset[0]) if main.of(dataset[0]) in names else names[0] for dataset, names in there.items()}
+    if len(there) == 1:
+        return {dataset: list(dict.fromkeys([first[dataset], *names])) for dataset, names in there.items()}
+    return {dataset: [name] for dataset, name in first.items()}
+
+
+def _in_order(shown: Mapping[DataSet, Sequence[str]], main: str) -> list[str]:
+    """All metrics of the table, the main one first."""
+    found = [name for names in shown.values() for name in names]
+    return sorted(dict.fromkeys(found), key=lambda name: name != main) if len(shown) > 1 else found
 
 
 def _entry(way: Mapping[Any, Any], values: Mapping[Any, str | None]) -> _Entry:

@@ -12,6 +12,7 @@ from loragrid.analysis.contrasts.matrices import Measured
 from loragrid.analysis.contrasts.pairs import Contrast
 from loragrid.analysis.contrasts.verdicts import ALPHA
 from loragrid.analysis.contrasts.ways import Way
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.main_table.cells import Standing
 from loragrid.analysis.statistics.equivalence import is_equivalent
 from loragrid.analysis.statistics.families import simultaneous
@@ -65,7 +66,7 @@ def _of_group(
         Contrast("best", "difference", first.way, way.way, ((1.0, first),), ((1.0, way),)) for way in named if way != first
     ]
     wanted = [Wanted(one, (measured.name,), "best") for one in contrasts]
-    found = list(find(wanted, ways, [measured], {}, measured.name))
+    found = list(find(wanted, ways, [measured], {}, MainMetrics(measured.name)))
     told = dict(zip((one.contrast.minus[0][1] for one in found), against_best(found, smallest_differences), strict=True))
     for way, mean in zip(named, means, strict=True):
         # Two ways without common questions cannot be told apart.

@@ -73,18 +73,29 @@ def planned_detectable_difference(
     level: float = 0.95,
     power: float = 0.8,
     right_or_wrong: RightOrWrong | None = None,
+    by_signs: bool = True,
 ) -> float:
     """The smallest difference that a study finds with the given power; infinite where it finds none.
+
+    Fewer than six questions (or clusters) find none at a level of 95 %: with five, signs alone have a p-value of 1/16 even if
+    all of them differ to one side. Of six, all have to.
 
     Args:
         seeds: of each way.
         clusters: as many as questions by default.
         trained: how many of the two ways are trained with these seeds; 1 against a base model.
         right_or_wrong: for answers that can be nothing else.
+        by_signs: whether the exact test by signs counts, as it does but for means over tasks.
     """
+    number = clusters or questions
+    if by_signs and number < _least_clusters(level):
+        return math.inf
     of_both = spreads.of_both / (questions * seeds)
     of_clusters = spreads.of_questions / questions + of_both
-    freedom = (clusters or questions) - 1.0
+    freedom = number - 1.0
+    # All of the least number have to differ to one side.
+    at_least = by_signs and number == _least_clusters(level)
+    least = math.sqrt(number * of_clusters) * float(ndtri(power ** (1 / number))) if at_least else 0.0
     of_pair, step = math.inf, 0.0
     if right_or_wrong is not None:
         of_pair = sum(spreads) if right_or_wrong.variance is None else right_or_wrong.variance
@@ -92,13 +103,14 @@ def planned_detectable_difference(
     if seeds > 1:
         of_seeds = spreads.of_seeds / seeds
         parts = Parts(of_clusters, freedom, of_seeds + of_both, of_both, float(trained * (seeds - 1)))
-        return _within(_over_seeds(parts, of_pair, level, power), right_or_wrong.unit if right_or_wrong else math.inf)
+        size = max(_over_seeds(parts, of_pair, level, power), least)
+        return _within(size, right_or_wrong.unit if right_or_wrong else math.inf)
     critical, beyond = _distances(freedom, level, power)
     error = math.sqrt(of_clusters)
     if math.isinf(of_pair):
-        return error * (critical + beyond)
+        return max(error * (critical + beyond), least)
     size = _where_power_is_reached(lambda size: size - step - error * (critical * _inflation(size, of_pair) + beyond), error)
-    return _within(size, right_or_wrong.unit if right_or_wrong else math.inf)
+    return _within(max(size, least), right_or_wrong.unit if right_or_wrong else math.inf)
 
 
 def _within(size: float, unit: float) -> float:

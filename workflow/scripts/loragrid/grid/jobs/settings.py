@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loragrid import layout
 from loragrid.analysis.agreement import RatedSheets
+from loragrid.analysis.inspect_log.settings import LogSettings
 from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
 from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
@@ -28,6 +29,7 @@ from loragrid.errors import UserError
 from loragrid.grid.axes import prediction_axes
 from loragrid.grid.jobs.inputs import scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
+from loragrid.grid.jobs.wanted import scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
 from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
@@ -206,6 +208,19 @@ def describe_model(grid: Grid, wildcards: Wildcards, version: int) -> CardSettin
     return CardSettings(version=version, source=source, kinds=facts, experiment=grid.config.experiment)
 
 
+def export_log(grid: Grid, wildcards: Wildcards, version: int) -> LogSettings:
+    """The facts about the scorers of an evaluation, and the main metric of its task."""
+    config, evaluation = grid.config, Evaluation.from_wildcards(wildcards)
+    scorers = {name: config.scorers[name] for name in scorers_of(grid, evaluation)}
+    return LogSettings(
+        version=version,
+        date=config.date,
+        metric=config.main_metrics.of(evaluation.task),
+        kinds={name: scorer.facts() for name, scorer in scorers.items()},
+        label_scorers=[name for name, scorer in scorers.items() if scorer.reads_labels],
+    )
+
+
 def human_sheet(grid: Grid, wildcards: Wildcards, version: int) -> SheetSettings:
     """What is rated by whom, and how."""
     return SheetSettings(version=version, evaluation=grid.config.human_evaluations[wildcards["evaluation"]])
@@ -231,6 +246,7 @@ def analyse(grid: Grid) -> AnalysisSettings:
     rated = {name: scorer.human_evaluation for name, scorer in scorers.items() if scorer.human_evaluation}
     return AnalysisSettings(
         metric=config.main_metric,
+        task_metrics=config.task_metrics,
         prices={name: model.price.model_dump() for name, model in config.models.items() if model.price},
         judge_prices={name: scorer.token_price.model_dump() for name, scorer in scorers.items() if scorer.token_price},
         kinds={name: scorer.facts() for name, scorer in scorers.items()},
