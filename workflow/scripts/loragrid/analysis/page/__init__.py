@@ -1,0 +1,1 @@
+"""The report: one page that holds its tables, figures and answers."""

@@ -1,0 +1,90 @@
+"""The answer, which the report gives first: the verdicts of the main question, on how much they rest, and what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from loragrid.analysis.columns import ASKED
+from loragrid.analysis.contrasts.columns import EXPLORATORY
+from loragrid.analysis.contrasts.verdicts import Verdict
+from loragrid.analysis.findings import (
+    counted_findings,
+    headline,
+    sample_type_findings,
+    without_common_references,
+)
+from loragrid.analysis.main_metrics import MainMetrics
+from loragrid.layout import BASELINE, EXTERNAL
+
+MOST_SENTENCES = 8
+"""How many verdicts are told in full at the top: the decided ones first."""
+
+MOST_FINDINGS = 3
+"""More findings about sample types than this are counted, not told."""
+
+
+def the_answer(contrasts: pd.DataFrame, summary: pd.DataFrame, models: pd.DataFrame, main: MainMetrics) -> dict[str, Any]:
+    """What the section about the answer says, beside warnings.
+
+    Args:
+        contrasts: `tables/contrasts.parquet`.
+        summary: `tables/scores.parquet`.
+        models: the axes of every model, as in a table of predictions.
+    """
+    findings = sample_type_findings(contrasts, main)
+    return {
+        "done": what_was_done(models, summary),
+        "metrics": main.names(sorted(set(models["task"]), key=list(models["task"]).index)),
+        "headline": headline(contrasts, main),
+        "declared": declared_verdicts(contrasts),
+        "sample_types": findings,
+        "sample_types_in_short": counted_findings(findings) if len(findings) > MOST_FINDINGS else [],
+        "apart": without_common_references(summary),
+        "several_models": models.loc[~models["base_model"].isin([BASELINE, EXTERNAL]), "base_model"].nunique() > 1,
+    }
+
+
+def what_was_done(models: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:
+    """How much there is: trainings and kinds of them, base models, tasks, ways of asking, and test questions of a data set."""
+    trained = models.dropna(subset="trained_task").drop_duplicates(["base_model", "run"])
+    asked = models[~models["base_model"].isin([BASELINE, EXTERNAL])]
+    kinds = trained.assign(kind=trained["run"].str.replace(r"__seed\d+$", "", regex=True)).drop_duplicates(["base_model", "kind"])
+    # People rate a part of the answers.
+    questions = summary.groupby(["task", "sample_type"])["n"].max()
+    return {
+        "trainings": len(trained),
+        "kinds": len(kinds),
+        "seeds": int(trained["seed"].nunique()),
+        "base_models": int(asked["base_model"].nunique()),
+        "tasks": int(models["task"].nunique()),
+        "ways_of_asking": len(asked[ASKED].drop_duplicates()),
+        "questions": (int(questions.min()), int(questions.max())) if len(questions) else (0, 0),
+    }
+
+
+def declared_verdicts(contrasts: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each declared family: how many contrasts have each verdict, at what level its intervals hold, and its verdicts in sentences.
+
+    Decided ones come first; `more` are not told here.
+    """
+    order = {verdict.value: place for place, verdict in enumerate(Verdict)}
+    declared = contrasts[contrasts["family"] != EXPLORATORY]
+    families = []
+    for family, rows in declared.groupby("family", sort=False):
+        placed = rows.assign(place=rows["verdict"].map(order).fillna(len(order))).sort_values("place", kind="stable")
+        told = placed.head(MOST_SENTENCES)
+        counts = rows["verdict"].value_counts()
+        families.append(
+            {
+                "family": str(family),
+                "number": len(rows),
+                "level": float(rows["level"].iloc[0]),
+                "counts": {verdict: int(counts.get(verdict, 0)) for verdict in (*order, "")},
+                "sentences": told[["verdict", "sentence"]].to_dict("records"),
+                "more": len(rows) - len(told),
+            }
+        )
+    return families
+

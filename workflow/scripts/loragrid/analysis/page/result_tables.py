@@ -1,0 +1,142 @@
+"""The page's tables of results: what ways and runs score, how they compare, what carries over, and what was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from loragrid.analysis.columns import ASKED, METRIC
+from loragrid.analysis.contrasts.columns import EXPLORATORY, TRAINED
+from loragrid.analysis.labels import label_runs
+from loragrid.analysis.page.tables import PageTable, page_table
+from loragrid.analysis.page.words import Words
+from loragrid.analysis.table_files import read_parquet_table
+
+Files = Mapping[str, str | Path]
+
+ABOUT = ("task", "sample_type", "base_model", "label")
+"""What a row of results is about, in the order of reading."""
+
+MOST_CONTRASTS = 5000
+"""How many contrasts that were not declared beforehand the page holds: those whose difference stands out most."""
+
+MOST_GROUPS = 30
+"""Groups of a key of metadata that a reader can make something of."""
+
+_WAY = ["base_model", "task", "sample_type", "way", *ASKED, *METRIC]
+
+_EITHER = {"mean": ("low", "high"), "difference": ("low", "high", "verdict")}
+
+
+def result_tables(files: Files) -> Iterator[PageTable]:
+    """All tables of results.
+
+    Args:
+        files: the outputs of `layout.ANALYSE` by their names.
+    """
+    ways, scores = (read_parquet_table(files[name]) for name in ("ways_parquet", "scores_parquet"))
+    yield results_table(ways)
+    yield runs_table(scores)
+    yield contrasts_table(read_parquet_table(files["contrasts_parquet"]))
+    yield transfer_table(read_parquet_table(files["transfer_parquet"]))
+    yield selection_table(read_parquet_table(files["selection_parquet"]))
+    yield groups_table(read_parquet_table(files["groups_parquet"]))
+
+
+def results_table(ways: pd.DataFrame) -> PageTable:
+    """Every way's mean in every metric; below a row, on demand, the single trainings."""
+    rows = ways.assign(label=label_ways(ways), metric_name=metric_names(ways))
+    first = [*ABOUT, "metric_name", "mean", "n", "seeds", "nb_failed", "nb_cut_off", "baseline_mean", "standing"]
+    note = "Each way's mean over test questions and training seeds, with its 95 % interval."
+    return page_table("results", "All metrics", rows, first, note, estimates=_of(rows, "mean"), unfold="runs", key=_WAY)
+
+
+def runs_table(scores: pd.DataFrame) -> PageTable:
+    """The mean of every training by itself."""
+    rows = scores.assign(way=way_names(scores), label=label_runs(scores), metric_name=metric_names(scores))
+    first = ["seed", "mean", "standard_error", "n", "nb_failed", "failure", "nb_truncated"]
+    words = {"mean": Words("mean", "number", "Over test questions.", 3)}
+    return page_table("runs", "Single trainings", rows, first, "The standard error is that of the choice of questions.", words)
+
+
+def contrasts_table(contrasts: pd.DataFrame) -> PageTable:
+    """Declared contrasts, then the others, those that stand out most if there are very many."""
+    is_declared = contrasts["family"] != EXPLORATORY
+    size = (contrasts["difference"] / contrasts["standard_error"]).abs().fillna(0)
+    others = size[~is_declared].sort_values(ascending=False, kind="stable").index[:MOST_CONTRASTS]
+    kept = contrasts[is_declared | contrasts.index.isin(others)]
+    rows = kept.assign(metric_name=metric_names(kept), label=common_labels(kept))
+    rows = pd.concat([rows[is_declared.loc[rows.index]], rows[~is_declared.loc[rows.index]]])
+    note = "Differences of two ways in the same questions. Verdicts of a declared family hold together; the others are exploratory."
+    if len(kept) < len(contrasts):
+        left = len(contrasts) - len(kept)
+        note += f" {left:,} exploratory contrasts with smaller differences are in tables/contrasts.csv alone."
+    first = ["task", "tasks", "sample_type", "base_model", "label", "axis", "kind", "own", "other", "difference", "verdict"]
+    first += ["metric_name", "mean", "other_mean", "family", "n", "seeds", "detectable", "needed_questions", "needed_seeds"]
+    words = {"mean": Words("mean", "number", "Of the first way.", 3), "label": Words("in common", tells_apart=True)}
+    return page_table("contrasts", "Comparisons", rows, first, note, words, _of(rows, "difference"))
+
+
+def transfer_table(transfer: pd.DataFrame) -> PageTable:
+    """What training for one task does to others."""
+    rows = transfer.assign(metric_name=metric_names(transfer))
+    first = ["trained_task", "trained_sample_type", "mix", "nb_samples", "config", "task", "sample_type", "base_model"]
+    first += ["metric_name", "mean_difference", "standard_error", "n", "runs"]
+    note = "Mean difference from the base model, as a mean over seeds. Whether it is decided is said among the comparisons."
+    return page_table("transfer", "Transfer between tasks", rows, first, note)
+
+
+def selection_table(selection: pd.DataFrame) -> PageTable:
+    """What was chosen on validation examples, and what it scores on test examples."""
+    rows = selection.assign(metric_name=metric_names(selection.astype({name: object for name in METRIC})))
+    first = ["task", "sample_type", "base_model", *TRAINED[1:], "by", "ways", "chosen", "chosen_mean", "metric_name"]
+    first += ["best_by_test", "best_mean", "optimism", "validation_mean", "n", "note"]
+    note = "Ways are chosen by validation examples alone; what they score on test examples is what one may report."
+    estimates = _of(rows, "chosen_mean") | {"optimism": ("optimism_low", "optimism_high")}
+    return page_table("selection", "Chosen on validation, reported on test", rows, first, note, estimates=estimates)
+
+
+def groups_table(groups: pd.DataFrame) -> PageTable:
+    """Means over groups of test examples."""
+    few = groups[groups.groupby(["task", "sample_type", "key"])["group"].transform("nunique") <= MOST_GROUPS]
+    rows = few.assign(label=label_runs(few), metric_name=metric_names(few))
+    first = [*ABOUT, "key", "group", "metric_name", "mean", "standard_error", "n", "nb_failed"]
+    note = f"Keys with more than {MOST_GROUPS} values are in tables/groups.csv alone."
+    words = {"mean": Words("mean", "number", "Over the questions of the group.", 3)}
+    return page_table("groups", "Groups of test examples", rows, first, note, words)
+
+
+def metric_names(table: pd.DataFrame) -> pd.Series:
+    """Metrics as `scorer/metric`."""
+    return table["scorer"] + "/" + table["metric"]
+
+
+def way_names(runs: pd.DataFrame) -> pd.Series:
+    """The names of runs without their seeds; the others as they are."""
+    return runs["run"].where(runs["trained_task"].isna(), runs["run"].str.replace(r"__seed\d+$", "", regex=True))
+
+
+def label_ways(ways: pd.DataFrame) -> list[str]:
+    """A short name for each way, without a seed."""
+    return label_runs(ways.assign(run=ways["way"], seed=pd.NA))
+
+
+def common_labels(contrasts: pd.DataFrame) -> list[str]:
+    """For each contrast, what both of its ways have in common; for ways that were not trained, the first one's name."""
+    differing = contrasts["axis"].str.split("*")
+    blank = {
+        name: contrasts[name].mask(differing.map(lambda axes, name=name: name in axes).astype(bool)) for name in (*TRAINED, *ASKED)
+    }
+    # A row over tasks, or over what runs were trained for, is about the task that it names.
+    of_task = contrasts.assign(**blank | {"trained_task": blank["trained_task"].fillna(contrasts["task"])})
+    is_trained = contrasts["mix"].notna().to_numpy()
+    labels = iter(label_runs(of_task[is_trained].assign(run="", seed=pd.NA)))
+    return [next(labels) if trained else str(way) for trained, way in zip(is_trained, contrasts["way"], strict=True)]
+
+
+def _of(rows: pd.DataFrame, name: str) -> Mapping[str, tuple[str, ...]]:
+    """A column with its interval in `low` and `high`, coloured by the verdict if there is one."""
+    return {name: _EITHER.get(name, ("low", "high"))} if {"low", "high"} <= set(rows.columns) else {}
+
