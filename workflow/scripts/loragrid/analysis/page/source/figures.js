@@ -1,0 +1,126 @@
+/** Charts: drawn by Vega-Embed when they come near what is seen, in the colours of the theme, from the rows that the filters leave. */
+
+import { button, make, whenNear } from "./dom.js";
+import { asCsv } from "./copied.js";
+import { asObjects, countRows, matchingRows } from "./rows.js";
+import { colour, isDark } from "./theme.js";
+
+const DATA = "rows";
+/** More marks than this are drawn as a picture: as elements of SVG they would be slow. */
+const MOST_ELEMENTS = 3000;
+
+/**
+ * A figure in its place.
+ * @param {Object} figure of the payload
+ * @param {Object} state of the page (address.js)
+ * @returns {{redraw: () => Promise, element: Element}} `redraw` draws it anew, in the colours of now
+ */
+export function mountFigure(place, figure, state) {
+  const plot = make("div", { class: "plot" });
+  const scroll = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": figure.title }, plot);
+  const none = make("p", { class: "soft", hidden: true }, "The filters leave nothing to draw here.");
+  const tools = make("p", { class: "tools" }, "Save as ");
+  const element = make(
+    "figure",
+    { class: "chart" },
+    figure.title ? make("h3", {}, figure.title) : null,
+    none,
+    scroll,
+    make("figcaption", {}, figure.caption ?? "", " ", tools),
+  );
+  place.replaceChildren(element);
+  const chart = { figure, state, plot, scroll, none, drawn: null, element };
+  for (const format of ["svg", "png"]) tools.append(button(format.toUpperCase(), () => saveImage(chart, format)), " ");
+  tools.append(button("CSV", () => saveRows(chart)));
+  const redraw = () => draw(chart);
+  state.listen(({ filters }) => filters && chart.drawn && refill(chart));
+  whenNear(scroll, redraw);
+  return { redraw, element };
+}
+
+function rowsNow({ figure, state }) {
+  return asObjects(figure.rows, matchingRows(figure.rows, state));
+}
+
+async function draw(chart) {
+  const { figure, plot } = chart;
+  // Two at once would leave both drawings in the place.
+  if (chart.drawing) await chart.drawing;
+  chart.drawing = (async () => {
+    const rows = rowsNow(chart);
+    const spec = { ...figure.spec, data: { name: DATA, values: rows }, config: withTheme(figure.spec.config) };
+    chart.drawn?.finalize();
+    // The interpreter of expressions needs no `eval`, which the page forbids.
+    const renderer = countRows(figure.rows) > MOST_ELEMENTS ? "canvas" : "svg";
+    chart.drawn = await window.vegaEmbed(plot, spec, { ast: true, actions: false, renderer, tooltip: { theme: isDark() ? "dark" : "light" } });
+    said(chart, rows);
+  })();
+  await chart.drawing;
+  chart.drawing = null;
+}
+
+async function refill(chart) {
+  const rows = rowsNow(chart);
+  said(chart, rows);
+  await chart.drawn.view.data(DATA, rows).runAsync();
+}
+
+function said({ scroll, none }, rows) {
+  none.hidden = rows.length > 0;
+  scroll.hidden = rows.length === 0;
+}
+
+/** The spec's own settings with the page's colours below them. */
+function withTheme(own = {}) {
+  const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
+  const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
+  const themed = {
+    background: "transparent",
+    font: getComputedStyle(document.body).fontFamily,
+    title: { color: ink, subtitleColor: soft },
+    header: { labelColor: ink, titleColor: ink },
+    legend: { labelColor: ink, titleColor: ink },
+    text: { color: ink },
+    rule: { color: soft },
+    view: { stroke: line },
+    axis,
+  };
+  return merged(own, themed);
+}
+
+/** Both settings; where both say something, the second. */
+function merged(first, second) {
+  const both = { ...first };
+  for (const [key, value] of Object.entries(second)) {
+    const isSection = value && typeof value === "object" && !Array.isArray(value);
+    both[key] = isSection && both[key] && typeof both[key] === "object" ? merged(both[key], value) : value;
+  }
+  return both;
+}
+
+async function saveImage(chart, format) {
+  if (!chart.drawn) await draw(chart);
+  // Lent to papers, a figure has a ground of its own.
+  const view = chart.drawn.view;
+  const ground = view.background();
+  await view.background(colour("--ground")).runAsync();
+  const address =
+    format === "svg"
+      ? `data:image/svg+xml;charset=utf-8,${encodeURIComponent(await view.toSVG())}`
+      : (await view.toCanvas(2)).toDataURL("image/png");
+  await view.background(ground).runAsync();
+  save(address, `${chart.figure.id}.${format}`);
+}
+
+function saveRows({ figure, state }) {
+  const columns = Object.keys(figure.rows);
+  const cells = matchingRows(figure.rows, state).map((row) => columns.map((key) => figure.rows[key][row]));
+  save(`data:text/csv;charset=utf-8,${encodeURIComponent(asCsv(columns, cells))}`, `${figure.id}.csv`);
+}
+
+function save(address, name) {
+  const link = make("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
