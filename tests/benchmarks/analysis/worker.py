@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from loragrid.analysis import tables_and_figures
+from loragrid.analysis import all_tables, tables_and_figures
 from loragrid.analysis.settings import AnalysisSettings
 from loragrid.layout import ANALYSE
 
@@ -26,7 +26,7 @@ def timed(read):
 
 
 for name in ("read_predictions", "read_scores"):
-    setattr(tables_and_figures, name, timed(getattr(tables_and_figures, name)))
+    setattr(all_tables, name, timed(getattr(all_tables, name)))
 unit = {f"rouge/{metric}": (0.0, 1.0) for metric in ("rouge1", "rouge2", "rougeL", "rougeLsum")}
 kinds = {name: {"type": name, "lower_is_better": [], "worst": {}} for name in ("rouge", "sbert")}
 settings = AnalysisSettings.model_validate(

@@ -1,0 +1,1 @@
+"""Figures: specifications of Vega-Lite with the rows that they show, for the report's page and as files."""
