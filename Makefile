@@ -7,7 +7,7 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help extras demo test test-gpu test-vllm lint format schema lock clean-results
+.PHONY: help extras demo test test-gpu test-vllm test-inspect lint format schema lock clean-results
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ test-gpu: $(READY)  ## Run the tests that need a GPU (all others hide it)
 
 test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build for CPUs, in an environment of its own (2 GB)
 	$(BIN)/pytest tests/unit/inference/engines/test_vllm.py tests/workflow/test_vllm_workflow.py
+
+test-inspect: $(READY) .venv-inspect/ready  ## Have Inspect read exported logs, in an environment of its own (300 MB)
+	$(BIN)/pytest tests/unit/analysis/test_inspect_log.py
 
 lint: $(READY)  ## Run the static checks
 	$(BIN)/ruff check
@@ -53,6 +56,8 @@ lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upg
 		--output-file requirements-extras.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --python-version 3.11 --generate-hashes --override envs/vllm-overrides.txt \
 		--no-emit-package torch --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-vllm.lock envs/vllm.in
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --output-file requirements-inspect.lock envs/inspect.in
 
 clean-results:  ## Delete everything computed, but not the downloaded packages
 	find results -mindepth 1 -maxdepth 1 ! -name packages -exec rm -r {} +
@@ -63,4 +68,8 @@ $(READY): requirements.lock envs/install.sh
 
 .venv-vllm/ready: requirements-vllm.lock envs/install.sh
 	sh envs/install.sh $(PYTHON) .venv-vllm requirements-vllm.lock
+	touch $@
+
+.venv-inspect/ready: requirements-inspect.lock envs/install.sh
+	sh envs/install.sh $(PYTHON) .venv-inspect requirements-inspect.lock ""
 	touch $@

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Usage: envs/install.sh PYTHON FOLDER LOCK. Makes an environment from a lock file: every version pinned, nothing resolved.
+# Usage: envs/install.sh PYTHON FOLDER LOCK [TORCH]. Makes an environment from a lock file: every version pinned, nothing resolved.
+# TORCH is the version of torch that is installed besides; an empty one means none.
 # uv installs it in seconds; where uv cannot be had or fails, pip does the same in minutes.
 set -eu
 
-torch=torch==2.13.0
+torch=${4-torch==2.13.0}
 "$1" -c 'import sys; sys.exit("loragrid needs Python 3.11 or newer, and this is %s; name one with make PYTHON=..." %
     sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 folder=$2 lock=$3
@@ -26,11 +27,11 @@ install_with_uv() {
     [ -z "$links" ] || export UV_FIND_LINKS="$links"
     uv="$folder/bin/uv pip install --python $folder/bin/python --compile-bytecode"
     # torch comes first and alone, so that its build suits the machine; what it needs besides is in the lock file.
-    $uv $torch && $uv --no-deps --require-hashes --requirements $lock
+    { [ -z "$torch" ] || $uv $torch; } && $uv --no-deps --require-hashes --requirements $lock
 }
 
 install_with_pip() {
-    $pip install $torch && $pip install --no-deps --require-hashes --requirement $lock
+    { [ -z "$torch" ] || $pip install $torch; } && $pip install --no-deps --require-hashes --requirement $lock
 }
 
 install_with_uv || install_with_pip

@@ -5,6 +5,7 @@ from functools import cache, partial
 from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, update_wildcard_constraints
 
 from loragrid.grid.file_names import long_names
+from loragrid.grid.jobs.report_answers import answers_beside
 from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
@@ -41,7 +42,13 @@ def local_tiers(rule):
 def exported_predictions(wildcards):
     """Input function: the exports of all predictions, including predictions made elsewhere and those of validation examples."""
     exported = (*GRID.asked, *GRID.external)
-    return [layout.EXPORT.path(output, one.wildcards) for one in exported for output in layout.EXPORT.outputs]
+    files = (layout.EXPORT, layout.EXPORT_LOG)
+    return [one.path(output, of.wildcards) for of in exported for one in files for output in one.outputs]
+
+
+def answers_beside_report():
+    """The files with answers beside the report, if there are to be any."""
+    return [own(layout.REPORT_ANSWERS).path("answers", of_task) for of_task in answers_beside(GRID)]
 
 
 def prompts_shown(wildcards):
@@ -93,6 +100,11 @@ def made_by_rules(wildcards):
             made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], is_named=True))
         else:
             made.append(made_by(name, declared.output, logs_of(declared)))
+    for name in ("report", "partial_report"):
+        files, jobs = layout.RULES[f"{name}_answers"], f"{name}_answers"
+        made.append(made_by(name, files.outputs.values(), [], jobs_of=jobs))
+        files = files.of_experiment("{experiment}")
+        made.append(made_by(name, files.outputs.values(), [], jobs_of=jobs, is_named=True))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
     made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="merge"))
     for name in ("import_model", "train", "train_full", "merge"):

@@ -33,6 +33,7 @@ ALL_OF = {
     "score": "scores",
     "show_prompt": "prompts",
     "export": "exports",
+    "export_log": "exports",
     "human_sheet": "human_sheets",
     "merge": "merged",
     "push": "pushed",

@@ -23,7 +23,7 @@ from loragrid.grid.jobs.lookups import (
 )
 from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
-from loragrid.layout import BASE, TEST, Dataset, Evaluation, Run
+from loragrid.layout import BASE, BASELINE, TEST, Dataset, Evaluation, Run
 from loragrid.models.sources import ModelSource
 from loragrid.scoring.human_sheets import choose
 
@@ -196,6 +196,16 @@ def export(grid: Grid, wildcards: Wildcards) -> Inputs:
     """Predictions and the examples that they answer."""
     predictions: Inputs = {"predictions": layout.PREDICT.path("predictions", wildcards)}
     return predictions | _asked(Evaluation.from_wildcards(wildcards))
+
+
+def export_log(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """Predictions with their manifest, which those of trivial baselines lack, the examples that they answer, and their scores."""
+    evaluation = Evaluation.from_wildcards(wildcards)
+    names = ("predictions",) if evaluation.base_model == BASELINE else ("predictions", "manifest")
+    inputs: Inputs = {name: layout.PREDICT.path(name, wildcards) for name in names}
+    scorers = scorers_of(grid, evaluation)
+    inputs["scores"] = [layout.SCORE.path("scores", evaluation.wildcards | {"scorer": scorer}) for scorer in scorers]
+    return inputs | _asked(evaluation)
 
 
 def human_sheet(grid: Grid, wildcards: Wildcards) -> Inputs:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from loragrid import layout
 from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix, why_not_merged
+from loragrid.grid.jobs.report_answers import answers_beside
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, BASELINE, TEST, USUAL, Dataset, Evaluation, Files, Run
 from loragrid.runtime.model_folders import OTHER_FILES
@@ -116,6 +117,7 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         for task in tasks_of_mix(config, run.task, run.mix)
     ]
     datasets = [*jobs["prepare_dataset"], *mixed]
+    predicted = [*jobs["predict"], *jobs["import_predictions"], *jobs["predict_baseline"]]
     tokenizers = [config.tasks[task].cleaning.tokenizer for task in {dataset["task"] for dataset in datasets}]
     return jobs | {
         "fetch_package": packages(grid),
@@ -124,10 +126,13 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "decontaminate": datasets,
         "tokenise": [*jobs["tokenise"], *mixed],
         "show_prompt": shown_prompts(grid),
-        "export": [*jobs["predict"], *jobs["import_predictions"], *jobs["predict_baseline"]],
+        "export": predicted,
+        "export_log": predicted,
         "merge": [run.wildcards for run in mergeable(grid)],
         "push": runs,
         "human_sheet": sheets(grid),
+        "report_answers": answers_beside(grid),
+        "partial_report_answers": answers_beside(grid),
     }
 
 

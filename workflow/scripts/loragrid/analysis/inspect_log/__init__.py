@@ -1,0 +1,1 @@
+"""An evaluation as a log of Inspect (inspect_ai), which its viewer opens."""
