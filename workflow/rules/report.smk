@@ -8,6 +8,7 @@ rule report:
         data=rules.describe_data.output,
     output:
         **makes(own(layout.REPORT)),
+        answers=answers_beside_report(),
     log:
         own(layout.REPORT).log,
     benchmark:
@@ -18,9 +19,9 @@ rule report:
     resources:
         mem_mb=growing(2000),
     params:
-        version=4,
+        version=5,
         tiers=list(TIERS),
-        metric=CONFIG.main_metric,
+        settings=settings.analyse(GRID).model_dump(),
         report=decisive(settings.report(GRID)),
     message:
         f"Write {own_place('report.html')}"
@@ -42,7 +43,6 @@ rule partial_report:
         tiers=local_tiers("partial_report"),
         files=own(layout.PARTIAL_REPORT).outputs,
         settings=settings.analyse(GRID).model_dump(),
-        metric=CONFIG.main_metric,
         report=decisive(settings.report(GRID)),
     message:
         f"Write {own_place('partial/report.html')}"

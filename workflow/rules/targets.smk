@@ -64,6 +64,13 @@ def annotators_sheets(wildcards):
     return [files.path(output, sheet) for sheet in sheets(GRID) for output in files.outputs]
 
 
+def scores_in_trackers(wildcards):
+    """Input function: the receipt of what trackers were sent."""
+    if not CONFIG.trackers:
+        raise Refusal("trackers: none is named in the configuration; it says where scores are sent.")
+    return own(layout.TRACK).outputs["receipt"]
+
+
 @cache
 def say_what_cannot_be_merged(configs):
     """Name the configs whose results are no change of weights on the screen, once."""

@@ -357,6 +357,7 @@ EXPORT = _files(
     jsonl=f"exports/{_TRAINED}{{variant}}.jsonl",
     csv=f"exports/{_TRAINED}{{variant}}.csv",
 )
+EXPORT_LOG = _files(f"export_logs/{_TRAINED}{{variant}}", log=f"exports/{_TRAINED}{{variant}}.eval")
 HUMAN_SHEET = _own_files(
     "human_sheets/{evaluation}/{annotator}",
     csv="human_sheets/{evaluation}/{annotator}.csv",
@@ -418,6 +419,10 @@ ANALYSE = _own_files(
         ways_parquet="ways.parquet",
         contrasts="contrasts.csv",
         contrasts_parquet="contrasts.parquet",
+        ranks="ranks.csv",
+        ranks_parquet="ranks.parquet",
+        slices="slices.csv",
+        slices_parquet="slices.parquet",
         predictions="predictions.parquet",
         losses="losses.csv",
         losses_parquet="losses.parquet",
@@ -446,7 +451,12 @@ DESCRIBE_DATA = _own_files(
     **_in_folder("tables", data_sets="data_sets.csv", mixes="mixes.csv", lengths="lengths.csv"),
     **_figures("describe_data"),
 )
+ANSWERS_FOLDER = "report_answers"
+"""Where answers lie beside a report that does not hold them itself."""
+TRACK = _own_files("track", receipt="tracked.json")
 REPORT = _own_files("report", report="report.html")
+REPORT_ANSWERS = _own_files("report", answers=f"{ANSWERS_FOLDER}/{{task}}.js")
+"""Further files of the rule `report`, if the configuration asks for them."""
 
 # Rules that always run write these files, and declare none.
 PARTIAL_REPORT = _own_files("partial_report")._replace(
@@ -456,6 +466,7 @@ PARTIAL_REPORT = _own_files("partial_report")._replace(
         for output, path in files.below(f"{RESULTS}/partial").items()
     }
 )
+PARTIAL_REPORT_ANSWERS = _own_files("partial_report", answers=f"partial/{ANSWERS_FOLDER}/{{task}}.js")
 SUMMARY = _own_files("summary")
 _FORMER_TABLES = _in_folder(
     "tables",

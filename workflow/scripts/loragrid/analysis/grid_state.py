@@ -19,7 +19,7 @@ def grid_state(tiers: Mapping[str, Sequence[Target]], damaged: Mapping[str, str]
     state, damaged = [], damaged or {}
     for tier, targets in tiers.items():
         missing = [
-            {"file": file, "reason": damaged.get(file) or failure(log)}
+            {"file": file, "reason": damaged.get(file) or failure(log), "log": log}
             for file, log in targets
             if file in damaged or not Path(file).exists()
         ]

@@ -6,8 +6,7 @@ from functools import partial
 
 from loragrid.analysis.grid_state import grid_state
 from loragrid.analysis.present_files import Damaged, present, without_damaged
-from loragrid.analysis.provenance import common_questions, leaking_mixes, leaking_prompts
-from loragrid.analysis.report import write_report
+from loragrid.analysis.page.write import GridFiles, write_report
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
 
@@ -50,12 +49,17 @@ def _write(settings: PartialReportSettings, damaged: Damaged) -> None:
     write_report(
         files["report"],
         settings.report,
-        settings.metric,
+        settings.settings,
         grid_state(settings.tiers, damaged),
         files,
-        checks=there("checks", ".json"),
-        manifests=there("adapters", "manifest.json") + there("predictions", ".manifest.json"),
-        leaking=leaking_mixes(there("leaks", ".json"), there("mixes", ".jsonl")),
-        common=common_questions(there("mixes", "train.jsonl")),
-        showing=leaking_prompts(there("leaks", ".json"), there("demonstrations", ".json")),
+        GridFiles(
+            scores=there("scores", ".jsonl"),
+            tests=there("datasets", "test.jsonl"),
+            checks=there("checks", ".json"),
+            trainings=there("adapters", "manifest.json"),
+            manifests=there("adapters", "manifest.json") + there("predictions", ".manifest.json"),
+            leaks=there("leaks", ".json"),
+            mixes=there("mixes", ".jsonl"),
+            demonstrations=there("demonstrations", ".json"),
+        ),
     )

@@ -78,21 +78,14 @@ class ReportContents(Section):
 class ReportSettings(StageSettings):
     """What the job that writes the report is told."""
 
-    metric: str = Field(description="The main metric, as `scorer/metric`.")
-    task_metrics: dict[str, str] = Field(default={}, description="The main metrics of tasks with another one.")
     report: ReportContents
+    settings: AnalysisSettings
     tiers: list[str] = Field(description="The inputs that are files of the grid, by tier.")
-
-    @property
-    def main(self) -> MainMetrics:
-        """The main metric of each task."""
-        return MainMetrics(self.metric, self.task_metrics)
 
 
 class PartialReportSettings(StageSettings):
     """What the job that reports on an unfinished grid is told."""
 
-    metric: str = Field(description="The metric of the summary, as `scorer/metric`.")
     report: ReportContents
     settings: AnalysisSettings
     tiers: dict[str, list[tuple[str, str]]] = Field(description="Every file of the grid, and the log of its job, by tier.")

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from loragrid.analysis.contrasts.settings import Comparison
 from loragrid.analysis.main_table.settings import MainTable
 from loragrid.data.external import Match, Matching, PromptAndReference
-from loragrid.sections import Name, NonNegative, Section, Seed
+from loragrid.sections import MANY, Name, NonNegative, Section, Seed
 
 
 class EvaluatedOn(Section):
@@ -172,10 +172,22 @@ class ReportSettings(Section):
     title: str = Field("loragrid report", description="Heading of the report.")
     metric: str | None = Field(
         None,
-        description="The main metric, as `scorer/metric`: what verdicts, figures and summary are about. By default the first metric "
-        "of the first task. A task may have its own (`tasks.*.metric`).",
+        description="The main metric, as `scorer/metric`: what verdicts, figures and summary are about. By default the first "
+        "metric of the first task. A task may have its own (`tasks.*.metric`).",
     )
-    examples: int = Field(3, ge=0, description="Example answers shown for each data set.")
+    embed: Literal["all", "sample", "none"] = Field(
+        "all",
+        description="Which answers the report holds, for its answer browser: all, those to a few questions of each data set "
+        "(`examples`), or none.",
+    )
+    examples: int = Field(
+        20, ge=0, le=MANY, description="With `embed: sample`: questions of each data set whose answers the report holds."
+    )
+    answers_in: Literal["page", "folder"] | None = Field(
+        None,
+        description="Where the answers are: in the page itself, or in `report_answers/` beside it, a file for each task. By default in "
+        "the page, and in the folder if all answers of more than 500 models and data sets are embedded.",
+    )
     table: MainTable = Field(MainTable(), description="What stands where in the table of the study.")
     comparisons: list[Comparison] | None = Field(
         None,

@@ -87,4 +87,3 @@ def declared_verdicts(contrasts: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return families
-

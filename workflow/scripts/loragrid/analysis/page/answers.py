@@ -121,7 +121,9 @@ def models_of(predictions: pd.DataFrame) -> dict[tuple[str, ...], tuple[Payload,
     for place, key in enumerate(axes[asked].itertuples(index=False, name=None)):
         own = {name: values[place] for name, values in shown.items()}
         evaluation = Evaluation(own["base_model"], "", "", *key[1:])
-        label = f"{own['base_model']}: {own['label']}" if several and own["base_model"] not in (BASELINE, EXTERNAL) else own["label"]
+        label = (
+            f"{own['base_model']}: {own['label']}" if several and own["base_model"] not in (BASELINE, EXTERNAL) else own["label"]
+        )
         models[key] = ({"id": f"{own['base_model']}/{evaluation.run}{evaluation.variant}", **own, "label": label}, place)
     return models
 
@@ -202,4 +204,3 @@ def _question(key: tuple[str, str], example: Example | None, references: Sequenc
         "references": [example.output] if isinstance(example.output, str) else list(example.output),
         "metadata": dict(example.metadata),
     }
-

@@ -9,14 +9,12 @@ from typing import NamedTuple
 from loragrid.analysis.page.packed import packed
 from loragrid.analysis.page.tables import Payload
 from loragrid.analysis.settings import ReportContents
+from loragrid.layout import ANSWERS_FOLDER
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import log
 
 LARGE = 20_000_000
 """Bytes of answers in the page, above which it opens slowly."""
-
-FOLDER = "report_answers"
-"""Where the files of tasks lie, beside the page."""
 
 
 class Embedded(NamedTuple):
@@ -47,8 +45,8 @@ def embed_answers(parts: Iterable[tuple[str, Payload]], contents: ReportContents
             "file": None,
         }
         if contents.answers_in == "folder":
-            part["file"] = f"{FOLDER}/{task}.js"
-            write_part(page.with_name(FOLDER) / f"{task}.js", task, text)
+            part["file"] = f"{ANSWERS_FOLDER}/{task}.js"
+            write_part(page.with_name(ANSWERS_FOLDER) / f"{task}.js", task, text)
         else:
             inline.append((task, text))
         told.append(part)
@@ -71,7 +69,7 @@ def _note(parts: list[Payload], contents: ReportContents) -> str:
     if contents.embed == "none":
         return "This report holds no answers (report.embed is none)."
     answers, size = sum(part["answers"] for part in parts), sum(part["bytes"] for part in parts)
-    where = f"in the folder {FOLDER} beside this page" if contents.answers_in == "folder" else "in this page"
+    where = f"in the folder {ANSWERS_FOLDER} beside this page" if contents.answers_in == "folder" else "in this page"
     which = "All"
     if contents.embed == "sample":
         which = f"Those to {contents.examples} questions of each data set, chosen by a hash of the question:"
@@ -81,4 +79,3 @@ def _note(parts: list[Payload], contents: ReportContents) -> str:
 def in_megabytes(size: int) -> str:
     """A size for a reader."""
     return f"{size / 1e6:.1f} MB"
-

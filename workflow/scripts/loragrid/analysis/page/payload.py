@@ -9,14 +9,18 @@ import pandas as pd
 
 from loragrid.analysis.columns import AXES, MODEL
 from loragrid.analysis.labels import run_labels
+from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.page.axes import filter_axes
 from loragrid.analysis.page.other_tables import other_tables
 from loragrid.analysis.page.result_tables import result_tables
+from loragrid.analysis.page.scorer_tables import scorer_tables
 from loragrid.analysis.page.tables import Payload, payload_of_tables
 from loragrid.analysis.settings import ReportContents
 
 
-def tables_of(files: Mapping[str, str | Path], models: pd.DataFrame, labels: Mapping[tuple[str, ...], str]) -> Payload:
+def tables_of(
+    files: Mapping[str, str | Path], models: pd.DataFrame, labels: Mapping[tuple[str, ...], str], main: MainMetrics
+) -> Payload:
     """The tables of the page, by their ids.
 
     Args:
@@ -24,7 +28,9 @@ def tables_of(files: Mapping[str, str | Path], models: pd.DataFrame, labels: Map
         models: the axes of every model.
         labels: the short name of each, by the columns of `MODEL`.
     """
-    return payload_of_tables([*result_tables(files), *other_tables(files, labels, run_labels(models))])
+    return payload_of_tables(
+        [*result_tables(files), *scorer_tables(files, labels, main), *other_tables(files, labels, run_labels(models))]
+    )
 
 
 def models_in(predictions: str | Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,9 @@ from loragrid.analysis.page.words import Words
 from loragrid.analysis.table_files import read_parquet_table
 
 Files = Mapping[str, str | Path]
+
+Labels = Mapping[tuple[str, ...], str]
+"""The short names of models, by the columns of `MODEL`."""
 
 ABOUT = ("task", "sample_type", "base_model", "label")
 """What a row of results is about, in the order of reading."""
@@ -69,7 +72,9 @@ def contrasts_table(contrasts: pd.DataFrame) -> PageTable:
     kept = contrasts[is_declared | contrasts.index.isin(others)]
     rows = kept.assign(metric_name=metric_names(kept), label=common_labels(kept))
     rows = pd.concat([rows[is_declared.loc[rows.index]], rows[~is_declared.loc[rows.index]]])
-    note = "Differences of two ways in the same questions. Verdicts of a declared family hold together; the others are exploratory."
+    note = (
+        "Differences of two ways in the same questions. Verdicts of a declared family hold together; the others are exploratory."
+    )
     if len(kept) < len(contrasts):
         left = len(contrasts) - len(kept)
         note += f" {left:,} exploratory contrasts with smaller differences are in tables/contrasts.csv alone."
@@ -127,7 +132,8 @@ def common_labels(contrasts: pd.DataFrame) -> list[str]:
     """For each contrast, what both of its ways have in common; for ways that were not trained, the first one's name."""
     differing = contrasts["axis"].str.split("*")
     blank = {
-        name: contrasts[name].mask(differing.map(lambda axes, name=name: name in axes).astype(bool)) for name in (*TRAINED, *ASKED)
+        name: contrasts[name].mask(differing.map(lambda axes, name=name: name in axes).astype(bool))
+        for name in (*TRAINED, *ASKED)
     }
     # A row over tasks, or over what runs were trained for, is about the task that it names.
     of_task = contrasts.assign(**blank | {"trained_task": blank["trained_task"].fillna(contrasts["task"])})
@@ -136,7 +142,11 @@ def common_labels(contrasts: pd.DataFrame) -> list[str]:
     return [next(labels) if trained else str(way) for trained, way in zip(is_trained, contrasts["way"], strict=True)]
 
 
+def labels_of(table: pd.DataFrame, keys: Sequence[str], labels: Labels) -> list[str]:
+    """The short name of each row's model; that of its run where there is none."""
+    return [labels.get(tuple(key), str(key[3])) for key in table[list(keys)].itertuples(index=False, name=None)]
+
+
 def _of(rows: pd.DataFrame, name: str) -> Mapping[str, tuple[str, ...]]:
     """A column with its interval in `low` and `high`, coloured by the verdict if there is one."""
     return {name: _EITHER.get(name, ("low", "high"))} if {"low", "high"} <= set(rows.columns) else {}
-

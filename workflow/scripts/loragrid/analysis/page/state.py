@@ -29,7 +29,12 @@ def missing_table(state: Sequence[Mapping[str, Any]]) -> PageTable:
     """
     rows = [{"tier": tier["tier"], **one} for tier in state for one in tier["missing"]]
     table = pd.DataFrame(rows, columns=["tier", "file", "reason", "log"])
-    words = {"tier": Words("tier", tells_apart=True), "file": Words("file", "code"), "reason": Words("why"), "log": Words("log", "code")}
+    words = {
+        "tier": Words("tier", tells_apart=True),
+        "file": Words("file", "code"),
+        "reason": Words("why"),
+        "log": Words("log", "code"),
+    }
     return page_table("grid", "Missing files", table, ["tier", "file", "reason"], words=words)
 
 

@@ -146,7 +146,9 @@ WORDS: Mapping[str, Words] = {
     "against": Words("against"),
     "judge_mean": _number("scorer's mean"),
     "people_mean": _number("people's mean", "Of the rated answers alone."),
-    "corrected_mean": _number("corrected mean", "What people would have said on average of all answers, if the rated ones were chosen at random."),
+    "corrected_mean": _number(
+        "corrected mean", "What people would have said on average of all answers, if the rated ones were chosen at random."
+    ),
     "weight": _number("weight"),
     "worth": _number("worth", "So many ratings would have told as much without the scorer.", 0),
     "batch_size": _count("batch", "The most prompts that were answered together."),

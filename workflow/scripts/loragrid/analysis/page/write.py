@@ -11,11 +11,11 @@ import pandas as pd
 from loragrid.analysis.columns import MODEL
 from loragrid.analysis.findings import decided
 from loragrid.analysis.labels import label_runs
-from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.page.answer import the_answer
 from loragrid.analysis.page.answers import Sources, answer_parts
 from loragrid.analysis.page.cautions import cautions_about_data, cautions_about_results
 from loragrid.analysis.page.embedded import embed_answers
+from loragrid.analysis.page.figures import shown_figures
 from loragrid.analysis.page.modules import page_source
 from loragrid.analysis.page.origins import checks_table, files_table, repeated
 from loragrid.analysis.page.packed import packed
@@ -31,7 +31,7 @@ from loragrid.analysis.provenance import (
     missing_answers,
     read_checks,
 )
-from loragrid.analysis.settings import FactsByScorer, ReportContents
+from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.table_files import read_parquet_table
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.job import log
@@ -47,6 +47,8 @@ class GridFiles(NamedTuple):
     """Test sets."""
     checks: Paths
     """Outcomes of the generation checks."""
+    trainings: Paths
+    """Manifests of trainings."""
     manifests: Paths
     """Of trainings and predictions."""
     leaks: Paths
@@ -59,8 +61,7 @@ class GridFiles(NamedTuple):
 def write_report(
     path: str | Path,
     contents: ReportContents,
-    main: MainMetrics,
-    facts: FactsByScorer,
+    settings: AnalysisSettings,
     state: Sequence[Mapping[str, Any]],
     tables: Mapping[str, str | Path],
     files: GridFiles,
@@ -68,23 +69,22 @@ def write_report(
     """Write the page, and the answers beside it if they are to be there.
 
     Args:
-        facts: about scorers, by name.
         state: as `grid_state` gives it.
         tables: tables and figures, by the names in `layout.ANALYSE` and `layout.DESCRIBE_DATA`.
     """
     models = models_in(tables["predictions"])
     labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     checks = read_checks(files.checks)
-    page_tables = tables_of(tables, models, labels) | payload_of_tables(
+    page_tables = tables_of(tables, models, labels, settings.main) | payload_of_tables(
         [checks_table(checks), missing_table(state), files_table(models, labels)]
     )
     sources = Sources(tables["predictions"], files.scores, files.tests)
     most = contents.examples if contents.embed == "sample" else None
-    parts = answer_parts(sources, facts, main, most) if contents.embed != "none" else iter(())
+    parts = answer_parts(sources, settings.kinds, settings.main, most) if contents.embed != "none" else iter(())
     answers = embed_answers(parts, contents, Path(path))
-    payload = packed(payload_of(contents, models, page_tables, [], answers.payload))
+    payload = packed(payload_of(contents, models, page_tables, shown_figures(tables), answers.payload))
     source = page_source()
-    prose = _results(tables, models, main) | _circumstances(files, state, checks, labels) | {"main": main}
+    prose = _results(tables, models, settings) | _circumstances(files, state, checks, labels) | {"main": settings.main}
     prose |= {"answers_note": answers.payload["note"], "experiment": contents.experiment, "state": state}
     html = rendered(
         title=contents.title,
@@ -119,11 +119,12 @@ SECTIONS = (
 """The parts of the page, in its order."""
 
 
-def _results(tables: Mapping[str, str | Path], models: pd.DataFrame, main: MainMetrics) -> dict[str, Any]:
+def _results(tables: Mapping[str, str | Path], models: pd.DataFrame, settings: AnalysisSettings) -> dict[str, Any]:
     """What the prose says about results."""
     ways, contrasts, summary, agreement = (
         read_parquet_table(tables[f"{name}_parquet"]) for name in ("ways", "contrasts", "scores", "judge_agreement")
     )
+    main = settings.main
     thoughts = pd.read_parquet(tables["predictions"], columns=[*models.columns, "prediction", "thoughts"])
     return {
         "answer": the_answer(contrasts, summary, models, main),
@@ -133,7 +134,10 @@ def _results(tables: Mapping[str, str | Path], models: pd.DataFrame, main: MainM
 
 
 def _circumstances(
-    files: GridFiles, state: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]], labels: Mapping[tuple[str, ...], str]
+    files: GridFiles,
+    state: Sequence[Mapping[str, Any]],
+    checks: Sequence[Mapping[str, Any]],
+    labels: Mapping[tuple[str, ...], str],
 ) -> dict[str, Any]:
     """What the prose says about how the results came about."""
     leaking = leaking_mixes(files.leaks, files.mixes)

@@ -16,6 +16,7 @@ from loragrid import layout
 from loragrid.analysis.agreement import RatedSheets
 from loragrid.analysis.inspect_log.settings import LogSettings
 from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
+from loragrid.analysis.tracking.settings import TrackSettings
 from loragrid.config.root import Config
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
@@ -29,6 +30,7 @@ from loragrid.errors import UserError
 from loragrid.grid.axes import prediction_axes
 from loragrid.grid.jobs.inputs import scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
+from loragrid.grid.jobs.report_answers import answers_in
 from loragrid.grid.jobs.wanted import scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
@@ -268,6 +270,19 @@ def analyse(grid: Grid) -> AnalysisSettings:
     )
 
 
+def track(grid: Grid, version: int) -> TrackSettings:
+    """Which trackers get scores, and of which metrics the verdicts are."""
+    config = grid.config
+    main = config.main_metrics
+    return TrackSettings(
+        version=version,
+        trackers=config.trackers,
+        experiment=config.experiment,
+        metric=main.default,
+        task_metrics=dict(main.of_tasks),
+    )
+
+
 def cluster_keys(config: Config, datasets: Iterable[Dataset]) -> dict[str, dict[str, str]]:
     """The key of metadata that tells which examples are not independent, by task and sample type, where there is one."""
     keys: dict[str, dict[str, str]] = {}
@@ -280,8 +295,8 @@ def cluster_keys(config: Config, datasets: Iterable[Dataset]) -> dict[str, dict[
 
 def report(grid: Grid) -> ReportContents:
     """What the report shows."""
-    contents = grid.config.report.model_dump(include=set(ReportContents.model_fields))
-    return ReportContents(**contents, experiment=grid.config.experiment)
+    contents = grid.config.report.model_dump(include=set(ReportContents.model_fields) - {"answers_in"})
+    return ReportContents(**contents, experiment=grid.config.experiment, answers_in=answers_in(grid))
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:

@@ -13,10 +13,10 @@ const LISTED = 200;
 
 /** @param {Object} page `payload`, `state` */
 export function mountAnswers(place, page) {
-  const { note, parts } = page.payload.answers;
+  const { parts } = page.payload.answers;
   const browser = { page, place, part: null, shown: [], current: -1 };
   browser.body = make("div", { class: "browser" });
-  place.replaceChildren(make("p", { class: "soft" }, note), browser.body);
+  place.replaceChildren(browser.body);
   page.state.listen(() => browser.part !== null && show(browser));
   listenToKeys(browser);
   const open = () => {
@@ -82,14 +82,14 @@ function build(browser, wanted) {
   const searched = calmed(200, () => state.change({ view: { at: "answers", task: wanted.id, search: search.value || null, q: null } }, true));
   search.addEventListener("input", searched);
   const worse = tick("only where B is worse than A", false, (checked) => change({ only: checked ? "worse" : null, q: null }));
-  const marks = [["first", "A and B"], ["reference", "the nearest reference"], ["none", "nothing"]];
+  const marks = [["first", "A (A: from B)"], ["reference", "the nearest reference"], ["none", "nothing"]];
   browser.controls = {
     task: choice("Task", payload.answers.parts.map(({ id, task }) => [id, task]), wanted.id, (task) => change({ task, q: null, a: null, b: null, way: null, metric: null })),
     a: choice("A", models, "", (a) => change({ a })),
     b: choice("B", models, "", (b) => change({ b, way: null })),
     metric: choice("Metric", data.metrics.map(({ name }) => [name, name]), "", (metric) => change({ metric })),
     sort: choice("Sort", ORDERS, "", (sort) => change({ sort: sort || null, q: null })),
-    marks: choice("Mark differences to", marks, "", (marks) => change({ marks: marks === "first" ? null : marks })),
+    marks: choice("Mark words that differ from", marks, "", (marks) => change({ marks: marks === "first" ? null : marks })),
   };
   browser.worse = worse.querySelector("input");
   browser.search = search;

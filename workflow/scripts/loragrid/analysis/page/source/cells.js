@@ -17,7 +17,7 @@ export function cellElement(column, columns, row) {
   return make(
     "span",
     { class: ["value", coloured(verdict) ? verdict : ""].join(" ").trim() },
-    make("b", {}, text),
+    column.kind === "estimate" ? make("b", {}, text) : text,
     interval ? make("span", { class: "interval" }, ` ${interval}`) : null,
     mark,
   );

@@ -60,6 +60,12 @@ export function whenNear(element, called, margin = "500px") {
   observer.observe(element);
 }
 
+/** A title below its section's heading; none where both say the same. */
+export function ownHeading(place, title) {
+  const above = place.closest("section")?.querySelector("h2")?.textContent.trim();
+  return title && title !== above ? make("h3", {}, title) : null;
+}
+
 /** Say something to those who do not see the page change. */
 export function announce(text) {
   let place = document.getElementById("said");

@@ -1,6 +1,6 @@
 /** Charts: drawn by Vega-Embed when they come near what is seen, in the colours of the theme, from the rows that the filters leave. */
 
-import { button, make, whenNear } from "./dom.js";
+import { button, make, ownHeading, whenNear } from "./dom.js";
 import { asCsv } from "./copied.js";
 import { asObjects, countRows, matchingRows } from "./rows.js";
 import { colour, isDark } from "./theme.js";
@@ -23,7 +23,7 @@ export function mountFigure(place, figure, state) {
   const element = make(
     "figure",
     { class: "chart" },
-    figure.title ? make("h3", {}, figure.title) : null,
+    ownHeading(place, figure.title),
     none,
     scroll,
     make("figcaption", {}, figure.caption ?? "", " ", tools),

@@ -1,6 +1,6 @@
 /** Tables: sorted, searched, grouped and paged by DataTables; filtered by the page; copied as they are shown. */
 
-import { announce, button, choice, make, whenNear } from "./dom.js";
+import { announce, button, choice, make, ownHeading, whenNear } from "./dom.js";
 import { cellElement, fullValues, inOrder, shownTexts, sortValue } from "./cells.js";
 import { asCsv, asLatex, asMarkdown, copyText } from "./copied.js";
 import { cellText, isNumeric } from "./format.js";
@@ -21,7 +21,7 @@ export function mountTable(place, id, page) {
   const source = page.payload.tables[id];
   const table = { id, source, page, columns: source.rows, seen: source.columns, engine: null };
   const count = make("span", { class: "soft count", role: "status" });
-  const element = make("div", { class: "table" }, make("h3", {}, source.title), source.note ? make("p", { class: "soft" }, source.note) : null);
+  const element = make("div", { class: "table" }, ownHeading(place, source.title), source.note ? make("p", { class: "soft" }, source.note) : null);
   place.replaceChildren(element);
   const build = () => {
     if (table.engine) return;
