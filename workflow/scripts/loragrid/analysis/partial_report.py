@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from loragrid.analysis.grid_state import grid_state
-from loragrid.analysis.present_files import Damaged, present, without_damaged
 from loragrid.analysis.page.write import GridFiles, write_report
+from loragrid.analysis.present_files import Damaged, present, without_damaged
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.tables_and_figures import analyse, describe_data
 

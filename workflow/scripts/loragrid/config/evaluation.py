@@ -185,8 +185,8 @@ class ReportSettings(Section):
     )
     answers_in: Literal["page", "folder"] | None = Field(
         None,
-        description="Where the answers are: in the page itself, or in `report_answers/` beside it, a file for each task. By default in "
-        "the page, and in the folder if all answers of more than 500 models and data sets are embedded.",
+        description="Where the answers are: in the page itself, or in `report_answers/` beside it, a file for each task. By "
+        "default in the page, and in the folder if all answers of more than 500 models and data sets are embedded.",
     )
     table: MainTable = Field(MainTable(), description="What stands where in the table of the study.")
     comparisons: list[Comparison] | None = Field(

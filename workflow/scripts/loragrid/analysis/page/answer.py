@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,24 +21,35 @@ from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.layout import BASELINE, EXTERNAL
 
 MOST_SENTENCES = 8
-"""How many verdicts are told in full at the top: the decided ones first."""
+"""How many verdicts of each kind, decided or open, are told in full at the top."""
 
 MOST_FINDINGS = 3
 """More findings about sample types than this are counted, not told."""
 
 
-def the_answer(contrasts: pd.DataFrame, summary: pd.DataFrame, models: pd.DataFrame, main: MainMetrics) -> dict[str, Any]:
+def the_answer(
+    contrasts: pd.DataFrame,
+    summary: pd.DataFrame,
+    models: pd.DataFrame,
+    main: MainMetrics,
+    bounds: Mapping[str, tuple[float, float]],
+) -> dict[str, Any]:
     """What the section about the answer says, beside warnings.
 
     Args:
         contrasts: `tables/contrasts.parquet`.
         summary: `tables/scores.parquet`.
         models: the axes of every model, as in a table of predictions.
+        bounds: the least and largest value of metrics that have such.
     """
     findings = sample_type_findings(contrasts, main)
+    metrics = main.names(dict.fromkeys(models["task"]))
+    widths = [high - low for low, high in (bounds[name] for name in metrics if name in bounds)]
     return {
         "done": what_was_done(models, summary),
-        "metrics": main.names(sorted(set(models["task"]), key=list(models["task"]).index)),
+        "metrics": metrics,
+        # No difference is larger than this, where all main metrics have bounds.
+        "widest": max(widths) if len(widths) == len(metrics) else math.inf,
         "headline": headline(contrasts, main),
         "declared": declared_verdicts(contrasts),
         "sample_types": findings,
@@ -65,16 +78,18 @@ def what_was_done(models: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]
 
 
 def declared_verdicts(contrasts: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each declared family: how many contrasts have each verdict, at what level its intervals hold, and its verdicts in sentences.
+    """Each declared family: how many contrasts have each verdict, at what level intervals hold, and the verdicts in sentences.
 
-    Decided ones come first; `more` are not told here.
+    `decided` are told at once, `open` on demand; those that are told in neither are counted in `more`.
     """
     order = {verdict.value: place for place, verdict in enumerate(Verdict)}
     declared = contrasts[contrasts["family"] != EXPLORATORY]
     families = []
     for family, rows in declared.groupby("family", sort=False):
         placed = rows.assign(place=rows["verdict"].map(order).fillna(len(order))).sort_values("place", kind="stable")
-        told = placed.head(MOST_SENTENCES)
+        is_open = placed["verdict"].isin(["", Verdict.UNDECIDED])
+        of_kinds = {"decided": placed[~is_open], "open": placed[is_open]}
+        told = {name: of[["verdict", "sentence"]].head(MOST_SENTENCES).to_dict("records") for name, of in of_kinds.items()}
         counts = rows["verdict"].value_counts()
         families.append(
             {
@@ -82,8 +97,8 @@ def declared_verdicts(contrasts: pd.DataFrame) -> list[dict[str, Any]]:
                 "number": len(rows),
                 "level": float(rows["level"].iloc[0]),
                 "counts": {verdict: int(counts.get(verdict, 0)) for verdict in (*order, "")},
-                "sentences": told[["verdict", "sentence"]].to_dict("records"),
-                "more": len(rows) - len(told),
+                **told,
+                "more": len(rows) - sum(map(len, told.values())),
             }
         )
     return families

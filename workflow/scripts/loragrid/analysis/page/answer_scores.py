@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,8 +79,8 @@ def _read(scores: pd.DataFrame, index: np.ndarray, n: int, facts: FactsByScorer)
     """
     people = [name for name, of in facts.items() if kind_of(of.type) == "people"]
     is_people = scores["scorer"].isin(people)
-    told = scores["detail"].notna() | (is_people & scores["parts"].map(bool)) | scores["truncated"].map(bool)
-    told = told.to_numpy(dtype=bool)
+    has_parts, has_truncated = (scores[name].map(bool).to_numpy(dtype=bool) for name in ("parts", "truncated"))
+    told = scores["detail"].notna().to_numpy(dtype=bool) | (is_people.to_numpy(dtype=bool) & has_parts) | has_truncated
     columns = [scores[name][told] for name in ("scorer", "sample", "detail", "parts", "truncated")]
     read: dict[str, dict[int, Payload]] = {}
     for answer, rated, scorer, sample, detail, parts, truncated in zip(

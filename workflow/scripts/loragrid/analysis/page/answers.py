@@ -113,7 +113,8 @@ def models_of(predictions: pd.DataFrame) -> dict[tuple[str, ...], tuple[Payload,
     """
     asked = [name for name in MODEL if name not in ("task", "sample_type")]
     axes = predictions[AXES].drop_duplicates(asked)
-    groups = [{BASELINE: 3, EXTERNAL: 2}.get(row.base_model, int(row.run != BASE)) for row in axes.itertuples()]
+    named = zip(axes["base_model"], axes["run"], strict=True)
+    groups = [{BASELINE: 3, EXTERNAL: 2}.get(base_model, int(run != BASE)) for base_model, run in named]
     axes = axes.assign(label=label_runs(axes), group=groups).sort_values("group", kind="stable")
     several = axes.loc[axes["group"] < 2, "base_model"].nunique() > 1
     shown = {name: plain(axes[name]) for name in (*AXES, "label") if name not in ("task", "sample_type")}
@@ -143,7 +144,7 @@ class _Places:
         return np.where((model < 0) | (question < 0), -1, model * len(self.questions) + question)
 
 
-def _codes(table: pd.DataFrame, columns: Sequence[str], places: Mapping[tuple[str, ...], int]) -> np.ndarray:
+def _codes(table: pd.DataFrame, columns: Sequence[str], places: Mapping[Any, int]) -> np.ndarray:
     """For each row the place of its values; -1 if they have none."""
     codes, keys = pd.MultiIndex.from_frame(table[list(columns)]).factorize()
     of_keys = np.array([places.get(tuple(map(str, key)), -1) for key in keys], dtype=np.int64)

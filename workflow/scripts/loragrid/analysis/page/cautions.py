@@ -69,8 +69,8 @@ def cautions_about_data(
     )
     yield from caution(
         "Test examples were trained on.",
-        "These mixes were made before the test sets came into the grid, or by an earlier version. Delete a mix's folder to have it "
-        "made again without them, and its runs trained again.",
+        "These mixes were made before the test sets came into the grid, or by an earlier version. Delete a mix's folder to have "
+        "it made again without them, and its runs trained again.",
         (f"{one['mix']}: examples of {', '.join(one['tests'])}" for one in leaking),
         "data",
     )
@@ -130,7 +130,8 @@ def cautions_about_results(
         "Some models did not get beyond their thoughts.",
         "These answers are empty, and count as such; a larger max_new_tokens may give room for them.",
         (
-            f"{one['task']} {one['sample_type']}, {one['label']} ({one['base_model']}): {one['empty']} of {one['answers']} answers"
+            f"{one['task']} {one['sample_type']}, {one['label']} ({one['base_model']}): "
+            f"{one['empty']} of {one['answers']} answers"
             for one in lost_in_thoughts(thoughts)
         ),
         "answers",
@@ -188,9 +189,10 @@ def few_seeds(contrasts: pd.DataFrame, main: MainMetrics) -> Iterator[Caution]:
     trained = rows[rows["mix"].notna() & (rows["tasks"] == "")]
     single = trained[trained["seeds"] == 1]
     if len(single):
-        share = "Every kind of run" if len(single) == len(trained) else f"{len(single)} of {len(trained)} kinds of run"
+        is_all = len(single) == len(trained)
+        share = "Every kind of run was" if is_all else f"{len(single)} of {len(trained)} kinds of run were"
         yield Caution(
-            f"{share} was trained with one seed." if len(single) == len(trained) else f"{share} were trained with one seed.",
+            f"{share} trained with one seed.",
             "Verdicts on them are about these very trainings; another seed may give another one.",
             [],
             0,

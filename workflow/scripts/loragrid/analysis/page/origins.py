@@ -14,8 +14,6 @@ from loragrid.analysis.page.tables import PageTable, page_table
 from loragrid.analysis.page.words import Words
 from loragrid.layout import BASELINE, PREDICT, PREDICT_BASELINE, SCORE, TRAIN, Evaluation, Run
 
-FOLDER_OF_MODEL = ("base_model", "task", "sample_type", "run")
-
 
 def files_table(models: pd.DataFrame, labels: Mapping[tuple[str, ...], str]) -> PageTable:
     """For every model the files with its answers, their scores and its training.
@@ -26,12 +24,13 @@ def files_table(models: pd.DataFrame, labels: Mapping[tuple[str, ...], str]) -> 
     """
     keys = list(models[MODEL].itertuples(index=False, name=None))
     evaluations = [Evaluation(*map(str, key)) for key in keys]
-    rows = models.assign(
-        label=[labels[key] for key in keys],
-        predictions=[predictions_of(one) for one in evaluations],
-        scores=[SCORE.path("scores", one.wildcards | {"scorer": "*"}) for one in evaluations],
-        training=[training_of(one) for one in evaluations],
-    )
+    told: dict[str, Any] = {
+        "label": [labels[key] for key in keys],
+        "predictions": [predictions_of(one) for one in evaluations],
+        "scores": [SCORE.path("scores", one.wildcards | {"scorer": "*"}) for one in evaluations],
+        "training": [training_of(one) for one in evaluations],
+    }
+    rows = models.assign(**told)
     words = {
         "predictions": Words("answers", "code"),
         "scores": Words("scores", "code", "A file for each scorer."),

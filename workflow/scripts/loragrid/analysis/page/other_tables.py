@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,7 +47,7 @@ def training_table(path: str | Path, labels: Labels) -> PageTable:
 def with_axes(table: pd.DataFrame) -> pd.DataFrame:
     """A table of trainings with the axes of each, whose data set is the one that it was trained on."""
     runs = [Run.parse(str(name)) for name in table["run"]]
-    axes = {
+    axes: dict[str, Any] = {
         name: [getattr(run, name, None) for run in runs] for name in ("mix", "nb_samples", "config", "loss_computation", "seed")
     }
     trained = {"trained_task": table["task"], "trained_sample_type": table["sample_type"]}

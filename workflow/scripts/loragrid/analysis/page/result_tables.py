@@ -95,11 +95,11 @@ def transfer_table(transfer: pd.DataFrame) -> PageTable:
 
 def selection_table(selection: pd.DataFrame) -> PageTable:
     """What was chosen on validation examples, and what it scores on test examples."""
-    rows = selection.assign(metric_name=metric_names(selection.astype({name: object for name in METRIC})))
+    rows = selection.assign(metric_name=metric_names(selection.astype(dict.fromkeys(METRIC, object))))
     first = ["task", "sample_type", "base_model", *TRAINED[1:], "by", "ways", "chosen", "chosen_mean", "metric_name"]
     first += ["best_by_test", "best_mean", "optimism", "validation_mean", "n", "note"]
     note = "Ways are chosen by validation examples alone; what they score on test examples is what one may report."
-    estimates = _of(rows, "chosen_mean") | {"optimism": ("optimism_low", "optimism_high")}
+    estimates = {**_of(rows, "chosen_mean"), "optimism": ("optimism_low", "optimism_high")}
     return page_table("selection", "Chosen on validation, reported on test", rows, first, note, estimates=estimates)
 
 
@@ -125,7 +125,7 @@ def way_names(runs: pd.DataFrame) -> pd.Series:
 
 def label_ways(ways: pd.DataFrame) -> list[str]:
     """A short name for each way, without a seed."""
-    return label_runs(ways.assign(run=ways["way"], seed=pd.NA))
+    return label_runs(ways.assign(run=ways["way"], seed=0))
 
 
 def common_labels(contrasts: pd.DataFrame) -> list[str]:
@@ -138,7 +138,7 @@ def common_labels(contrasts: pd.DataFrame) -> list[str]:
     # A row over tasks, or over what runs were trained for, is about the task that it names.
     of_task = contrasts.assign(**blank | {"trained_task": blank["trained_task"].fillna(contrasts["task"])})
     is_trained = contrasts["mix"].notna().to_numpy()
-    labels = iter(label_runs(of_task[is_trained].assign(run="", seed=pd.NA)))
+    labels = iter(label_runs(of_task[is_trained].assign(run="", seed=0)))
     return [next(labels) if trained else str(way) for trained, way in zip(is_trained, contrasts["way"], strict=True)]
 
 

@@ -58,8 +58,8 @@ def pairs_table(pairs: pd.DataFrame, main: MainMetrics) -> PageTable:
     }
     first = ["task", "sample_type", "metric_name", "other_name", "scope", "value", "answers", "questions", "ways"]
     note = (
-        "Kendall's tau-b with 95 % intervals over the choice of questions: within questions, about different models' answers to the "
-        "same question; over all answers together; between ways, about the means of models. Other coefficients are in "
+        "Kendall's tau-b with 95 % intervals over the choice of questions: within questions, about different models' answers to "
+        "the same question; over all answers together; between ways, about the means of models. Other coefficients are in "
         "tables/scorers.csv. Trivial baselines are left out."
     )
     title = "Whether two scorers put answers in the same order"
@@ -77,8 +77,8 @@ def equal_length_table(equal_length: pd.DataFrame, main: MainMetrics) -> PageTab
     first += ["base_characters", "longer", "n", "seeds"]
     note = (
         "The difference from the base model as it is, and had the answers been as long as the base model's: a regression on the "
-        "difference in length. If nearly all answers are longer, or nearly all shorter, there are no data about equal length: the "
-        "interval says so. Ways whose lengths do not vary are in tables/equal_length.csv alone."
+        "difference in length. If nearly all answers are longer, or nearly all shorter, there are no data about equal length: "
+        "the interval says so. Ways whose lengths do not vary are in tables/equal_length.csv alone."
     )
     return page_table("equal_length", "At equal length", rows, first, note, estimates={"difference": ("low", "high")})
 
@@ -112,8 +112,8 @@ def corrected_table(corrected: pd.DataFrame, labels: Labels) -> PageTable:
         "worth",
     ]
     note = (
-        "People rated a part of the answers, the scorer all of them. Together they say what people would have said on average of all "
-        "(prediction-powered inference), if the rated answers were chosen at random. 95 % intervals, about single trainings."
+        "People rated a part of the answers, the scorer all of them. Together they say what people would have said on average of "
+        "all (prediction-powered inference), if the rated answers were chosen at random. 95 % intervals, about single trainings."
     )
     estimates = {"people_mean": ("people_low", "people_high"), "corrected_mean": ("low", "high")}
     return page_table("judge_corrected", "What people would say of all answers", rows, first, note, _PEOPLE, estimates)

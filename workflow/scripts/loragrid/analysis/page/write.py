@@ -31,6 +31,7 @@ from loragrid.analysis.provenance import (
     missing_answers,
     read_checks,
 )
+from loragrid.analysis.selection.shown import shown_choices
 from loragrid.analysis.settings import AnalysisSettings, ReportContents
 from loragrid.analysis.table_files import read_parquet_table
 from loragrid.runtime.files import written_whole
@@ -127,8 +128,9 @@ def _results(tables: Mapping[str, str | Path], models: pd.DataFrame, settings: A
     main = settings.main
     thoughts = pd.read_parquet(tables["predictions"], columns=[*models.columns, "prediction", "thoughts"])
     return {
-        "answer": the_answer(contrasts, summary, models, main),
+        "answer": the_answer(contrasts, summary, models, main, settings.bounds),
         "conclusions": decided(contrasts, main),
+        "choices": shown_choices(read_parquet_table(tables["selection_parquet"]), main.default),
         "cautions_about_results": list(cautions_about_results(ways, contrasts, summary, thoughts, agreement, main)),
     }
 
