@@ -26,7 +26,7 @@ LIBRARY = Path(__file__).parents[1] / "workflow" / "scripts"
 FORKS = multiprocessing.get_context("forkserver")
 # The main module too: else each process imports pytest.
 IMPORTED = ["__main__", "snakemake.cli", "snakemake.script"]
-IMPORTED += ["accelerate", "matplotlib.pyplot", "pandas", "peft", "pyarrow.parquet", "transformers.models.llama.modeling_llama"]
+IMPORTED += ["accelerate", "altair", "pandas", "peft", "pyarrow.parquet", "transformers.models.llama.modeling_llama"]
 READ_BY_IMPORTS = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """What jobs find in their environment, or set for themselves: here that would come too late."""
 

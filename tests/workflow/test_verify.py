@@ -86,6 +86,7 @@ DAMAGES = [
     ("results/tables/scores.parquet", cut, "cannot be read as parquet", None),
     ("results/figures/loss_curves.svg", cut, "cannot be read as svg", None),
     ("results/figures/loss_curves.png", cut, "picture", None),
+    ("results/figures/loss_curves.pdf", cut, "the end of the document is missing", None),
     ("results/report.html", cut, "the end of the page is missing", None),
 ]
 

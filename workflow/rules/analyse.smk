@@ -8,7 +8,7 @@ rule analyse:
         chosen_by=tier("datasets", "validation.jsonl") if CONFIG.selection else [],
         leaks=tier("leaks") if CONFIG.selection else [],
     output:
-        **makes(own(layout.ANALYSE)),
+        **draws("analyse"),
     log:
         own(layout.ANALYSE).log,
     benchmark:
@@ -20,7 +20,7 @@ rule analyse:
         # Tables are about ten times as large in memory as their files.
         mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
-        version=6,
+        version=7,
         settings=settings.analyse(GRID).model_dump(),
     message:
         "Make tables and figures"

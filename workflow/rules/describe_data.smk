@@ -7,7 +7,7 @@ rule describe_data:
         tokens=tier("tokens"),
         leaks=tier("leaks"),
     output:
-        **makes(own(layout.DESCRIBE_DATA)),
+        **draws("describe_data"),
     log:
         own(layout.DESCRIBE_DATA).log,
     benchmark:
@@ -18,7 +18,7 @@ rule describe_data:
     resources:
         mem_mb=growing(2000),
     params:
-        version=2,
+        version=3,
     message:
         "Count and measure the data"
     script:

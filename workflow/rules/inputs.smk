@@ -16,6 +16,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from loragrid import layout
 from loragrid.ahead.plan import GROUP, WORKED_AHEAD, published
 from loragrid.ahead.told import Told
+from loragrid.analysis.figures.names import CATEGORIES, TITLES
 from loragrid.config.load import parse_config
 from loragrid.config.messages import located
 from loragrid.config.spelling import misspelled_texts
@@ -219,6 +220,17 @@ def own_place(path):
 def makes(files):
     """Output files of a rule, by name."""
     return model_outputs(GRID, files)
+
+
+def draws(rule):
+    """Output files of a rule that makes figures, by name; each figure has a place and a caption in Snakemake's own report."""
+    outputs = makes(own(layout.RULES[rule]))
+
+    def shown(name):
+        caption, labels = f"../report/{name}.rst", {"figure": TITLES[name]}
+        return report(outputs[name], caption=caption, category=CATEGORIES[name], labels=labels)
+
+    return outputs | {name: shown(name) for name in layout.FIGURES[rule]}
 
 
 def local_results(rule):

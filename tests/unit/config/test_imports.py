@@ -10,6 +10,7 @@ from projects import REPOSITORY
 
 HEAVY = [
     "accelerate",
+    "altair",
     "datasets",
     "datasketch",
     "evaluate",
@@ -17,7 +18,6 @@ HEAVY = [
     "httpx",
     "huggingface_hub",
     "krippendorff",
-    "matplotlib",
     "numpy",
     "openai",
     "openpyxl",
@@ -34,6 +34,7 @@ HEAVY = [
     "torch",
     "tqdm",
     "transformers",
+    "vl_convert",
 ]
 
 
@@ -49,7 +50,7 @@ def test_what_the_snakefile_imports_imports_nothing_heavy(module):
 
 SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
 NEEDED_AT_ONCE = {
-    **{name: {"matplotlib", "numpy", "pandas", "pyarrow"} for name in ("analyse", "describe_data", "partial_report", "report")},
+    **{name: {"altair", "numpy", "pandas", "pyarrow", "vl_convert"} for name in ("analyse", "describe_data", "partial_report", "report")},
     "summary": {"numpy", "pandas", "pyarrow"},
     "describe_model": {"huggingface_hub", "httpx", "numpy", "pandas", "pyarrow", "tqdm"},
     "merge": {"numpy", "safetensors", "torch", "tqdm"},

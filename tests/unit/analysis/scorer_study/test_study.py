@@ -20,7 +20,8 @@ from unit.analysis.scorer_study.studies import questions, run, settings, study, 
 
 
 def studied(predictions, scores, per_cluster=1, **told):
-    return study_scorers(scores, predictions, questions(40, per_cluster), settings(**told))
+    told_settings = settings(**told)
+    return study_scorers(list(answered(scores, predictions, questions(40, per_cluster), told_settings.kinds)), told_settings)
 
 
 def pair(table, scorer, other, scope="over all answers", coefficient="kendall"):

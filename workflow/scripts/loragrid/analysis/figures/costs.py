@@ -17,7 +17,7 @@ from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.layout import BASELINE
 
 QUALITY = [*WAY_AXES, "metric", "label", "order", "of", "seconds", "mean", "low", "high", "quality", "n", "seeds"]
-TRAINING, ANSWERING = "seconds of training a run", "seconds of computing an answer"
+TRAINING, ANSWERING = "training", "answering"
 
 TIMES = [*RUN_AXES, "of", "low", "high", "count"]
 A_TRAINING, AN_ANSWER = "a training", "an answer"
@@ -63,27 +63,31 @@ def cost_quality(
     rows = cost_rows(ways, training_costs, prediction_costs, predictions, main)
     x = alt.X(
         "seconds:Q",
-        title="seconds",
-        scale=alt.Scale(type="symlog", constant=0.1, zero=False),
-        axis=alt.Axis(tickCount=5, format="~g"),
+        title="seconds of a run's training, or of an answer",
+        scale=alt.Scale(type="sqrt", zero=False),
+        axis=alt.Axis(tickCount=5, format=".3~r"),
     )
     y = alt.Y("mean:Q", title=mean_title(distinct(rows["metric"])), scale=alt.Scale(zero=False))
     tooltip = [alt.Tooltip("label:N", title="way")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("seconds", "mean", "low", "high", "seeds")]
-    label = alt.Color("label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolLimit=40))
-    best_before = alt.WindowFieldDef(op="max", field="quality", **{"as": "best_before"})
+    label = alt.Color(
+        "label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolLimit=40, symbolOpacity=1)
+    )
+    best = alt.WindowFieldDef(op="max", field="quality", **{"as": "best"})
+    best_before = alt.WindowFieldDef(op="lag", field="best", **{"as": "best_before"})
     # In Vega, so that filters leave the front of what is shown.
     cheapest_first = [alt.SortField("seconds"), alt.SortField("quality", order="descending")]
     front = (
         alt.Chart()
-        .transform_window([best_before], sort=cheapest_first, frame=[None, -1], groupby=["panel"])
+        .transform_window([best], sort=cheapest_first, groupby=["panel"])
+        .transform_window([best_before], sort=cheapest_first, groupby=["panel"])
         .transform_filter("!isValid(datum.best_before) || datum.quality > datum.best_before")
         .mark_line(interpolate="step-after", strokeWidth=1.3, strokeDash=[4, 2], color="#8C8C8C")
         .encode(x, y, order=alt.Order("seconds:Q"))
     )
     shape = alt.Shape("label:N", title=None, sort=None, legend=None)
     intervals = alt.Chart().mark_rule(opacity=0.35).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), label)
-    points = alt.Chart().mark_point(filled=True, size=55).encode(x, y, label, shape, tooltip=tooltip)
+    points = alt.Chart().mark_point(filled=True, size=55, opacity=0.9).encode(x, y, label, shape, tooltip=tooltip)
     chart = alt.layer(intervals, front, points, data=ROWS).properties(width=300, height=200)
     return figure_of(in_panels(chart, ["x", "y"], columns=2), rows, panels_note(rows))
 
@@ -113,7 +117,7 @@ def time_rows(training_costs: pd.DataFrame, predictions: pd.DataFrame) -> pd.Dat
 def run_times(training_costs: pd.DataFrame, predictions: pd.DataFrame) -> Figure:
     """Histograms of seconds, by base model."""
     rows = time_rows(training_costs, predictions)
-    x = alt.X("low:Q", title="seconds", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g", tickCount=5))
+    x = alt.X("low:Q", title="seconds", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format=".3~r", tickCount=5))
     height = alt.Y("sum(count):Q", title="number", stack="zero")
     colour = alt.Color("base_model:N", title="base model", sort=None)
     tooltip = [alt.Tooltip("base_model:N"), alt.Tooltip("sum(count):Q", title="number")]

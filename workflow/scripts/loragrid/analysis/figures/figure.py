@@ -54,7 +54,9 @@ def in_panels(
         independent: the axes, x and y, of which each panel has its own.
     """
     header = alt.Header(title=None, labelLimit=330, labelFontWeight="bold", labelAnchor="start", labelPadding=4)
-    faceted = chart.facet(facet=alt.Facet("panel:N", sort=None, header=header), columns=columns)
+    faceted = chart.facet(
+        facet=alt.Facet("panel:N", sort=alt.EncodingSortField("panel_order", op="min"), header=header), columns=columns
+    )
     return faceted.resolve_scale(**dict.fromkeys(independent, "independent"))
 
 

@@ -109,7 +109,9 @@ def _y(rows: pd.DataFrame) -> alt.Y:
 
 
 def _colour() -> alt.Color:
-    return alt.Color("label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolType="stroke"))
+    return alt.Color(
+        "label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolOpacity=1, symbolStrokeWidth=2.5)
+    )
 
 
 def _figure(rows: pd.DataFrame, before: list[alt.Chart], x: alt.X, drawn: str) -> Figure:
@@ -125,7 +127,7 @@ def _figure(rows: pd.DataFrame, before: list[alt.Chart], x: alt.X, drawn: str) -
         dots.encode(y=_y(rows), tooltip=[*tooltip[:2], alt.Tooltip("mean:Q", format=".4~g")]),
         points.mark_rule(opacity=0.5).encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), _colour()),
         points.mark_line(strokeWidth=1.6).encode(x, _y(rows), _colour()),
-        points.mark_point(filled=True, size=40).encode(
+        points.mark_point(filled=True, size=40, opacity=1).encode(
             x, _y(rows), _colour(), alt.Shape("label:N", title=None, sort=None, legend=None), tooltip=tooltip
         ),
     ]

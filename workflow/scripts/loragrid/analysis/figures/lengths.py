@@ -73,7 +73,7 @@ def _shares(by: str, unit: str) -> alt.Chart:
     x = alt.X("low:Q", title=unit, axis=alt.Axis(tickCount=6, grid=False))
     y = alt.Y("share:Q", title="share", stack=None, axis=alt.Axis(format=".0%"))
     colour = alt.Color(f"{by}:N", title=None, sort=None, legend=alt.Legend(orient="top"))
-    bars = shared.mark_bar(opacity=0.55, binSpacing=0).encode(x, alt.X2("high:Q"), y, colour, tooltip=tooltip)
+    bars = shared.mark_bar(opacity=0.55, binSpacing=0).encode(x, alt.X2("high:Q"), y, alt.Y2Datum(0), colour, tooltip=tooltip)
     return bars.properties(width=300, height=150)
 
 

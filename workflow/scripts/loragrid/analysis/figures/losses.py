@@ -59,7 +59,7 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
     rows = loss_rows(losses)
     x = alt.X("step:Q", title="optimiser step", axis=alt.Axis(grid=False))
     y = alt.Y("loss:Q", title="loss per target token", scale=alt.Scale(zero=False))
-    colour = alt.Color("label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolType="stroke"))
+    colour = alt.Color("label:N", title=None, sort=None, legend=alt.Legend(orient="top", columns=3, symbolOpacity=1))
     shape = alt.Shape("label:N", title=None, sort=None, legend=None)
     tooltip = [
         alt.Tooltip("label:N", title="run"),
@@ -72,7 +72,7 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
     layers = [
         training.encode(x, y, colour),
         validation.mark_line(strokeWidth=1.2, strokeDash=[4, 2]).encode(x, y, colour),
-        validation.mark_point(filled=True, size=35).encode(x, y, colour, shape, tooltip=tooltip),
+        validation.mark_point(filled=True, size=35, opacity=0.9).encode(x, y, colour, shape, tooltip=tooltip),
     ]
     chart = first_rows(alt.layer(*layers, data=ROWS), "order").properties(width=250, height=190)
     return figure_of(in_panels(chart, ["x"]), rows, panels_note(rows, "label"))

@@ -22,6 +22,26 @@ TITLES = {
 }
 """Titles of figures, by their names in `layout.FIGURES`."""
 
+CATEGORIES = {
+    "learning_curves": "Results",
+    "learning_curves_symlog": "Results",
+    "contrast_intervals": "Comparisons",
+    "transfer_scores": "Transfer",
+    "transfer_differences": "Transfer",
+    "scorer_correlations": "Scorers",
+    "scorer_correlations_resampled": "Scorers",
+    "scorer_correlations_by_policy": "Scorers",
+    "score_distributions": "Results",
+    "scores_over_seeds": "Results",
+    "loss_curves": "Training",
+    "cost_quality": "Costs",
+    "run_times": "Costs",
+    "tokens": "Costs",
+    "judge_length": "Scorers",
+    "text_lengths": "Data",
+}
+"""Where a figure stands in Snakemake's own report."""
+
 _BAND = "over the test questions and, where there are several, over training seeds"
 
 CAPTIONS = {

@@ -67,7 +67,12 @@ def score_distributions(scores: pd.DataFrame, predictions: pd.DataFrame, main: M
     x = alt.X("low:Q", title=_metric_title(rows), scale=alt.Scale(zero=False, nice=False))
     tooltip = [alt.Tooltip("label:N", title="way"), alt.Tooltip("answers:Q"), alt.Tooltip("share:Q", format=".1%")]
     tooltip += [alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("low", "high", "mean")]
-    opacity = alt.Opacity("share:Q", title="share of answers", scale=alt.Scale(type="sqrt", range=[0.08, 1]))
+    opacity = alt.Opacity(
+        "share:Q",
+        title="share of answers",
+        scale=alt.Scale(type="sqrt", range=[0.08, 1]),
+        legend=alt.Legend(format=".0%", tickCount=4),
+    )
     strips = (
         alt.Chart()
         .mark_bar(height=alt.RelativeBandSize(0.8), color="#0072B2")
@@ -80,7 +85,7 @@ def score_distributions(scores: pd.DataFrame, predictions: pd.DataFrame, main: M
 
 def _metric_title(rows: pd.DataFrame) -> str:
     metrics = distinct(rows["metric"])
-    return metrics[0] if len(metrics) == 1 else "main metric"
+    return metrics[0] if len(metrics) == 1 else "score in the main metric"
 
 
 def seed_rows(summary: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:

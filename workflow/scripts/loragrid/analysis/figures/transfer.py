@@ -97,7 +97,9 @@ def _in_order(rows: pd.DataFrame) -> list[tuple[str, ...]]:
 def transfer_scores(ways: pd.DataFrame, main: MainMetrics) -> Figure:
     """A map of means: the better in its column, the stronger the colour."""
     rows = transfer_score_rows(ways, main)
-    legend = alt.Legend(title="in its column", labelExpr="datum.value == 0 ? 'worst' : datum.value == 1 ? 'best' : ''")
+    legend = alt.Legend(
+        title="in its column", gradientLength=90, labelExpr="datum.value == 0 ? 'worst' : datum.value == 1 ? 'best' : ''"
+    )
     fill = alt.Color("place:Q", scale=alt.Scale(domain=[0, 1], range="ramp"), legend=legend)
     strong = alt.condition("datum.place > 0.6", alt.value(ON_COLOUR), alt.value(ON_PALE))
     return _map(rows, alt.Chart().mark_rect().encode(fill), "mean", strong, ["mean", "low", "high", "n", "seeds"])
@@ -106,7 +108,9 @@ def transfer_scores(ways: pd.DataFrame, main: MainMetrics) -> Figure:
 def transfer_differences(contrasts: pd.DataFrame, main: MainMetrics) -> Figure:
     """A map of differences from the base model: only what a verdict decides is filled."""
     rows = transfer_difference_rows(contrasts, main)
-    legend = alt.Legend(title="than the base model", labelExpr="datum.value == -1 ? 'worse' : datum.value == 1 ? 'better' : ''")
+    legend = alt.Legend(
+        title="than the base model", gradientLength=90, labelExpr="datum.value == -1 ? 'worse' : datum.value == 1 ? 'better' : ''"
+    )
     scale = alt.Scale(domain=[-1, 0, 1], range="diverging")
     decided = "indexof(['better', 'worse', 'equivalent'], datum.verdict) >= 0"
     outline = (

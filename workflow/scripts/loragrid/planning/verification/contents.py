@@ -92,6 +92,14 @@ def _as_png(path: Path) -> None:
     raise DamagedError(path, "the end of the picture is missing")
 
 
+def _as_pdf(path: Path) -> None:
+    content = path.read_bytes()
+    if not content.startswith(b"%PDF-"):
+        raise DamagedError(path, "it is no PDF")
+    if not content.rstrip().endswith(b"%%EOF"):
+        raise DamagedError(path, "the end of the document is missing")
+
+
 def _as_page(path: Path) -> None:
     if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
         raise DamagedError(path, "the end of the page is missing")
@@ -114,6 +122,7 @@ READERS: Mapping[str, Callable[[Path], object]] = {
     ".parquet": _as_parquet,
     ".svg": ET.parse,
     ".png": _as_png,
+    ".pdf": _as_pdf,
     ".html": _as_page,
     ".safetensors": _as_weights,
     ".whl": _as_zip,
