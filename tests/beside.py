@@ -13,6 +13,7 @@ LONGEST = ("tests/cluster/", "tests/faults/", "tests/workflow/", "tests/unit/tra
 """Tests that begin first, so that no process is left with a long one at the end. They start processes for two cores."""
 TOGETHER = {
     "tests/cluster/": "a Slurm",
+    "tests/browser/": "a browser",
     "tests/workflow/test_served_models.py": "a server",
     "tests/unit/inference/engines/test_openai.py": "a server",
     "tests/unit/scoring/test_judge_on_a_server.py": "a server",

@@ -1,8 +1,9 @@
 """The page's own code, and the packages that it stands on, as they are put into the page.
 
-The sources are small ES modules in `source/`, which import each other by name. There is no build step: each module becomes a function
-that is called at once and gives what the module exports. They stand in one inline script, each after those that it imports. For this
-a module keeps to two forms: `import { names } from "./module.js";` in lines of their own, and `export` before a declaration.
+The sources are small ES modules in `source/`, which import each other by name. There is no build step: each module becomes a
+function that is called at once and gives what the module exports. They stand in one inline script, each after those that it
+imports. For this a module keeps to two forms: `import { names } from "./module.js";` in a line of its own, and `export` before a
+declaration.
 """
 
 from __future__ import annotations
@@ -104,5 +105,5 @@ def _read(name: str) -> str:
 
 
 def _inline(script: str) -> str:
-    """A script that HTML cannot take for anything else: in strings and patterns, a backslash before these signs changes nothing."""
+    """A script whose end HTML sees only where it is: in strings and patterns, a backslash before these signs changes nothing."""
     return re.sub(r"<(?=/script|!--)", r"<\\", script, flags=re.IGNORECASE)
