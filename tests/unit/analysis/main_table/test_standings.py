@@ -43,6 +43,7 @@ def standing(values, lower=False, least=None, bounds=(0.0, 1.0)):
         bounds=bounds,
         lower_is_better=lower,
         nb_failed=np.zeros(len(matrix), dtype=int),
+        ids=[str(number) for number in range(len(matrix[0]))],
     )
     of_ways = [way._asdict() | {"scorer": "r", "metric": "x", "mean": mean} for way, mean in zip(ways, means, strict=True)]
     found = standings(of_ways, ways, [measured], {} if least is None else {"r/x": least})

@@ -186,7 +186,8 @@ def test_ranks_are_as_sure_as_the_differences():
     scores = RNG.random(200)
     ways = [scores + 0.3, scores + RNG.normal(0, 0.3, 200), scores + RNG.normal(0, 0.3, 200)]
     differences = {(i, j): compared(ways[i], ways[j]) for i, j in ((0, 1), (0, 2), (1, 2))}
-    assert rank_intervals(3, differences) == [RankInterval(1, 1), RankInterval(2, 3), RankInterval(2, 3)]
+    signs = {pair: (one.low > 0) - (one.high < 0) for pair, one in differences.items()}
+    assert rank_intervals(3, signs) == [RankInterval(1, 1), RankInterval(2, 3), RankInterval(2, 3)]
     assert rank_intervals(2, {}) == [RankInterval(1, 2)] * 2
 
 

@@ -17,6 +17,7 @@ from loragrid.analysis.contrasts.ways import ways_of
 from loragrid.analysis.costs import prediction_costs, read_training_costs, scoring_costs
 from loragrid.analysis.main_table.parts import Part, parts_of
 from loragrid.analysis.main_table.spreadsheets import as_columns, wide_runs, wide_ways
+from loragrid.analysis.ranks import rank_ways
 from loragrid.analysis.reading import of_split, read_groups, read_losses, read_predictions, read_scores
 from loragrid.analysis.related_rows import refuse_unrelated_rows
 from loragrid.analysis.scorer_study.answers import Answered, answered
@@ -24,6 +25,8 @@ from loragrid.analysis.scorer_study.study import study_scorers
 from loragrid.analysis.selection.table import COLUMNS, selection_table
 from loragrid.analysis.selection.validation import Validation, read_validation
 from loragrid.analysis.settings import AnalysisSettings
+from loragrid.analysis.slices.divisions import read_divisions
+from loragrid.analysis.slices.table import slice_ways
 from loragrid.analysis.summaries import summarise, summarise_groups
 from loragrid.layout import TEST, VALIDATION, Evaluation
 from loragrid.runtime.job import log
@@ -80,6 +83,7 @@ def make_tables(files: GridFiles, settings: AnalysisSettings) -> Tables:
     questions = read_questions(files.tests, settings.cluster_by)
     measured = list(measure(score_table, questions, facts, settings.bounds))
     ways, contrasts = compare_measured(measured, prediction_table, settings)
+    way_members = ways_of(prediction_table)
     parts = parts_of(ways, settings.table, settings.main)
     course = read_losses(files.losses)
     of_sheets = {name: asked_rows(sheets, predictions, files.tests) for name, sheets in settings.sheets.items()}
@@ -94,6 +98,8 @@ def make_tables(files: GridFiles, settings: AnalysisSettings) -> Tables:
         "transfer": summarise_transfer(comparisons),
         "ways": ways,
         "contrasts": contrasts,
+        "ranks": rank_ways(way_members, measured, settings.main),
+        "slices": slice_ways(way_members, measured, read_divisions(files.tests), prediction_table, settings.main),
         "main": as_columns(parts),
         "wide": wide_runs(summary),
         "wide_ways": wide_ways(ways),

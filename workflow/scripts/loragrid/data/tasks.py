@@ -90,8 +90,8 @@ class Task(Fields):
     scorers: list[Name] = Field(min_length=1, description="The scorers of this task, from `scorers`.")
     metric: Annotated[str | None, LATER] = Field(
         None,
-        description="The main metric of this task, as `scorer/metric`: what its verdicts, curves and summary are about. By default "
-        "`report.metric`; if none of the task's scorers gives that, the first metric of its first scorer.",
+        description="The main metric of this task, as `scorer/metric`: what its verdicts, curves and summary are about. By "
+        "default `report.metric`; if none of the task's scorers gives that, the first metric of its first scorer.",
     )
     answers: Literal["each", "joined"] = Field(
         "each",

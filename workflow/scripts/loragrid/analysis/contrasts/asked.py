@@ -86,8 +86,8 @@ def _asked_for(ways: Sequence[Way], comparison: Comparison) -> Iterator[Contrast
 def _by_default(ways: Sequence[Way], main: MainMetrics, nb_metrics: int) -> Iterator[Wanted]:
     """Kinds of run against base models; pairs that differ in one axis, sizes that follow each other; slopes and interactions.
 
-    The main family is each kind of run, on its own task, against its base model, in the task's main metric. Other pairs are made on
-    the task that a run was trained for, sizes against the next smaller one. All are also made over tasks, in the main metric.
+    The main family is each kind of run, on its own task, against its base model, in the task's main metric. Other pairs are made
+    on the task that a run was trained for, sizes against the next smaller one. All are also made over tasks, in main metrics.
     """
     for contrast in against_base(ways):
         yield Wanted(contrast, None, MAIN if contrast.first.is_on_own_task else EXPLORATORY, EXPLORATORY)

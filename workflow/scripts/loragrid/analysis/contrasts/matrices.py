@@ -43,6 +43,8 @@ class Measured(NamedTuple):
     lower_is_better: bool
     nb_failed: np.ndarray
     """(evaluations,): scores that failed, wholly or in part."""
+    ids: Sequence[str]
+    """Of the test examples, by column."""
 
     @property
     def name(self) -> str:
@@ -107,6 +109,7 @@ def measure(scores: pd.DataFrame, questions: Questions, facts: FactsByScorer, bo
                 bounds.get(name),
                 of_scorer is not None and metric in of_scorer.lower_is_better,
                 nb_failed,
+                list(columns),
             )
         yield from _over_all(dataset, of_data, keys, columns, asked, clusters, facts, bounds)
 
@@ -186,6 +189,7 @@ def _over_all(
                 bounds.get(f"{scorer}/{metric}"),
                 metric in facts[str(scorer)].lower_is_better,
                 nb_failed.reindex(present, fill_value=0).to_numpy(dtype=int),
+                list(columns),
             )
 
 

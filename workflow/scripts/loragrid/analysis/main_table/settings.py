@@ -30,8 +30,8 @@ class MainTable(Section):
     metrics: list[str] | None = Field(
         None,
         min_length=1,
-        description="Metrics that are shown, as `scorer/metric`. By default: of each task its main metric, or the first metric of "
-        "data sets without it; where there is only one data set, all of its metrics.",
+        description="Metrics that are shown, as `scorer/metric`. By default: of each task its main metric, or the first metric "
+        "of data sets without it; where there is only one data set, all of its metrics.",
     )
 
     @model_validator(mode="after")

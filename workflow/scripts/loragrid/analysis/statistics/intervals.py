@@ -36,7 +36,7 @@ def mean_of(results: Results | Sums, level: float = 0.95) -> Estimate:
     one = as_results(results)
     groups = groups_of(one.clusters)
     spread, shape = measure_mean(one.values[None], groups, one.bounds, value_of(results))
-    return at_level(_estimate(spread, shape, groups, results, one.sampling), level)
+    return at_level(estimate_at(0, spread, shape, groups, nb_questions(results), len(one.values), one.sampling), level)
 
 
 def difference_of(own: Results | Sums, other: Results | Sums, level: float = 0.95, matched_seeds: bool = False) -> Estimate:
@@ -55,8 +55,8 @@ def difference_of(own: Results | Sums, other: Results | Sums, level: float = 0.9
     value = value_of(own) - value_of(other)
     spread, shape = measure_difference(first.values[None], second.values[None], groups, first.bounds, matched_seeds, value)
     exact = flipped_signs(totals(first.values.mean(axis=0) - second.values.mean(axis=0), groups))
-    wider = own if len(first.values) >= len(second.values) else other
-    estimate = _estimate(spread, shape, groups, wider, first.sampling + second.sampling)
+    seeds = max(len(first.values), len(second.values))
+    estimate = estimate_at(0, spread, shape, groups, nb_questions(own), seeds, first.sampling + second.sampling)
     estimate = estimate._replace(shape=estimate.shape._replace(exact=exact))
     return at_level(estimate._replace(p_value=p_value_at(estimate, 0.0)), level)
 
@@ -139,13 +139,13 @@ def measure_difference(
     groups: Groups,
     bounds: tuple[float, float] | None,
     matched_seeds: bool = False,
-    value: float | None = None,
+    value: float | np.ndarray | None = None,
 ) -> tuple[Spread, Shape[np.ndarray]]:
     """What a difference's error consists of, and what intervals follow from, for many pairs of ways alike.
 
     Args:
         own: (..., seeds, questions), as is `other`
-        value: of the difference, if it is not that of the values
+        value: of the differences, if it is not that of the values
     """
     if matched_seeds:
         pairs = own - other
@@ -187,27 +187,33 @@ METHODS = {
 }
 
 
-def _estimate(spread: Spread, shape: Shape[np.ndarray], groups: Groups, results: Results | Sums, sampling: float) -> Estimate:
-    """Of arrays with one entry. An estimate from a single cluster has no error."""
-    numbers = {name: float(of_all[0]) for name, of_all in shape._asdict().items() if isinstance(of_all, np.ndarray)}
-    single = Shape(kind=shape.kind, bounds=shape.bounds, parts=Parts(*(float(part[0]) for part in shape.parts)), **numbers)
-    counted = results.values if isinstance(results, Results) else results.counts
+def nb_questions(results: Results | Sums) -> int:
+    return int((results.values if isinstance(results, Results) else results.counts).shape[1])
+
+
+def estimate_at(
+    place: int, spread: Spread, shape: Shape[np.ndarray], groups: Groups, questions: int, seeds: int, sampling: float = NAN
+) -> Estimate:
+    """One of the estimates that were measured alike, without interval and p-value. From a single cluster it has no error."""
+    numbers = {name: float(of_all[place]) for name, of_all in shape._asdict().items() if isinstance(of_all, np.ndarray)}
+    parts = Parts(*(float(part[place]) for part in shape.parts))
+    single = Shape(kind=shape.kind, bounds=shape.bounds, parts=parts, **numbers)
     return Estimate(
         value=single.value,
         low=NAN,
         high=NAN,
         standard_error=single.error,
-        freedom=float(freedom_of_sum(single.parts)),
+        freedom=float(freedom_of_sum(parts)),
         p_value=NAN,
-        questions=counted.shape[1],
+        questions=questions,
         clusters=len(groups.labels),
-        seeds=len(counted),
-        of_questions=float(spread.of_questions[0]),
-        of_seeds=float(spread.of_seeds[0]),
-        of_both=float(spread.of_both[0]),
+        seeds=seeds,
+        of_questions=float(spread.of_questions[place]),
+        of_seeds=float(spread.of_seeds[place]),
+        of_both=float(spread.of_both[place]),
         of_samples=sampling,
         freedom_of_seeds=spread.freedom_of_seeds,
         method=METHODS[shape.kind],
-        influence=Influence(groups.labels, spread.contributions[0]),
+        influence=Influence(groups.labels, spread.contributions[place]),
         shape=single,
     )

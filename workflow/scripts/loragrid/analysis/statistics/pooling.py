@@ -28,6 +28,14 @@ def mean_over_tasks(estimates: Sequence[Estimate], level: float = 0.95) -> Estim
     Clusters that tasks share count once; errors that come from seeds are independent between tasks, each having its own
     trainings.
     """
+    mean = pooled(estimates)
+    if not any(math.isnan(estimate.p_value) for estimate in estimates):
+        mean = mean._replace(p_value=p_value_at(mean, 0.0))
+    return at_level(mean, level)
+
+
+def pooled(estimates: Sequence[Estimate]) -> Estimate:
+    """`mean_over_tasks` without interval and p-value."""
     number = len(estimates)
     labels = np.unique(np.concatenate([estimate.influence.labels for estimate in estimates]))
     contributions = np.zeros(len(labels))
@@ -36,7 +44,7 @@ def mean_over_tasks(estimates: Sequence[Estimate], level: float = 0.95) -> Estim
     parts = _of_mean(estimates, contributions)
     error = math.sqrt(float(variance_of(parts)))
     value = sum(estimate.value for estimate in estimates) / number
-    pooled = Estimate(
+    return Estimate(
         value=value,
         low=NAN,
         high=NAN,
@@ -55,9 +63,6 @@ def mean_over_tasks(estimates: Sequence[Estimate], level: float = 0.95) -> Estim
         influence=Influence(labels, contributions),
         shape=Shape("t", _bounds_of_mean(estimates), value, error, parts, 0.0, 0.0, 0.0, 0.0, 0.0),
     )
-    if not any(math.isnan(estimate.p_value) for estimate in estimates):
-        pooled = pooled._replace(p_value=p_value_at(pooled, 0.0))
-    return at_level(pooled, level)
 
 
 def _bounds_of_mean(estimates: Sequence[Estimate]) -> tuple[float, float]:
@@ -100,18 +105,19 @@ def _of_mean(estimates: Sequence[Estimate], contributions: np.ndarray) -> Parts[
     )
 
 
-def rank_intervals(nb_ways: int, differences: Mapping[tuple[int, int], Estimate]) -> list[RankInterval]:
+def rank_intervals(nb_ways: int, signs: Mapping[tuple[int, int], int]) -> list[RankInterval]:
     """The ranks that each way may have, all together: as many are better as differ from it to their good (Mohamad et al. 2022).
 
     Args:
-        differences: of way i minus way j, for any i and j, more being better, with intervals of the simultaneous level.
+        signs: of way i minus way j, for any i and j: 1 if the simultaneous interval says that i is better, -1 if it says that it
+            is worse, else 0.
     """
     better, worse = [0] * nb_ways, [0] * nb_ways
-    for (own, other), estimate in differences.items():
-        if estimate.low > 0:
+    for (own, other), sign in signs.items():
+        if sign > 0:
             worse[own] += 1
             better[other] += 1
-        elif estimate.high < 0:
+        elif sign < 0:
             better[own] += 1
             worse[other] += 1
     return [RankInterval(1 + above, nb_ways - below) for above, below in zip(better, worse, strict=True)]

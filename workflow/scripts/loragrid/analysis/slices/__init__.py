@@ -1,0 +1,1 @@
+"""How ways do on parts of the test questions: by metadata, length, references, and whether answers were cut off."""
