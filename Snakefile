@@ -41,6 +41,7 @@ include: "workflow/rules/merge.smk"
 include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/describe_data.smk"
+include: "workflow/rules/track.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/plan.smk"
@@ -150,3 +151,10 @@ rule pushed:
         pushed_models,
     message:
         f"All uploads are listed in {own_place('pushed')}"
+
+
+rule tracked:
+    input:
+        scores_in_trackers,
+    message:
+        f"All scores and verdicts are in the trackers; {own_place('tracked.json')} lists them"

@@ -118,6 +118,7 @@ def project(finished):
     with finished.restored():
 
         def more(config):
+            config["trackers"] = ["tensorboard"]
             config["hub"] = {"repository": "us/{base_model}-{task}-{config}-n{nb_samples}-{seed}"}
             rated = {"tasks": ["shout"], "examples": 2, "annotators": ["anna"], "criteria": {"polite": {"question": "Is it?"}}}
             config["human_evaluations"] = {"readers": rated}
@@ -179,7 +180,7 @@ def test_what_is_listed_for_removal_can_be_packed(project):
 def test_targets_of_make_are_in_the_makefile():
     makefile = (REPOSITORY / "Makefile").read_text()
     targets = {word for one in OURS if one.startswith("make ") for word in one.split()[1:] if "=" not in word}
-    assert {"demo", "test", "test-vllm", "help", "extras", "lint", "schema", "lock"} <= targets
+    assert {"demo", "test", "test-vllm", "test-inspect", "help", "extras", "lint", "schema", "lock"} <= targets
     assert targets <= set(re.findall(r"^([\w-]+):", makefile, re.M))
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -626,7 +628,7 @@ def test_prompts_are_shown_on_request_and_only_then(changeable):
 
 
 def test_predictions_are_exported_on_request_and_only_then(changeable):
-    assert changeable.planned("exports") == {"export": 6, "exports": 1}
+    assert changeable.planned("exports") == {"export": 6, "export_log": 6, "exports": 1}
     path = "results/exports/echo/gold/tiny/base.jsonl"
     changeable.snakemake(path)
     rows = [json.loads(line) for line in (changeable.folder / path).open()]
@@ -635,7 +637,13 @@ def test_predictions_are_exported_on_request_and_only_then(changeable):
     assert all(row["instruction"] == "Say it again." and row["input"].upper() == row["output"] for row in rows)
     table = pd.read_csv((changeable.folder / path).with_suffix(".csv"), keep_default_na=False)
     assert table.to_dict("records") == rows
-    assert changeable.planned("exports") == {"export": 5, "exports": 1}
+    log = Path(path).with_suffix(".eval")
+    changeable.snakemake(str(log))
+    with ZipFile(changeable.folder / log) as archive:
+        samples = [json.loads(archive.read(f"samples/{one['id']}_epoch_1.json")) for one in predictions]
+    assert [sample["output"]["completion"] for sample in samples] == [row["prediction"] for row in rows]
+    assert [set(sample["scores"]) for sample in samples] == [{"rouge", "exact_match"}] * len(rows)
+    assert changeable.planned("exports") == {"export": 5, "export_log": 5, "exports": 1}
     assert changeable.planned() == {}
 
     # What is asked for in another way is exported too, and so is what was made elsewhere.
@@ -648,7 +656,27 @@ def test_predictions_are_exported_on_request_and_only_then(changeable):
         config["external_predictions"] = {"theirs": {"files": files}}
 
     changeable.edit_config(more)
-    assert changeable.planned("exports") == {"export": 8, "exports": 1, "predict": 2, "import_predictions": 1}
+    needed = {"predict": 2, "import_predictions": 1, "score": 6}
+    assert changeable.planned("exports") == {"export": 8, "export_log": 8, "exports": 1} | needed
+
+
+def test_scores_are_sent_to_trackers_on_request_and_again_when_they_change(changeable):
+    result = changeable.snakemake("tracked", "-n", check=False)
+    assert "trackers: none is named in the configuration; it says where scores are sent." in result.stderr
+    pytest.importorskip("tensorboard")
+    changeable.edit_config(lambda config: config.update(trackers=["tensorboard"]))
+    assert changeable.planned() == {}
+    assert changeable.planned("tracked") == {"track": 1, "tracked": 1}
+    changeable.snakemake("tracked")
+    scores = pd.read_csv(changeable.folder / "results/tables/scores.csv")
+    sent = json.loads((changeable.folder / "results/tracked.json").read_text())["models"]
+    for row in scores.to_dict("records"):
+        place = f"scores/{row['task']}/gold/{row['scorer']}/{row['metric']}"
+        assert sent[f"tiny/{row['run']}"]["values"][place] == pytest.approx(row["mean"])
+    assert all(list(changeable.folder.glob(f"results/trackers/{model}/loragrid/events*.scores")) for model in sent)
+    assert changeable.planned("tracked") == {}
+    (changeable.folder / "results/tables/contrasts.parquet").unlink()
+    assert changeable.planned("tracked")["track"] == 1
 
 
 def test_examples_with_several_prompts_go_through_the_whole_grid(changeable):

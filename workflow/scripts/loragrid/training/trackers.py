@@ -1,19 +1,26 @@
-"""Trackers, which show trainings while they run: TensorBoard, Weights & Biases, MLflow, through accelerate."""
+"""Trackers, which show trainings while they run: TensorBoard, Weights & Biases, MLflow, Trackio, through accelerate."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
+from loragrid.layout import ALL_TRACKERS
+from loragrid.runtime.locks import held
 from loragrid.runtime.redaction import redacted
-from loragrid.training.loop import Progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from loragrid.training.loop import Progress
+
+PROJECT = "loragrid"
+"""What trackers call all that comes from here: a project, or an experiment."""
 
 SHOWN = ("train_loss", "validation_loss", "learning_rate", "epoch", "tokens")
 """The columns of `loss.csv` that trackers show."""
@@ -31,6 +38,18 @@ def checked_trackers(names: list[str]) -> list[str] | None:
     return names or None
 
 
+def keep_on_this_machine() -> None:
+    """Have trackers that are told of no place by their environment variables keep their files among the results."""
+    folder = Path(ALL_TRACKERS).absolute()
+    os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def name_in_trackio(base_model: str, run: str) -> str:
+    """The name of a run in Trackio, which knows runs by their names alone."""
+    return f"{base_model}/{run}"
+
+
 @contextmanager
 def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) -> Iterator[Callable[[Progress], None]]:
     """Show a training in the trackers of an accelerator, if it has any.
@@ -45,9 +64,16 @@ def tracked(accelerator: Accelerator, folder: str, settings: Mapping[str, Any]) 
     if not accelerator.log_with:
         yield lambda row: None
         return
-    name = Path(folder).name
-    own_names = {"wandb": {"name": name, "dir": folder}, "mlflow": {"run_name": name}}
-    accelerator.init_trackers("loragrid", _flat(settings), own_names)
+    name, base_model = Path(folder).name, Path(folder).parent.name
+    own_names = {
+        "wandb": {"name": name, "dir": folder},
+        "mlflow": {"run_name": name},
+        "trackio": {"name": name_in_trackio(base_model, name), "resume": "allow"},
+    }
+    keep_on_this_machine()
+    # The first one makes a data base that all use.
+    with held(Path(ALL_TRACKERS, ".lock"), lambda: None):
+        accelerator.init_trackers(PROJECT, _flat(settings), own_names)
 
     def show(row: Progress) -> None:
         values = {name: value for name in SHOWN if (value := getattr(row, name)) is not None}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 from loragrid.data.decontamination import read_leaks
 from loragrid.data.splitting import SPLITS, subset
@@ -194,6 +196,17 @@ def exported(grid: Grid, job: Wildcards, path: Path) -> bool:
     return False
 
 
+def exported_log(grid: Grid, job: Wildcards, path: Path) -> bool:
+    """An archive whose files are as they were written."""
+    try:
+        with ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise DamagedError(path, f"{damaged} in it is not as it was written")
+    except (BadZipFile, zlib.error) as error:
+        raise DamagedError(path, f"not an archive as it was written ({error})") from None
+    return False
+
+
 def readable(grid: Grid, job: Wildcards, path: Path) -> bool:
     """Any other file: it can be read."""
     refuse_unreadable(path)
@@ -215,5 +228,6 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     **{(rule, "predictions"): predictions for rule in ("predict", "import_predictions", "predict_baseline")},
     ("score", "scores"): scores,
     ("export", "jsonl"): exported,
+    ("export_log", "log"): exported_log,
 }
 """How an output of a rule is checked; any other output is only read."""
