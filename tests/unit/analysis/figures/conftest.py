@@ -33,7 +33,9 @@ SETTINGS = AnalysisSettings.model_validate(
 
 def _wave(*numbers):
     """A number between 0 and 1 that looks random."""
-    return (math.sin(sum(n * factor for n, factor in zip(numbers, (12.9898, 78.233, 37.719, 4.581), strict=False))) * 43758.5453) % 1
+    return (
+        math.sin(sum(n * factor for n, factor in zip(numbers, (12.9898, 78.233, 37.719, 4.581), strict=False))) * 43758.5453
+    ) % 1
 
 
 def _evaluation(folder, task, base_model, run, axes, gain):
@@ -46,8 +48,24 @@ def _evaluation(folder, task, base_model, run, axes, gain):
         quality = min(1.0, max(0.0, 0.2 + gain + 0.4 * noise))
         lengths = {"prompt_tokens": 30 + number, "new_tokens": 3 + number % 7} if base_model != "baseline" else {}
         text = "word " * (1 + int(20 * quality))
-        answers.append(Prediction(id=f"{task}{number}", prompt="?", prediction=text, reference="r", engine="e", engine_version="1", **of, **axes, **dict.fromkeys(("prompt_tokens", "new_tokens")) | lengths | measured))
-        given = {("rouge", "rougeL"): quality, ("distance", "edits"): 1 - quality, ("opinion", "score"): float(round(4 * quality))}
+        answers.append(
+            Prediction(
+                id=f"{task}{number}",
+                prompt="?",
+                prediction=text,
+                reference="r",
+                engine="e",
+                engine_version="1",
+                **of,
+                **axes,
+                **dict.fromkeys(("prompt_tokens", "new_tokens")) | lengths | measured,
+            )
+        )
+        given = {
+            ("rouge", "rougeL"): quality,
+            ("distance", "edits"): 1 - quality,
+            ("opinion", "score"): float(round(4 * quality)),
+        }
         for (scorer, metric), value in given.items():
             scores[scorer].append(Score(id=f"{task}{number}", scorer=scorer, metric=metric, value=value))
     wildcards = of | {"variant": ""}
@@ -63,10 +81,23 @@ def _evaluation(folder, task, base_model, run, axes, gain):
 def _training(folder, run, steps):
     losses, manifest = (folder / TRAIN.path(output, run.wildcards) for output in ("losses", "manifest"))
     losses.parent.mkdir(parents=True)
-    rows = [f"{step},{step / 10},{2 / step},{2.5 / step if step % 10 == 0 else ''},0.01,{step * 50},{step * 0.1}" for step in range(1, steps + 1)]
+    rows = [
+        f"{step},{step / 10},{2 / step},{2.5 / step if step % 10 == 0 else ''},0.01,{step * 50},{step * 0.1}"
+        for step in range(1, steps + 1)
+    ]
     losses.write_text("step,epoch,train_loss,validation_loss,learning_rate,tokens,seconds\n" + "\n".join(rows) + "\n")
     examples = {"train": run.nb_samples, "input_cut": [], "dropped": []}
-    write_json(manifest, {"run": run._asdict(), "examples": examples, "tokens": 900, "training_s": 2.0 * run.nb_samples, "wall_time_s": 9.0, "peak_memory_mb": 800})
+    write_json(
+        manifest,
+        {
+            "run": run._asdict(),
+            "examples": examples,
+            "tokens": 900,
+            "training_s": 2.0 * run.nb_samples,
+            "wall_time_s": 9.0,
+            "peak_memory_mb": 800,
+        },
+    )
     return losses, manifest
 
 
@@ -74,7 +105,10 @@ def write_grid(folder):
     """Two tasks, a base model, trained on each with three sizes and two seeds and tested on both, and a baseline."""
     found, losses, manifests, tests = [], [], [], []
     for task in TASKS:
-        examples = [Example(id=f"{task}{n}", task=task, sample_type="gold", instruction="Do.", input=f"question {n}", output="r") for n in range(QUESTIONS)]
+        examples = [
+            Example(id=f"{task}{n}", task=task, sample_type="gold", instruction="Do.", input=f"question {n}", output="r")
+            for n in range(QUESTIONS)
+        ]
         tests.append(folder / PREPARE_DATASET.path("test", {"task": task, "sample_type": "gold"}))
         write_records(tests[-1], examples)
         found += _evaluation(folder, task, "tiny", "base", {}, 0.05)
@@ -83,14 +117,24 @@ def write_grid(folder):
         for size in SIZES:
             for seed in SEEDS:
                 run = Run("tiny", task, "gold", "target_only", size, "lora", "completion", seed)
-                axes = {"trained_task": task, "trained_sample_type": "gold", "mix": run.mix, "nb_samples": size, "config": run.config, "loss_computation": run.loss_computation, "seed": seed}
+                axes = {
+                    "trained_task": task,
+                    "trained_sample_type": "gold",
+                    "mix": run.mix,
+                    "nb_samples": size,
+                    "config": run.config,
+                    "loss_computation": run.loss_computation,
+                    "seed": seed,
+                }
                 course = _training(folder, run, 10 * size)
                 losses.append(course[0])
                 manifests.append(course[1])
                 for tested in TASKS:
                     gain = 0.08 * math.log2(size) if tested == task else -0.02 * math.log2(size)
                     found += _evaluation(folder, tested, "tiny", run.name, axes, gain + 0.01 * seed)
-    predictions, scores = ([path for path in found if f"results/{tier}/" in path.as_posix()] for tier in ("predictions", "scores"))
+    predictions, scores = (
+        [path for path in found if f"results/{tier}/" in path.as_posix()] for tier in ("predictions", "scores")
+    )
     return GridFiles(predictions, scores, losses, manifests, tests)
 
 
@@ -104,3 +148,9 @@ def made(tmp_path_factory):
 def figures(made):
     """All figures of the grid, by name."""
     return figures_of_results(made, SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """What the grid's figures are told."""
+    return SETTINGS
