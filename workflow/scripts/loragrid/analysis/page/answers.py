@@ -166,7 +166,7 @@ def _joined(predictions: pd.DataFrame, places: _Places) -> tuple[list[int], dict
         own = rows.setdefault(number, {}).setdefault(int(sample), {"prompt": [], "text": [], "thoughts": []})
         own["prompt"].append(prompt)
         own["text"].append(text)
-        own["thoughts"] += [thoughts] if thoughts else []
+        own["thoughts"] += [thoughts] if isinstance(thoughts, str) else []
         cut[number] = cut.get(number, False) or reason == "length"
         tokens[number] = None if pd.isna(new) else (tokens.get(number) or 0) + int(new)
     numbers, per_model = sorted(rows), max(len(places.questions), 1)

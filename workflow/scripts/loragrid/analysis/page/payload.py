@@ -11,15 +11,24 @@ from loragrid.analysis.columns import AXES, MODEL
 from loragrid.analysis.labels import run_labels
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.page.axes import filter_axes
+from loragrid.analysis.page.configs import configs_table, read_hyperparameters
+from loragrid.analysis.page.main_rows import main_tables
 from loragrid.analysis.page.other_tables import other_tables
+from loragrid.analysis.page.rank_rows import ranks_table
 from loragrid.analysis.page.result_tables import result_tables
 from loragrid.analysis.page.scorer_tables import scorer_tables
+from loragrid.analysis.page.slice_rows import slices_table
 from loragrid.analysis.page.tables import Payload, payload_of_tables
 from loragrid.analysis.settings import ReportContents
+from loragrid.analysis.table_files import read_parquet_table
 
 
 def tables_of(
-    files: Mapping[str, str | Path], models: pd.DataFrame, labels: Mapping[tuple[str, ...], str], main: MainMetrics
+    files: Mapping[str, str | Path],
+    models: pd.DataFrame,
+    labels: Mapping[tuple[str, ...], str],
+    main: MainMetrics,
+    trainings: Sequence[str | Path],
 ) -> Payload:
     """The tables of the page, by their ids.
 
@@ -27,9 +36,22 @@ def tables_of(
         files: the outputs of `layout.ANALYSE` and `layout.DESCRIBE_DATA` by their names.
         models: the axes of every model.
         labels: the short name of each, by the columns of `MODEL`.
+        trainings: manifests of trainings.
     """
+    ways, contrasts, scores, ranks, slices = (
+        read_parquet_table(files[f"{name}_parquet"]) for name in ("ways", "contrasts", "scores", "ranks", "slices")
+    )
+    hyperparameters = read_hyperparameters(trainings)
     return payload_of_tables(
-        [*result_tables(files), *scorer_tables(files, labels, main), *other_tables(files, labels, run_labels(models))]
+        [
+            *main_tables(ways, contrasts, scores, main, hyperparameters).values(),
+            configs_table(hyperparameters),
+            ranks_table(ranks),
+            slices_table(slices),
+            *result_tables(files),
+            *scorer_tables(files, labels, main),
+            *other_tables(files, labels, run_labels(models)),
+        ]
     )
 
 

@@ -76,7 +76,7 @@ def write_report(
     models = models_in(tables["predictions"])
     labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     checks = read_checks(files.checks)
-    page_tables = tables_of(tables, models, labels, settings.main) | payload_of_tables(
+    page_tables = tables_of(tables, models, labels, settings.main, files.trainings) | payload_of_tables(
         [checks_table(checks), missing_table(state), files_table(models, labels)]
     )
     sources = Sources(tables["predictions"], files.scores, files.tests)
