@@ -90,12 +90,12 @@ def test_search_finds_words_of_questions_and_answers(opened):
     page = opened("#at=answers&task=challenge")
     at(page)
     page.get_by_label("Search questions and answers").fill("PAPER 11")
-    page.wait_for_function("document.querySelector('.position').textContent === '1 of 1'")
+    page.wait_for_function("() => document.querySelector('.position').textContent === '1 of 1'")
     assert at(page)[1] == "challenge-11"
     page.get_by_label("Search questions and answers").fill("window.hurt")
-    page.wait_for_function("document.querySelector('.asked code').textContent === 'challenge-00'")
+    page.wait_for_function("() => document.querySelector('.asked code').textContent === 'challenge-00'")
     page.get_by_label("Search questions and answers").fill("nobody says this")
-    page.wait_for_function("document.querySelector('.position').textContent === 'no question'")
+    page.wait_for_function("() => document.querySelector('.position').textContent === 'no question'")
 
 
 def test_a_link_leads_to_one_answer_again(opened):

@@ -9,6 +9,7 @@ declaration.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +44,12 @@ def page_source() -> PageSource:
 
 def own_code() -> str:
     """The modules of `source/` as one script."""
-    return "\n".join(map(_as_function, module_order()))
+    return script_of(module_order())
+
+
+def script_of(names: Sequence[str]) -> str:
+    """Modules as one script, in this order; each is then a constant of its name."""
+    return "\n".join(map(_as_function, names))
 
 
 def module_order() -> list[str]:

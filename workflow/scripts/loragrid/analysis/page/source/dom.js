@@ -26,7 +26,7 @@ export function button(text, listener, attributes = {}) {
 
 /** A choice with a visible label. `options` are pairs of value and text. */
 export function choice(label, options, chosen, listener) {
-  const select = make("select", { on: { change: () => listener(select.value) } });
+  const select = make("select", { "aria-label": label, on: { change: () => listener(select.value) } });
   for (const [value, text] of options) select.append(make("option", { value, selected: value === chosen }, text));
   return make("label", { class: "choice" }, make("span", {}, label), select);
 }
