@@ -63,11 +63,12 @@ class Config(Section):
         description="The date, as `2025-01-31`, that prompts tell where a chat template asks for the day (`strftime_now`). So "
         "prompts do not depend on the day on which they are written.",
     )
-    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
+    trackers: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = Field(
         default=[],
-        description="Where trainings are followed while they run, besides `loss.csv`: TensorBoard (`results/trackers/`), "
-        "Weights & Biases or MLflow (set up by their own environment variables). Their packages are not "
-        "installed by default.",
+        description="Where trainings are followed while they run, besides `loss.csv`, and where the target `tracked` sends final "
+        "scores and verdicts: TensorBoard (`results/trackers/`), Weights & Biases, MLflow or Trackio (set up by their own "
+        "environment variables; without any, MLflow and Trackio keep their files in `results/trackers/` too). Their packages "
+        "are not installed by default.",
     )
     hub: HubUpload | None = Field(None, description="Where the target `pushed` uploads trained models.")
     grid: list[Block] = Field(

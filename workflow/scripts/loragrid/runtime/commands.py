@@ -37,6 +37,7 @@ ALL_OF = {
     "human_sheet": "human_sheets",
     "merge": "merged",
     "push": "pushed",
+    "track": "tracked",
 }
 """The target that asks for all jobs of a rule."""
 
