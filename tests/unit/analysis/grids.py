@@ -3,8 +3,10 @@
 import pandas as pd
 
 from loragrid.analysis.columns import AXES, MODEL
+from loragrid.analysis.contrasts.matrices import measure
 from loragrid.analysis.contrasts.questions import Question
 from loragrid.analysis.contrasts.tables import compare_ways
+from loragrid.analysis.contrasts.ways import ways_of
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.settings import AnalysisSettings
 from loragrid.layout import Run
@@ -28,7 +30,7 @@ def run(model="m", task="t", references=None, trained_on="s", mix="x", n=8, conf
     return of_model | trained | {"loss_computation": loss, "seed": seed}
 
 
-def tables(
+def made(
     *results,
     metric="r/x",
     task_metrics=None,
@@ -40,10 +42,10 @@ def tables(
     clusters=None,
     cut_off=(),
 ):
-    """Ways and contrasts of pairs of axes and values: by question, or in the order of questions, or several for each.
+    """Scores, predictions, questions and settings from pairs of axes and values: by question, or in the order of questions.
 
     Args:
-        results: a third part is the metric, if it is not the usual one.
+        results: a value may be several, of samples; a third part is the metric, if it is not the usual one.
         clusters: the cluster of each question; each is its own by default.
         cut_off: the questions to which all answers are cut off.
     """
@@ -56,7 +58,7 @@ def tables(
                 status = "ok" if value is not None else "failed: why"
                 score = Score(id=question, sample=sample, scorer=scorer, metric=of_metric, value=value, status=status)
                 scores.append(of_model | score.model_dump())
-                predictions.append(axes | {"finish_reason": "length" if question in cut_off else "stop"})
+                predictions.append(axes | {"id": question, "finish_reason": "length" if question in cut_off else "stop"})
     ids = {(axes["task"], axes["sample_type"], row["id"]) for axes, *_ in results for row in scores}
     questions = {key: Question(key[2], (clusters or {}).get(key[2], "/".join(key))) for key in sorted(ids)}
     settings = AnalysisSettings.model_validate(
@@ -74,7 +76,18 @@ def tables(
         }
     )
     of_answers = pd.DataFrame(predictions).astype({"nb_samples": "Int64", "seed": "Int64"})
-    return compare_ways(pd.DataFrame(scores), of_answers, questions, settings)
+    return pd.DataFrame(scores), of_answers, questions, settings
+
+
+def tables(*results, **more):
+    """The tables of ways and of contrasts; as `made` takes it."""
+    return compare_ways(*made(*results, **more))
+
+
+def measured(*results, **more):
+    """Ways, the results of each data set and metric, predictions and main metrics; as `made` takes it."""
+    scores, predictions, questions, settings = made(*results, **more)
+    return ways_of(predictions), list(measure(scores, questions, settings.kinds, settings.bounds)), predictions, settings.main
 
 
 def contrasts(*results, **more):
