@@ -41,12 +41,13 @@ def _wave(*numbers):
 def _evaluation(folder, task, base_model, run, axes, gain):
     of = {"task": task, "sample_type": "gold", "base_model": base_model, "run": run}
     measured = {"runtime_s": 0.2, "queue_s": 0.0, "compute_s": 0.2, "batch_size": 4, "finish_reason": "stop"}
-    measured = dict.fromkeys(measured) if base_model == "baseline" else measured
+    is_model = base_model not in ("baseline", "external")
+    measured = measured if is_model else dict.fromkeys(measured)
     answers, scores = [], {"rouge": [], "distance": [], "opinion": []}
     for number in range(QUESTIONS):
         noise = _wave(number, gain, len(run), len(task))
         quality = min(1.0, max(0.0, 0.2 + gain + 0.4 * noise))
-        lengths = {"prompt_tokens": 30 + number, "new_tokens": 3 + number % 7} if base_model != "baseline" else {}
+        lengths = {"prompt_tokens": 30 + number, "new_tokens": 3 + number % 7} if is_model else {}
         text = "word " * (1 + int(20 * quality))
         answers.append(
             Prediction(
@@ -139,9 +140,21 @@ def write_grid(folder):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def made_files(tmp_path_factory):
+    """The grid's files."""
+    return write_grid(tmp_path_factory.mktemp("grid"))
+
+
+@pytest.fixture(scope="session")
+def write_evaluation():
+    """Writes the answers of one model to one test set, and their scores."""
+    return _evaluation
+
+
+@pytest.fixture(scope="session")
+def made(made_files):
     """What is known about the grid."""
-    return make_tables(write_grid(tmp_path_factory.mktemp("grid")), SETTINGS)
+    return make_tables(made_files, SETTINGS)
 
 
 @pytest.fixture(scope="session")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from loragrid.analysis.columns import AXES, MODEL, RUN
 from loragrid.analysis.comparisons import on_own_task
+from loragrid.analysis.contrasts.columns import TRAINED
 from loragrid.analysis.figures.figure import ROWS, Figure, figure_of, in_panels, panels_note, with_panels
 from loragrid.analysis.figures.losses import axes_of_runs
 from loragrid.analysis.figures.names import mean_title
 from loragrid.analysis.figures.ways import RUN_AXES, WAY_AXES, distinct, metric_names, named_ways
 from loragrid.analysis.findings import signs
 from loragrid.analysis.main_metrics import MainMetrics
-from loragrid.layout import BASELINE
+from loragrid.layout import BASE, BASELINE
 
 QUALITY = [*WAY_AXES, "metric", "label", "order", "of", "seconds", "mean", "low", "high", "quality", "n", "seeds"]
 TRAINING, ANSWERING = "training", "answering"
@@ -36,24 +39,30 @@ def cost_rows(
     rows = main.rows(ways).dropna(subset="mean")
     rows = rows[(on_own_task(rows) | rows["trained_task"].isna()) & (rows["base_model"] != BASELINE)]
     rows = named_ways(rows).assign(metric=metric_names, quality=lambda table: table["mean"] * signs(table))
-    runs = predictions[AXES].drop_duplicates(MODEL)
-    trained = axes_of_runs(training_costs).merge(training_costs[[*RUN, "training_s"]], on=RUN)
-    setup = [name for name in WAY_AXES if name.startswith("trained_") or name in ("base_model", "mix", "nb_samples", "config")]
-    setup.append("loss_computation")
-    seconds = trained.groupby(setup, sort=False)["training_s"].mean().rename("seconds").reset_index()
-    of_training = rows[rows["trained_task"].notna()].merge(seconds, on=setup)
-    untrained = rows[rows["way"] == "base"].assign(seconds=0.0)
-    answers = runs.merge(prediction_costs[[*MODEL, "s_per_example"]], on=MODEL)
-    per_answer = answers.groupby(WAY_AXES, sort=False, dropna=False)["s_per_example"].mean().rename("seconds").reset_index()
-    of_answers = rows.merge(per_answer, on=WAY_AXES)
-    of_both = [untrained.assign(of=TRAINING), of_training.assign(of=TRAINING), of_answers.assign(of=ANSWERING)]
-    found = pd.concat(of_both, ignore_index=True)
+    of_runs = axes_of_runs(training_costs).assign(seconds=training_costs["training_s"].to_numpy())
+    of_models = predictions[AXES].drop_duplicates(MODEL).merge(prediction_costs[[*MODEL, "s_per_example"]], on=MODEL)
+    training = _mean_seconds(rows, of_runs, ["base_model", *TRAINED]).where(rows["way"] != BASE, 0.0)
+    answering = _mean_seconds(rows, of_models.rename(columns={"s_per_example": "seconds"}), WAY_AXES)
+    both = [rows.assign(of=of, seconds=seconds) for of, seconds in ((TRAINING, training), (ANSWERING, answering))]
+    found = pd.concat(both, ignore_index=True).dropna(subset="seconds")
     if found.empty:
         return with_panels(pd.DataFrame(columns=QUALITY))
     named = with_panels(found[QUALITY])
     panels = named["panel"] + " · " + named["of"]
     in_order = named.assign(panel=panels).sort_values("panel_order", kind="stable")
     return in_order.assign(panel_order=pd.factorize(in_order["panel"])[0])
+
+
+def _mean_seconds(rows: pd.DataFrame, measured: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
+    """For each row the mean of the measured seconds that have the same values on some axes; NaN without any."""
+    means = measured["seconds"].astype(float).groupby(_keys(measured, axes)).mean().to_dict()
+    return pd.Series([means.get(key, np.nan) for key in _keys(rows, axes)], index=rows.index, dtype=float)
+
+
+def _keys(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The values of each row in some columns, as one text: columns without values have other types than those with some."""
+    values = table[list(columns)].astype(object)
+    return [repr(tuple(None if pd.isna(value) else str(value) for value in row)) for row in values.itertuples(index=False)]
 
 
 def cost_quality(

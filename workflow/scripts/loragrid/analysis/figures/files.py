@@ -12,6 +12,7 @@ import vl_convert
 
 from loragrid.analysis.figures.figure import Figure
 from loragrid.analysis.figures.names import CAPTIONS, TITLES
+from loragrid.analysis.figures.pdf import in_order
 from loragrid.analysis.figures.theme import PAPER
 from loragrid.analysis.table_files import write_table
 from loragrid.runtime.files import write_json, written_whole
@@ -93,12 +94,3 @@ def as_svg(spec: dict[str, Any]) -> str:
     # Vega counts on through all pictures of a process.
     numbers: dict[str, str] = {}
     return re.sub(r"\b(clip|gradient_)\d+", lambda found: numbers.setdefault(found[0], f"{found[1]}{len(numbers)}"), svg)
-
-
-def in_order(pdf: bytes) -> bytes:
-    """The same document with the names of its fonts and pictures in order: they come in any."""
-
-    def ordered(found: re.Match[bytes]) -> bytes:
-        return b"<<\n" + b"".join(sorted(found[1].splitlines(keepends=True))) + found[2]
-
-    return re.sub(rb"<<\n((?: +/[a-z]+\d+ \d+ 0 R\n)+)( +>>)", ordered, pdf)

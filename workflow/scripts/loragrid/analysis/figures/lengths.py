@@ -159,7 +159,7 @@ def text_length_rows(lengths: pd.DataFrame) -> pd.DataFrame:
         return with_panels(pd.DataFrame(columns=[*columns, "metric"]), [])
     names = own["of"].str.split("/", n=1, expand=True)
     shown = own.assign(task=names[0], sample_type=names[1])
-    shown = shown[shown["length"] <= shown["length"].quantile(LONGEST)]
+    shown = shown[shown["length"] <= shown["length"].quantile(LONGEST, interpolation="higher")]
     width = range_width(float(shown["length"].max()) + 1)
     low = (shown["length"].astype(int) // width) * width
     by = ["task", "sample_type", "field", "unit", "low"]
