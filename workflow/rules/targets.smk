@@ -109,9 +109,9 @@ def made_by_rules(wildcards):
             made.append(made_by(name, declared.output, logs_of(declared)))
     for name in ("report", "partial_report"):
         files, jobs = layout.RULES[f"{name}_answers"], f"{name}_answers"
-        made.append(made_by(name, files.outputs.values(), [], jobs_of=jobs))
+        made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], jobs_of=jobs))
         files = files.of_experiment("{experiment}")
-        made.append(made_by(name, files.outputs.values(), [], jobs_of=jobs, is_named=True))
+        made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], jobs_of=jobs, is_named=True))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
     made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="merge"))
     for name in ("import_model", "train", "train_full", "merge"):

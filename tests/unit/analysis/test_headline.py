@@ -1,9 +1,6 @@
-"""What the report says first, and its rows of declared contrasts."""
-
-import pytest
+"""What the report says first: how many kinds of run are better, and worse."""
 
 from loragrid.analysis.findings import headline
-from loragrid.analysis.report_tables import family_rows
 from unit.analysis import grids
 from unit.analysis.grids import MAIN, base, contrasts
 
@@ -67,34 +64,3 @@ def test_headline_of_what_was_not_declared_says_so():
     assert (found["kinds"], found["exploratory"], found["means_over"]) == (2, True, [])
     [declared] = headline(contrasts(*two_tasks(CLEAR)), MAIN)
     assert not declared["exploratory"]
-
-
-def test_declared_means_over_tasks_are_rows_that_name_their_tasks():
-    table = contrasts(*two_tasks(CLEAR, CHANCE), comparisons=[{"axis": "training", "over_tasks": True}])
-    assert [(row["task"], row["label"], row["verdict"]) for row in family_rows(table)] == [
-        ("mean over t, u", "n=8, c0", "better"),
-        ("mean over t, u", "n=8, c1", "undecided"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("comparison", "label"),
-    [
-        ({"axis": "config"}, "n=8"),
-        ({"axis": "config", "over_tasks": True}, "n=8"),
-        ({"axis": "nb_samples"}, "c0"),
-        ({"axis": "training"}, "n=8, c0"),
-    ],
-)
-def test_rows_name_what_both_ways_have_in_common_and_not_what_one_of_them_is(comparison, label):
-    results = two_tasks(CLEAR, CHANCE) + two_tasks(CHANCE, CLEAR, n=16)[2:]
-    table = contrasts(*results, comparisons=[comparison, {"axis": "config", "across": "nb_samples"}])
-    rows = family_rows(table)
-    assert {row["label"] for row in rows if row["axis"] == comparison["axis"]} >= {label}
-    assert {row["label"] for row in rows if row["axis"] == "config*nb_samples"} == {""}
-
-
-def test_pairs_that_are_asked_in_two_ways_name_neither():
-    results = [(grids.run(prompting=how), values) for how, values in (("zero_shot", CHANCE), ("few", CLEAR))]
-    [row] = family_rows(contrasts(*results, comparisons=[{"axis": "prompting"}]))
-    assert row["label"] == "n=8"

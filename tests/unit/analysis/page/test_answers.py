@@ -99,7 +99,14 @@ def test_answer_to_an_example_with_several_prompts_is_one(tmp_path):
     listed |= {name: [1, 2] for name in MEASURED} | {"finish_reason": ["stop", "length"]}
     whole = prediction("a", ["one", "two"], **listed)
     example = Example(
-        id="a", task="t", sample_type="s", instruction="Do.", input="", output=["x", "y"], prompts=["first?", "second?"], answers="each"
+        id="a",
+        task="t",
+        sample_type="s",
+        instruction="Do.",
+        input="",
+        output=["x", "y"],
+        prompts=["first?", "second?"],
+        answers="each",
     )
     found = part(tmp_path, {"t/s/m/base": [whole]}, examples=[example])
     assert found["answers"]["texts"] == [["one\ntwo"]]
@@ -139,7 +146,9 @@ def test_models_are_told_apart_by_how_they_are_asked_and_by_their_base_model(tmp
     ]
 
 
-@pytest.mark.parametrize("text", [*HOSTILE.values(), "half \ud800", "", "x" * 100_000], ids=[*HOSTILE, "surrogate", "empty", "huge"])
+@pytest.mark.parametrize(
+    "text", [*HOSTILE.values(), "half \ud800", "", "x" * 100_000], ids=[*HOSTILE, "surrogate", "empty", "huge"]
+)
 def test_any_text_comes_back_as_it_was(text):
     whole = packed({"text": text})
     assert unpacked(whole) == {"text": text}
@@ -160,7 +169,10 @@ def test_page_holds_the_answers_as_data_and_no_text_of_theirs_as_markup(grid, tm
     for text in HOSTILE.values():
         assert text[:60] not in html
     told = payload_of(html)["answers"]
-    assert [(one["task"], one["questions"], one["file"]) for one in told["parts"]] == [("challenge", 12, None), ("outcome", 12, None)]
+    assert [(one["task"], one["questions"], one["file"]) for one in told["parts"]] == [
+        ("challenge", 12, None),
+        ("outcome", 12, None),
+    ]
     assert told["note"].startswith(f"All {sum(one['answers'] for one in told['parts'])} answers are in this page (")
 
 

@@ -62,7 +62,9 @@ def test_every_cell_is_that_of_the_file(payload, grid, table):
         # The page may have another order.
         left = [tuple(row.values()) for row in expected]
         for row in shown:
-            own = next(cells for cells in left if all(same(row[key], cell) for key, cell in zip(names.values(), cells, strict=True)))
+            own = next(
+                cells for cells in left if all(same(row[key], cell) for key, cell in zip(names.values(), cells, strict=True))
+            )
             left.remove(own)
         assert not left
 

@@ -5,18 +5,19 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy import stats
 
-from loragrid.analysis.report import TEMPLATE, number
+from loragrid.analysis.main_metrics import MainMetrics
+from loragrid.analysis.page.scorer_tables import corrected_table, equal_length_table, pairs_table
 from loragrid.analysis.scorer_study.answers import CHARACTERS, Metric, answered
 from loragrid.analysis.scorer_study.pairs import pairs_of_metrics
-from loragrid.analysis.scorer_study.shown import shown_scorers
 from loragrid.analysis.scorer_study.study import TABLES, study_scorers
 from loragrid.analysis.statistics.equal_length import at_equal_length
 from loragrid.analysis.statistics.ppi import corrected_mean
 from loragrid.scoring.registry import SCORERS, kind_of
 from unit.analysis.scorer_study.studies import questions, run, settings, study, tables
+
+MAIN = MainMetrics("overlap/f")
 
 
 def studied(predictions, scores, per_cluster=1, **told):
@@ -194,40 +195,36 @@ def test_answers_without_predictions_of_their_own_do_not_count():
     assert np.isfinite(part.column(Metric("judge", "score", "judge"))).all()
 
 
-def page(found):
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["number"] = number
-    macro = "{% macro tested_on(row) %}<th>{{ row.task }}</th>{% endmacro %}"
-    shown = shown_scorers(found, "overlap/f", {})
-    html = environment.from_string(macro + '{% include "report_scorers.html.j2" %}').render(scorers=shown, metric="overlap/f")
-    return shown, " ".join(html.split())
+def shown(found):
+    """The page's tables about scorers, by id."""
+    labels = {}
+    return {
+        "scorers": pairs_table(found["scorers"], MAIN).rows,
+        "equal_length": equal_length_table(found["equal_length"], MAIN).rows,
+        "corrected": corrected_table(found["judge_corrected"], labels).rows,
+    }
 
 
-def test_report_shows_people_first_then_the_main_metric_length_and_what_people_correct():
+def test_report_shows_people_first_then_the_main_metric_and_judges_before_other_scorers():
     found = studied(*study(), levels={"people": {"good": "ordinal"}})
-    shown, html = page(found)
-    [with_people] = shown["with_people"]
-    assert (with_people["criterion"], [row["name"] for row in with_people["rows"]]) == (
-        "people/good",
-        ["judge/score", "overlap/f"],
-    )
-    [with_main] = shown["with_main"]
-    assert [row["name"] for row in with_main["rows"]] == ["overlap/f", "judge/score", "people/good"]
-    assert {row["name"] for row in shown["equal_length"]} == {"overlap/f", "judge/score"}
-    # Where there is a judge, it alone is shown corrected.
-    assert {row["name"] for row in shown["corrected"]} == {"judge/score"}
-    value = pair(found["scorers"], "judge", "people", "within questions")
-    assert f'{value["value"]:.3f} <span class="soft">[{value["low"]:.3f}, {value["high"]:.3f}]</span>' in html
-    assert "12 of 30" in html
-    assert html.index("people/good") < html.index("At equal length") < html.index("What people would say")
+    tables_shown = shown(found)
+    pairs_shown = tables_shown["scorers"]
+    has_people = (pairs_shown["kind"] == "people") | (pairs_shown["other_kind"] == "people")
+    has_main = (pairs_shown["metric_name"] == MAIN.default) | (pairs_shown["other_name"] == MAIN.default)
+    places = [0 if people else 1 if main else 2 for people, main in zip(has_people, has_main, strict=True)]
+    assert places == sorted(places)
+    assert {0, 1} <= set(places)
+    assert set(pairs_shown["coefficient"]) == {"kendall"}
+    assert tables_shown["corrected"]["kind"].iloc[0] == "judge"
+    assert {"overlap/f", "judge/score"} <= set(tables_shown["equal_length"]["metric_name"])
 
 
 def test_report_says_nothing_about_scorers_where_there_is_nothing_to_say():
     answers = [("base", f"q{i}", "same") for i in range(6)]
-    _, html = page(studied(*tables(answers, overlap__f=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6])))
-    assert html == ""
+    found = studied(*tables(answers, overlap__f=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+    assert [
+        len(rows) for rows in shown(found).values() if rows.get("value", rows.get("slope", rows.get("worth"))).notna().any()
+    ] == []
 
 
 def test_many_answers_take_little_time():
