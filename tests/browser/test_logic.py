@@ -83,7 +83,7 @@ def test_addresses_say_what_they_are_made_of(call):
 def test_csv_holds_full_values_and_no_formulas(call):
     rows = [["=1+1", 0.1234567890123], ["a,b", None], ['say "hi"\n', True], ["\u200b@sum", 1e-12], ["-", 1]]
     assert call("copied.asCsv", ["text", "value"], rows) == (
-        'text,value\n\'=1+1,0.1234567890123\n"a,b",\n"say ""hi""\n",true\n\'\u200b@sum,1e-12\n\'-,1\n'
+        'text,value\n\'=1+1,0.1234567890123\n"a,b",\n"say ""hi""\n",True\n\'\u200b@sum,1e-12\n\'-,1\n'
     )
 
 

@@ -15,7 +15,7 @@ def shown(value, digits=3):
 
 def copied(page, place, name):
     """What is in the clipboard after a press on the button of a format."""
-    page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
     place.get_by_role("button", name=f"Copy as {name}").click()
     return page.evaluate("window.copied")
 
@@ -125,7 +125,7 @@ def test_what_is_copied_is_what_is_filtered_sorted_and_shown(opened, payload):
 def test_without_a_clipboard_the_text_is_shown_to_be_copied(opened):
     page = opened()
     place = whole_table(page, "results")
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
     place.get_by_role("button", name="Copy as Markdown").click()
     assert page.locator("dialog textarea").input_value().startswith("| task |")
     page.get_by_role("button", name="Close").click()

@@ -33,7 +33,7 @@ export function questionElement(part, q, view, models) {
     : null;
   return [
     make("div", { class: "asked" }, facts(question), instruction(question), references(question)),
-    make("h4", {}, `${ordered.length} answer${ordered.length === 1 ? "" : "s"}`),
+    make("h3", { class: "label" }, `${ordered.length} answer${ordered.length === 1 ? "" : "s"}`),
     grid,
     more,
   ];
@@ -52,14 +52,14 @@ function facts({ id, sample_type: type, metadata }) {
 
 function instruction({ instruction: told, input }) {
   return [
-    told ? make("div", {}, make("h4", {}, "Instruction"), textElement(told)) : null,
-    input ? make("div", {}, make("h4", {}, "Input"), textElement(input, null, INPUT)) : null,
+    told ? make("div", {}, make("h3", { class: "label" }, "Instruction"), textElement(told)) : null,
+    input ? make("div", {}, make("h3", { class: "label" }, "Input"), textElement(input, null, INPUT)) : null,
   ];
 }
 
 function references({ references: right }) {
   if (!right?.length) return null;
-  return make("div", { class: "references" }, make("h4", {}, right.length > 1 ? `References (${right.length})` : "Reference"), right.map((text) => textElement(text)));
+  return make("div", { class: "references" }, make("h3", { class: "label" }, right.length > 1 ? `References (${right.length})` : "Reference"), right.map((text) => textElement(text)));
 }
 
 function card(part, q, m, view) {

@@ -16,9 +16,9 @@ const MOST_ELEMENTS = 3000;
  * @returns {{redraw: () => Promise, element: Element}} `redraw` draws it anew, in the colours of now
  */
 export function mountFigure(place, figure, state) {
-  // One picture with one name: its thousand marks would be read out one by one. The data are in the tables and in the CSV.
+  // One picture with one name: else its thousand marks would be read out one by one. The data are in the tables and in the CSV.
   const plot = make("div", { class: "plot", role: "img", "aria-label": [figure.title, figure.caption].filter(Boolean).join(": ") });
-  const scroll = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": figure.title }, plot);
+  const scroll = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${figure.title}, figure` }, plot);
   const none = make("p", { class: "soft", hidden: true }, "The filters leave nothing to draw here.");
   const tools = make("p", { class: "tools" }, "Save as ");
   const element = make(
@@ -54,6 +54,7 @@ async function draw(chart) {
     // The interpreter of expressions needs no `eval`, which the page forbids.
     const renderer = countRows(figure.rows) > MOST_ELEMENTS ? "canvas" : "svg";
     chart.drawn = await window.vegaEmbed(plot, spec, { ast: true, actions: false, renderer, tooltip: { theme: isDark() ? "dark" : "light" } });
+    plot.querySelector("svg, canvas").setAttribute("aria-hidden", "true");
     said(chart, rows);
   })();
   await chart.drawing;
@@ -76,7 +77,6 @@ function withTheme(own = {}) {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
   const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
   const themed = {
-    aria: false,
     background: "transparent",
     font: getComputedStyle(document.body).fontFamily,
     title: { color: ink, subtitleColor: soft },

@@ -42,7 +42,7 @@ function frame(table) {
     make("th", { scope: "col", title: column.help ?? null, class: isNumeric(column.kind) ? "number" : null }, column.label),
   );
   table.body = make("table", {}, make("thead", {}, make("tr", {}, make("th", { class: "fold" }, make("span", { class: "unseen" }, "More")), heads)));
-  table.frame = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": table.source.title }, table.body);
+  table.frame = make("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${table.source.title}, table` }, table.body);
   return table.frame;
 }
 
