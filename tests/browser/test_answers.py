@@ -67,7 +67,7 @@ def test_keys_and_buttons_move_from_question_to_question(opened):
     page.get_by_role("button", name="Next").click()
     assert at(page)[0] == "2 of 12"
     assert "q=challenge-01" in page.url
-    page.get_by_label("Search questions and answers").press("j")
+    page.get_by_label("Search questions and answers").press("ArrowRight")
     assert at(page)[0] == "2 of 12"
 
 
