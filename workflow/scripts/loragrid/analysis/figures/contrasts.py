@@ -49,8 +49,10 @@ def contrast_rows(contrasts: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:
     rows = rows[COLUMNS].assign(panel=[_panel(row) for row in rows[COLUMNS].to_dict("records")])
     is_exploratory, is_mean = rows["family"] == EXPLORATORY, rows["tasks"] != ""
     order = pd.DataFrame({"later": is_exploratory, "mean": is_mean, "slope": rows["kind"] == "slope"})
-    rows = rows.loc[order.sort_values(list(order), kind="stable").index]
-    rows = rows.assign(panel_order=pd.factorize(rows["panel"])[0] if len(rows) else pd.Series(dtype=int))
+    rows = rows.loc[order.sort_values(["later", "mean", "slope"], kind="stable").index]
+    order_of_panels = pd.factorize(rows["panel"])[0] if len(rows) else pd.Series(dtype=int)
+    # Where a row is about no tasks but its own, a file of data has nothing.
+    rows = rows.assign(panel_order=order_of_panels, tasks=rows["tasks"].where(rows["tasks"] != "", None))
     return rows.sort_values(["panel_order", "size"], ascending=[True, False], kind="stable")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -44,9 +46,9 @@ def axes_of_runs(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([runs, axes], axis=1).assign(**trained, **dict(zip(ASKED, USUAL, strict=True)))
 
 
-def _points(key: tuple[str, ...], course: pd.DataFrame) -> list[pd.DataFrame]:
+def _points(key: tuple[Hashable, ...], course: pd.DataFrame) -> list[pd.DataFrame]:
     """The points of one training: means over at most `MOST_POINTS` parts of about as many steps, and every validation."""
-    named = dict(zip(RUN, key, strict=True))
+    named = {name: str(value) for name, value in zip(RUN, key, strict=True)}
     of_training = course.dropna(subset="train_loss")[["step", "train_loss"]]
     part = np.arange(len(of_training)) * MOST_POINTS // max(len(of_training), MOST_POINTS)
     means = of_training.groupby(part).agg(step=("step", "last"), loss=("train_loss", "mean"))
