@@ -148,6 +148,8 @@ LORA, BLOCK, TASK = ("configs", "lora"), ("grid", 0), ("tasks", "challenge")
         (put((*BLOCK, "nb_samples"), [True]), "grid[0].nb_samples[0]: expected a number (yes, no, on and off mean true and false in YAML), not True."),
         (put((*BLOCK, "seeds"), list(range(10**6))), "grid[0]: its axes make 12,000,006 predictions; expected at most 1,000,000."),
         (put((*BLOCK, "tasks"), "-challenge"), "grid[0].tasks: expected a list, not '-challenge'; a space is missing behind the dash."),
+        (put((*TASK, "metric"), "rougeL"), "tasks.challenge.metric: unknown metric of this task's scorers: 'rougeL'; did you mean 'rouge/rougeL'?"),
+        (put((*TASK, "metric"), ["rouge/rougeL"]), "tasks.challenge.metric: input should be a valid string."),
         (put((*TASK, "max_new_tokens"), 10**12), "tasks.challenge.max_new_tokens: input should be less than or equal to 2147483647, not 1000000000000."),
         (put((*TASK, "sample_types"), {"": {"output": "x"}}), "tasks.challenge.sample_types.: '' is not a valid name; expected letters and digits, with single '.', '_' or '-' between them."),
         (put(("decodings",), {"warm": {"temperature": 1, "samples": 10**9}}), "decodings.warm.samples: input should be less than or equal to 100000, not 1000000000."),

@@ -143,20 +143,18 @@ def study(rng, means, metrics, seeds=1, questions=30, of_seeds=0.0):
     return rank_ways(ways, of_tasks, main)
 
 
-@pytest.mark.parametrize(
-    ("metrics", "seeds", "of_seeds"), [("xx", 1, 0.0), ("xy", 1, 0.0), ("x", 1, 0.0), ("xx", 3, 0.05), ("xy", 3, 0.05)]
-)
+@pytest.mark.parametrize(("metrics", "seeds", "of_seeds"), [("xx", 1, 0.0), ("x", 1, 0.0), ("xy", 3, 0.05)])
 def test_all_ranks_are_covered_in_95_percent_of_studies_also_where_ways_are_nearly_alike(metrics, seeds, of_seeds):
     """The true ranks: of c0 1; c1 and c2 do not differ, so that both may be called 2 or 3; of c3 4."""
     rng = np.random.default_rng(5)
     means = [[0.62, 0.5, 0.5, 0.38]] * len(metrics)
-    true, covered, sure, repetitions = {"c0": (1, 1), "c1": (2, 3), "c2": (2, 3), "c3": (4, 4)}, 0, 0, 120
+    true, covered, sure, repetitions = {"c0": (1, 1), "c1": (2, 3), "c2": (2, 3), "c3": (4, 4)}, 0, 0, 50
     for _ in range(repetitions):
         table = study(rng, means, metrics, seeds, of_seeds=of_seeds).set_index("config")
         best, worst = table["best_rank"], table["worst_rank"]
         covered += all(best[name] <= low and worst[name] >= high for name, (low, high) in true.items())
         sure += best["c3"] > 1
-    # Chance moves a share of 0.95 by 0.04 (two standard errors).
-    assert covered / repetitions >= 0.9
+    # Chance moves a share of 0.95 by 0.06 (two standard errors).
+    assert covered / repetitions >= 0.88
     # They are no ranks of 1 to 4 for all.
     assert sure / repetitions > 0.5
