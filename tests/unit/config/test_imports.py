@@ -52,6 +52,7 @@ SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
 NEEDED_AT_ONCE = {
     **{name: {"altair", "numpy", "pandas", "pyarrow", "vl_convert"} for name in ("analyse", "describe_data", "partial_report", "report")},
     "summary": {"numpy", "pandas", "pyarrow"},
+    **{name: {"numpy", "pandas", "pyarrow"} for name in ("export_log", "track")},
     "describe_model": {"huggingface_hub", "httpx", "numpy", "pandas", "pyarrow", "tqdm"},
     "merge": {"numpy", "safetensors", "torch", "tqdm"},
     "verify": {"numpy", "safetensors", "torch", "tqdm"},
