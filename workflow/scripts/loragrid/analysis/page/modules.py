@@ -23,6 +23,9 @@ START = "main"
 STYLES = ("colours.css", "page.css", "tables.css", "answers.css", "print.css")
 """In the order in which later rules come before earlier ones."""
 
+CHARTS = ("vegaEmbed", "vega", "vegaLite")
+"""What the page's own code calls of the charts' bundle."""
+
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
 _EXPORTS_OF_DATATABLES = re.compile(r"export\{[^}]*?([\w$]+) as default,[^}]*\}")
@@ -82,11 +85,13 @@ def _as_function(name: str) -> str:
 
 @cache
 def charts() -> str:
-    """Vega, Vega-Lite and Vega-Embed, as `window.vega`, `window.vegaLite` and `window.vegaEmbed`."""
+    """Vega, Vega-Lite and Vega-Embed, in the version that draws the figures on disk, as properties of `window`."""
     # Bundling takes seconds, and importing takes memory that other jobs do not need.
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())
+    from loragrid.analysis.figures.files import VEGA_LITE
+
+    return vl_convert.javascript_bundle("".join(f"window.{name}={name};" for name in CHARTS), vl_version=VEGA_LITE)
 
 
 @cache
