@@ -39,7 +39,7 @@ def make_sample(
         for answer, part in zip(answers, parts, strict=True)
     ]
     completion = "\n".join(part["prediction"] for part in parts)
-    output = {"model": model, "choices": choices, "completion": completion}
+    output: dict[str, Any] = {"model": model, "choices": choices, "completion": completion}
     sample: dict[str, Any] = {
         "id": prediction.id,
         "epoch": prediction.sample + 1,
@@ -51,7 +51,7 @@ def make_sample(
         "metadata": example.metadata,
     }
     if (used := usage(parts)) is not None:
-        output |= {"usage": used, "time": max(part["compute_s"] for part in parts)}
+        output["usage"], output["time"] = used, max(part["compute_s"] for part in parts)
         sample |= {
             "model_usage": {model: used},
             "total_time": round(max(part["queue_s"] + part["compute_s"] for part in parts), 6),

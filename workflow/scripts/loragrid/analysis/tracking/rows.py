@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -43,8 +43,7 @@ def tracked_models(
         experiment: the name of the experiment. Others may compare the same runs otherwise, so verdicts have it in their names.
     """
     models: dict[tuple[str, str], TrackedModel] = {}
-    rows: list[dict[str, Any]] = scores.astype(object).where(scores.notna(), None).to_dict("records")
-    for row in rows:
+    for row in _rows(scores):
         name = (row["base_model"], row["run"])
         axes = {axis: row[axis] for axis in TRAINED if row[axis] is not None}
         told = models.setdefault(name, TrackedModel(*name, axes, {}, {}))
@@ -55,14 +54,19 @@ def tracked_models(
         for way, members in ways_of(scores).items()
     }
     group = VERDICTS if experiment is None else f"{VERDICTS} of {experiment}"
-    chosen = main.rows(contrasts)
-    for row in chosen.astype(object).where(chosen.notna(), None).to_dict("records"):
+    for row in _rows(main.rows(contrasts)):
         place = f"{group}/{_contrast(row)}"
         for run in sorted(of_way.get((row["base_model"], row["way"]), ())):
             told = models[row["base_model"], run]
             told.texts[place] = f"{row['verdict']}: {row['sentence']}"
             _add(told.values, {f"{place}/{name}": row[name] for name in ("difference", "low", "high")})
     return list(models.values())
+
+
+def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The rows of a table, with None where there is nothing."""
+    plain = table.astype(object).where(table.notna(), None)
+    return (dict(zip(plain.columns, row, strict=True)) for row in plain.itertuples(index=False, name=None))
 
 
 def _asked(row: Mapping[str, Any]) -> list[str]:
