@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from loragrid.analysis.columns import ASKED, METRIC
+from loragrid.analysis.columns import ASKED, METRIC, MODEL
 from loragrid.analysis.contrasts.columns import EXPLORATORY, TRAINED
 from loragrid.analysis.labels import label_runs
 from loragrid.analysis.page.tables import PageTable, page_table
@@ -58,7 +58,7 @@ def results_table(ways: pd.DataFrame) -> PageTable:
 
 def runs_table(scores: pd.DataFrame) -> PageTable:
     """The mean of every training by itself."""
-    rows = scores.assign(way=way_names(scores), label=label_runs(scores), metric_name=metric_names(scores))
+    rows = scores.assign(way=way_names(scores), label=label_rows(scores), metric_name=metric_names(scores))
     first = ["seed", "mean", "standard_error", "n", "nb_failed", "failure", "nb_truncated"]
     words = {"mean": Words("mean", "number", "Over test questions.", 3)}
     return page_table("runs", "Single trainings", rows, first, "The standard error is that of the choice of questions.", words)
@@ -106,7 +106,7 @@ def selection_table(selection: pd.DataFrame) -> PageTable:
 def groups_table(groups: pd.DataFrame) -> PageTable:
     """Means over groups of test examples."""
     few = groups[groups.groupby(["task", "sample_type", "key"])["group"].transform("nunique") <= MOST_GROUPS]
-    rows = few.assign(label=label_runs(few), metric_name=metric_names(few))
+    rows = few.assign(label=label_rows(few), metric_name=metric_names(few))
     first = [*ABOUT, "key", "group", "metric_name", "mean", "standard_error", "n", "nb_failed"]
     note = f"Keys with more than {MOST_GROUPS} values are in tables/groups.csv alone."
     words = {"mean": Words("mean", "number", "Over the questions of the group.", 3)}
@@ -124,8 +124,15 @@ def way_names(runs: pd.DataFrame) -> pd.Series:
 
 
 def label_ways(ways: pd.DataFrame) -> list[str]:
-    """A short name for each way, without a seed."""
-    return label_runs(ways.assign(run=ways["way"], seed=0))
+    """A short name for each row's way, without a seed."""
+    return label_rows(ways.assign(run=ways["way"], seed=0))
+
+
+def label_rows(table: pd.DataFrame) -> list[str]:
+    """A short name for each row's model. Each model is named once: a table may have thousands of rows about it."""
+    models = table.drop_duplicates(MODEL)
+    names = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
+    return [names[key] for key in table[MODEL].itertuples(index=False, name=None)]
 
 
 def common_labels(contrasts: pd.DataFrame) -> list[str]:
