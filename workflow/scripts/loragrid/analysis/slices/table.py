@@ -91,7 +91,7 @@ def _of_way(
     if not rows:
         return
     columns = np.flatnonzero(measured.has(rows))
-    ids = [measured.ids[column] for column in columns]
+    ids = [measured.ids[int(column)] for column in columns]
     results = measured.results(measured.values[rows], columns, rows)
     assert isinstance(results, Results)
     named = way._asdict() | {"scorer": measured.scorer, "metric": measured.metric, "lower_is_better": measured.lower_is_better}
