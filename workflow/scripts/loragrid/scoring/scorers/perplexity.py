@@ -97,8 +97,7 @@ def mean_losses(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tenso
         targets: the tokens that follow, shape (texts, tokens).
         counts: 1 for tokens that count, 0 for padding; shape (texts, tokens).
     """
-    import torch
-
-    # One row a token: along any other dimension torch sums the vocabulary one by one, and loses digits.
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return (losses.view_as(targets).double() * counts).sum(1) / counts.sum(1)
+    # PyTorch's cross entropy adds up a large vocabulary in a few long sums: float32 loses digits, on some processors more.
+    logits = logits.float()
+    losses = logits.logsumexp(2).double() - logits.gather(2, targets[..., None])[..., 0]
+    return (losses * counts).sum(1) / counts.sum(1)
