@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from loragrid.analysis.columns import RUN
+from loragrid.analysis.page.other_tables import training_table
 from loragrid.analysis.partial_report import write_partial_report
 from loragrid.analysis.reading import read_losses
-from loragrid.analysis.report import labelled_costs
 from loragrid.analysis.settings import PartialReportSettings
 from loragrid.analysis.table_files import read_parquet_table
 from loragrid.config.load import parse_config
@@ -368,7 +367,7 @@ def test_table_that_was_damaged_later_is_named(name, content, what):
     path.write_text(content)
     read = {
         "loss.csv": lambda: read_losses([path]),
-        "training_costs.csv": lambda: labelled_costs(path, RUN, {}),
+        "training_costs.csv": lambda: training_table(path, {}),
         "scores.parquet": lambda: read_parquet_table(path),
     }[path.name]
     said = sentences(read)

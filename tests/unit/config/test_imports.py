@@ -50,7 +50,10 @@ def test_what_the_snakefile_imports_imports_nothing_heavy(module):
 
 SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
 NEEDED_AT_ONCE = {
-    **{name: {"altair", "numpy", "pandas", "pyarrow", "vl_convert"} for name in ("analyse", "describe_data", "partial_report", "report")},
+    **{
+        name: {"altair", "numpy", "pandas", "pyarrow", "vl_convert"}
+        for name in ("analyse", "describe_data", "partial_report", "report")
+    },
     "summary": {"numpy", "pandas", "pyarrow"},
     **{name: {"numpy", "pandas", "pyarrow"} for name in ("export_log", "track")},
     "describe_model": {"huggingface_hub", "httpx", "numpy", "pandas", "pyarrow", "tqdm"},

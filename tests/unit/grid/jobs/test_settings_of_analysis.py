@@ -26,7 +26,13 @@ def test_the_main_metric_of_a_task_is_told_to_the_analysis_alone(grid, make_grid
     raw["tasks"]["t"]["metric"] = other
     told = make_grid(**raw)
     assert settings.analyse(told).main.of("t") == other != settings.analyse(grid).main.of("t")
-    one = {"task": "t", "sample_type": next(iter(grid.config.tasks["t"].sample_types)), "base_model": "m", "run": "base", "scorer": grid.config.tasks["t"].scorers[0]}
+    one = {
+        "task": "t",
+        "sample_type": next(iter(grid.config.tasks["t"].sample_types)),
+        "base_model": "m",
+        "run": "base",
+        "scorer": grid.config.tasks["t"].scorers[0],
+    }
     one |= {"prompting": "zero_shot", "prompt_variant": "default", "decoding": "greedy"}
     for rule in (settings.prepare_dataset, settings.score):
         assert rule(told, one, 1) == rule(grid, one, 1)
