@@ -266,7 +266,6 @@ def report(**changes):
         tiers=tier_files(grid),
         files=grid.own(PARTIAL_REPORT).outputs,
         settings=settings.analyse(grid),
-        metric=grid.config.main_metric,
         report=settings.report(grid),
     )
     write_partial_report(told)
