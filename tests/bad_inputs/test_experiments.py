@@ -21,6 +21,7 @@ from loragrid.planning.pruning.kept import kept_configurations
 from loragrid.planning.pruning.listing import read_list
 from loragrid.records import Example, Prediction, Score, write_records
 from loragrid.runtime.files import write_json
+from report_pages import payload_of, rows_of
 
 LIST = PRUNABLE.outputs["table"]
 NAME_RULE = "expected letters and digits, with single '.', '_' or '-' between them."
@@ -272,6 +273,13 @@ def report(**changes):
     return Path(told.files["report"]).read_text(), len(Path(told.files["scores"]).read_text().splitlines()) - 1
 
 
+def missing(html):
+    """Why files are missing, by file, as the page says it."""
+    payload = payload_of(html)
+    rows = rows_of(payload, "grid") if "grid" in payload["tables"] else []
+    return {row["file"]: row["reason"] for row in rows}
+
+
 STATES = [
     (),
     ("data",),
@@ -289,7 +297,7 @@ def test_report_on_an_unfinished_grid_is_written_whatever_is_there(kinds):
     html, counted = report()
     assert ("This grid is not complete" in html) == (len(kinds) < 3)
     assert counted == (4 if {"predictions", "scores"} <= set(kinds) else 0)
-    assert (f"{SCORES}</code>: not started" in html) == ("scores" not in kinds)
+    assert (missing(html).get(SCORES, "").startswith("not started")) == ("scores" not in kinds)
 
 
 def test_report_on_an_unfinished_grid_says_why_a_job_failed():
@@ -299,8 +307,8 @@ def test_report_on_an_unfinished_grid_says_why_a_job_failed():
     log.write_text("reading\nerror: theirs.jsonl, line 3: 'prediction' is missing.\n")
     html = report()[0]
     # Both files of the job, with its sentence once.
-    assert html.count("</code>: theirs.jsonl, line 3: &#39;prediction&#39; is missing.") == 1
-    assert f"<code>{PREDICTIONS}</code>, <code>" in html
+    assert html.count("2 files: theirs.jsonl, line 3: &#39;prediction&#39; is missing.") == 1
+    assert missing(html)[PREDICTIONS] == "theirs.jsonl, line 3: 'prediction' is missing."
 
 
 def test_report_on_an_unfinished_experiment_with_a_name_stands_in_its_folder():
@@ -308,7 +316,7 @@ def test_report_on_an_unfinished_experiment_with_a_name_stands_in_its_folder():
     html, counted = report(experiment="letters")
     assert "<title>loragrid report: letters</title>" in html
     # Its list of leaks is its own.
-    assert "results/experiments/letters/datasets/t/s/leaks.json</code>: not started" in html
+    assert missing(html)["results/experiments/letters/datasets/t/s/leaks.json"].startswith("not started")
     assert counted == 4
     assert [path.as_posix() for path in Path("results/experiments").glob("*/*")] == ["results/experiments/letters/partial"]
 
@@ -332,8 +340,8 @@ def test_report_on_an_unfinished_grid_leaves_damaged_files_out_and_names_them(pa
     Path(path).write_text(content)
     html, found = report()
     assert "This grid is not complete" in html
-    assert f"<code>{path}</code>: {path}" in html
-    assert f"Delete {path}; the next snakemake makes it again." in html
+    assert missing(html)[path].startswith(path)
+    assert missing(html)[path].endswith(f"Delete {path}; the next snakemake makes it again.")
     assert found == counted
 
 

@@ -15,8 +15,8 @@ def test_analysis_is_told_the_same_once_it_is_read(grid, make_grid):
 
 
 def test_report_is_told_the_same_once_it_is_read(grid):
-    report = settings.report(grid).model_dump()
-    params = {"version": 2, "metric": grid.config.main_metric, "task_metrics": {}, "report": report, "tiers": ["scores"]}
+    told = {"report": settings.report(grid).model_dump(), "settings": settings.analyse(grid).model_dump()}
+    params = {"version": 2, **told, "tiers": ["scores"]}
     assert repr(ReportSettings.model_validate(params).model_dump()) == repr(params)
 
 

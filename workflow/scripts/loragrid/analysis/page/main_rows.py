@@ -93,7 +93,9 @@ def _against_base(contrasts: pd.DataFrame) -> pd.DataFrame:
 def _trained(scores: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:
     """The results of single trainings in main metrics, with the name of the way."""
     rows = main.rows(scores[scores["trained_task"].notna()])
-    return rows.assign(way=[str(run).rpartition("__seed")[0] or run for run in rows["run"]])
+    way = [str(run).rpartition("__seed")[0] or run for run in rows["run"]]
+    # Without any row the names would be numbers, which match none.
+    return rows.assign(way=pd.Series(way, index=rows.index, dtype=object))
 
 
 def _between_seeds(scores: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:
