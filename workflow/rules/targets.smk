@@ -113,7 +113,7 @@ def made_by_rules(wildcards):
         files = files.of_experiment("{experiment}")
         made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], jobs_of=jobs, is_named=True))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
-    made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="merge"))
+    made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="trackers"))
     for name in ("import_model", "train", "train_full", "merge"):
         # Files that their libraries write beside the outputs.
         made.append(made_by(name, [], logs_of(named[name]), folders=[folder_of(named[name].output[0])]))

@@ -45,6 +45,14 @@ def test_prompts_are_shown_once_for_each_way_of_asking_a_base_model(grid):
     assert {(one.base_model, one.task, one.sample_type, one.prompting, one.prompt) for one in shown} == asked
 
 
+def test_folders_of_trackers_are_of_use_for_all_models_that_have_scores(grid):
+    """Also for those that are not trained, and for runs that cannot be merged."""
+    told = {(job["base_model"], job["run"]) for job in usable_jobs(grid)["trackers"]}
+    scored = [*grid.evaluations, *grid.external, *grid.trivial]
+    assert told == {(one.base_model, one.run) for one in scored} | {(run.base_model, run.name) for run in grid.runs.values()}
+    assert "results/trackers/m/base" in {layout.TRACKERS.format(**job) for job in usable_jobs(grid)["trackers"]}
+
+
 def test_runs_that_are_tested_on_other_references_are_trained_on_their_own(make_grid):
     block = make_grid().config.grid[0].model_dump() | {"mixes": ["alone"], "configs": ["lora"]}
     grid = make_grid(grid=[block | {"evaluate_on": {"sample_types": ["gold"]}}], external_predictions={}, human_evaluations={})
@@ -72,4 +80,4 @@ def test_usable_are_also_what_is_made_on_the_way_and_on_demand(grid):
     assert {"package": "enc==1.0", "kind": "whl"} in jobs["fetch_package"]
     assert {"evaluation": "people", "annotator": "ben"} in jobs["human_sheet"]
     assert len(jobs["merge"]) == len(jobs["push"]) == 12
-    assert set(jobs) <= set(layout.RULES)
+    assert set(jobs) <= {*layout.RULES, "trackers"}

@@ -133,7 +133,15 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "human_sheet": sheets(grid),
         "report_answers": answers_beside(grid),
         "partial_report_answers": answers_beside(grid),
+        "trackers": tracked(grid),
     }
+
+
+def tracked(grid: Grid) -> Jobs:
+    """The models that trackers may be told of: all trainings, and all whose answers are scored."""
+    trained = [(run.base_model, run.name) for run in grid.runs.values()]
+    asked = [(one.base_model, one.run) for one in (*grid.evaluations, *grid.external, *grid.trivial)]
+    return [{"base_model": base_model, "run": run} for base_model, run in dict.fromkeys([*trained, *asked])]
 
 
 def mergeable(grid: Grid) -> list[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tarfile
 import xml.etree.ElementTree as ET
 import zipfile
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from loragrid.analysis.page.packed import unpacked
 from loragrid.errors import DamagedError
 from loragrid.runtime.manifests import read_json
 
@@ -105,6 +107,14 @@ def _as_page(path: Path) -> None:
         raise DamagedError(path, "the end of the page is missing")
 
 
+def _as_answers(path: Path) -> None:
+    """Answers beside a report: what they say is compressed, with a check sum."""
+    call = re.fullmatch(r'loragridAnswers\("[^"]*","([^"]*)"\);\n', path.read_text(encoding="ascii"))
+    if call is None:
+        raise DamagedError(path, "the end of the answers is missing")
+    unpacked(call[1])
+
+
 def _as_weights(path: Path) -> None:
     import torch
     from safetensors import safe_open
@@ -124,6 +134,7 @@ READERS: Mapping[str, Callable[[Path], object]] = {
     ".png": _as_png,
     ".pdf": _as_pdf,
     ".html": _as_page,
+    ".js": _as_answers,
     ".safetensors": _as_weights,
     ".whl": _as_zip,
     ".xlsx": _as_zip,

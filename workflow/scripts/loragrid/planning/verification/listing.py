@@ -41,6 +41,7 @@ class Verified(NamedTuple):
 NOT_READ = (
     layout.HUMAN_SHEET,
     layout.PARTIAL_REPORT,
+    layout.PARTIAL_REPORT_ANSWERS,
     layout.PLAN,
     layout.PRUNABLE,
     layout.PRUNE,
