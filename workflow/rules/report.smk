@@ -17,7 +17,10 @@ rule report:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        # Answers and scores are about ten times as large in memory as their files. Weights of adapters are not read.
+        mem_mb=lambda wildcards, input, attempt: (
+            (2000 + int(sum(map(os.path.getsize, [*input.predictions, *input.scores])) / 1e5)) * attempt
+        ),
     params:
         version=5,
         tiers=list(TIERS),

@@ -88,6 +88,43 @@ def test_a_way_that_is_missing_on_a_task_takes_nothing_from_the_others():
     assert of_all.equals(ranked(*three()).drop(columns="tasks"))
 
 
+NOTHING_COUNTS = {"worst": {"x": None}}
+"""Failed scores have no value."""
+
+
+def test_a_way_without_any_result_is_not_ranked_and_takes_nothing_from_the_others():
+    failed = [(run(task=t, config="d"), [None] * 40) for t in "tu"]
+    failed += [(run(task=t, config="e", seed=seed), [None] * 40 if seed == 1 else [0.5] * 40) for t in "tu" for seed in (1, 2)]
+    table = ranked(*three(), *failed, **NOTHING_COUNTS)
+    assert set(table["config"]) == set("abc")
+    assert table["n"].eq(80).all()
+    assert table.equals(ranked(*three()))
+
+
+def test_ways_with_no_question_in_common_have_no_ranks():
+    first, last = [0.1, 0.2] * 3 + [None] * 6, [None] * 6 + [0.3, 0.4] * 3
+    assert ranked((base(), first), (run(), last), **NOTHING_COUNTS).empty
+    assert ranked((base(), [None] * 12), (run(), [None] * 12), **NOTHING_COUNTS).empty
+
+
+def test_only_seeds_that_have_results_in_the_metric_belong_together(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        ranks,
+        "differences",
+        lambda ways, pairs, matched_seeds: asked.append(matched_seeds) or differences(ways, pairs, matched_seeds),
+    )
+    both = [(run(config=name, seed=seed), NOISE[0].ravel()[:20] + seed, "e/y") for name in "ab" for seed in (1, 2, 3)]
+    own = [
+        (run(config=name, seed=seed), NOISE[place].ravel()[:20])
+        for place, (name, seeds) in enumerate((("a", (1, 2)), ("b", (2, 3))))
+        for seed in seeds
+    ]
+    ranked(*both, *own)
+    ranked(*both, metric="e/y")
+    assert asked == [False, True]
+
+
 def test_runs_count_on_their_own_task_and_references_stand_apart():
     results = [(base(), [0.1] * 9), (run(), [0.3] * 9), (run(task="t", own="u"), [0.9] * 9), (base("baseline"), [0.5] * 9)]
     results += [(base(references="z"), [0.1] * 9), (run(references="z"), [0.2] * 9)]

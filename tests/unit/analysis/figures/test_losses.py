@@ -20,6 +20,15 @@ def test_a_short_course_and_every_validation_are_shown_as_they_are(made):
     assert (rows["curve"] == "validation").sum() == losses["validation_loss"].notna().sum()
 
 
+def test_courses_of_several_runs_are_not_mixed(made):
+    losses = made.by_name["losses"]
+    together = loss_rows(losses)
+    for (base_model, name), course in losses.groupby(["base_model", "run"]):
+        alone = loss_rows(course).sort_values(["curve", "step"])
+        own = together[(together["base_model"] == base_model) & (together["run"] == name)].sort_values(["curve", "step"])
+        assert own[["curve", "step", "loss"]].to_numpy().tolist() == alone[["curve", "step", "loss"]].to_numpy().tolist()
+
+
 def test_rows_have_the_axes_of_their_run(made):
     rows = loss_rows(made.by_name["losses"])
     assert set(rows["label"]) == {f"n={size}, seed {seed}" for size in (4, 16, 64) for seed in (1, 2)}

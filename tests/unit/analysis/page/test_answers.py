@@ -123,6 +123,13 @@ def test_what_people_said_is_told_by_criterion_and_annotator_and_counts_of_other
     assert found["read"] == {"people": [{"detail": ["ann: fine"], "ratings": {"good/ann": 4.0}, "truncated": ["question"]}]}
 
 
+def test_what_was_read_in_part_is_told_also_where_nothing_was_read_in_words(tmp_path):
+    judged = [score("a", 1.0, detail="It is right."), score("b", 0.0, truncated=["question"]), score("c", 0.5)]
+    found = part(tmp_path, {"t/s/m/base": [prediction(id) for id in "abc"]}, {"t/s/m/base/r": judged})
+    assert found["read"] == {"r": [{"detail": ["It is right."]}, {"truncated": ["question"]}, None]}
+    assert unpacked(packed(found)) == found
+
+
 def test_thoughts_are_told_where_a_model_thought(tmp_path):
     found = part(tmp_path, {"t/s/m/base": [prediction("a", thoughts="hm"), prediction("b")]})
     assert found["answers"]["thoughts"] == [["hm"], [""]]

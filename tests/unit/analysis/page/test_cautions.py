@@ -77,6 +77,13 @@ def test_one_seed_is_said_of_all_or_of_those_that_have_it():
     assert told([1, 2], [1, 2]) == []
 
 
+def test_kind_that_is_tested_in_several_ways_is_one_kind():
+    asked = [{"prompting": prompting, "references": references} for prompting in ("zero_shot", "few_shot") for references in "sz"]
+    rows = [(of(**way), values) for way in asked for of, values in ((base, [0.1] * 8), (run, SPREAD))]
+    rows += [(run(n=16, seed=seed, **way), SPREAD) for way in asked[:1] for seed in (1, 2)]
+    assert [one.what for one in few_seeds(tables(*rows)[1], MAIN)] == ["1 of 2 kinds of run were trained with one seed."]
+
+
 def test_comparisons_without_enough_data_are_counted():
     [found] = too_little(tables((base(), [0.1]), (run(), [0.5]))[1])
     assert found.what == "There is too little data for 1 of 1 declared comparisons."

@@ -1,5 +1,7 @@
 """How test questions are divided into slices."""
 
+from collections import Counter
+
 import pytest
 
 from loragrid.analysis.slices.divisions import LENGTH, METADATA, OTHER, REFERENCES, by_value, divisions, quarters
@@ -45,7 +47,7 @@ def test_a_key_that_is_the_same_everywhere_or_nowhere_divides_nothing(topic):
 
 def test_numbers_are_divided_into_quarters_and_few_of_them_are_values_in_order():
     examples = [example(i, year=str(1990 + i), level=str(10 - i % 3)) for i in range(8)]
-    assert sizes(of(examples, METADATA, "year")) == {f"{1990 + i:,} to {1991 + i:,}": 2 for i in (0, 2, 4, 6)}
+    assert sizes(of(examples, METADATA, "year")) == {f"{1990 + i} to {1991 + i}": 2 for i in (0, 2, 4, 6)}
     assert sizes(of(examples, METADATA, "level")) == {"8": 2, "9": 3, "10": 3}
     # Infinite numbers and such are words.
     assert of([example(i, year="nan" if i else "1") for i in range(8)], METADATA, "year") is not None
@@ -65,3 +67,18 @@ def test_lengths_that_are_mostly_the_same_have_fewer_slices():
     assert quarters({"a": 1.0, "b": 1.0}) is None
     assert quarters({}) is None
     assert by_value({}) is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "first"),
+    [
+        ([1_700_000_000.0 + i for i in range(8)], "1,700,000,000 to 1,700,000,001"),
+        ([10_000.0 + 1000 * i for i in range(8)], "10,000 to 11,000"),
+        ([0.5 + i / 1e12 for i in range(8)], "0.5 to 0.500000000001"),
+    ],
+)
+def test_names_of_quarters_have_the_digits_that_tell_them_apart(numbers, first):
+    names, of_question = quarters({str(place): number for place, number in enumerate(numbers)})
+    assert names[0] == first
+    assert len(set(names)) == 4
+    assert Counter(of_question.values()) == dict.fromkeys(names, 2)

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from evalsig.inference.multiplicity import holm as holm_of_evalsig
@@ -47,6 +49,16 @@ def test_the_same_comparison_twice_counts_once():
     [estimate] = independent(1)
     assert simultaneous_level([estimate]) == 0.95
     assert simultaneous_level([estimate] * 20) == pytest.approx(0.95, abs=0.004)
+
+
+def test_many_comparisons_on_few_questions_need_what_their_correlations_say():
+    """All pairs of 9 ways on 20 questions: 36 estimates, more than clusters. The normal errors are drawn here from their covariance."""
+    ways = [Results(RNG.random((1, 20)), np.arange(20), (0.0, 1.0)) for _ in range(9)]
+    estimates = [difference_of(own, other) for own, other in combinations(ways, 2)]
+    errors = np.stack([one.influence.contributions / np.linalg.norm(one.influence.contributions) for one in estimates])
+    drawn = np.random.default_rng(1).multivariate_normal(np.zeros(36), errors @ errors.T, size=40_000, method="eigh")
+    expected = 2 * ndtr(-np.quantile(np.abs(drawn).max(axis=1), 0.95))
+    assert 1 - simultaneous_level(estimates) == pytest.approx(expected, rel=0.1)
 
 
 def test_all_against_one_need_the_level_of_dunnett():

@@ -75,6 +75,17 @@ def test_verdict_is_told_to_every_seed_of_the_first_way():
     assert models["m/base"].texts == {}
 
 
+def test_verdict_is_told_to_a_seed_that_has_results_on_other_data_alone():
+    seeds = [score(f"{KIND}__seed1"), score(f"{KIND}__seed2"), score(f"{KIND}__seed1", task="other")]
+    models = told([*seeds, score()], [contrast()])
+    assert all(models[f"m/{KIND}__seed{seed}"].texts for seed in (1, 2))
+
+
+def test_too_little_data_for_a_verdict_is_said():
+    [model] = told([score(f"{KIND}__seed1")], [contrast(verdict="", sentence="Too little data.")]).values()
+    assert list(model.texts.values()) == ["no verdict: Too little data."]
+
+
 def test_only_verdicts_in_the_main_metric_of_the_task_are_told():
     other = {"task": "other", "scorer": "exact", "metric": "match"}
     [model] = told([score(f"{KIND}__seed1")], [contrast(metric="rouge1"), contrast(task="other"), contrast(**other)]).values()

@@ -25,9 +25,9 @@ from loragrid.analysis.statistics.results import Estimate, Results, Sums
 BY_MEAN, BY_ANSWERS = "mean", "answers"
 """What ways are ranked by: the mean over tasks of their common metric, or the share of other ways' answers that theirs beat."""
 
-MOST_PAIRS = 12_000
-"""So many pairs of ways are compared on a task, over all tasks and rankings, those of the most tasks first: about 20 seconds with
-three seeds. What is beyond has ranks, but no intervals."""
+MOST_PAIRS = 6_000
+"""So many pairs of ways are compared on a task, over all tasks and rankings, those of the most tasks first: a few seconds of a
+processor with three seeds. What is beyond has ranks, but no intervals."""
 
 KIND = ["base_model", "way", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", *ASKED]
 """What makes the same way on all tasks. `way` names what is not trained here; it is empty for kinds of run."""
@@ -109,11 +109,12 @@ Places = Mapping[Kind, Mapping[str, Way]]
 
 
 def _places(ways: WaysOfGrid, in_main: Mapping[tuple[str, str], Measured]) -> Places:
-    """The ways that have results in the main metric of their task."""
+    """The ways that have results in the main metric of their task: a question at least that all of their seeds have one for."""
     places: dict[Kind, dict[str, Way]] = {}
     for way in compared_ways(ways):
         one = in_main.get((way.task, way.sample_type))
-        if way.is_on_own_task and one is not None and any(key in one.rows for key in ways[way].values()):
+        rows = _row_numbers(one, way, ways) if one is not None and way.is_on_own_task else []
+        if one is not None and rows and one.has(rows).any():
             places.setdefault(kind_of(way), {})[way.task] = way
     return places
 
@@ -138,6 +139,8 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     measured = [in_main[task, ranking.sample_type] for task in ranking.tasks]
     members = [[places[kind][task] for kind in ranking.kinds] for task in ranking.tasks]
+    if not all(_has_common_questions(one, of_task, ways) for one, of_task in zip(measured, members, strict=True)):
+        return
     by_mean = _score(measured, members, ways) if len({one.name for one in measured}) == 1 else None
     single = [beaten(one, of_task, ways) for one, of_task in zip(measured, members, strict=True) if one.value is None]
     by_answers = _score(single, members, ways) if len(single) == len(measured) else None
@@ -185,8 +188,17 @@ def _row_numbers(measured: Measured, way: Way, ways: WaysOfGrid) -> list[int]:
     return [measured.rows[key] for _, key in sorted(ways[way].items()) if key in measured.rows]
 
 
+def _common_columns(measured: Measured, members: Sequence[Way], ways: WaysOfGrid) -> np.ndarray:
+    return measured.has([row for way in members for row in _row_numbers(measured, way, ways)])
+
+
+def _has_common_questions(measured: Measured, members: Sequence[Way], ways: WaysOfGrid) -> bool:
+    """Whether there is a question that all ways have a result for: without one, nothing can be compared."""
+    return bool(_common_columns(measured, members, ways).any())
+
+
 def _on_common_questions(measured: Measured, members: Sequence[Way], ways: WaysOfGrid) -> Measured:
-    columns = measured.has([row for way in members for row in _row_numbers(measured, way, ways)])
+    columns = _common_columns(measured, members, ways)
     questions = [text for text, is_there in zip(measured.questions, columns, strict=True) if is_there]
     return measured._replace(values=measured.values[:, columns], questions=questions, clusters=measured.clusters[columns])
 
@@ -243,7 +255,7 @@ def _differences(
     measured: Measured, members: Sequence[Way], pairs: Sequence[tuple[int, int]], ways: WaysOfGrid
 ) -> list[Estimate]:
     """The differences of pairs on one task. The same seeds of trained ways belong together."""
-    trained = [set(ways[way]) for way in members if way.is_trained]
+    trained = [{seed for seed, key in ways[way].items() if key in measured.rows} for way in members if way.is_trained]
     have_same_seeds = len(trained) > 1 and all(seeds == trained[0] for seeds in trained)
     of_ways = [_results(measured, way, ways) for way in members]
     return differences(of_ways, pairs, matched_seeds=have_same_seeds)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from loragrid.analysis.columns import ASKED, RUN
@@ -25,8 +22,7 @@ def loss_rows(losses: pd.DataFrame) -> pd.DataFrame:
     if losses.empty:
         return with_panels(pd.DataFrame(columns=[*COLUMNS, "metric"]), [])
     labelled = with_labels(axes_of_runs(losses))
-    parts = [part for key, course in losses.groupby(RUN, sort=False) for part in _points(key, course)]
-    points = pd.concat(parts, ignore_index=True)
+    points = _points(losses)
     found = points.merge(labelled, on=RUN)[COLUMNS].astype({"step": "int64"})
     panels = found["task"] + ", " + found["sample_type"]
     return with_panels(found, panels.tolist()).sort_values(["panel_order", "order"], kind="stable")
@@ -46,14 +42,16 @@ def axes_of_runs(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([runs, axes], axis=1).assign(**trained, **dict(zip(ASKED, USUAL, strict=True)))
 
 
-def _points(key: tuple[Hashable, ...], course: pd.DataFrame) -> list[pd.DataFrame]:
-    """The points of one training: means over at most `MOST_POINTS` parts of about as many steps, and every validation."""
-    named = {name: str(value) for name, value in zip(RUN, key, strict=True)}
-    of_training = course.dropna(subset="train_loss")[["step", "train_loss"]]
-    part = np.arange(len(of_training)) * MOST_POINTS // max(len(of_training), MOST_POINTS)
-    means = of_training.groupby(part).agg(step=("step", "last"), loss=("train_loss", "mean"))
-    validated = course.dropna(subset="validation_loss")[["step", "validation_loss"]].rename(columns={"validation_loss": "loss"})
-    return [means.assign(curve=TRAINING, **named), validated.assign(curve=VALIDATION, **named)]
+def _points(losses: pd.DataFrame) -> pd.DataFrame:
+    """Of each training means over at most `MOST_POINTS` parts of about as many steps, and every validation."""
+    of_training = losses.dropna(subset="train_loss")
+    of_run = of_training.groupby(RUN, sort=False)["step"]
+    part = of_run.cumcount() * MOST_POINTS // of_run.transform("size").clip(lower=MOST_POINTS)
+    groups = of_training.assign(part=part).groupby([*RUN, "part"], sort=False, as_index=False)
+    means = groups.agg(step=("step", "last"), loss=("train_loss", "mean")).drop(columns="part").assign(curve=TRAINING)
+    validated = losses.dropna(subset="validation_loss")[[*RUN, "step", "validation_loss"]]
+    validated = validated.rename(columns={"validation_loss": "loss"}).assign(curve=VALIDATION)
+    return pd.concat([means, validated], ignore_index=True)
 
 
 def loss_curves(losses: pd.DataFrame) -> Figure:

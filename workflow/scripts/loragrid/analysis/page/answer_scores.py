@@ -87,7 +87,8 @@ def _read(scores: pd.DataFrame, index: np.ndarray, n: int, facts: FactsByScorer)
         index[told].tolist(), is_people[told].tolist(), *columns, strict=True
     ):
         entry = read.setdefault(str(scorer), {}).setdefault(answer, {})
-        if detail is not None:
+        # A column of texts has NaN where there is none.
+        if isinstance(detail, str):
             details = entry.setdefault("detail", [])
             details += [None] * (int(sample) + 1 - len(details))
             details[int(sample)] = detail

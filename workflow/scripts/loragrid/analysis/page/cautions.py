@@ -186,7 +186,9 @@ def doubtful_judges(agreement: pd.DataFrame) -> Iterator[Caution]:
 def few_seeds(contrasts: pd.DataFrame, main: MainMetrics) -> Iterator[Caution]:
     """Verdicts that are about single trainings."""
     rows = main.rows(contrasts[contrasts["axis"] == "training"])
-    trained = rows[rows["mix"].notna() & (rows["tasks"] == "")]
+    # A kind is judged on each data set, and in each way of asking; what it rests on is the same training.
+    seeds = rows[rows["mix"].notna() & (rows["tasks"] == "")].groupby(["base_model", "way"], sort=False)["seeds"].max()
+    trained = seeds.reset_index()
     single = trained[trained["seeds"] == 1]
     if len(single):
         is_all = len(single) == len(trained)

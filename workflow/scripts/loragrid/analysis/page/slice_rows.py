@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from loragrid.analysis.page.main_rows import way_labels
+from loragrid.analysis.page.result_tables import label_ways
 from loragrid.analysis.page.tables import PageTable, page_table
 from loragrid.analysis.page.words import Words
 
@@ -45,7 +45,7 @@ def slices_table(slices: pd.DataFrame) -> PageTable:
         slices: as `tables/slices.csv`.
     """
     rows = slices.assign(
-        label=way_labels(slices),
+        label=label_ways(slices),
         metric_name=slices["scorer"] + "/" + slices["metric"],
         worst=["worst" if worst else "" for worst in slices["worst"]],
     )

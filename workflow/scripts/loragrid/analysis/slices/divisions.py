@@ -101,11 +101,23 @@ def quarters(values: Mapping[str, float]) -> tuple[list[str], dict[str, str]] | 
     edges = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75]))
     places = np.searchsorted(edges, numbers)
     parts = {place: numbers[places == place] for place in np.unique(places)}
-    names = {place: _range(part.min(), part.max()) for place, part in parts.items()}
-    if len(names) < 2:
+    if len(parts) < 2:
         return None
+    names = dict(zip(parts, _ranges(list(parts.values())), strict=True))
     return list(names.values()), {one: names[place] for one, place in zip(values, places, strict=True)}
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:,.6g}" if low == high else f"{low:,.6g} to {high:,.6g}"
+def _ranges(parts: Sequence[np.ndarray]) -> list[str]:
+    """The least and largest value of each part, with as many digits as tell all of them apart."""
+    ends = sorted({float(end) for part in parts for end in (part.min(), part.max())})
+    digits = next(digits for digits in (6, 9, 12, 17) if digits == 17 or len({f"{end:.{digits}g}" for end in ends}) == len(ends))
+    texts = {end: _number(end, digits) for end in ends}
+    return [
+        texts[low] if low == high else f"{texts[low]} to {texts[high]}"
+        for low, high in ((float(part.min()), float(part.max())) for part in parts)
+    ]
+
+
+def _number(value: float, digits: int) -> str:
+    """A number as a reader knows it; years have no comma."""
+    return f"{value:,.{digits}g}" if abs(value) >= 10_000 else f"{value:.{digits}g}"

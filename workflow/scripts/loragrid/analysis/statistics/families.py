@@ -90,6 +90,9 @@ def _loadings(estimates: Sequence[Estimate]) -> tuple[np.ndarray, np.ndarray]:
         error = max(estimate.standard_error, float(np.linalg.norm(contributions)))
         row[np.searchsorted(labels, estimate.influence.labels)] = contributions / error if error > 0 else 0.0
     rest = np.sqrt(np.clip(1 - (loadings**2).sum(axis=1), 0, 1))
+    if len(labels) <= len(estimates):
+        # Independent errors of the clusters are few enough. What follows takes time and memory by powers of the estimates.
+        return loadings, rest
     values, vectors = np.linalg.eigh(loadings @ loadings.T)
     counted = values > 1e-10
     loadings = vectors[:, counted] * np.sqrt(values[counted])

@@ -16,6 +16,9 @@ from loragrid.layout import USUAL
 SCORES, VERDICTS = "scores", "verdicts"
 """The groups in which trackers show these values."""
 
+NO_VERDICT = "no verdict"
+"""What is told of contrasts that there are too little data for."""
+
 TRAINED = ("trained_task", "trained_sample_type", "mix", "nb_samples", "config", "loss_computation", "seed")
 """The axes of a run, as trackers are told them."""
 
@@ -49,16 +52,16 @@ def tracked_models(
         told = models.setdefault(name, TrackedModel(*name, axes, {}, {}))
         place = "/".join([SCORES, row["task"], row["sample_type"], *_asked(row), row["scorer"], row["metric"]])
         _add(told.values, {place: row["mean"], f"{place}/standard_error": row["standard_error"]})
-    of_way = {
-        (way.base_model, way.way): {key[MODEL.index("run")] for key in members.values()}
-        for way, members in ways_of(scores).items()
-    }
+    of_way: dict[tuple[str, str], set[str]] = {}
+    for way, members in ways_of(scores).items():
+        # A seed may have results on some data sets alone.
+        of_way.setdefault((way.base_model, way.way), set()).update(key[MODEL.index("run")] for key in members.values())
     group = VERDICTS if experiment is None else f"{VERDICTS} of {experiment}"
     for row in _rows(main.rows(contrasts)):
         place = f"{group}/{_contrast(row)}"
         for run in sorted(of_way.get((row["base_model"], row["way"]), ())):
             told = models[row["base_model"], run]
-            told.texts[place] = f"{row['verdict']}: {row['sentence']}"
+            told.texts[place] = f"{row['verdict'] or NO_VERDICT}: {row['sentence']}"
             _add(told.values, {f"{place}/{name}": row[name] for name in ("difference", "low", "high")})
     return list(models.values())
 
