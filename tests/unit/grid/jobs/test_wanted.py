@@ -1,7 +1,7 @@
 from collections import Counter
 
 from loragrid import layout
-from loragrid.grid.jobs.wanted import TIERS, tier_files, tiers, usable_jobs
+from loragrid.grid.jobs.wanted import TIERS, tier_files, tiers, tracked, usable_jobs
 from loragrid.layout import Evaluation
 
 
@@ -47,10 +47,10 @@ def test_prompts_are_shown_once_for_each_way_of_asking_a_base_model(grid):
 
 def test_folders_of_trackers_are_of_use_for_all_models_that_have_scores(grid):
     """Also for those that are not trained, and for runs that cannot be merged."""
-    told = {(job["base_model"], job["run"]) for job in usable_jobs(grid)["trackers"]}
+    told = {(job["base_model"], job["run"]) for job in tracked(grid)}
     scored = [*grid.evaluations, *grid.external, *grid.trivial]
     assert told == {(one.base_model, one.run) for one in scored} | {(run.base_model, run.name) for run in grid.runs.values()}
-    assert "results/trackers/m/base" in {layout.TRACKERS.format(**job) for job in usable_jobs(grid)["trackers"]}
+    assert "results/trackers/m/base" in {layout.TRACKERS.format(**job) for job in tracked(grid)}
 
 
 def test_runs_that_are_tested_on_other_references_are_trained_on_their_own(make_grid):
@@ -80,4 +80,4 @@ def test_usable_are_also_what_is_made_on_the_way_and_on_demand(grid):
     assert {"package": "enc==1.0", "kind": "whl"} in jobs["fetch_package"]
     assert {"evaluation": "people", "annotator": "ben"} in jobs["human_sheet"]
     assert len(jobs["merge"]) == len(jobs["push"]) == 12
-    assert set(jobs) <= {*layout.RULES, "trackers"}
+    assert set(jobs) <= set(layout.RULES)

@@ -133,7 +133,6 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "human_sheet": sheets(grid),
         "report_answers": answers_beside(grid),
         "partial_report_answers": answers_beside(grid),
-        "trackers": tracked(grid),
     }
 
 

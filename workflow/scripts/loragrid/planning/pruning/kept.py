@@ -13,7 +13,7 @@ from loragrid.config.evaluation import Pruning
 from loragrid.config.load import parse_config
 from loragrid.config.root import Config
 from loragrid.errors import UserError
-from loragrid.grid.jobs.wanted import usable_jobs
+from loragrid.grid.jobs.wanted import tracked, usable_jobs
 from loragrid.grid.runs import Grid
 from loragrid.layout import RULES
 from loragrid.runtime.files import fingerprint
@@ -92,7 +92,8 @@ def _is_own(rule: str) -> bool:
 def configured(config: Config, name: str = DEFAULT.as_posix()) -> Kept:
     """What a configuration asks for or can use."""
     jobs: dict[tuple[str, bool], Jobs] = {}
-    by_rule = usable_jobs(Grid(config))
+    grid = Grid(config)
+    by_rule = usable_jobs(grid) | {"trackers": tracked(grid)}
     # Rules that gather the whole grid have one job, without wildcards.
     for rule in by_rule.keys() | filter(_is_own, RULES):
         of_rule: Jobs = by_rule.get(rule, [{}])
