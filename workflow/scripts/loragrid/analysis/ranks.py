@@ -217,15 +217,14 @@ def beaten(measured: Measured, members: Sequence[Way], ways: WaysOfGrid) -> Meas
     rows = [_row_numbers(measured, way, ways) for way in members]
     values = -measured.values if measured.lower_is_better else measured.values
     shares = np.full(values.shape, np.nan)
+    every, seeds = [row for of_way in rows for row in of_way], np.array([len(of_way) for of_way in rows])
+    of_all, first = values[every], np.cumsum(seeds) - seeds
     for own, of_own in enumerate(rows):
         for row in of_own:
-            of_others = [
-                ((values[row] > values[of_other]) + 0.5 * (values[row] == values[of_other])).mean(axis=0)
-                for other, of_other in enumerate(rows)
-                if other != own
-            ]
-            shares[row] = np.mean(of_others, axis=0)
-    there = measured.has([row for of_way in rows for row in of_way])
+            won = (values[row] > of_all) + 0.5 * (values[row] == of_all)
+            of_ways = np.add.reduceat(won, first, axis=0) / seeds[:, None]
+            shares[row] = np.delete(of_ways, own, axis=0).mean(axis=0)
+    there = measured.has(every)
     shares[:, ~there] = np.nan
     return measured._replace(values=shares, bounds=(0.0, 1.0), lower_is_better=False, sampling=np.full(len(shares), np.nan))
 
