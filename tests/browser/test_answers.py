@@ -2,7 +2,7 @@
 
 import pytest
 
-from report_pages import HOSTILE, answers_of
+from report_pages import HOSTILE, answers_of, whole_table
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,24 @@ def test_answers_that_got_worse_come_first_and_alone(opened, part):
     by_question = gains(part, BASE, SMALL)
     worse = sorted((q for q, gain in by_question.items() if gain < 0), key=by_question.get)
     assert 0 < len(worse) < 12
-    page.get_by_label("Sort").select_option("worse")
+    page.get_by_label("Sort", exact=True).select_option("worse")
     assert at(page)[1] == worse[0]
     page.get_by_label("only where B is worse than A").check()
     assert at(page)[0] == f"1 of {len(worse)}"
     shown = page.locator("ol.questions .gain").all_inner_texts()
     assert shown == [f"{by_question[q]:+.3f}".replace("-", "−") for q in worse]
-    page.get_by_label("Sort").select_option("better")
+    page.get_by_label("Sort", exact=True).select_option("better")
     assert at(page)[1] == worse[-1]
+
+
+def test_the_answer_leads_to_answers_that_got_worse(opened):
+    page = opened()
+    page.get_by_role("link", name="Read answers, those that got worse first").click()
+    at(page)
+    assert page.get_by_label("Sort", exact=True).input_value() == "worse"
+    shown = [float(gain.replace("−", "-")) for gain in page.locator("ol.questions .gain").all_inner_texts()]
+    assert len(shown) > 1
+    assert shown == sorted(shown)
 
 
 def test_search_finds_words_of_questions_and_answers(opened):
@@ -100,7 +110,7 @@ def test_search_finds_words_of_questions_and_answers(opened):
 
 def test_a_link_leads_to_one_answer_again(opened):
     page = opened(PAIR)
-    page.get_by_label("Sort").select_option("longest")
+    page.get_by_label("Sort", exact=True).select_option("longest")
     page.keyboard.press("j")
     position = at(page)
     address = page.get_by_role("link", name="Link to this answer").get_attribute("href")
@@ -112,9 +122,8 @@ def test_a_link_leads_to_one_answer_again(opened):
 
 def test_a_row_of_a_table_leads_to_its_answers(opened, payload):
     page = opened()
-    place = page.locator('[data-table="results"]')
-    place.scroll_into_view_if_needed()
-    row = next(i for i, n in enumerate(payload["tables"]["results"]["rows"]["nb_samples"]) if n == 4)
+    place = whole_table(page, "main")
+    row = next(i for i, n in enumerate(payload["tables"]["main"]["rows"]["nb_samples"]) if n == 4)
     place.locator(f'tr[data-row="{row}"] button.fold').click()
     place.get_by_role("link", name="Read these answers").click()
     at(page)

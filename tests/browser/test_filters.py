@@ -1,5 +1,7 @@
 """Filters act on everything that the page shows, and are in its address."""
 
+import pytest
+
 from report_pages import cells_of, rows_of, whole_table
 
 
@@ -18,11 +20,12 @@ def count(place):
     return place.locator(".count").inner_text()
 
 
-def test_a_filter_acts_on_tables_and_keeps_what_has_no_such_axis(opened, payload):
+@pytest.mark.parametrize("table", ["main", "results"])
+def test_a_filter_acts_on_tables_and_keeps_what_has_no_such_axis(opened, payload, table):
     page = opened()
-    place = whole_table(page, "results")
+    place = whole_table(page, table)
     choose(page, "examples", "16")
-    rows = rows_of(payload, "results")
+    rows = rows_of(payload, table)
     left = [row for row in rows if matches(row, "nb_samples", 16)]
     assert 0 < len([row for row in left if row["nb_samples"] is None]) < len(left) < len(rows)
     assert count(place) == f"{len(left)} of {len(rows)} rows"
@@ -54,6 +57,17 @@ def test_a_filter_acts_on_figures(opened, payload):
     # Nobody can choose 0 examples: so a figure calls the base model, which stays.
     assert set(before) - {0} == {4, 16}
     assert set(page.evaluate(sizes)) - {0} == {16}
+
+
+def test_a_figure_that_filters_leave_empty_says_so_and_offers_nothing_to_save(opened):
+    page = opened("#f.task=none%20of%20them")
+    place = page.locator('[data-figure="learning_curves"]')
+    place.scroll_into_view_if_needed()
+    place.get_by_text("The filters leave nothing to draw here.").wait_for()
+    assert place.locator(".tools").is_hidden()
+    page.get_by_role("button", name="Reset").click()
+    place.locator(".plot svg, .plot canvas").first.wait_for()
+    assert place.locator(".tools").is_visible()
 
 
 def test_a_filter_acts_on_answers(opened):

@@ -4,7 +4,7 @@ import pytest
 
 from loragrid.analysis.page.modules import module_order, script_of
 
-USED = ("address", "answers_order", "copied", "differences", "format", "rows", "texts")
+USED = ("address", "answers_order", "chart_look", "copied", "differences", "format", "rows", "texts")
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +112,26 @@ def test_what_has_no_ink_is_named(call):
     names = "(text) => modules.texts.visible(text).map((piece) => piece.textContent ?? piece)"
     assert call(f"texts && ({names})", "a\x07b\u202ec\ufeff👩‍👧") == ["a", "␇", "b", "U+202E", "c", "U+FEFF", "👩‍👧"]
     assert call(f"texts && ({names})", "half \ud83d") == ["half ", "U+D83D"]
+
+
+@pytest.mark.parametrize(
+    ("room", "columns", "width", "of_legend"),
+    [(1060, 3, 250, 3), (700, 2, 250, 2), (358, 1, 250, 1), (300, 1, 205, 1), (0, 3, 250, 3)],
+)
+def test_charts_have_as_many_panels_abreast_as_there_is_room_for(call, room, columns, width, of_legend):
+    spec = {"columns": 3, "spec": {"width": 250, "layer": [{"encoding": {"color": {"legend": {"columns": 3}}}}]}}
+    found = call("chart_look.fitted", spec, room)
+    assert (found["columns"], found["spec"]["width"]) == (columns, width)
+    assert found["spec"]["layer"][0]["encoding"]["color"]["legend"]["columns"] == of_legend
+
+
+def test_blue_is_lighter_on_dark_pages_but_for_cells_with_text(call):
+    spec = {
+        "mark": {"color": "#0072B2"},
+        "config": {"category": ["#0072B2", "#D55E00", "#56B4E9"], "ramp": ["#F2F2F2", "#0072B2"]},
+    }
+    found = call("chart_look.onDark", spec)
+    assert found["mark"]["color"] != "#0072B2"
+    assert len(set(found["config"]["category"])) == 3
+    assert found["config"]["category"][1] == "#D55E00"
+    assert found["config"]["ramp"] == ["#F2F2F2", "#0072B2"]

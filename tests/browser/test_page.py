@@ -49,7 +49,7 @@ def test_a_figure_is_saved_as_drawn(opened, payload):
 def test_axe_finds_nothing_serious(opened, scheme, width):
     page = opened(HASH, width=width, scheme=scheme)
     page.locator("article.answer").first.wait_for()
-    place = whole_table(page, "results")
+    place = whole_table(page, "main")
     place.get_by_role("button", name="Show more of this row").first.click()
     read_through(page)
     found = Axe().run(page).response["violations"]
@@ -88,6 +88,21 @@ def test_the_page_is_one_file_that_nothing_can_leave(page_folder):
     assert "unsafe-eval" not in html
     for outside in ('src="http', 'href="http', "@import", "url(http"):
         assert outside not in html.split('<script type="application/octet-stream"')[0]
+
+
+def test_without_javascript_the_main_table_can_be_read(browser, page_folder):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((page_folder / "report.html").as_uri())
+    assert page.locator("noscript tbody tr").count() == 6
+    assert page.get_by_role("cell", name="n=16", exact=True).first.is_visible()
+    page.close()
+
+
+def test_paper_says_what_is_filtered(opened):
+    page = opened("#f.task=outcome")
+    page.emulate_media(media="print")
+    assert "outcome" in page.locator(".filters").inner_text()
+    assert not page.locator(".filters button.reset").is_visible()
 
 
 def test_on_paper_there_are_no_controls(opened):

@@ -24,9 +24,10 @@ def labels_of(payload, table):
     return {column["key"]: column["label"] for column in payload["tables"][table]["columns"]}
 
 
-def test_values_are_those_of_the_payload(opened, payload):
-    place = whole_table(opened(), "results")
-    rows = rows_of(payload, "results")
+@pytest.mark.parametrize("table", ["main", "results"])
+def test_values_are_those_of_the_payload(opened, payload, table):
+    place = whole_table(opened(), table)
+    rows = rows_of(payload, table)
     assert len(rows) > 5
     expected = [
         f"{shown(row['mean'])} [{shown(row['low'])}, {shown(row['high'])}]" if row["low"] is not None else shown(row["mean"])
@@ -58,10 +59,11 @@ def test_every_cell_of_every_table_is_in_what_is_copied_as_csv(opened, payload):
                     assert row[key].removeprefix("'") == ("" if value is None else str(value)), (name, key)
 
 
-def test_a_head_sorts_and_missing_values_come_last(opened, payload):
-    place = whole_table(opened(), "results")
+@pytest.mark.parametrize("table", ["main", "results"])
+def test_a_head_sorts_and_missing_values_come_last(opened, payload, table):
+    place = whole_table(opened(), table)
     head = place.locator("thead th", has_text="mean").first
-    means = sorted(row["mean"] for row in rows_of(payload, "results"))
+    means = sorted(row["mean"] for row in rows_of(payload, table))
     for expected in (means, means[::-1]):
         head.click()
         assert [text.split(" ")[0] for text in cells_of(place, "mean")] == [shown(value) for value in expected[:15]]
@@ -85,15 +87,16 @@ def test_rows_are_grouped_by_a_column(opened):
     assert place.locator("tr.dtrg-group").count() == 0
 
 
-def test_a_row_unfolds_to_the_trainings_behind_it(opened, payload):
-    place = whole_table(opened(), "results")
-    rows = rows_of(payload, "results")
-    number = next(i for i, row in enumerate(rows) if row["nb_samples"] == 16 and row["scorer"] == "rouge")
+@pytest.mark.parametrize(("table", "inner"), [("main", "main_seeds"), ("results", "runs")])
+def test_a_row_unfolds_to_the_trainings_behind_it(opened, payload, table, inner):
+    place = whole_table(opened(), table)
+    rows = rows_of(payload, table)
+    number = next(i for i, row in enumerate(rows) if row["nb_samples"] == 16 and row["metric_name"] == "rouge/rougeL")
     row = place.locator(f'tr[data-row="{number}"]')
     row.get_by_role("button", name="Show more of this row").click()
     details = place.locator("td.details table")
-    key = payload["tables"]["results"]["key"]
-    parts = [part for part in rows_of(payload, "runs") if all(part[name] == rows[number][name] for name in key)]
+    key = payload["tables"][table]["key"]
+    parts = [part for part in rows_of(payload, inner) if all(part[name] == rows[number][name] for name in key)]
     assert len(parts) == 2
     assert details.locator("tbody tr").count() == 2
     assert shown(parts[0]["mean"]) in details.inner_text()
@@ -135,7 +138,7 @@ def test_without_a_clipboard_the_text_is_shown_to_be_copied(opened):
 @pytest.mark.parametrize("width", [390, 1300])
 def test_no_table_makes_the_page_wider_and_what_has_no_room_is_one_press_away(opened, payload, width):
     page = opened(width=width)
-    for name in ("results", "contrasts", "training"):
+    for name in ("main", "results", "contrasts", "training"):
         place = whole_table(page, name)
         frame = place.locator(".scroll").first
         assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth + 1") or width == 390
@@ -150,3 +153,26 @@ def test_no_table_makes_the_page_wider_and_what_has_no_room_is_one_press_away(op
     place.locator("details.choose summary").click()
     place.locator("details.choose label", has_text=hidden[0]).first.click()
     assert hidden[0] in place.locator("thead").first.inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_a_comparison_says_what_is_compared_and_how_it_came_out_however_narrow_the_page(opened, payload, width):
+    place = whole_table(opened(width=width), "contrasts")
+    heads = [head.strip() for head in place.locator("thead th").all_inner_texts()]
+    assert {"task", "what is compared", "difference"} <= set(heads)
+    assert cells_of(place, "what is compared") == payload["tables"]["contrasts"]["rows"]["compared"][:15]
+    if width == 1300:
+        assert {"metric", "verdict", "questions", "seeds"} <= set(heads)
+
+
+def test_on_paper_a_table_has_its_rows_at_once_and_on_screen_it_has_pages_again(opened, payload):
+    page = opened()
+    shown = page.locator("[data-table]").evaluate_all("places => places.map(place => place.dataset.table)")
+    name = max(shown, key=lambda name: len(rows_of(payload, name)))
+    number = len(rows_of(payload, name))
+    assert number > 15
+    rows = page.locator(f'[data-table="{name}"] tbody tr[data-row]')
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows.count() == min(number, 200)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert rows.count() == 15

@@ -34,7 +34,7 @@ def test_declared_ones_come_first_and_the_largest_first_among_them(contrasts):
 
 def test_a_label_says_what_is_compared_and_what_both_have_in_common(contrasts):
     rows = contrast_rows(contrasts, MAIN)
-    assert {"n=4 – base model", "n=8 – base model", "nb_samples: 8 – 4"} <= set(rows["label"])
+    assert {"n=4 – base model", "n=8 – base model", "number of training examples: 8 – 4"} <= set(rows["label"])
     panels = set(rows["panel"])
     assert "t, references: s · r/x · declared" in panels
     assert "mean over t, u · r/x · exploratory" in panels

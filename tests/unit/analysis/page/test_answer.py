@@ -7,9 +7,9 @@ import pytest
 
 from loragrid.analysis.findings import lost_in_thoughts, strong_baselines
 from loragrid.analysis.main_metrics import MainMetrics
-from loragrid.analysis.page.answer import the_answer, what_was_done
+from loragrid.analysis.page.answer import size_steps, the_answer, what_was_done
+from loragrid.analysis.page.contrast_rows import common_labels
 from loragrid.analysis.page.rendering import number, section
-from loragrid.analysis.page.result_tables import common_labels
 from unit.analysis import grids
 from unit.analysis.grids import base, run, tables
 
@@ -215,3 +215,17 @@ def test_answers_that_thoughts_left_empty_are_counted():
     ]
     [found] = lost_in_thoughts(pd.DataFrame(rows))
     assert (found["task"], found["label"], found["empty"], found["answers"]) == ("t", "base", 2, 3)
+
+
+def test_what_more_training_examples_bring_is_counted_step_by_step():
+    values = {8: [0.1, 0.12, 0.11, 0.13], 16: [0.6, 0.7, 0.65, 0.62], 32: [0.1, 0.2, 0.15, 0.12]}
+    results = [(base(), [0.0] * 16), *((run(n=n), of * 4) for n, of in values.items())]
+    steps = size_steps(grids.contrasts(*results, comparisons=[{"axis": "nb_samples"}]), MAIN)
+    pairs = [(step["other"], step["own"]) for step in steps]
+    assert pairs == sorted(pairs)
+    assert pairs[0] == (8, 16)
+    assert (steps[0]["number"], steps[0]["better"], steps[0]["worse"]) == (1, 1, 0)
+    assert {step["own"] for step in steps} == {16, 32}
+    assert all(
+        step["better"] + step["worse"] + step["equivalent"] + step["undecided"] + step["too_little"] == 1 for step in steps
+    )

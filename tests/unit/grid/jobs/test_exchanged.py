@@ -57,5 +57,5 @@ def test_card_is_written_again_for_other_scores_only_by_the_experiment_that_wrot
 
 
 def test_report_without_a_name_is_told_what_it_was_told_before(grid, make_grid):
-    assert list(decisive(settings.report(grid))) == ["title", "examples"]
+    assert list(decisive(settings.report(grid))) == ["title", "examples", "scorers"]
     assert decisive(settings.report(make_grid(experiment="letters")))["experiment"] == "letters"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -71,8 +71,11 @@ class ReportContents(Section):
     title: str = Field(description="Heading of the report.")
     examples: int = Field(description="Questions of each data set whose answers a sample holds.")
     experiment: Annotated[str | None, LATER] = Field(None, description="Name of the experiment, if it has one.")
-    embed: Literal["all", "sample", "none"] = Field("all", description="Which answers the report holds.")
-    answers_in: Literal["page", "folder"] = Field("page", description="Where they are: in the page, or in a folder beside it.")
+    embed: Annotated[Literal["all", "sample", "none"], LATER] = Field("all", description="Which answers the report holds.")
+    scorers: Annotated[dict[str, dict[str, Any]], LATER] = Field(default={}, description="The settings of the scorers, by name.")
+    answers_in: Annotated[Literal["page", "folder"], LATER] = Field(
+        "page", description="Where they are: in the page, or in a folder beside it."
+    )
 
 
 class ReportSettings(StageSettings):

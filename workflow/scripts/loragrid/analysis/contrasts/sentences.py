@@ -28,6 +28,22 @@ NAMED = {
 """How a sentence names a value of an axis."""
 
 
+DIFFERING = {
+    "training": "fine-tuning",
+    "base_model": "base model",
+    "trained_task": "task trained for",
+    "trained_sample_type": "sample type trained on",
+    "mix": "mix",
+    "nb_samples": "number of training examples",
+    "config": "config",
+    "loss_computation": "tokens of the loss",
+    "prompting": "prompting",
+    "prompt_variant": "prompt",
+    "decoding": "decoding",
+}
+"""What both sides of a contrast differ in, in words."""
+
+
 PARTS = ("base_model", *TRAINED, *ASKED)
 
 
@@ -187,3 +203,8 @@ def signed(value: float) -> str:
 def percent(level: float) -> str:
     """A level without needless digits."""
     return f"{100 * level:.1f}".removesuffix(".0") + " %"
+
+
+def differing(axis: str) -> str:
+    """What a contrast's sides differ in, in words; of an interaction, both axes."""
+    return " × ".join(DIFFERING.get(part, part) for part in axis.split("*"))

@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from loragrid.analysis.contrasts.columns import EXPLORATORY
+from loragrid.analysis.contrasts.sentences import differing
 from loragrid.analysis.figures.figure import ROWS, Figure, figure_of, first_rows, in_panels, panels_note
 from loragrid.analysis.figures.names import DIFFERENCE
 from loragrid.analysis.figures.theme import VERDICT_SHAPES, VERDICTS
@@ -68,7 +69,7 @@ def _label(row: Mapping[Hashable, Any], varying: Sequence[str]) -> str:
     if row["kind"] == "slope":
         return f"slope for each doubling of examples{beside}"
     kind = "interaction " if row["kind"] == "interaction" else ""
-    return f"{kind}{row['axis']}: {row['own']} – {row['other']}{beside}"
+    return f"{kind}{differing(row['axis'])}: {row['own']} – {row['other']}{beside}"
 
 
 def _panel(row: Mapping[Hashable, Any]) -> str:

@@ -53,7 +53,9 @@ def in_panels(
     Args:
         independent: the axes, x and y, of which each panel has its own.
     """
-    header = alt.Header(title=None, labelLimit=330, labelFontWeight="bold", labelAnchor="start", labelPadding=4)
+    # One below the other, panels have room for names that are longer than they are wide.
+    limit = 330 if columns > 1 else 600
+    header = alt.Header(title=None, labelLimit=limit, labelFontWeight="bold", labelAnchor="start", labelPadding=4)
     faceted = chart.facet(
         facet=alt.Facet("panel:N", sort=alt.EncodingSortField("panel_order", op="min"), header=header), columns=columns
     )

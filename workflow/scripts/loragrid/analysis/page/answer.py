@@ -27,6 +27,10 @@ MOST_FINDINGS = 3
 """More findings about sample types than this are counted, not told."""
 
 
+MOST_STEPS = 6
+"""How many pairs of sizes are told."""
+
+
 def the_answer(
     contrasts: pd.DataFrame,
     summary: pd.DataFrame,
@@ -49,14 +53,29 @@ def the_answer(
         "done": what_was_done(models, summary),
         "metrics": metrics,
         # No difference is larger than this, where all main metrics have bounds.
-        "widest": max(widths) if len(widths) == len(metrics) else math.inf,
+        "widest": max(widths) if widths and len(widths) == len(metrics) else math.inf,
         "headline": headline(contrasts, main),
         "declared": declared_verdicts(contrasts),
         "sample_types": findings,
         "sample_types_in_short": counted_findings(findings) if len(findings) > MOST_FINDINGS else [],
         "apart": without_common_references(summary),
+        "sizes": size_steps(contrasts, main),
         "several_models": models.loc[~models["base_model"].isin([BASELINE, EXTERNAL]), "base_model"].nunique() > 1,
     }
+
+
+def size_steps(contrasts: pd.DataFrame, main: MainMetrics) -> list[dict[str, Any]]:
+    """What more training examples bring: for each two sizes that are compared on single tasks, how many comparisons have each
+    verdict. The smallest sizes come first.
+    """
+    rows = main.rows(contrasts)
+    is_step = (rows["axis"] == "nb_samples") & (rows["kind"] == "difference") & (rows["tasks"].fillna("") == "")
+    steps = []
+    for (other, own), group in rows[is_step].groupby(["other", "own"], sort=False):
+        counts = group["verdict"].value_counts()
+        told = {verdict.value: int(counts.get(verdict, 0)) for verdict in Verdict}
+        steps.append({"other": int(str(other)), "own": int(str(own)), "number": len(group), "too_little": int(counts.get("", 0)), **told})
+    return sorted(steps, key=lambda step: (step["other"], step["own"]))[:MOST_STEPS]
 
 
 def what_was_done(models: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Any]:

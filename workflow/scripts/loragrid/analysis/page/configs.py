@@ -56,6 +56,7 @@ def varying(hyperparameters: Hyperparameters) -> list[str]:
 def configs_table(hyperparameters: Hyperparameters) -> PageTable:
     """A row for each config; what they differ in comes first, and what is the same in all is hidden."""
     rows = pd.DataFrame([{"config": config, **own} for config, own in hyperparameters.items()], dtype=object).fillna("")
-    first = ["config", *varying(hyperparameters)] if len(hyperparameters) > 1 else list(rows.columns)
+    given = [str(name) for name in rows.columns if (rows[name] != "").any()]
+    first = ["config", *varying(hyperparameters)] if len(hyperparameters) > 1 else given
     words = {str(name): Words(str(name).replace("_", " ")) for name in rows.columns}
     return page_table("configs", "Training configurations", rows, first, words=words)

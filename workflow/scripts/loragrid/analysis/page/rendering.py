@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from loragrid.analysis.contrasts.sentences import percent
+from loragrid.analysis.contrasts.sentences import differing, percent
 
 FOLDER = Path(__file__).parent
 
@@ -35,7 +35,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent}
+    environment.filters |= {"number": number, "percent": percent, "differing": differing}
     return environment
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from loragrid.analysis.columns import ASKED, METRIC, MODEL
-from loragrid.analysis.contrasts.columns import EXPLORATORY, TRAINED
+from loragrid.analysis.contrasts.columns import TRAINED
 from loragrid.analysis.labels import label_runs
+from loragrid.analysis.page.contrast_rows import contrasts_table
 from loragrid.analysis.page.tables import PageTable, page_table
 from loragrid.analysis.page.words import Words
 from loragrid.analysis.table_files import read_parquet_table
@@ -22,15 +23,10 @@ Labels = Mapping[tuple[str, ...], str]
 ABOUT = ("task", "sample_type", "base_model", "label")
 """What a row of results is about, in the order of reading."""
 
-MOST_CONTRASTS = 5000
-"""How many contrasts that were not declared beforehand the page holds: those whose difference stands out most."""
-
 MOST_GROUPS = 30
 """Groups of a key of metadata that a reader can make something of."""
 
 _WAY = ["base_model", "task", "sample_type", "way", *ASKED, *METRIC]
-
-_EITHER = {"mean": ("low", "high"), "difference": ("low", "high", "verdict")}
 
 
 def result_tables(files: Files) -> Iterator[PageTable]:
@@ -62,26 +58,6 @@ def runs_table(scores: pd.DataFrame) -> PageTable:
     first = ["seed", "mean", "standard_error", "n", "nb_failed", "failure", "nb_truncated"]
     words = {"mean": Words("mean", "number", "Over test questions.", 3)}
     return page_table("runs", "Single trainings", rows, first, "The standard error is that of the choice of questions.", words)
-
-
-def contrasts_table(contrasts: pd.DataFrame) -> PageTable:
-    """Declared contrasts, then the others, those that stand out most if there are very many."""
-    is_declared = contrasts["family"] != EXPLORATORY
-    size = (contrasts["difference"] / contrasts["standard_error"]).abs().fillna(0)
-    others = size[~is_declared].sort_values(ascending=False, kind="stable").index[:MOST_CONTRASTS]
-    kept = contrasts[is_declared | contrasts.index.isin(others)]
-    rows = kept.assign(metric_name=metric_names(kept), label=common_labels(kept))
-    rows = pd.concat([rows[is_declared.loc[rows.index]], rows[~is_declared.loc[rows.index]]])
-    note = (
-        "Differences of two ways in the same questions. Verdicts of a declared family hold together; the others are exploratory."
-    )
-    if len(kept) < len(contrasts):
-        left = len(contrasts) - len(kept)
-        note += f" {left:,} exploratory contrasts with smaller differences are in tables/contrasts.csv alone."
-    first = ["task", "tasks", "sample_type", "base_model", "label", "axis", "kind", "own", "other", "difference", "verdict"]
-    first += ["metric_name", "mean", "other_mean", "family", "n", "seeds", "detectable", "needed_questions", "needed_seeds"]
-    words = {"mean": Words("mean", "number", "Of the first way.", 3), "label": Words("in common", tells_apart=True)}
-    return page_table("contrasts", "Comparisons", rows, first, note, words, _of(rows, "difference"))
 
 
 def transfer_table(transfer: pd.DataFrame) -> PageTable:
@@ -135,25 +111,11 @@ def label_rows(table: pd.DataFrame) -> list[str]:
     return [names[key] for key in table[MODEL].itertuples(index=False, name=None)]
 
 
-def common_labels(contrasts: pd.DataFrame) -> list[str]:
-    """For each contrast, what both of its ways have in common; for ways that were not trained, the first one's name."""
-    differing = contrasts["axis"].str.split("*")
-    blank = {
-        name: contrasts[name].mask(differing.map(lambda axes, name=name: name in axes).astype(bool))
-        for name in (*TRAINED, *ASKED)
-    }
-    # A row over tasks, or over what runs were trained for, is about the task that it names.
-    of_task = contrasts.assign(**blank | {"trained_task": blank["trained_task"].fillna(contrasts["task"])})
-    is_trained = contrasts["mix"].notna().to_numpy()
-    labels = iter(label_runs(of_task[is_trained].assign(run="", seed=0)))
-    return [next(labels) if trained else str(way) for trained, way in zip(is_trained, contrasts["way"], strict=True)]
-
-
 def labels_of(table: pd.DataFrame, keys: Sequence[str], labels: Labels) -> list[str]:
     """The short name of each row's model; that of its run where there is none."""
     return [labels.get(tuple(key), str(key[3])) for key in table[list(keys)].itertuples(index=False, name=None)]
 
 
 def _of(rows: pd.DataFrame, name: str) -> Mapping[str, tuple[str, ...]]:
-    """A column with its interval in `low` and `high`, coloured by the verdict if there is one."""
-    return {name: _EITHER.get(name, ("low", "high"))} if {"low", "high"} <= set(rows.columns) else {}
+    """A column with its interval in `low` and `high`."""
+    return {name: ("low", "high")} if {"low", "high"} <= set(rows.columns) else {}

@@ -20,9 +20,11 @@ from loragrid.analysis.page.modules import page_source
 from loragrid.analysis.page.origins import checks_table, files_table, repeated
 from loragrid.analysis.page.packed import packed
 from loragrid.analysis.page.payload import models_in, payload_of, tables_of
+from loragrid.analysis.page.plain_table import plain_table
 from loragrid.analysis.page.rendering import rendered, section
 from loragrid.analysis.page.state import missing_table, reasons
 from loragrid.analysis.page.tables import payload_of_tables
+from loragrid.analysis.page.used_settings import used_settings
 from loragrid.analysis.provenance import (
     circumstances_of,
     common_questions,
@@ -87,6 +89,8 @@ def write_report(
     source = page_source()
     prose = _results(tables, models, settings) | _circumstances(files, state, checks, labels) | {"main": settings.main}
     prose |= {"answers_note": answers.payload["note"], "experiment": contents.experiment, "state": state}
+    prose["has_answers"] = contents.embed != "none"
+    prose["used_settings"] = used_settings(files.manifests, contents.scorers)
     html = rendered(
         title=contents.title,
         experiment=contents.experiment,
@@ -94,6 +98,7 @@ def write_report(
         scripts=source.scripts,
         payload=payload,
         answers=answers.inline,
+        plain_main=plain_table(page_tables["main"]) if "main" in page_tables else None,
         sections={id: section(id, prose) for id in SECTIONS},
     )
     with written_whole(path) as temporary:

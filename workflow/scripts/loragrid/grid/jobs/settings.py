@@ -295,8 +295,11 @@ def cluster_keys(config: Config, datasets: Iterable[Dataset]) -> dict[str, dict[
 
 def report(grid: Grid) -> ReportContents:
     """What the report shows."""
-    contents = grid.config.report.model_dump(include=set(ReportContents.model_fields) - {"answers_in"})
-    return ReportContents(**contents, experiment=grid.config.experiment, answers_in=answers_in(grid))
+    config = grid.config
+    contents = config.report.model_dump(include={"title", "examples", "embed"})
+    used = dict.fromkeys(name for task, _ in grid.datasets for name in config.tasks[task].scorers)
+    scorers = {name: config.scorers[name].decisive_settings() for name in used}
+    return ReportContents(**contents, experiment=config.experiment, answers_in=answers_in(grid), scorers=scorers)
 
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:

@@ -1,14 +1,14 @@
 /** Cells of tables, as elements and as what they are sorted by. */
 
 import { make } from "./dom.js";
-import { cellText, intervalText, valueText, verdictMark, verdictRank } from "./format.js";
+import { cellText, intervalText, shownKind, valueText, verdictMark, verdictRank } from "./format.js";
 import { isNone } from "./rows.js";
 
 /** What a cell shows. */
 export function cellElement(column, columns, row) {
   const value = columns[column.key]?.[row];
   if (column.kind === "verdict") return verdictElement(value);
-  const text = valueText(value, column.kind, column.digits);
+  const text = valueText(value, shownKind(column), column.digits);
   if (column.kind === "code") return isNone(value) ? document.createTextNode(text) : make("code", {}, text);
   const interval = intervalText(column, columns, row);
   const verdict = column.verdict ? columns[column.verdict]?.[row] : null;

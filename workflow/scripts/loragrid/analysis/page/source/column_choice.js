@@ -3,10 +3,14 @@
 import { make, tick } from "./dom.js";
 import { isNumeric } from "./format.js";
 
-/** The columns that stay, however narrow the page is: the first, and the first that says how good or how much. */
+/** Columns that say what a row is about. */
+const NAMES = ["label", "compared"];
+
+/** The columns that stay, however narrow the page is: the first, those with names, and the first that says how good or how much. */
 function kept(columns) {
   const telling = columns.findIndex(({ kind, hidden }) => isNumeric(kind) && !hidden);
-  return new Set([0, telling]);
+  const names = columns.map(({ key, hidden }, i) => (NAMES.includes(key) && !hidden ? i : 0));
+  return new Set([0, telling, ...names]);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Charts: drawn by Vega-Embed when they come near what is seen, in the colours of the theme, from the rows that the filters leave. */
 
 import { button, make, ownHeading, whenNear } from "./dom.js";
+import { fitted, onDark, withTheme } from "./chart_look.js";
 import { asCsv } from "./copied.js";
 import { asObjects, countRows, matchingRows } from "./rows.js";
 import { colour, isDark } from "./theme.js";
@@ -30,7 +31,7 @@ export function mountFigure(place, figure, state) {
     make("figcaption", {}, figure.caption ?? "", " ", tools),
   );
   place.replaceChildren(element);
-  const chart = { figure, state, plot, scroll, none, drawn: null, element };
+  const chart = { figure, state, plot, scroll, none, tools, drawn: null, element };
   for (const format of ["svg", "png"]) tools.append(button(format.toUpperCase(), () => saveImage(chart, format)), " ");
   tools.append(button("CSV", () => saveRows(chart)));
   const redraw = () => draw(chart);
@@ -49,7 +50,7 @@ async function draw(chart) {
   if (chart.drawing) await chart.drawing;
   chart.drawing = (async () => {
     const rows = rowsNow(chart);
-    const spec = { ...figure.spec, data: { name: DATA, values: rows }, config: withTheme(figure.spec.config) };
+    const spec = drawnSpec(chart, rows);
     chart.drawn?.finalize();
     // The interpreter of expressions needs no `eval`, which the page forbids.
     const renderer = countRows(figure.rows) > MOST_ELEMENTS ? "canvas" : "svg";
@@ -67,37 +68,17 @@ async function refill(chart) {
   await chart.drawn.view.data(DATA, rows).runAsync();
 }
 
-function said({ scroll, none }, rows) {
+function said({ scroll, none, tools }, rows) {
   none.hidden = rows.length > 0;
-  scroll.hidden = rows.length === 0;
+  scroll.hidden = tools.hidden = rows.length === 0;
 }
 
-/** The spec's own settings with the page's colours below them. */
-function withTheme(own = {}) {
+/** The specification as it is drawn now: in the theme's colours, in the room that there is. */
+function drawnSpec({ figure, element }, rows) {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map(colour);
-  const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
-  const themed = {
-    background: "transparent",
-    font: getComputedStyle(document.body).fontFamily,
-    title: { color: ink, subtitleColor: soft },
-    header: { labelColor: ink, titleColor: ink },
-    legend: { labelColor: ink, titleColor: ink },
-    text: { color: ink },
-    rule: { color: soft },
-    view: { stroke: line },
-    axis,
-  };
-  return merged(own, themed);
-}
-
-/** Both settings; where both say something, the second. */
-function merged(first, second) {
-  const both = { ...first };
-  for (const [key, value] of Object.entries(second)) {
-    const isSection = value && typeof value === "object" && !Array.isArray(value);
-    both[key] = isSection && both[key] && typeof both[key] === "object" ? merged(both[key], value) : value;
-  }
-  return both;
+  const theme = { ink, soft, line, font: getComputedStyle(document.body).fontFamily };
+  const spec = fitted(isDark() ? onDark(figure.spec) : figure.spec, element.clientWidth);
+  return { ...spec, data: { name: DATA, values: rows }, config: withTheme(spec.config, theme) };
 }
 
 async function saveImage(chart, format) {

@@ -54,9 +54,14 @@ export function signed(value, digits) {
   return value > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 }
 
+/** How a column's values are written: an estimate with a verdict is a difference, which has a sign. */
+export function shownKind({ kind, verdict }) {
+  return kind === "estimate" && verdict ? "signed" : kind;
+}
+
 /** The text of a cell: of an estimate, its interval too. */
 export function cellText(column, columns, row) {
-  const text = valueText(columns[column.key]?.[row], column.kind, column.digits);
+  const text = valueText(columns[column.key]?.[row], shownKind(column), column.digits);
   const interval = intervalText(column, columns, row);
   return interval ? `${text} ${interval}` : text;
 }

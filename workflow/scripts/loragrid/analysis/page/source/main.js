@@ -9,7 +9,7 @@ import { answerLinks } from "./links.js";
 import { unpacked } from "./packed.js";
 import { countRows } from "./rows.js";
 import { mountTable } from "./tables.js";
-import { themeButton } from "./theme.js";
+import { asLight, themeButton } from "./theme.js";
 
 async function start() {
   const payload = await unpacked(document.getElementById("payload").textContent);
@@ -77,14 +77,13 @@ function withoutEmptySections() {
 function mountActions(tables, figures) {
   const redraw = () => figures.forEach((figure) => figure.element.querySelector(".vega-embed") && figure.redraw());
   const print = button("Print", async () => {
-    // Paper has no scrolling: all figures and all rows.
-    await Promise.all(figures.map((figure) => figure.redraw()));
-    for (const table of tables) {
-      table.build();
-      table.showAll();
-    }
+    // Charts are drawn for white paper; a page that is printed by the browser's own command has no time for that.
+    const restore = await asLight(() => Promise.all(figures.map((figure) => figure.redraw())));
     window.print();
+    await restore();
   });
+  addEventListener("beforeprint", () => tables.forEach((table) => table.forPaper()));
+  addEventListener("afterprint", () => tables.forEach((table) => table.forScreen()));
   document.getElementById("actions").append(themeButton(redraw), print);
 }
 

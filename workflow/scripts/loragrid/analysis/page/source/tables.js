@@ -9,6 +9,8 @@ import { columnChoice } from "./column_choice.js";
 import { detailsOf } from "./details.js";
 
 const PAGE = 15;
+/** So many rows go on paper. */
+const MOST_ON_PAPER = 200;
 /** Columns with so many different texts can be grouped by. */
 const MOST_GROUPS = 60;
 
@@ -28,13 +30,26 @@ export function mountTable(place, id, page) {
     // Until then it has the height that it will have, so that the page does not jump.
     element.style.minHeight = "";
     Object.assign(table, { element, count });
-    element.append(toolbar(table), frame(table));
+    table.cut = make("p", { class: "soft on-paper" });
+    element.append(toolbar(table), frame(table), table.cut);
     start(table);
   };
   element.style.minHeight = `${Math.min(countRows(source.rows), PAGE) * 2 + 8}rem`;
   whenNear(element, build);
   page.state.listen(({ filters }) => filters && table.engine && refresh(table));
-  return { build, showAll: () => table.engine?.page.len(-1).draw(), element };
+  const forPaper = () => {
+    build();
+    onPaper(table, true);
+  };
+  return { forPaper, forScreen: () => table.engine && onPaper(table, false), element };
+}
+
+/** Paper has no pages of a table to turn: it gets more rows at once, and says how many are left. */
+function onPaper(table, isPaper) {
+  const { engine, cut } = table;
+  engine.page.len(isPaper ? MOST_ON_PAPER : PAGE).draw();
+  const { recordsDisplay } = engine.page.info();
+  cut.textContent = recordsDisplay > MOST_ON_PAPER ? `The first ${MOST_ON_PAPER} of ${recordsDisplay.toLocaleString("en")} rows.` : "";
 }
 
 function frame(table) {

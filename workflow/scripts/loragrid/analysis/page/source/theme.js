@@ -39,6 +39,20 @@ export function themeButton(changed) {
   return element;
 }
 
+/** Draw in light colours for a while; what comes back draws in those of before. */
+export async function asLight(draw) {
+  const { dataset } = document.documentElement;
+  const before = dataset.theme;
+  const wasDark = isDark();
+  dataset.theme = "light";
+  await draw();
+  return async () => {
+    if (before) dataset.theme = before;
+    else delete dataset.theme;
+    if (wasDark) await draw();
+  };
+}
+
 /** Storage may be switched off; then a choice lasts as long as the page. */
 function keep(theme) {
   try {
