@@ -74,7 +74,8 @@ def size_steps(contrasts: pd.DataFrame, main: MainMetrics) -> list[dict[str, Any
     for (other, own), group in rows[is_step].groupby(["other", "own"], sort=False):
         counts = group["verdict"].value_counts()
         told = {verdict.value: int(counts.get(verdict, 0)) for verdict in Verdict}
-        steps.append({"other": int(str(other)), "own": int(str(own)), "number": len(group), "too_little": int(counts.get("", 0)), **told})
+        sizes = {"other": int(str(other)), "own": int(str(own))}
+        steps.append({**sizes, "number": len(group), "too_little": int(counts.get("", 0)), **told})
     return sorted(steps, key=lambda step: (step["other"], step["own"]))[:MOST_STEPS]
 
 
