@@ -34,8 +34,11 @@ export function mountFigure(place, figure, state) {
   const chart = { figure, state, plot, scroll, none, tools, drawn: null, element };
   for (const format of ["svg", "png"]) tools.append(button(format.toUpperCase(), () => saveImage(chart, format)), " ");
   tools.append(button("CSV", () => saveRows(chart)));
-  const redraw = () => draw(chart);
-  state.listen(({ filters }) => filters && chart.drawn && refill(chart));
+  const redraw = () => {
+    chart.isNear = true;
+    return draw(chart);
+  };
+  state.listen(({ filters }) => filters && chart.isNear && refill(chart));
   whenNear(scroll, redraw);
   return { redraw, element };
 }
@@ -50,13 +53,16 @@ async function draw(chart) {
   if (chart.drawing) await chart.drawing;
   chart.drawing = (async () => {
     const rows = rowsNow(chart);
-    const spec = drawnSpec(chart, rows);
+    said(chart, rows);
     chart.drawn?.finalize();
+    chart.drawn = null;
+    // Without rows some charts would have no finite size.
+    if (!rows.length) return;
+    const spec = drawnSpec(chart, rows);
     // The interpreter of expressions needs no `eval`, which the page forbids.
     const renderer = countRows(figure.rows) > MOST_ELEMENTS ? "canvas" : "svg";
     chart.drawn = await window.vegaEmbed(plot, spec, { ast: true, actions: false, renderer, tooltip: { theme: isDark() ? "dark" : "light" } });
     plot.querySelector("svg, canvas").setAttribute("aria-hidden", "true");
-    said(chart, rows);
   })();
   await chart.drawing;
   chart.drawing = null;
@@ -65,6 +71,8 @@ async function draw(chart) {
 async function refill(chart) {
   const rows = rowsNow(chart);
   said(chart, rows);
+  if (!rows.length) return;
+  if (!chart.drawn) return void (await draw(chart));
   await chart.drawn.view.data(DATA, rows).runAsync();
 }
 
