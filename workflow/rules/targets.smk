@@ -113,7 +113,10 @@ def made_by_rules(wildcards):
         files = files.of_experiment("{experiment}")
         made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], jobs_of=jobs, is_named=True))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
-    made.append(made_by("train", [], logs_of(named["train"]), folders=[TRACKERS], jobs_of="trackers"))
+    for name in ("train", "train_full"):
+        made.append(made_by(name, [], logs_of(named[name]), folders=[TRACKERS], jobs_of="trackers"))
+    # Base models and others that no training has left logs of.
+    made.append(made_by("tracked", [], [], folders=[TRACKERS]))
     for name in ("import_model", "train", "train_full", "merge"):
         # Files that their libraries write beside the outputs.
         made.append(made_by(name, [], logs_of(named[name]), folders=[folder_of(named[name].output[0])]))

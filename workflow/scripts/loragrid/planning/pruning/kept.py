@@ -93,7 +93,8 @@ def configured(config: Config, name: str = DEFAULT.as_posix()) -> Kept:
     """What a configuration asks for or can use."""
     jobs: dict[tuple[str, bool], Jobs] = {}
     grid = Grid(config)
-    by_rule = usable_jobs(grid) | {"trackers": tracked(grid)}
+    runs: Jobs = [run.wildcards for run in grid.runs.values()]
+    by_rule = usable_jobs(grid) | {"trackers": runs, "tracked": tracked(grid)}
     # Rules that gather the whole grid have one job, without wildcards.
     for rule in by_rule.keys() | filter(_is_own, RULES):
         of_rule: Jobs = by_rule.get(rule, [{}])
