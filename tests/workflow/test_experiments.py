@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from projects import Project
+from report_pages import payload_of
 
 OWN = {"decontaminate": 1, "analyse": 1, "describe_data": 1, "report": 1}
 CARD = "adapters/echo/gold/tiny/echo__gold__target_only__n4__lora__completion__seed1/README.md"
@@ -52,7 +53,8 @@ def test_named_experiment_shares_results_with_the_default_and_neither_makes_anyt
     own = results / "experiments/letters"
     html = (own / "report.html").read_text()
     assert "<title>loragrid report: letters</title>" in html
-    assert "letters" not in (results / "report.html").read_text()
+    assert payload_of(html)["experiment"] == "letters"
+    assert payload_of((results / "report.html").read_text())["experiment"] is None
     assert {path.name for path in own.iterdir()} == {"datasets", "figures", "report.html", "tables"}
     assert {path.stem for path in (results / "logs/experiments/letters").iterdir()} == {
         "analyse",
@@ -76,7 +78,7 @@ def test_named_experiment_shares_results_with_the_default_and_neither_makes_anyt
     assert "Read results/experiments/letters" in said or "No result is in doubt" in said
     assert {path.name for path in own.iterdir()} > {"plan.txt", "plan.csv", "partial", "human_sheets", "doubtful.csv"}
     assert not [path for path in ("plan.txt", "partial", "human_sheets", "doubtful.csv") if (results / path).exists()]
-    assert "letters" in (own / "partial/report.html").read_text()
+    assert payload_of((own / "partial/report.html").read_text())["experiment"] == "letters"
     assert (own / "human_sheets/us/anna.csv").exists()
     (own / "report.html").unlink()
     changeable.snakemake("results/experiments/letters/report.html", *letters)

@@ -131,9 +131,15 @@ def rich(config):
     config["mixes"]["mixed"] = {"recipe": "fractional", "tasks": ["mixed_in", "echo"], "nb_validation": 3}
     old = "results/by_hand/adapter"
     config["configs"] |= {"whole": {"method": "full"}, "further": {"method": "continue", "adapter": old}}
+    config["configs"] |= {"prompt": {"method": "prompt_tuning"}}
     config["promptings"] = {"near": {"type": "retrieved", "k": 1, "encoder": "enc"}}
     [block] = config["grid"]
-    block |= {"tasks": ["shout", "made"], "nb_samples": [4], "mixes": ["mixed"], "configs": ["lora", "whole", "further"]}
+    block |= {
+        "tasks": ["shout", "made"],
+        "nb_samples": [4],
+        "mixes": ["mixed"],
+        "configs": ["lora", "whole", "further", "prompt"],
+    }
     block |= {"promptings": ["zero_shot", "near"], "seeds": [1, 2]}
     answers = [{"path": "results/exports/theirs.csv", "task": "elsewhere", "sample_type": "gold"}]
     config["external_predictions"] = {"theirs": {"files": answers, "match": "prompt", "prediction": "{{ said }}"}}
@@ -141,6 +147,8 @@ def rich(config):
         "us": {"tasks": ["shout"], "annotators": ["anna"], "criteria": {"good": {"question": "Good?"}}}
     }
     config["hub"] = {"repository": "we/{base_model}-{task}-{config}-{seed}"}
+    config["trackers"] = ["tensorboard"]
+    config["report"] = {"answers_in": "folder"}
 
 
 def test_no_file_that_any_job_of_the_grid_reads_or_writes_can_be_pruned(new_project):
@@ -156,7 +164,7 @@ def test_no_file_that_any_job_of_the_grid_reads_or_writes_can_be_pruned(new_proj
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
     project.edit_config(rich)
-    targets = ("all", "exports", "human_sheets", "merged", "pushed")
+    targets = ("all", "exports", "human_sheets", "merged", "pushed", "tracked")
     said = project.snakemake("--detailed-summary", *targets).stdout
     touched = set(re.findall(r"\bresults/[^\s,]+", said))
     assert len(touched) > 400, said
@@ -169,8 +177,16 @@ def test_no_file_that_any_job_of_the_grid_reads_or_writes_can_be_pruned(new_proj
         "merged",
         "finetuned",
         "pushed",
+        "report_answers",
     ):
         assert any(path.startswith(f"results/{stage}/") for path in touched), stage
+    trained = {tuple(path.split("/")[2:6]) for path in touched if path.startswith(("results/adapters/", "results/finetuned/"))}
+    tracked = [f"results/trackers/tiny/{model}/loragrid/events.scores" for model in (*(run for *_, run in trained), "base")]
+    tracked += [f"results/trackers/{model}/loragrid/events.scores" for model in ("baseline/empty", "external/theirs")]
+    # By its log, a training is known to have been here.
+    for path in (*tracked, *(f"results/logs/adapters/{'/'.join(one)}.log" for one in trained)):
+        (project.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / path).write_text("{}")
     for path in touched:
         # Snakemake's record of a result, by which a result is told from a file of somebody's.
         encoded = urlsafe_b64encode(path.encode()).decode()
@@ -187,7 +203,7 @@ def test_no_file_that_any_job_of_the_grid_reads_or_writes_can_be_pruned(new_proj
 
     project.edit_config(smaller)
     rows = listed(project)
-    assert {path for path in touched if "seed2" in path or "near" in path} <= rows.keys()
+    assert {path for path in [*touched, *tracked] if "seed2" in path or "near" in path} <= rows.keys()
     assert {row["why"] for row in rows.values()} == {"seed 2 is not in the grid", "mix_seed 2 is not in the grid"} | {
         f"{name} is not in the grid" for name in ("variant ~near~default", "prompting near")
     }

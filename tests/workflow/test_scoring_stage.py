@@ -6,6 +6,8 @@ import pandas as pd
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
+from report_pages import payload_of, rows_of
+
 SCORED = {"describe_model": 4, "analyse": 1, "report": 1}
 
 
@@ -84,9 +86,9 @@ def test_baselines_and_groups_stand_beside_the_models(changeable):
 
     html = (changeable.folder / "results/report.html").read_text()
     assert "A trivial baseline does as well as every model" in html
-    assert "rule<small>baseline</small>" in html
+    assert "rule (baseline)" in {row["label"] for row in rows_of(payload_of(html), "results")}
     groups = pd.read_csv(changeable.folder / "results/tables/groups.csv")
     assert set(groups["key"]) == {"initial"}
     of_model = groups[(groups["run"] == "base") & (groups["metric"] == "rouge1")]
     assert of_model["n"].sum() == 4
-    assert "initial: " in html
+    assert "initial" in {row["key"] for row in rows_of(payload_of(html), "slices")}

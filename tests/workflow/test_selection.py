@@ -50,7 +50,7 @@ def test_config_is_chosen_on_validation_examples_and_reported_on_test_examples(c
         run: pd.read_csv(adapter(changeable, run) / "loss.csv")["validation_loss"].dropna().iloc[-1] for run in (SLOW, FAST)
     }
     assert by_loss["chosen"] == ("config=lora" if losses[SLOW] < losses[FAST] else "config=fast")
-    assert "Chosen on validation, reported on test" in (changeable.folder / "results/report.html").read_text()
+    assert "Chosen by validation loss, reported by " in (changeable.folder / "results/report.html").read_text()
     # Other tables are about test examples alone.
     scores = pd.read_csv(changeable.folder / "results/tables/scores.csv")
     assert set(scores["n"]) == {4}

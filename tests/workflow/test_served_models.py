@@ -2,6 +2,7 @@
 
 import json
 
+from report_pages import payload_of
 from servers import KEY
 
 
@@ -66,7 +67,7 @@ def test_workflow_asks_served_models_and_judges_and_tells_nobody_the_key(gate, s
     assert len(gate.requests) == asked
     assert {path: path.read_bytes() for path in judged} == judged
     new_project.snakemake()
-    assert "<h3>Judges</h3>" in (new_project.folder / "results/report.html").read_text()
+    assert "scoring_costs" in payload_of((new_project.folder / "results/report.html").read_text())["tables"]
 
 
 def read_lines(path):
