@@ -63,7 +63,10 @@ def test_unknown_key_is_named_with_the_nearest_known_one(raw, path, key, nearest
 
 def test_unknown_key_without_a_near_one_lists_the_known_ones(raw):
     raw["report"]["zzz"] = 1
-    assert sentence(raw) == "report.zzz: unknown key; known: answers_in, comparisons, embed, examples, metric, smallest_difference, table, title."
+    assert (
+        sentence(raw)
+        == "report.zzz: unknown key; known: answers_in, comparisons, embed, examples, metric, smallest_difference, table, title."
+    )
 
 
 def test_missing_key_is_named(raw):
