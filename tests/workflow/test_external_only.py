@@ -175,4 +175,4 @@ def test_published_answers_have_their_published_scores(tmp_path, new_workflow):
     assert by_polarity["people", "justifies"].to_dict() == {"negative": 0.958175, "positive": 0.955975}
 
     html = (project.folder / "results/experiments/published_generics/report.html").read_text()
-    assert "published_generics, references model6: rule scores 1.000, the best model 0.988" in html
+    assert "published_generics, references model6: rule scores 1.000 in true_false/accuracy, the best model 0.988" in html
