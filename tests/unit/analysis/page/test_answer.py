@@ -93,7 +93,7 @@ def two_sample_types(references, of_experts, of_heuristic):
 @pytest.mark.parametrize(
     ("of_heuristic", "verdict"),
     [
-        ([0.1] * 8, "the runs trained on <b>experts score better</b> in mean r/x (auto 0.100, experts 0.500; difference -0.400"),
+        ([0.1] * 8, "the runs trained on <b>experts score better</b> in mean r/x (auto 0.100, experts 0.500; difference −0.400"),
         ([0.9] * 8, "the runs trained on <b>auto score better</b> in mean r/x (auto 0.900, experts 0.500; difference +0.400"),
         ([0.1, 0.9] * 4, "<b>Undecided</b> on 8 test questions with references of sample type experts"),
     ],
@@ -156,7 +156,7 @@ def test_names_are_text_and_never_markup():
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.12345, "0.123"), (math.nan, "–"), (None, "–"), (-math.inf, "-∞"), (1234.5678, "1,234.568")]
+    ("value", "shown"), [(0.12345, "0.123"), (math.nan, "–"), (None, "–"), (-math.inf, "−∞"), (1234.5678, "1,234.568")]
 )
 def test_numbers_for_the_reader(value, shown):
     assert number(value) == shown

@@ -51,4 +51,4 @@ def _text(column: Mapping[str, Any], values: Mapping[str, list[Any]], row: int) 
     sign = "+" if is_signed and value > 0 else ""
     ends = [values[column[end]][row] for end in ("low", "high") if column.get(end)]
     interval = f" [{', '.join(number(end, digits) for end in ends)}]" if any(end is not None for end in ends) else ""
-    return f"{sign}{number(value, digits)}{interval}".replace("-", "\N{MINUS SIGN}")
+    return f"{sign}{number(value, digits)}{interval}"

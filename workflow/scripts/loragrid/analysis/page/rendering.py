@@ -41,4 +41,6 @@ def _environment() -> Environment:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number for the reader; a dash if there is none."""
-    return "–" if value is None or pd.isna(value) else f"{value:,.{digits}f}".replace("inf", "∞")
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:,.{digits}f}".replace("inf", "∞").replace("-", "\N{MINUS SIGN}")
