@@ -22,7 +22,14 @@ export function columnChoice(table) {
   const list = make("div", { class: "values", role: "group", "aria-label": "Columns" });
   const element = make("details", { class: "axis choose" }, make("summary", {}, "Columns ", said), list);
   let byReader = false;
-  const visible = () => table.seen.map((_, i) => table.engine.column(i + 1).visible());
+  const visible = () => table.engine.columns().visible().toArray().slice(1);
+  const show = (wanted) => {
+    const now = visible();
+    for (const isShown of [true, false]) {
+      const changing = wanted.flatMap((isWanted, i) => (isWanted === isShown && now[i] !== isShown ? [i + 1] : []));
+      if (changing.length) table.engine.columns(changing).visible(isShown, false);
+    }
+  };
   const say = () => {
     const shown = visible();
     const number = shown.filter(Boolean).length;
@@ -48,13 +55,21 @@ export function columnChoice(table) {
     if (byReader || !table.engine || table.frame.clientWidth === width) return;
     width = table.frame.clientWidth;
     if (!width) return;
-    table.seen.forEach((column, i) => table.engine.column(i + 1).visible(!column.hidden, false));
-    const wide = () => table.body.scrollWidth > table.frame.clientWidth + 1;
+    const wanted = table.seen.map(({ hidden }) => !hidden);
+    show(wanted);
+    // A table that is too wide has all columns as narrow as they can be, so what is over goes with the columns that are left out.
+    const heads = table.body.tHead.rows[0].cells;
+    const widths = new Map(table.seen.flatMap((_, i) => (wanted[i] ? [i] : [])).map((column, place) => [column, heads[place + 1].offsetWidth]));
+    let over = table.body.scrollWidth - table.frame.clientWidth - 1;
     const staying = kept(table.seen);
-    for (let last = table.seen.length - 1; last > 0 && wide(); last--) {
-      if (!staying.has(last) && !table.seen[last].hidden) table.engine.column(last + 1).visible(false, false);
+    for (let last = table.seen.length - 1; last > 0 && over > 0; last--) {
+      if (staying.has(last) || !wanted[last]) continue;
+      wanted[last] = false;
+      over -= widths.get(last);
     }
-    table.engine.rows().invalidate("data").draw(false);
+    show(wanted);
+    // Rows that are drawn say whether something is left out of them.
+    table.engine.rows((_, __, element) => element !== null).invalidate("data").draw(false);
     say();
   };
   document.addEventListener("click", ({ target }) => {

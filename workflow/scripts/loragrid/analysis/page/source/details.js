@@ -5,15 +5,16 @@ import { cellElement } from "./cells.js";
 import { isNumeric } from "./format.js";
 import { groupedRows, isNone, keyOf } from "./rows.js";
 
-/**
- * @param {Object} table of tables.js
- * @param {boolean} only whether it is only asked if there is anything
- */
-export function detailsOf(table, row, only) {
-  const left = table.seen.filter((column, i) => table.engine && !table.engine.column(i + 1).visible() && !isNone(table.columns[column.key]?.[row]));
+/** Whether there is anything below a row. */
+export function hasDetails(table, row) {
+  return linkOf(table, row) !== null || partsOf(table, row).length > 0 || leftOut(table, row).length > 0;
+}
+
+/** What stands below a row. */
+export function detailsOf(table, row) {
+  const left = leftOut(table, row);
   const parts = partsOf(table, row);
-  const link = table.page.links.answersOf(table.columns, row, table.source.key ?? []);
-  if (only) return left.length > 0 || parts.length > 0 || link !== null;
+  const link = linkOf(table, row);
   return make(
     "div",
     { class: "more" },
@@ -21,6 +22,17 @@ export function detailsOf(table, row, only) {
     parts.length ? plainTable(table.page.payload.tables[table.source.unfold], parts) : null,
     link ? make("p", {}, make("a", { href: link }, "Read these answers")) : null,
   );
+}
+
+/** The columns without room that have a value. */
+function leftOut(table, row) {
+  if (!table.engine) return [];
+  const visible = table.engine.columns().visible();
+  return table.seen.filter((column, i) => !visible[i + 1] && !isNone(table.columns[column.key]?.[row]));
+}
+
+function linkOf(table, row) {
+  return table.page.links.answersOf(table.columns, row, table.source.key ?? []);
 }
 
 /** The rows of the table to unfold that belong to a row. */

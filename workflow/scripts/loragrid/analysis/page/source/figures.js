@@ -38,7 +38,7 @@ export function mountFigure(place, figure, state) {
     chart.isNear = true;
     return draw(chart);
   };
-  state.listen(({ filters }) => filters && chart.isNear && refill(chart));
+  state.listen(({ filters }) => filters && chart.isNear && refillLater(chart));
   whenNear(scroll, redraw);
   return { redraw, element };
 }
@@ -52,6 +52,7 @@ async function draw(chart) {
   // Two at once would leave both drawings in the place.
   if (chart.drawing) await chart.drawing;
   chart.drawing = (async () => {
+    chart.isStale = false;
     const rows = rowsNow(chart);
     said(chart, rows);
     chart.drawn?.finalize();
@@ -68,7 +69,15 @@ async function draw(chart) {
   chart.drawing = null;
 }
 
+/** Tables show what a filter leaves before charts do, which take longer; a chart out of sight waits until somebody comes near. */
+function refillLater(chart) {
+  if (chart.isStale) return;
+  chart.isStale = true;
+  whenNear(chart.element, () => setTimeout(() => chart.isStale && refill(chart)));
+}
+
 async function refill(chart) {
+  chart.isStale = false;
   const rows = rowsNow(chart);
   said(chart, rows);
   if (!rows.length) return;
@@ -90,6 +99,7 @@ function drawnSpec({ figure, element }, rows) {
 }
 
 async function saveImage(chart, format) {
+  if (chart.isStale) await refill(chart);
   if (!chart.drawn) await draw(chart);
   // Lent to papers, a figure has a ground of its own.
   const view = chart.drawn.view;

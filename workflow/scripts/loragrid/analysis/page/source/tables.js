@@ -6,7 +6,7 @@ import { asCsv, asLatex, asMarkdown, copyText } from "./copied.js";
 import { cellText, isNumeric } from "./format.js";
 import { countRows, matching } from "./rows.js";
 import { columnChoice } from "./column_choice.js";
-import { detailsOf } from "./details.js";
+import { detailsOf, hasDetails } from "./details.js";
 
 const PAGE = 15;
 /** So many rows go on paper. */
@@ -175,7 +175,7 @@ function groupHead(rows, group) {
 }
 
 function foldButton(table, row) {
-  return detailsOf(table, row, true) ? button("+", () => {}, { class: "fold", "aria-expanded": "false", "aria-label": "Show more of this row" }) : document.createTextNode("");
+  return hasDetails(table, row) ? button("+", () => {}, { class: "fold", "aria-expanded": "false", "aria-label": "Show more of this row" }) : document.createTextNode("");
 }
 
 function unfold(table, event) {
@@ -184,7 +184,7 @@ function unfold(table, event) {
   const row = table.engine.row(pressed.closest("tr"));
   const isOpen = row.child.isShown();
   if (isOpen) row.child.hide();
-  else row.child(detailsOf(table, row.data(), false), "details").show();
+  else row.child(detailsOf(table, row.data()), "details").show();
   pressed.textContent = isOpen ? "+" : "−";
   pressed.setAttribute("aria-expanded", String(!isOpen));
 }
