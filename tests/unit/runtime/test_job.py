@@ -70,6 +70,15 @@ def test_what_a_terminal_would_obey_is_spelled_on_the_screen_and_in_the_log(tmp_
     assert capsys.readouterr().err.startswith("no '\\x1b[2J\\u202eb'.\n")
 
 
+def test_what_a_subprocess_wrote_stands_before_what_the_job_writes_after_it(tmp_path, monkeypatch):
+    # On a busy machine the thread that copies comes late.
+    monkeypatch.setattr("loragrid.runtime.job_streams._Redacting._copy", lambda self, reading: None)
+    with logged(str(tmp_path / "job.log")):
+        subprocess.run(["printf", r"first\n"], stdout=sys.stdout, check=True)
+        print("second")
+    assert (tmp_path / "job.log").read_text().startswith("first\nsecond\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
 def test_log_without_room_costs_no_work_and_hides_no_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(SHOWN_BY_MAIN, "1")

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, TextIO
 from loragrid.runtime.redaction import redacted
 
 _LONGEST_LINE = 1 << 16
-"""Bytes. A longer line is written in parts."""
+"""Bytes. A longer line is written in parts. No pipe holds more."""
 _PATIENCE_S = 5.0
 """So long is waited for what subprocesses have written, when a job ends."""
 _COMMANDS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -32,8 +33,9 @@ class _Redacting(io.RawIOBase):
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - it is open as long as this one
-        self._lock, self._waiting = threading.Lock(), b""
+        self._lock, self._waiting, self._waiting_of_others = threading.Lock(), b"", b""
         self._pipe: int | None = None
+        self._reading: int | None = None
         self._copying: threading.Thread | None = None
 
     def writable(self) -> bool:
@@ -42,6 +44,8 @@ class _Redacting(io.RawIOBase):
     def write(self, content: bytes) -> int:  # type: ignore[override] # it gets bytes or a view of them
         content = bytes(content)
         with self._lock:
+            # What subprocesses wrote before stands before.
+            self._take_over()
             self._waiting = self._without_whole_lines(self._waiting + content)
         return len(content)
 
@@ -66,18 +70,35 @@ class _Redacting(io.RawIOBase):
         """A pipe for subprocesses, whose lines go the same way."""
         if self._pipe is None:
             reading, self._pipe = os.pipe()
+            os.set_blocking(reading, False)
+            self._reading = reading
             self._copying = threading.Thread(target=self._copy, args=(reading,), daemon=True)
             self._copying.start()
         return self._pipe
 
     def _copy(self, reading: int) -> None:
-        waiting = b""
-        while chunk := os.read(reading, _LONGEST_LINE):
+        poll = select.poll()
+        poll.register(reading, select.POLLIN)
+        is_open = True
+        while is_open:
+            poll.poll()
             with self._lock:
-                waiting = self._without_whole_lines(waiting + chunk)
+                is_open = self._take_over()
         with self._lock:
-            self._put(waiting)
+            self._put(self._waiting_of_others)
+            self._reading = None
         os.close(reading)
+
+    def _take_over(self) -> bool:
+        """Write what is in the pipe. False if nobody can write there any more. To be called under the lock."""
+        if self._reading is None:
+            return False
+        try:
+            chunk = os.read(self._reading, _LONGEST_LINE)
+        except BlockingIOError:
+            return True
+        self._waiting_of_others = self._without_whole_lines(self._waiting_of_others + chunk)
+        return bool(chunk)
 
     def close(self) -> None:
         if self.closed:
