@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 LONGEST = ("tests/cluster/", "tests/faults/", "tests/workflow/", "tests/unit/training/")
-"""Tests that begin first, so that no process is left with a long one at the end. They start processes for two cores."""
+"""Tests that begin first, so that no process is left with a long one at the end."""
 TOGETHER = {
     "tests/cluster/": "a Slurm",
     "tests/browser/": "a browser",
@@ -27,17 +27,12 @@ def in_order(item: pytest.Item) -> int:
 
 
 def scheduler(config: pytest.Config, log: Any) -> Any:
-    """What gives tests to processes: those of a file to one, since they share what is made for their module.
-
-    Where there are two processes, one has all long tests: two of them beside each other would take longer than one after the other.
-    """
+    """What gives tests to processes: those of a file to one, since they share what is made for their module."""
     from xdist.scheduler import LoadFileScheduling
-
-    together = TOGETHER if config.option.numprocesses > 2 else dict.fromkeys((*LONGEST, *TOGETHER), "long")
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            shared = (shared for start, shared in together.items() if nodeid.startswith(start))
+            shared = (shared for start, shared in TOGETHER.items() if nodeid.startswith(start))
             return next(shared, super()._split_scope(nodeid))
 
     config.option.loadscopereorder = False

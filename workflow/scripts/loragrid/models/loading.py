@@ -13,6 +13,7 @@ from loragrid.errors import UserError
 from loragrid.models.adapters import load_adapter
 from loragrid.models.device import is_out_of_memory, memory_of, pick_device, pick_dtype
 from loragrid.models.weights import ENCODER, Accepted, load_weights, refuse_numbers_that_are_none
+from loragrid.patches.torch_builds import end_builds_with_their_process
 from loragrid.patches.transformers_dynamic_rope import forget_longest_sequence
 from loragrid.runtime.pretrained import load_sentence_transformer, read_settings
 
@@ -65,6 +66,7 @@ def load_base_model(
     number_type = pick_dtype(dtype, device)
     more: dict[str, Any] = {}
     if stored := stored_quantization(folder):
+        end_builds_with_their_process()
         more = {"device_map": {"": device}}
         if quantization != "none":
             raise UserError(

@@ -1,6 +1,6 @@
 """Snakemake 9, mended where it is asked to end (SIGTERM) at the moment at which it records a finished job.
 
-Not reported. It can go when tests/unit/test_snakemake_terminated.py passes without it.
+Not reported. It can go when tests/unit/patches/test_snakemake_terminated.py passes without it.
 """
 
 from __future__ import annotations

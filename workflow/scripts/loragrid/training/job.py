@@ -27,6 +27,7 @@ from loragrid.models.device import ALSO_COMPUTING, keep_freed_memory, pick_devic
 from loragrid.models.fused_kernels import use_fused_kernels, usual_functions_afterwards
 from loragrid.models.loading import LoadBase, load_base_model, padding_id, refuse_ids_without_embedding
 from loragrid.models.plain_attention import sees_ahead
+from loragrid.patches.torch_builds import end_builds_with_their_process
 from loragrid.records import Example, read_records
 from loragrid.runtime.files import file_sha256, fingerprint, write_json
 from loragrid.runtime.finished import finish_state, is_superseded, remove_state, take_files
@@ -266,6 +267,7 @@ def make_accelerator(job: TrainingJob, trackers_folder: str) -> Accelerator:
     """What spreads a training over devices."""
     from accelerate import Accelerator
 
+    end_builds_with_their_process()
     # If accelerate were told that there is only a CPU, it would not start DeepSpeed.
     plain_cpu = pick_device().type == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
     accelerator = Accelerator(cpu=plain_cpu, log_with=checked_trackers(job.trackers), project_dir=trackers_folder)
