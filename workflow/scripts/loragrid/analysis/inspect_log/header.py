@@ -46,28 +46,42 @@ def make_header(
         summary: a row for each of its metrics, as in the table `scores`.
         samples: the samples of the log.
     """
-    first, model = predictions[0], model_name(evaluation)
-    ids = list(dict.fromkeys(prediction.id for prediction in predictions))
-    asked = {
-        "prompting": first.prompting,
-        "prompt_variant": first.prompt_variant,
-        "decoding": first.decoding,
-        "split": first.split,
-    }
     decoding = manifest.get("decoding") or {}
     generation = {name: decoding[own] for name, own in GENERATION.items() if decoding.get(own)} | _temperature(decoding)
+    spec = _make_spec(settings, evaluation, predictions, manifest, generation)
+    spec["scorers"] = [{"name": name} for name in summary["scorer"].unique()]
+    results = {"total_samples": len(predictions), "completed_samples": len(predictions), "scores": means(summary)}
     scorer, _, metric = settings.metric.partition("/")
-    headline = {"scorer": scorer, "score": metric, "metric": "mean"}
-    has_headline = bool(((summary["scorer"] == scorer) & (summary["metric"] == metric)).any())
-    created = f"{settings.date}T00:00:00+00:00"
+    if ((summary["scorer"] == scorer) & (summary["metric"] == metric)).any():
+        spec["headline_metric"] = results["headline"] = {"scorer": scorer, "score": metric, "metric": "mean"}
+    return {
+        "version": FORMAT,
+        "status": "success",
+        "eval": spec,
+        "plan": {"name": "plan", "steps": [{"solver": "generate", "params": {}}], "config": generation},
+        "results": results,
+        "stats": {"started_at": spec["created"], "completed_at": spec["created"], "model_usage": _total(samples)},
+    }
+
+
+def _make_spec(
+    settings: LogSettings,
+    evaluation: Evaluation,
+    predictions: Sequence[Prediction],
+    manifest: Mapping[str, Any],
+    generation: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What was asked of which model, and how."""
+    first = predictions[0]
+    ids = list(dict.fromkeys(prediction.id for prediction in predictions))
     spec: dict[str, Any] = {
         "eval_id": content_hash("eval", evaluation.place, str(manifest.get("sources")), str(manifest.get("sha256"))),
         "run_id": content_hash("run", evaluation.base_model, evaluation.run),
-        "created": created,
+        "created": f"{settings.date}T00:00:00+00:00",
         "task": f"{evaluation.task}_{evaluation.sample_type}",
         "task_id": content_hash("task", evaluation.place),
         "task_display_name": evaluation.dataset.name,
-        "task_args": asked,
+        "task_args": {name: getattr(first, name) for name in ("prompting", "prompt_variant", "decoding", "split")},
         "solver": "generate",
         "dataset": {
             "name": evaluation.dataset.name,
@@ -76,31 +90,16 @@ def make_header(
             "sample_ids": ids,
             "shuffled": False,
         },
-        "model": model,
+        "model": model_name(evaluation),
         "model_generate_config": generation,
         "model_args": {"engine": first.engine, "engine_version": first.engine_version},
         "config": {"epochs": 1 + max(prediction.sample for prediction in predictions), "epochs_reducer": ["mean"]},
         "packages": {**manifest.get("versions", {})},
         "metadata": {axis: value for axis in AXES if (value := getattr(first, axis)) is not None},
-        "scorers": [{"name": name} for name in summary["scorer"].unique()],
     }
     if commit := manifest.get("git_commit"):
         spec["revision"] = {"type": "git", "origin": "", "commit": commit}
-    if has_headline:
-        spec["headline_metric"] = headline
-    return {
-        "version": FORMAT,
-        "status": "success",
-        "eval": spec,
-        "plan": {"name": "plan", "steps": [{"solver": "generate", "params": {}}], "config": generation},
-        "results": {
-            "total_samples": len(predictions),
-            "completed_samples": len(predictions),
-            "scores": means(summary),
-            **({"headline": headline} if has_headline else {}),
-        },
-        "stats": {"started_at": created, "completed_at": created, "model_usage": _total(samples)},
-    }
+    return spec
 
 
 def _temperature(decoding: Mapping[str, Any]) -> dict[str, float]:
