@@ -33,6 +33,8 @@ SETTINGS = [
     {"type": "refusal"},
     {"type": "refusal", "phrases": ["no (way"]},
     {"type": "length"},
+    {"type": "text_statistics"},
+    {"type": "text_statistics", "sequence": 1},
 ]
 LONG = [
     "a", "y", " ", "\n", ".", "1", "(", "[", '["', "{", '{"a":', "I-PER ", "A: b;", "a ", "A. ", "1,", "1,111", "1.111", "#### 1 ",
