@@ -6,7 +6,7 @@ from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, upd
 
 from loragrid.grid.file_names import long_names
 from loragrid.grid.jobs.report_answers import answers_beside
-from loragrid.grid.jobs.wanted import TIERS, mergeable, sheets, shown_prompts, tier_files
+from loragrid.grid.jobs.wanted import TIERS, learning_prompts, mergeable, sheets, shown_prompts, tier_files
 from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
 
 
@@ -62,6 +62,28 @@ def annotators_sheets(wildcards):
         raise Refusal("human_evaluations: this section is missing in the configuration; it says what is rated by whom.")
     files = own(layout.HUMAN_SHEET)
     return [files.path(output, sheet) for sheet in sheets(GRID) for output in files.outputs]
+
+
+def lengths_trained_to(wildcards):
+    """Params: the `max_length` of the trainings of each base model."""
+    if not (found := settings.lengths_trained_to(GRID)):
+        raise Refusal("cut_offs: the grid trains nothing, so that there is no max_length to which examples are cut.")
+    return found
+
+
+def adapters_of_learnt_prompts(wildcards):
+    """Input function: the adapters of all runs that learn a prompt."""
+    if not (runs := learning_prompts(GRID)):
+        raise Refusal("learnt_prompts: no run of the grid learns a prompt; a config does with method: prompt_tuning.")
+    return [layout.TRAIN.path("adapter", run.wildcards) for run in runs]
+
+
+def models_of_learnt_prompts(wildcards):
+    """Input function: the base models of all runs that learn a prompt."""
+    files = dict.fromkeys(
+        layout.IMPORT_MODEL.path(output, run.wildcards) for run in learning_prompts(GRID) for output in ("model", "tokenizer")
+    )
+    return list(files)
 
 
 def scores_in_trackers(wildcards):

@@ -157,6 +157,17 @@ def test_answers_cannot_be_shorter_than_their_shortest(raw):
     )
 
 
+def test_least_length_of_answers_may_be_said_for_a_task_and_gives_way_to_what_a_decoding_says(raw):
+    raw["tasks"]["outcome"]["min_new_tokens"] = 6
+    raw["decodings"] = {"w": {"min_new_tokens": 3}}
+    config = parse_config(raw)
+    asked = {name: config.decoding(name, "outcome", MODEL).get("min_new_tokens") for name in ("greedy", "w")}
+    assert asked == {"greedy": 6, "w": 3}
+    assert "min_new_tokens" not in config.decoding("greedy", "challenge", MODEL)
+    raw["tasks"]["outcome"]["min_new_tokens"] = 41
+    assert sentence(raw) == "tasks.outcome: min_new_tokens is larger than max_new_tokens (40)."
+
+
 def test_date_of_prompts_is_a_day_however_yaml_reads_it(raw):
     assert parse_config(raw).date == "2024-07-26"
     for written in ("2025-01-31", '"2025-01-31"'):

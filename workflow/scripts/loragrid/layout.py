@@ -453,6 +453,8 @@ DESCRIBE_DATA = _own_files(
 )
 ANSWERS_FOLDER = "report_answers"
 """Where answers lie beside a report that does not hold them itself."""
+CUT_OFFS = _own_files("cut_offs", **_in_folder("tables", references="cut_offs.csv", summary="cut_offs_by_set.csv"))
+LEARNT_PROMPTS = _own_files("learnt_prompts", prompts="tables/learnt_prompts.csv")
 TRACK = _own_files("track", receipt="tracked.json")
 REPORT = _own_files("report", report="report.html")
 REPORT_ANSWERS = _own_files("report", answers=f"{ANSWERS_FOLDER}/{{task}}.js")

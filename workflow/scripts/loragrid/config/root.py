@@ -176,7 +176,9 @@ class Config(Section):
             for key, value in of_model.model_dump(exclude_none=True).items()
             if getattr(entry, key) is None and (entry.temperature or key not in ("top_p", "top_k"))
         }
-        settings["max_new_tokens"] = settings["max_new_tokens"] or self.tasks[task].max_new_tokens
+        of_task = self.tasks[task]
+        settings["max_new_tokens"] = settings["max_new_tokens"] or of_task.max_new_tokens
+        settings["min_new_tokens"] = settings["min_new_tokens"] or of_task.min_new_tokens
         return {key: value for key, value in settings.items() if value is not None}
 
     def seeds_of(self, seed: int) -> Seeds:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from loragrid.sections import LATER, MANY, Name, Section
 
@@ -123,6 +123,9 @@ class Task(Fields):
         default={}, description="Prompt variants by name or number. `default` always exists and changes nothing."
     )
     max_new_tokens: int = Field(64, ge=1, le=MANY, description="Maximum length of an answer, in tokens.")
+    min_new_tokens: Annotated[int | None, LATER] = Field(
+        None, ge=1, le=MANY, description="Minimum length of an answer, in tokens; by default none."
+    )
     subset: int | None = Field(
         None,
         ge=1,
@@ -130,6 +133,12 @@ class Task(Fields):
         "every model, and every sample type with the same instruction, meets the same examples, and a larger subset contains a "
         "smaller one. Default: all.",
     )
+
+    @model_validator(mode="after")
+    def _shortest_is_not_longer_than_longest(self) -> Self:
+        if self.min_new_tokens and self.min_new_tokens > self.max_new_tokens:
+            raise ValueError(f"min_new_tokens is larger than max_new_tokens ({self.max_new_tokens})")
+        return self
 
     def data_set(self, sample_type: str) -> DataSetFields:
         """The mapping for one sample type: the task's keys, replaced by the sample type's own."""

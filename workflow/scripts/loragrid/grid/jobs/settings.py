@@ -270,6 +270,14 @@ def analyse(grid: Grid) -> AnalysisSettings:
     )
 
 
+def lengths_trained_to(grid: Grid) -> dict[str, list[int]]:
+    """The different `max_length` of the trainings of each base model, the shortest first."""
+    found: dict[str, set[int]] = {}
+    for run in grid.runs.values():
+        found.setdefault(run.base_model, set()).add(grid.config.configs[run.config].max_length)
+    return {base_model: sorted(lengths) for base_model, lengths in found.items()}
+
+
 def track(grid: Grid, version: int) -> TrackSettings:
     """Which trackers get scores, and of which metrics the verdicts are."""
     config = grid.config

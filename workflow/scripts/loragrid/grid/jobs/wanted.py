@@ -11,6 +11,7 @@ from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, BASELINE, TEST, USUAL, Dataset, Evaluation, Files, Run
 from loragrid.runtime.model_folders import OTHER_FILES
 from loragrid.scoring.scorer import ScorerSettings
+from loragrid.training.methods import PromptTuning
 
 Jobs = list[Mapping[str, str]]
 """The wildcards of jobs of one rule."""
@@ -141,6 +142,11 @@ def tracked(grid: Grid) -> Jobs:
     trained = [(run.base_model, run.name) for run in grid.runs.values()]
     asked = [(one.base_model, one.run) for one in (*grid.evaluations, *grid.external, *grid.trivial)]
     return [{"base_model": base_model, "run": run} for base_model, run in dict.fromkeys([*trained, *asked])]
+
+
+def learning_prompts(grid: Grid) -> list[Run]:
+    """The runs whose result is a learnt prompt."""
+    return [run for run in grid.runs.values() if isinstance(grid.config.configs[run.config], PromptTuning)]
 
 
 def mergeable(grid: Grid) -> list[Run]:
