@@ -51,6 +51,7 @@ include: "workflow/rules/doubtful.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/prunable.smk"
 include: "workflow/rules/prune.smk"
+include: "workflow/rules/new.smk"
 
 
 onstart:

@@ -77,9 +77,9 @@ FILES = [
     ("r.parquet", arrow(stream=False), "FILE: this is an Arrow file, not Parquet as its name says."),
     ("r.arrow", parquet(), "FILE: this is a Parquet file, not Arrow as its name says."),
     ("r.parquet", CSV.encode(), "FILE: not a Parquet file, or a cut or damaged one (Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file)."),
-    ("r.xlsx", workbook(), "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; save the sheet as CSV (UTF-8)."),
-    ("r.csv.zip", workbook(), "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; unpack it first."),
-    ("r.pkl", b"\x80\x04\x95", "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; such a file could run code when it is read: write its rows as JSONL."),
+    ("r.xls", b"\xd0\xcf\x11\xe0", "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .xlsx, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; save the sheet as XLSX or CSV (UTF-8)."),
+    ("r.csv.zip", workbook(), "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .xlsx, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; unpack it first."),
+    ("r.pkl", b"\x80\x04\x95", "FILE: unknown kind of file; expected one of .json, .jsonl, .csv, .tsv, .xlsx, .parquet, .arrow, .txt, also with .gz or .bz2 or .xz; such a file could run code when it is read: write its rows as JSONL."),
     *((f"r.{kind}", POINTER, "'FILE' is a pointer of Git LFS, not the data; fetch the content with `git lfs pull`.") for kind in ("csv", "json", "jsonl", "txt", "parquet", "arrow", "csv.gz")),
     # What is not UTF-8.
     ("r.csv", CSV.encode("cp1252"), f"FILE, line 2: not UTF-8 text (byte 8 is 0xDF); {TO_UTF8}."),

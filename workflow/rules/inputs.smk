@@ -74,6 +74,14 @@ def load_grid(raw):
     return grid
 
 
+def told_to_new(raw):
+    """What `--config` tells the rule `new`. It is no part of the configuration."""
+    # Snakemake has its targets only when the Snakefile has been read.
+    is_asked = not workflow.is_main_process or "new" in sys.argv
+    return {key: raw.pop(key) for key in ("name", "data") if key in raw} if is_asked else {}
+
+
+ASKED = told_to_new(config)
 GRID = load_grid(config)
 CONFIG = GRID.config
 let_inputs_be_exchanged(

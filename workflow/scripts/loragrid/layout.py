@@ -489,6 +489,7 @@ PRUNABLE = _own_files("prunable", table="prunable.csv", paths="prunable.txt")
 PRUNE = _own_files("prune")
 DOUBTFUL = _own_files("doubtful", table="doubtful.csv")
 VERIFY = _own_files("verify", table="verify.csv")
+NEW = _own_files("new")
 
 RULES: Mapping[str, Files] = {name.lower(): files for name, files in globals().items() if isinstance(files, Files)}
 """The files of each rule, by its name."""

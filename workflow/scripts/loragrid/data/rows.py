@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from loragrid.data.tables import Reader, arrow, check_once, parquet, repeated_of, separated
+from loragrid.data.tables import Reader, arrow, check_once, parquet, repeated_of, separated, xlsx
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
 from loragrid.runtime.compressed import OPENERS, damage, opened
@@ -27,7 +27,7 @@ TAG = re.compile("<([A-Z][A-Z0-9 _]*)>")
 
 
 INSTEAD = {
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), "; save the sheet as CSV (UTF-8)"),
+    **dict.fromkeys((".xls", ".ods"), "; save the sheet as XLSX or CSV (UTF-8)"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".zst"), "; unpack it first"),
     **dict.fromkeys((".ndjson", ".jsonlines"), "; rename it to .jsonl"),
     **dict.fromkeys((".feather", ".ipc"), "; rename it to .arrow"),
@@ -37,8 +37,8 @@ INSTEAD = {
 
 
 def read_rows(path: str | Path, encoding: str | None = None) -> Iterator[Row]:
-    """The rows of a file. Its ending says how it is read: .json (a list, or JSON lines), .jsonl, .csv, .tsv, .parquet, .arrow or
-    .txt, each also with .gz, .bz2 or .xz.
+    """The rows of a file. Its ending says how it is read: .json (a list, or JSON lines), .jsonl, .csv, .tsv, .xlsx (its
+    first sheet that is not empty), .parquet, .arrow or .txt, each also with .gz, .bz2 or .xz.
 
     A .txt file has blocks of tagged text. A line that begins with `<SOME TAG>` starts the field `some_tag`. Lines without a tag
     continue the field; they are joined without a separator. The first tag of the file starts each block; every block has the
@@ -213,6 +213,7 @@ READERS: dict[str, Reader] = {
     ".jsonl": _jsonl,
     ".csv": separated(","),
     ".tsv": separated("\t"),
+    ".xlsx": xlsx,
     ".parquet": parquet,
     ".arrow": arrow,
     ".txt": _tagged,

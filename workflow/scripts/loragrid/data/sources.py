@@ -21,11 +21,12 @@ WHERE = (
 
 
 class DataFile(Section):
-    """A file of rows: JSON, JSONL, CSV, TSV, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
+    """A file of rows: JSON, JSONL, CSV, TSV, XLSX, Parquet or Arrow by its ending, or blocks of tagged text (TXT).
 
     It may be plain or have `.gz`, `.bz2` or `.xz` behind its ending. Fields of a CSV or TSV file may also be separated by `;`,
-    tabs or `|`, if its header says so; the log tells. In tagged text a line that begins with `<SOME TAG>` starts the
-    field `some_tag`; the first tag of the file starts each block, and a block is a row.
+    tabs or `|`, if its header says so; the log tells. Of an XLSX file, the first sheet is read that is not empty. In tagged text
+    a line that begins with `<SOME TAG>` starts the field `some_tag`; the first tag of the file starts each block, and a block is
+    a row.
     """
 
     path: str = Field(description="File inside the package, or on this machine if the source names no package.")

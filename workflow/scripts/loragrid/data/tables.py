@@ -1,4 +1,4 @@
-"""Tables: files of separated fields, and columnar files. The first line, or a schema, names the columns."""
+"""Tables: files of separated fields, spreadsheets, and columnar files. The first line, or a schema, names the columns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
+from loragrid.runtime.spreadsheets import is_blank, workbook_tables
 from loragrid.runtime.text_files import LOOKED_AT, kind_of, lines_of, open_text
 from loragrid.text.words import one_form
 
@@ -131,6 +132,24 @@ def arrow(path: Path, file: IO[bytes], _: str | None) -> Iterator[tuple[str, Any
             yield from _batches(path, (table.get_batch(i) for i in range(table.num_record_batches)))
         else:
             yield from _batches(path, pa.ipc.open_stream(file))
+
+
+def xlsx(path: Path, file: IO[bytes], _: str | None) -> Iterator[tuple[str, Any]]:
+    """The rows of the first sheet that is not empty. Rows and columns without any cell are left out, as are nameless columns."""
+    sheets = ((name, _without_blank_rows(table)) for name, table in workbook_tables(path, file))
+    name, numbered = next(((name, rows) for name, rows in sheets if rows), ("", []))
+    log.info("%s: read the sheet '%s'", path, name)
+    for begun, (number, cells) in enumerate(numbered):
+        if not begun:
+            header = [str("" if is_blank(cell) else cell).strip() for cell in cells]
+            check_once(path, f"row {number}", "column", repeated_of(filter(None, map(one_form, header))))
+        else:
+            yield f"row {number}", {column: cell for column, cell in zip(header, cells, strict=True) if column}
+
+
+def _without_blank_rows(table: Iterable[Sequence[Any]]) -> list[tuple[int, Sequence[Any]]]:
+    """The rows that have anything in them, with their numbers as a spreadsheet shows them."""
+    return [(number, row) for number, row in enumerate(table, start=1) if not all(map(is_blank, row))]
 
 
 @contextmanager

@@ -133,8 +133,8 @@ def failure(job: str, sentence: str, logs: Sequence[str]) -> str:
     return f"Failed: {job}\n  {printable(sentence).replace(chr(10), chr(10) + '  ')}{more}"
 
 
-LOOKING = {"plan", "partial_report", "summary", "verify", "doubtful", "prunable", "prune"}
-"""Rules about the results, which make none of the grid's files."""
+LOOKING = {"plan", "partial_report", "summary", "verify", "doubtful", "prunable", "prune", "new"}
+"""Rules about results or experiments, which make none of the grid's files."""
 
 
 def outcome(failed: int, waiting: int, total: int, report: str, rules: Collection[str] = ()) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from loragrid.errors import UserError
 from loragrid.runtime.files import written_whole
@@ -199,15 +199,31 @@ def _sheet_text(path: Path) -> str:
 
 
 def _workbook_tables(path: Path) -> Iterator[list[list[Any]]]:
-    """The sheets of the file. A formula counts as the value that it had when the file was saved, or else as its own text."""
+    with open(path, "rb") as file:
+        yield from (table for _, table in workbook_tables(path, file))
+
+
+def workbook_tables(path: Path, file: IO[bytes]) -> Iterator[tuple[str, list[list[Any]]]]:
+    """The name and the cells of each sheet of an XLSX file.
+
+    A formula counts as the value that it had when the file was saved, or else as its own text.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        UserError: if it is no such file.
+    """
     from openpyxl import load_workbook
 
+    content = file.read()
     try:
-        values, formulas = load_workbook(path, data_only=True), load_workbook(path)
+        values, formulas = load_workbook(io.BytesIO(content), data_only=True), load_workbook(io.BytesIO(content))
     except Exception as error:
         raise UserError(f"{path}: not a valid XLSX file ({error}).") from error
     for sheet, written in zip(values.worksheets, formulas.worksheets, strict=True):
-        yield [list(map(_cell, *rows)) for rows in zip(sheet.iter_rows(), written.iter_rows(), strict=True)]
+        table = [list(map(_cell, *rows)) for rows in zip(sheet.iter_rows(), written.iter_rows(), strict=True)]
+        yield sheet.title, table
 
 
 def _cell(saved: Cell, written: Cell) -> Any:
