@@ -86,6 +86,10 @@ def copy_workflow(folder: Path) -> Project:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, folder / name)
+    for study in (folder / "config/experiments").iterdir():
+        # `prunable` reads all experiments of a project, and studies have thousands of jobs.
+        if study.stem != "published_generics":
+            study.unlink()
     for profile in ("slurm", "workstation"):
         (folder / profile).symlink_to(f"profiles/{profile}")
     return Project(folder)

@@ -20,7 +20,7 @@ STUDIES = [path for path in FILES if path.with_name(f"{path.stem}-small.yaml") i
 SMALL = [path.with_name(f"{path.stem}-small.yaml") for path in STUDIES]
 OTHER = {
     "sources": {"s": {"splits": {"test": {"path": "s.csv"}}}},
-    "tasks": {"t": {"source": "s", "input": "{{ a }}", "sample_types": {"x": {"output": "{{ b }}"}}, "scorers": ["l"]}},
+    "tasks": {"t": {"source": "s", "instruction": "{{ a }}", "sample_types": {"x": {"output": "{{ b }}"}}, "scorers": ["l"]}},
     "scorers": {"l": {"type": "length"}},
     "report": {"metric": "l/words"},
 }
@@ -29,6 +29,11 @@ OTHER = {
 AXES = (
     *("base_models", "tasks", "sample_types", "nb_samples", "configs", "loss_computations"),
     *("promptings", "prompt_variants", "decodings"),
+)
+
+SECTIONS = (
+    *("models", "encoders", "reward_models", "sources", "tasks", "mixes", "configs", "scorers"),
+    *("promptings", "decodings"),
 )
 
 
@@ -61,7 +66,8 @@ def test_experiment_is_whole_over_the_default_and_over_any_other_configuration(p
         jobs = tiers(Grid(config))
         assert jobs["predictions"]
     # Files of the user are all that may be missing.
-    assert [problem for problem in problems(config) if "data/generics/" not in problem] == []
+    missing = ("data/generics/", "'s.csv'")
+    assert [problem for problem in problems(config) if not any(path in problem for path in missing)] == []
 
 
 @of(FILES)
@@ -73,14 +79,15 @@ def test_what_comes_from_a_hub_is_pinned_to_a_commit(path):
         assert "hub" not in source or re.fullmatch(r"[0-9a-f]{40}", source["revision"]), source
 
 
-def test_a_name_means_the_same_in_all_experiments_and_ready_tasks(default):
-    known, shared = {}, ("models", "encoders", "reward_models", "sources", "tasks", "mixes", "configs", "scorers")
-    files = [*FILES, *sorted((REPOSITORY / "config/tasks").glob("*.yaml"))]
-    for path, raw in [("the default", default), *((path.name, load_yaml(path)) for path in files)]:
-        for section in (*shared, "promptings", "decodings"):
+def test_a_name_means_the_same_in_all_experiments_and_in_ready_tasks(default):
+    ready = [load_yaml(path) for path in sorted((REPOSITORY / "config/tasks").glob("*.yaml"))]
+    known = {}
+    for raw in (default, *map(load_yaml, FILES)):
+        for section in SECTIONS:
             for name, entry in raw.get(section, {}).items():
-                seen, where = known.setdefault((section, str(name)), (entry, path))
-                assert seen == entry, f"{section}.{name} of {path} is another one than that of {where}"
+                meant = known.setdefault((section, str(name)), entry)
+                of_tasks = [one[section][name] for one in ready if name in one.get(section, {})]
+                assert all(entry == other for other in (meant, *of_tasks)), f"{section}.{name} of {raw.get('experiment')}"
 
 
 @of(SMALL)
