@@ -7,10 +7,12 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help extras demo test test-gpu test-vllm test-inspect lint format schema lock clean-results
+.PHONY: help install extras demo docs test test-gpu test-vllm test-inspect test-lm-eval lint format schema lock clean-results
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+install: $(READY)  ## Make the environment .venv, with all versions pinned
 
 demo: $(READY)  ## Run the default experiment: real model, real data, to the report
 	$(BIN)/snakemake --cores $(CORES)
@@ -32,6 +34,9 @@ test-vllm: $(READY) .venv-vllm/ready  ## Test the engine vllm on vLLM's build fo
 test-inspect: $(READY) .venv-inspect/ready  ## Have Inspect read exported logs, in an environment of its own (300 MB)
 	$(BIN)/pytest tests/unit/analysis/test_inspect_log.py
 
+test-lm-eval: $(READY) .venv-lm-eval/ready  ## Compare likelihoods with lm-evaluation-harness, in an environment of its own (1 GB)
+	$(BIN)/pytest tests/unit/inference/test_lm_eval.py
+
 lint: $(READY)  ## Run the static checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -39,6 +44,10 @@ lint: $(READY)  ## Run the static checks
 	PYTHONPATH=workflow/scripts $(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+docs: .venv-docs/ready  ## Build the documentation as a site, to be read without a network: .cache/docs/site/index.html
+	.venv-docs/bin/python docs/site/build.py .cache/docs
+	@echo "site: $(CURDIR)/.cache/docs/site/index.html"
 
 format: $(READY)  ## Format all code
 	$(BIN)/ruff check --fix
@@ -58,6 +67,10 @@ lock: $(READY)  ## Resolve the versions in requirements.lock anew (UPGRADE=--upg
 		--no-emit-package torch --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-vllm.lock envs/vllm.in
 	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --output-file requirements-inspect.lock envs/inspect.in
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --constraint requirements.lock \
+		--no-emit-package torch --no-emit-index-url --no-emit-find-links --no-header --output-file requirements-lm-eval.lock envs/lm-eval.in
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --output-file requirements-docs.lock envs/docs.in
 
 clean-results:  ## Delete everything computed, but not the downloaded packages
 	find results -mindepth 1 -maxdepth 1 ! -name packages -exec rm -r {} +
@@ -72,4 +85,12 @@ $(READY): requirements.lock envs/install.sh
 
 .venv-inspect/ready: requirements-inspect.lock envs/install.sh
 	sh envs/install.sh $(PYTHON) .venv-inspect requirements-inspect.lock ""
+	touch $@
+
+.venv-lm-eval/ready: requirements-lm-eval.lock envs/install.sh
+	sh envs/install.sh $(PYTHON) .venv-lm-eval requirements-lm-eval.lock
+	touch $@
+
+.venv-docs/ready: requirements-docs.lock envs/install.sh
+	sh envs/install.sh $(PYTHON) .venv-docs requirements-docs.lock ""
 	touch $@

@@ -29,15 +29,18 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/select_demonstrations.smk"
 include: "workflow/rules/show_prompt.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/measure_likelihoods.smk"
 include: "workflow/rules/import_predictions.smk"
 include: "workflow/rules/predict_baseline.smk"
 include: "workflow/rules/check.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/describe_model.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/export_log.smk"
 include: "workflow/rules/human_sheet.smk"
 include: "workflow/rules/merge.smk"
+include: "workflow/rules/check_merged.smk"
 include: "workflow/rules/push.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/describe_data.smk"
@@ -107,6 +110,20 @@ rule predictions:
         "All predictions are made"
 
 
+rule probes:
+    input:
+        tier("probes"),
+    message:
+        "All models are probed for what they have forgotten"
+
+
+rule likelihoods:
+    input:
+        tier("likelihoods"),
+    message:
+        "How likely texts are as answers is measured, where scorers read it"
+
+
 rule checks:
     input:
         tier("checks"),
@@ -146,7 +163,7 @@ rule merged:
     input:
         merged_models,
     message:
-        "All merged models are in results/merged"
+        "All merged models are in results/merged, checked"
 
 
 rule pushed:

@@ -1,6 +1,6 @@
 rule report:
     input:
-        **{name: tier(name) for name in TIERS},
+        **{name: tier(name) for name in shown_tiers(GRID)},
         manifests=computed_manifests,
         tables=rules.analyse.output,
         scores_table=rules.analyse.output.scores,
@@ -23,7 +23,7 @@ rule report:
         ),
     params:
         version=5,
-        tiers=list(TIERS),
+        tiers=shown_tiers(GRID),
         settings=settings.analyse(GRID).model_dump(),
         report=decisive(settings.report(GRID)),
     message:

@@ -6,8 +6,8 @@ from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, upd
 
 from loragrid.grid.file_names import long_names
 from loragrid.grid.jobs.report_answers import answers_beside
-from loragrid.grid.jobs.wanted import TIERS, learning_prompts, mergeable, sheets, shown_prompts, tier_files
-from loragrid.layout import FAILED_CHECK, TRACKERS, folder_of
+from loragrid.grid.jobs.wanted import TIERS, learning_prompts, mergeable, sheets, shown_prompts, shown_tiers, tier_files
+from loragrid.layout import FAILED_CHECK, FAILED_CHECK_MERGED, TRACKERS, folder_of
 
 
 @cache
@@ -101,10 +101,11 @@ def say_what_cannot_be_merged(configs):
 
 
 def merged_models(wildcards):
-    """Input function: the merged models of all runs that can be merged. The others are named on the screen."""
+    """Input function: the merged models of all runs that can be merged, and their checks. Other runs are named on the screen."""
     runs = mergeable(GRID)
     say_what_cannot_be_merged(tuple(sorted({run.config for run in GRID.runs.values()} - {run.config for run in runs})))
-    return [layout.MERGE.path("model", run.wildcards) for run in runs]
+    files = ((layout.MERGE, "model"), (layout.CHECK_MERGED, "check"))
+    return [of_rule.path(output, run.wildcards) for run in runs for of_rule, output in files]
 
 
 def pushed_models(wildcards):
@@ -135,6 +136,7 @@ def made_by_rules(wildcards):
         files = files.of_experiment("{experiment}")
         made.append(made_by(name, files.outputs.values(), [files.log, files.benchmark], jobs_of=jobs, is_named=True))
     made.append(made_by("check", [FAILED_CHECK], logs_of(named["check"])))
+    made.append(made_by("check_merged", [FAILED_CHECK_MERGED], logs_of(named["check_merged"])))
     for name in ("train", "train_full"):
         made.append(made_by(name, [], logs_of(named[name]), folders=[TRACKERS], jobs_of="trackers"))
     # Base models and others that no training has left logs of.

@@ -27,6 +27,7 @@ with logged(snakemake.log[0]):
             test=files.get("test"),
             model=files.get("model"),
             base=files.get("base"),
+            likelihoods=files.get("likelihoods"),
         ),
         partial(waiting_items, Told.of(snakemake)),
         Machine(snakemake.resources, snakemake.threads),

@@ -339,13 +339,22 @@ PREDICT = _files(
 IMPORT_PREDICTIONS = _files(
     f"predictions/{_TRAINED}", predictions=f"predictions/{_TRAINED}.jsonl", manifest=f"predictions/{_TRAINED}.manifest.json"
 )
+MEASURE_LIKELIHOODS = _files(
+    f"likelihoods/{_TRAINED}{{variant}}",
+    likelihoods=f"likelihoods/{_TRAINED}{{variant}}.jsonl",
+    manifest=f"likelihoods/{_TRAINED}{{variant}}.manifest.json",
+)
 PREDICT_BASELINE = _files(
     f"predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}",
     predictions=f"predictions/{{task}}/{{sample_type}}/{BASELINE}/{{run}}.jsonl",
 )
 CHECK = _files("checks/{base_model}/{run}", check="checks/{base_model}/{run}.json")
+CHECK_MERGED = _files("checks/{base_model}/merged/{run}", check="checks/{base_model}/merged/{run}.json")
+PROBE = _files("probes/{base_model}/{run}", probe="probes/{base_model}/{run}.json")
 FAILED_CHECK = f"{RESULTS}/checks/{{base_model}}/{{run}}.failed.json"
 """The evidence of a check that failed."""
+FAILED_CHECK_MERGED = f"{RESULTS}/checks/{{base_model}}/merged/{{run}}.failed.json"
+"""The same of a check of a merged model."""
 SCORE = _files(f"scores/{_TRAINED}{{variant}}/{{scorer}}", scores=f"scores/{_TRAINED}{{variant}}/{{scorer}}.jsonl")
 DESCRIBE_MODEL = _files(f"cards/{_TRAINED}", card=f"adapters/{_TRAINED}/README.md")
 DESCRIBE_FULL_MODEL = DESCRIBE_MODEL._replace(outputs={"card": f"{RESULTS}/finetuned/{_TRAINED}/README.md"})
@@ -423,6 +432,8 @@ ANALYSE = _own_files(
         ranks_parquet="ranks.parquet",
         slices="slices.csv",
         slices_parquet="slices.parquet",
+        forgetting="forgetting.csv",
+        forgetting_parquet="forgetting.parquet",
         predictions="predictions.parquet",
         losses="losses.csv",
         losses_parquet="losses.parquet",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeVar
@@ -26,6 +27,22 @@ class Record(BaseModel):
         return None
 
 
+class Turn(Record):
+    """A turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"] = Field(description="Who speaks.")
+    content: str = Field(description="What is said; empty only if tools are called.")
+    tool_calls: list[dict[str, Any]] = Field(
+        default=[],
+        exclude_if=lambda calls: not calls,
+        description="Tools that the assistant calls, as in OpenAI's format; arguments as a mapping. Absent if there are none.",
+    )
+    tool_call_id: str | None = Field(
+        None, exclude_if=lambda id_: id_ is None, description="The call that a tool answers; absent if not told."
+    )
+    name: str | None = Field(None, exclude_if=lambda name: name is None, description="Name of the tool; absent if not told.")
+
+
 class Example(Record):
     """One example of a data set or mix."""
 
@@ -43,10 +60,27 @@ class Example(Record):
         "one",
         description="With several prompts: `each` has its own reference, at its place in `output`; or all share one (`joined`).",
     )
+    messages: list[Turn] = Field(
+        default=[],
+        exclude_if=lambda turns: not turns,
+        description="For a conversation: its turns before the answer, of which the prompt is made; absent else. "
+        "`instruction` has the text of its system message, and `input` the other turns as one text.",
+    )
+    tools: list[dict[str, Any]] = Field(
+        default=[],
+        exclude_if=lambda tools: not tools,
+        description="For a conversation: the tools that the chat template is told, in OpenAI's format; absent if there are none.",
+    )
 
     @property
     def key(self) -> Hashable:
         return self.id
+
+    @property
+    def asked(self) -> list[str]:
+        """The texts of the question, by which examples are told apart."""
+        turns = [json.dumps([one.model_dump(), self.tools], ensure_ascii=False, sort_keys=True) for one in self.messages]
+        return [self.instruction, self.input, *self.prompts, *turns]
 
     @property
     def references(self) -> list[str]:
@@ -206,6 +240,24 @@ class Score(Record):
         return self.id, self.sample
 
 
+class Likelihood(Record):
+    """The log-probability of a text as the answer to one test or validation example, under the model that is evaluated."""
+
+    id: str = Field(description="Id of the example.")
+    part: int = Field(0, description="Which of the example's prompts, if it has several.")
+    text: str = Field(description="The text: a reference, or a choice of a scorer.")
+    is_reference: bool = Field(description="Whether it is a reference of the example.")
+    prompt_tokens: int = Field(description="Tokens of the prompt: the text begins behind them.")
+    token_ids: list[int] = Field(description="The tokens of the text, without an end of turn.")
+    logprobs: list[float] = Field(
+        description="The natural logarithm of the probability of each token of the text, given the prompt and the tokens before."
+    )
+
+    @property
+    def key(self) -> Hashable:
+        return self.id, self.part, self.text
+
+
 class Export(Record):
     """A prediction beside its test example, in the manner of Alpaca. An example with several prompts comes once for each.
     In a CSV file beside it, texts that a spreadsheet could take for formulas have an apostrophe in front, also where spaces or
@@ -216,6 +268,32 @@ class Export(Record):
     input: str = Field(description="Its input.")
     output: str | list[str] = Field(description="Its reference output, or several.")
     prediction: str = Field(description="The answer.")
+
+
+class ProbedPassage(Record):
+    """What a model makes of a passage of the text of `forgetting`."""
+
+    bytes: int = Field(description="Bytes of the passage, in UTF-8.")
+    tokens: int = Field(description="Its tokens; all of them are predicted.")
+    loss: float = Field(description="Negative log-likelihood of the whole passage, in nats.")
+
+
+class Probe(Record):
+    """How well a model predicts the text of `forgetting`: one object a file."""
+
+    passages: list[ProbedPassage] = Field(min_length=2, description="The passages of the text, in its order.")
+    dtype: str = Field(description="Number type in which the model computed.")
+    versions: dict[str, str] = Field(description="Versions of the packages that computed.")
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of a token, in nats."""
+        return sum(one.loss for one in self.passages) / sum(one.tokens for one in self.passages)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The loss of a byte, in bits, which does not depend on the tokenizer."""
+        return sum(one.loss for one in self.passages) / sum(one.bytes for one in self.passages) / math.log(2)
 
 
 RecordT = TypeVar("RecordT", bound=Record)

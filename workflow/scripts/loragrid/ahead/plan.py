@@ -26,7 +26,7 @@ PLAN = "LORAGRID_PLAN"
 GROUP = "LORAGRID_GROUP"
 """Environment variable with the first outputs of the jobs that share a submission with a job, as a list in JSON."""
 
-WORKED_AHEAD = frozenset({"train", "train_full", "check", "predict"})
+WORKED_AHEAD = frozenset({"train", "train_full", "check", "predict", "measure_likelihoods", "probe"})
 """The rules whose jobs work with a base model, and do each other's work."""
 
 _NAME = "plan-{}.jsonl"

@@ -11,14 +11,17 @@ from loragrid.ahead.told import Told
 from loragrid.inference.checks import CheckFiles, CheckJob, check_model
 from loragrid.inference.engine import EngineSettings, OpenEngine, open_engine
 from loragrid.inference.job import PACKAGES, PredictFiles, PredictJob, predict_claimed
+from loragrid.inference.likelihoods import MeasureFiles, MeasureJob, measure_claimed
+from loragrid.inference.probing import ProbeFiles, ProbeJob, probe_model
 from loragrid.inference.prompts import ModelFiles
-from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
+from loragrid.inference.settings import AskedModel, CheckSettings, MeasureSettings, PredictSettings, ProbeSettings
 from loragrid.layout import TRAINING_STATES, folder_of
 from loragrid.models.device import ALSO_COMPUTING, may_see_gpu
 from loragrid.runtime.files import file_sha256
 from loragrid.runtime.job import installed_versions, versions
 from loragrid.runtime.model_folders import stated_content, whole_folder
 from loragrid.sections import decisive, entry_of, with_speed
+from loragrid.training.methods import entry_behind
 from loragrid.training.settings import LIBRARIES, TrainingJob, TrainSettings
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ def identity_of(stage: Stage, job: Any, told: Told) -> dict[str, Any]:
 
 def _describe_training(told: Told, config: RawConfig) -> TrainingJob:
     settings, given = TrainSettings.model_validate(told.params), told.input
-    training = with_speed(settings.config, entry_of(config, "configs", settings.run.config))
+    training = with_speed(settings.config, entry_behind(config, settings.run.config))
     return TrainingJob(
         settings=settings.model_copy(update={"config": training}),
         folder=folder_of(told.output["manifest"]),
@@ -113,7 +116,7 @@ def _model_files(told: Told) -> ModelFiles:
     return ModelFiles(*(told.input.get(file) for file in ModelFiles._fields))
 
 
-def _asking_identity(job: PredictJob | CheckJob) -> dict[str, Any]:
+def _asking_identity(job: PredictJob | CheckJob | MeasureJob) -> dict[str, Any]:
     model = job.files.model
     return {
         "settings": job.settings.model_dump(),
@@ -148,6 +151,28 @@ def _predict(job: PredictJob, told: Told, started: float, has_waited: Callable[[
     predict_claimed(job, started, means.open_engine, has_waited)
 
 
+def _describe_measuring(told: Told, config: RawConfig) -> MeasureJob:
+    settings = MeasureSettings.model_validate(told.params)
+    files = MeasureFiles(
+        likelihoods=told.output["likelihoods"],
+        manifest=told.output["manifest"],
+        test=told.input["test"],
+        model=_model_files(told),
+        train=told.input.get("train"),
+        demonstrations=told.input.get("demonstrations"),
+    )
+    return MeasureJob(told.base_model, settings, _engine_of(told, settings.model, config), files, told.threads)
+
+
+def _measuring_identity(job: MeasureJob) -> dict[str, Any]:
+    others = [file_sha256(path) if path else None for path in (job.files.train, job.files.demonstrations)]
+    return _asking_identity(job) | {"others": others}
+
+
+def _measure(job: MeasureJob, told: Told, started: float, has_waited: Callable[[], bool], means: Means) -> None:
+    measure_claimed(job, started, means.open_engine, has_waited)
+
+
 def _describe_check(told: Told, config: RawConfig) -> CheckJob:
     settings = CheckSettings.model_validate(told.params)
     files = CheckFiles(result=told.output["check"], test=told.input["test"], model=_model_files(told))
@@ -160,6 +185,30 @@ def _check_identity(job: CheckJob) -> dict[str, Any]:
 
 def _check(job: CheckJob, told: Told, started: float, has_waited: Callable[[], bool], means: Means) -> None:
     check_model(job, means.open_engine, means.load)
+
+
+def _describe_probe(told: Told, config: RawConfig) -> ProbeJob:
+    files = ProbeFiles(result=told.output["probe"], text=_one(told.input["text"]), model=_model_files(told))
+    return ProbeJob(told.base_model, ProbeSettings.model_validate(told.params), files, told.threads)
+
+
+def _one(paths: str | list[str]) -> str:
+    return paths if isinstance(paths, str) else paths[0]
+
+
+def _probe_identity(job: ProbeJob) -> dict[str, Any]:
+    model = job.files.model
+    return {
+        "settings": job.settings.model_dump(),
+        "text": file_sha256(job.files.text),
+        "model": [stated_content(Path(file).parent) if file else None for file in (model.model, model.adapter)],
+        "result": job.files.result,
+        "versions": versions(*PACKAGES) | installed_versions(*ALSO_COMPUTING),
+    }
+
+
+def _probe(job: ProbeJob, told: Told, started: float, has_waited: Callable[[], bool], means: Means) -> None:
+    probe_model(job, means.open_engine)
 
 
 def _hashes(paths: list[str]) -> list[str]:
@@ -186,6 +235,16 @@ PREDICT = Stage(
     kept_in=lambda job, folder: job._replace(files=job.files._replace(kept_in=folder)),
     run=_predict,
 )
+MEASURE = Stage(
+    name="measure_likelihoods",
+    describe=_describe_measuring,
+    result=lambda job: str(job.files.likelihoods),
+    identity=_measuring_identity,
+    loads=lambda job: "" if job.engine.is_server else str(job.engine.type),
+    computes_here=lambda job: not job.engine.is_server,
+    kept_in=lambda job, folder: job._replace(files=job.files._replace(kept_in=folder)),
+    run=_measure,
+)
 CHECK = Stage(
     name="check",
     describe=_describe_check,
@@ -196,7 +255,24 @@ CHECK = Stage(
     kept_in=lambda job, folder: job._replace(files=job.files._replace(kept_in=folder)),
     run=_check,
 )
-STAGES: Mapping[str, Stage] = {"train": TRAIN, "train_full": TRAIN, "predict": PREDICT, "check": CHECK}
+PROBE = Stage(
+    name="probe",
+    describe=_describe_probe,
+    result=lambda job: str(job.files.result),
+    identity=_probe_identity,
+    loads=lambda job: "hf",
+    computes_here=lambda job: True,
+    kept_in=lambda job, folder: job._replace(files=job.files._replace(kept_in=folder)),
+    run=_probe,
+)
+STAGES: Mapping[str, Stage] = {
+    "train": TRAIN,
+    "train_full": TRAIN,
+    "predict": PREDICT,
+    "measure_likelihoods": MEASURE,
+    "check": CHECK,
+    "probe": PROBE,
+}
 """By rule."""
 
 

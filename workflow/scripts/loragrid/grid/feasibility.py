@@ -49,6 +49,26 @@ def ratings_of_nobody(config: Config) -> Iterator[str]:
                 yield f"scorers.{name}.runs[{i}]: '{run}' is neither a run of the grid nor the name of external predictions."
 
 
+def unknown_likelihoods(config: Config) -> Iterator[str]:
+    """One sentence for each likelihood that a scorer of a task reads, and that cannot be had: from engines, or of references."""
+    reading = {name for name, scorer in config.scorers.items() if scorer.given_texts}
+    tasks = {name: [one for one in task.scorers if one in reading] for name, task in config.tasks.items()}
+    if not any(tasks.values()):
+        return
+    asked = dict.fromkeys((one.task, one.base_model) for one in expand_evaluations(config))
+    for task in dict.fromkeys(task for task, _ in asked):
+        for name in tasks[task]:
+            texts = config.scorers[name].given_texts
+            if texts and texts.references and config.tasks[task].answers == "joined":
+                said = "no prompt has a reference of its own, whose likelihood the scorer could read"
+                yield f"tasks.{task}.scorers: '{name}' does not go with answers: joined: {said}."
+    for task, base_model in asked:
+        engine = config.models[base_model].engine
+        if tasks[task] and not engine.tells_likelihoods:
+            said = f"does not tell how likely a given text is, which scorer '{tasks[task][0]}' of task '{task}' reads"
+            yield f"models.{base_model}.engine: type {engine.type} {said}; {engine.likelihood_advice}."
+
+
 def oversized_mixes(config: Config, nb_train: Mapping[tuple[str, str], int]) -> Iterator[str]:
     """One sentence for each `nb_samples` that is larger than its training data.
 
@@ -102,6 +122,7 @@ def problems(config: Config) -> list[str]:
         *without_training_data(config, rows),
         *misplaced_predictions(config),
         *ratings_of_nobody(config),
+        *unknown_likelihoods(config),
         *(impossible_choices(config, expand_evaluations(config), runs_by_name(config)) if config.selection else ()),
     ]
 

@@ -66,6 +66,8 @@ class EngineSettings(Section, ABC):
     """Whether it can ask a fully fine-tuned model."""
     loads_any_adapter: ClassVar[bool] = False
     """Whether it can use adapters of all methods; else only plain LoRA adapters."""
+    likelihood_advice: ClassVar[str] = "choose another engine, or leave the scorer out of the task"
+    """What to do in the settings if it does not tell likelihoods that a scorer reads."""
 
     @property
     def loads_adapters(self) -> bool:
@@ -80,6 +82,11 @@ class EngineSettings(Section, ABC):
     @property
     def sends_text(self) -> bool:
         """Whether something else makes the tokens of a prompt, from its text."""
+        return False
+
+    @property
+    def tells_likelihoods(self) -> bool:
+        """Whether it tells how likely a given text is as an answer: whether `measure` of an opened engine is a function."""
         return False
 
     @property

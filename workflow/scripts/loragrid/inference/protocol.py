@@ -71,6 +71,20 @@ AskSeveral = Callable[[Sequence[tuple[Question, int]], Decoding, Collection[int]
 """The same for several models at once: each question comes with the index of the model that is asked."""
 
 
+class GivenText(NamedTuple):
+    """A text whose probability as the answer to a prompt is wanted."""
+
+    prompt: Rendered
+    text: str
+    token_ids: list[int]
+    """Of the text alone; never empty."""
+
+
+MeasureFunction = Callable[[Sequence[GivenText], Collection[int]], Iterator[dict[int, list[float]]]]
+"""What an engine does with given texts. It measures the texts whose index is not among the indices measured already. It gives,
+by index and as soon as they are there, the natural logarithms of the probabilities of each text's tokens."""
+
+
 class Engine(NamedTuple):
     """An engine that has opened a model, which is ready to be asked."""
 
@@ -79,6 +93,14 @@ class Engine(NamedTuple):
     answer: AnswerFunction
     device: str
     dtype: str
+    measure: MeasureFunction | None = None
+    """None if it cannot tell the probability of a given text."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it from other engines, as far as answers depend on it."""
+        # The key `answer` stands in the names of journals that earlier versions began.
+        return {"name": self.name, "version": self.version, "answer": None, "device": self.device, "dtype": self.dtype}
 
 
 def one_of(ask: AskSeveral, model: int) -> AnswerFunction:
@@ -189,7 +211,7 @@ def prediction_identity(
         versions: of the packages that compute, and of the stage.
     """
     chosen = {key: value for key, value in decoding._asdict().items() if key != "samples"}
-    parts = [file, fingerprints, settings, chosen, engine._asdict() | {"answer": None}, versions]
+    parts = [file, fingerprints, settings, chosen, engine.identity, versions]
     return fingerprint(parts)[:32]
 
 

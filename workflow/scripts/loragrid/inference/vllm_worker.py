@@ -87,6 +87,10 @@ def answer_added(engine, answers, started) -> None:  # type: ignore[no-untyped-d
                     "compute_s": now - began,
                     "running": running,
                 }
+                if output.prompt_logprobs is not None:
+                    # The first token comes after nothing.
+                    told = zip(output.prompt_token_ids, output.prompt_logprobs, strict=True)
+                    found["prompt_logprobs"] = [of_place and of_place[token].logprob for token, of_place in told]
                 answers.write(json.dumps(found) + "\n")
         last_step = now
 

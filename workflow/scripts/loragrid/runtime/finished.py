@@ -23,7 +23,9 @@ from loragrid.runtime.states import describe_state, whose_state
 RECORDS, MARKERS = Path(".snakemake/metadata"), Path(".snakemake/incomplete")
 """Where Snakemake keeps its record of each result, and a marker for each result of a job that runs."""
 
-WORK_STATES = (TRAINING_STATES, PREDICTION_STATES, *(f"{AHEAD}/{stage}" for stage in ("train", "check", "predict")))
+_AHEAD_STAGES = ("train", "check", "predict", "measure_likelihoods", "probe")
+
+WORK_STATES = (TRAINING_STATES, PREDICTION_STATES, *(f"{AHEAD}/{stage}" for stage in _AHEAD_STAGES))
 """Folders of what single jobs have done so far, or of what was done for them."""
 
 PLANNED = "LORAGRID_PLANNED"

@@ -70,7 +70,7 @@ class Stated(NamedTuple):
 def stated_about(path: str | Path) -> Stated | None:
     """What the manifest beside a file of rows says about it; None if there is no manifest.
 
-    The file is one of predictions, or a part of a data set or mix.
+    The file is one of predictions or likelihoods, or a part of a data set or mix.
 
     Raises:
         DamagedError: naming the manifest, if it is not one.
@@ -79,7 +79,8 @@ def stated_about(path: str | Path) -> Stated | None:
     of_predictions, of_parts = path.with_name(f"{path.stem}.manifest.json"), path.with_name(MANIFEST)
     if of_predictions.exists():
         told = read_json(of_predictions)
-        return Stated(of_predictions, _predicted(of_predictions, told), _hash(told, "predictions"))
+        hash_of_rows = _hash(told, "predictions") or _hash(told, "likelihoods")
+        return Stated(of_predictions, _predicted(of_predictions, told), hash_of_rows)
     if of_parts.exists():
         told = read_json(of_parts)
         counts = told.get("examples")

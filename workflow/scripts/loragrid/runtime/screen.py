@@ -63,7 +63,7 @@ def why(reasons: Iterable[tuple[str, str]]) -> str:
     return "\n".join(["Why:", *(fill(line, 110, initial_indent="  ", subsequent_indent="    ") for line in lines)])
 
 
-COMPUTING = {"import_model", "train", "train_full", "predict"}
+COMPUTING = {"import_model", "train", "train_full", "predict", "measure_likelihoods"}
 """Rules whose jobs cost much."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from loragrid.data.wholeness import refuse_other_answers
 from loragrid.errors import UserError
 from loragrid.layout import MANIFEST, SCORE_STATES
-from loragrid.records import Example, Prediction, Score, read_records
+from loragrid.records import Example, Likelihood, Prediction, Score, read_records
 from loragrid.runtime.files import file_sha256, fingerprint
 from loragrid.runtime.job import log, versions
 from loragrid.runtime.manifests import read_json, refuse_damaged_model
@@ -34,6 +34,7 @@ class ScoredFiles(NamedTuple):
     """A file in the folder of the model that the scorer loads."""
     base: str | None = None
     """Predictions of the base model."""
+    likelihoods: str | None = None
 
 
 class Machine(NamedTuple):
@@ -68,6 +69,7 @@ def score_file(
         model_folder=whole_folder(files.model) if files.model else None,
         base=read_records(files.base, Prediction) if files.base else None,
         human_evaluation=told.human_evaluation,
+        likelihoods=likelihoods_by_part(read_records(files.likelihoods, Likelihood)) if files.likelihoods else None,
     )
     outcomes = score_items(
         scorer, inputs, [item for of_prediction in items for item in of_prediction], waiting, told.version, machine
@@ -82,6 +84,14 @@ def score_file(
     if failed := sum(row.status != "ok" for row in rows):
         log.info("%d of %d scores failed, wholly or in part", failed, len(rows))
     return rows
+
+
+def likelihoods_by_part(records: Iterable[Likelihood]) -> dict[tuple[str, int], list[Likelihood]]:
+    """Likelihoods by the id of the example and the number of its prompt."""
+    found: dict[tuple[str, int], list[Likelihood]] = {}
+    for record in records:
+        found.setdefault((record.id, record.part), []).append(record)
+    return found
 
 
 def _check_references(name: str, scorer: ScorerSettings, path: str, items: Sequence[Sequence[Item]]) -> None:

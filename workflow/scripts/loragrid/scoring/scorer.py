@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 from pydantic import StringConstraints
 
 from loragrid.errors import unknown_name
-from loragrid.records import Prediction
+from loragrid.records import Likelihood, Prediction
 from loragrid.scoring.protocol import ScorerFunction
 from loragrid.sections import Price, Section, decisive
 
@@ -32,6 +32,14 @@ class RatedCriteria(Section):
     """The values of each criterion that can be chosen."""
 
 
+class GivenTexts(NamedTuple):
+    """The texts of an example that a scorer wants to know the likelihood of, as answers under the model that is evaluated."""
+
+    references: bool = False
+    choices: tuple[str, ...] = ()
+    """Templates of further texts, over the example's `instruction`, `input` and `metadata`."""
+
+
 CriteriaOf = Mapping[str, Mapping[str, Sequence[float]]]
 """The criteria of each human evaluation, with the values that can be chosen."""
 
@@ -47,6 +55,8 @@ class ScorerInputs(NamedTuple):
     """The base model's answers, for scorers that compare with them."""
     human_evaluation: RatedCriteria | None = None
     """The human evaluation, for scorers that read its sheets."""
+    likelihoods: Mapping[tuple[str, int], Sequence[Likelihood]] | None = None
+    """How likely texts are as answers, by the example's id and the number of its prompt, for scorers that read that."""
 
 
 class ScorerFacts(Section):
@@ -223,6 +233,11 @@ class ScorerSettings(Section, ABC):
     def compares_with_base(self) -> bool:
         """Whether it compares answers with the base model's answers."""
         return False
+
+    @property
+    def given_texts(self) -> GivenTexts | None:
+        """The texts whose likelihood it reads. Only models that are asked here have likelihoods."""
+        return None
 
     @property
     def requests(self) -> Requests | None:

@@ -21,10 +21,11 @@ from loragrid.grid.jobs.lookups import (
     trained_run,
     why_not_merged,
 )
-from loragrid.grid.jobs.wanted import base_evaluation, model_outputs, scorers_of
+from loragrid.grid.jobs.wanted import base_evaluation, measured_as, model_outputs, scorers_of
 from loragrid.grid.runs import Grid
+from loragrid.inference.settings import Forgetting
 from loragrid.layout import BASE, BASELINE, TEST, Dataset, Evaluation, Run
-from loragrid.models.sources import ModelSource
+from loragrid.models.sources import MergedSource, ModelSource
 from loragrid.scoring.human_sheets import choose
 
 
@@ -40,9 +41,26 @@ Inputs = dict[str, str | list[str]]
 
 
 def import_model(grid: Grid, wildcards: Wildcards) -> Inputs:
-    """The files that a model comes from; none on this machine for a model of the hub."""
+    """The files that a model comes from; none on this machine for a model of the hub. A merged model comes from a run."""
     source = pretrained(grid.config, wildcards["base_model"]).source
+    if isinstance(source, MergedSource):
+        return _merged_of(grid, {"base_model": source.base_model, "run": source.merged})
     return {"source": [] if source is None else _source_files(source)}
+
+
+def _merged_of(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A run's adapter and manifest, and its base model.
+
+    Raises:
+        UserError: if the grid has no such run, or its adapter is no change of weights.
+    """
+    run = trained_run(grid, wildcards)
+    if reason := why_not_merged(grid.config, run):
+        raise UserError(f"{run.name} cannot be merged: {reason}")
+    named: Wildcards = run.wildcards
+    model = _model(named, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", named)}
+    manifest: Inputs = {"manifest": _trained(grid.config, run).path("manifest", named)}
+    return _adapter(grid, named) | _all_files(grid, run.base_model) | manifest | model
 
 
 def prepare_dataset(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -96,7 +114,7 @@ def train(grid: Grid, wildcards: Wildcards) -> Inputs:
         "validation": layout.MAKE_MIX.path("validation", mix),
         "tokens": [layout.TOKENISE.path("tokens", dataset) for dataset in of_data],
     }
-    training = grid.config.configs[run.config]
+    training = grid.config.trainings[run.config]
     if training.start_files:
         inputs["start"] = [UserFile(file) for file in training.start_files]
     model = _model(wildcards, "model", "tokenizer") | {"model_config": layout.IMPORT_MODEL.path("config", wildcards)}
@@ -118,6 +136,13 @@ def predict(grid: Grid, wildcards: Wildcards) -> Inputs:
     inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
     inputs |= _demonstrations(grid, evaluation) or _known_predictions(grid, evaluation)
     return inputs | _asked(evaluation)
+
+
+def measure_likelihoods(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """As a prediction, without existing answers."""
+    evaluation = Evaluation.from_wildcards(wildcards)
+    inputs = _adapter(grid, wildcards) | _base_model(grid, wildcards)
+    return inputs | _demonstrations(grid, evaluation) | _asked(evaluation)
 
 
 def show_prompt(grid: Grid, wildcards: Wildcards) -> Inputs:
@@ -154,6 +179,26 @@ def check(grid: Grid, wildcards: Wildcards) -> Inputs:
     return _adapter(grid, wildcards) | _base_model(grid, wildcards) | {"test": _test(dataset)}
 
 
+def probe(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """A model and the adapter of a run, and the text that it reads, or the package with the text.
+
+    Raises:
+        UserError: if the configuration names no text.
+    """
+    text = forgetting(grid).text
+    source: AncientFile | UserFile = UserFile(text.path)
+    if file := text.package_file():
+        source = AncientFile(layout.FETCH_PACKAGE.path("package", file._asdict()))
+    return _adapter(grid, wildcards) | _base_model(grid, wildcards) | {"text": source}
+
+
+def forgetting(grid: Grid) -> Forgetting:
+    """What models are probed for, as configured."""
+    if grid.config.forgetting is None:
+        raise UserError("forgetting: this section is missing in the configuration; it says on which text models are probed.")
+    return grid.config.forgetting
+
+
 def score(grid: Grid, wildcards: Wildcards) -> Inputs:
     """Predictions, and the other files that their scorer reads."""
     scorer = grid.config.scorers[wildcards["scorer"]]
@@ -166,6 +211,8 @@ def score(grid: Grid, wildcards: Wildcards) -> Inputs:
         inputs |= _asked(evaluation)
     if scorer.compares_with_base and (base := base_evaluation(grid, evaluation)):
         inputs["base"] = layout.PREDICT.path("predictions", base.wildcards)
+    if scorer.given_texts is not None:
+        inputs["likelihoods"] = layout.MEASURE_LIKELIHOODS.path("likelihoods", measured_as(evaluation).wildcards)
     if paths := [Path(path) for path in scorer.files().values()]:
         files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
         inputs["files"] = [UserFile(file) for file in files]
@@ -240,6 +287,15 @@ def merge(grid: Grid, wildcards: Wildcards) -> Inputs:
     card: Inputs = {"card": _card(grid.config, run).path("card", wildcards)}
     card["manifest"] = _trained(grid.config, run).path("manifest", wildcards)
     return _adapter(grid, wildcards) | _all_files(grid, wildcards["base_model"]) | card | model
+
+
+def check_merged(grid: Grid, wildcards: Wildcards) -> Inputs:
+    """What a run's check reads, and the merged model."""
+    run = trained_run(grid, wildcards)
+    outputs = model_outputs(grid, layout.MERGE)
+    merged: Inputs = {"merged": layout.MERGE.path("model", run.wildcards)}
+    others: Inputs = {"all_files_merged": [path.format_map(run.wildcards) for path in outputs.values()]} if grid.is_stored else {}
+    return check(grid, wildcards) | merged | others
 
 
 def push(grid: Grid, wildcards: Wildcards) -> Inputs:

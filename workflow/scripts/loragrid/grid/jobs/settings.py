@@ -18,6 +18,7 @@ from loragrid.analysis.inspect_log.settings import LogSettings
 from loragrid.analysis.settings import AnalysisSettings, CardSettings, ReportContents
 from loragrid.analysis.tracking.settings import TrackSettings
 from loragrid.config.root import Config
+from loragrid.config.sweeps import meant_comparisons
 from loragrid.data.external import ImportedPredictionsSettings
 from loragrid.data.mixes import MixSettings
 from loragrid.data.preparation import PrepareSettings
@@ -28,13 +29,13 @@ from loragrid.data.tasks import LEARNING_BASELINES, cluster_key
 from loragrid.data.tokens import TokeniseSettings
 from loragrid.errors import UserError
 from loragrid.grid.axes import prediction_axes
-from loragrid.grid.jobs.inputs import scores_of_run
+from loragrid.grid.jobs.inputs import forgetting, scores_of_run
 from loragrid.grid.jobs.lookups import Wildcards, data_source, pretrained, prompt_variant, run_of, tasks_of_mix, trained_run
 from loragrid.grid.jobs.report_answers import answers_in
-from loragrid.grid.jobs.wanted import scorers_of
+from loragrid.grid.jobs.wanted import given_texts, scorers_of
 from loragrid.grid.runs import Grid
 from loragrid.inference.baselines import BaselineSettings
-from loragrid.inference.settings import AskedModel, CheckSettings, PredictSettings
+from loragrid.inference.settings import AskedModel, CheckSettings, MeasureSettings, PredictSettings, ProbeSettings
 from loragrid.layout import BASE, Dataset, Evaluation, Run
 from loragrid.models.hub import PushSettings
 from loragrid.models.importing import ImportSettings
@@ -99,7 +100,7 @@ def train(grid: Grid, wildcards: Wildcards, version: int) -> TrainSettings:
         version=version + _told_the_day(model) + has_a_step_less(config, run),
         run=run,
         model=model,
-        config=config.configs[run.config].on_base(config.models[run.base_model].quantization),
+        config=config.trainings[run.config].on_base(config.models[run.base_model].quantization),
         seeds=config.seeds_of(run.seed),
     )
 
@@ -109,7 +110,7 @@ def has_a_step_less(config: Config, run: Run) -> bool:
 
     Only the configuration is asked. It does not tell how many examples are dropped, nor how many fit into `batch_tokens`.
     """
-    training, mix = config.configs[run.config], config.mixes[run.mix]
+    training, mix = config.trainings[run.config], config.mixes[run.mix]
     if training.batch_tokens is not None or training.max_steps is not None:
         return False
     try:
@@ -149,6 +150,23 @@ def predict(grid: Grid, wildcards: Wildcards, version: int) -> PredictSettings:
         instruction=variant.instruction,
         decoding=config.decoding(evaluation.decoding, evaluation.task, evaluation.base_model),
         subset=config.subset_of(evaluation),
+    )
+
+
+def measure_likelihoods(grid: Grid, wildcards: Wildcards, version: int) -> MeasureSettings:
+    """Which model is asked, about which data, as in a prediction; and which texts its scorers read the likelihood of."""
+    asked, texts = predict(grid, wildcards, version), given_texts(grid, Evaluation.from_wildcards(wildcards))
+    return MeasureSettings(
+        version=version,
+        axes=asked.axes,
+        model=asked.model,
+        quantization=asked.quantization,
+        prompting=asked.prompting,
+        instruction=asked.instruction,
+        max_new_tokens=asked.how.max_new_tokens,
+        subset=asked.subset,
+        references=any(one.references for one in texts),
+        choices=list(dict.fromkeys(one.choices for one in texts if one.choices)),
     )
 
 
@@ -192,6 +210,24 @@ def check(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
         model=model,
         quantization=quantization(grid.config, base_model, run_of(grid, wildcards)),
         checks=grid.config.checks,
+    )
+
+
+def check_merged(grid: Grid, wildcards: Wildcards, version: int) -> CheckSettings:
+    """What the check of the run is told."""
+    return check(grid, wildcards, version)
+
+
+def probe(grid: Grid, wildcards: Wildcards, version: int) -> ProbeSettings:
+    """The text, and the number types with which a model reads it."""
+    probed, base_model = forgetting(grid), wildcards["base_model"]
+    return ProbeSettings(
+        version=version,
+        dtype=grid.config.models[base_model].dtype,
+        quantization=quantization(grid.config, base_model, run_of(grid, wildcards)),
+        text=probed.text,
+        characters=probed.characters,
+        passages=probed.passages,
     )
 
 
@@ -263,10 +299,11 @@ def analyse(grid: Grid) -> AnalysisSettings:
         },
         bounds=config.limits_of_metrics,
         cluster_by=cluster_keys(config, grid.datasets),
-        comparisons=config.report.comparisons,
+        comparisons=meant_comparisons(config),
         smallest_difference=config.report.smallest_difference,
         selection=config.selection,
         table=config.report.table,
+        config_of=_config_of(grid),
     )
 
 
@@ -274,8 +311,15 @@ def lengths_trained_to(grid: Grid) -> dict[str, list[int]]:
     """The different `max_length` of the trainings of each base model, the shortest first."""
     found: dict[str, set[int]] = {}
     for run in grid.runs.values():
-        found.setdefault(run.base_model, set()).add(grid.config.configs[run.config].max_length)
+        found.setdefault(run.base_model, set()).add(grid.config.trainings[run.config].max_length)
     return {base_model: sorted(lengths) for base_model, lengths in found.items()}
+
+
+def _config_of(grid: Grid) -> dict[str, str]:
+    """The config that each setting of a sweep belongs to, of the settings with which the grid trains."""
+    trained = dict.fromkeys(run.config for run in grid.runs.values())
+    config_of = {name: grid.config.config_of[name] for name in trained}
+    return {name: config for name, config in config_of.items() if grid.config.configs[config].sweep is not None}
 
 
 def track(grid: Grid, version: int) -> TrackSettings:
@@ -312,7 +356,7 @@ def report(grid: Grid) -> ReportContents:
 
 def quantization(config: Config, base_model: str, run: Run | None) -> Quantization:
     """Number type of the weights: from a run's training if it says so, else from its base model."""
-    of_run: Quantization = "none" if run is None else config.configs[run.config].base_quantization
+    of_run: Quantization = "none" if run is None else config.trainings[run.config].base_quantization
     return config.models[base_model].quantization if of_run == "none" else of_run
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from loragrid import layout
-from loragrid.grid.jobs.lookups import Wildcards, all_pretrained, is_full, mix_of, tasks_of_mix, why_not_merged
+from loragrid.grid.jobs.lookups import (
+    Wildcards,
+    all_pretrained,
+    answered_by_server,
+    is_full,
+    mix_of,
+    tasks_of_mix,
+    why_not_merged,
+)
 from loragrid.grid.jobs.report_answers import answers_beside
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASE, BASELINE, TEST, USUAL, Dataset, Evaluation, Files, Run
 from loragrid.runtime.model_folders import OTHER_FILES
-from loragrid.scoring.scorer import ScorerSettings
+from loragrid.scoring.scorer import GivenTexts, ScorerSettings
 from loragrid.training.methods import PromptTuning
 
 Jobs = list[Mapping[str, str]]
@@ -45,6 +53,8 @@ def tiers(grid: Grid) -> dict[str, dict[str, Jobs]]:
                 *(run.wildcards for run in grid.runs.values()),
             ]
         },
+        "probes": {"probe": probed(grid)},
+        "likelihoods": {"measure_likelihoods": measured(grid)},
         "scores": {
             "score": [
                 evaluation.wildcards | {"scorer": scorer}
@@ -73,9 +83,17 @@ TIERS = (
     "demonstrations",
     "predictions",
     "checks",
+    "probes",
+    "likelihoods",
     "scores",
     "cards",
 )
+
+
+def shown_tiers(grid: Grid) -> list[str]:
+    """The tiers that a report tells of: those of likelihoods and probes only where something is measured."""
+    without = {*(() if measured(grid) else ("likelihoods",)), *(() if probed(grid) else ("probes",))}
+    return [name for name in TIERS if name not in without]
 
 
 def tier_files(grid: Grid) -> dict[str, list[tuple[str, str]]]:
@@ -130,6 +148,7 @@ def usable_jobs(grid: Grid) -> dict[str, Jobs]:
         "export": predicted,
         "export_log": predicted,
         "merge": [run.wildcards for run in mergeable(grid)],
+        "check_merged": [run.wildcards for run in mergeable(grid)],
         "push": runs,
         "human_sheet": sheets(grid),
         "report_answers": answers_beside(grid),
@@ -146,7 +165,7 @@ def tracked(grid: Grid) -> Jobs:
 
 def learning_prompts(grid: Grid) -> list[Run]:
     """The runs whose result is a learnt prompt."""
-    return [run for run in grid.runs.values() if isinstance(grid.config.configs[run.config], PromptTuning)]
+    return [run for run in grid.runs.values() if isinstance(grid.config.trainings[run.config], PromptTuning)]
 
 
 def mergeable(grid: Grid) -> list[Run]:
@@ -164,7 +183,8 @@ def packages(grid: Grid) -> Jobs:
     """The packages that models and data come from."""
     of_models = [entry.source.package_file() for entry in all_pretrained(grid.config) if entry.source]
     of_data = [source.package_file() for source in grid.config.sources.values()]
-    return [file._asdict() for file in (*of_models, *of_data) if file]
+    of_probe = [config.text.package_file()] if (config := grid.config.forgetting) else []
+    return [file._asdict() for file in (*of_models, *of_data, *of_probe) if file]
 
 
 def sheets(grid: Grid) -> Jobs:
@@ -188,17 +208,56 @@ def needed_models(grid: Grid) -> list[str]:
 def scorers_of(grid: Grid, evaluation: Evaluation) -> list[str]:
     """The names of the scorers of an evaluation's predictions. Those of validation examples are scored only by what decides."""
     config = grid.config
+    return [name for name in _names_of_scorers(grid, evaluation) if is_scored(grid, config.scorers[name], evaluation)]
+
+
+def _names_of_scorers(grid: Grid, evaluation: Evaluation) -> list[str]:
+    """The names of the scorers that the configuration has for an evaluation's task and split."""
+    config = grid.config
     names = config.tasks[evaluation.task].scorers
     if evaluation.split != TEST:
         deciding = config.selection.scorers if config.selection else []
         names = [name for name in names if name in deciding]
-    return [name for name in names if is_scored(grid, config.scorers[name], evaluation)]
+    return list(names)
 
 
 def is_scored(grid: Grid, scorer: ScorerSettings, evaluation: Evaluation) -> bool:
-    """Whether a scorer scores predictions. A judge may leave out baselines, or need the base model's answers to compare with."""
+    """Whether a scorer scores predictions.
+
+    A judge may leave out baselines, or need the base model's answers to compare with. Likelihoods are known of our models only.
+    """
     left_out = evaluation.base_model == BASELINE and not scorer.scores_baselines
+    left_out = left_out or (scorer.given_texts is not None and evaluation not in grid.asked)
     return not left_out and (not scorer.compares_with_base or base_evaluation(grid, evaluation) is not None)
+
+
+def measured(grid: Grid) -> Jobs:
+    """The measurings of how likely texts are as answers, each once, where a scorer reads that."""
+    return [one.wildcards for one in dict.fromkeys(map(measured_as, grid.asked)) if given_texts(grid, one)]
+
+
+def probed(grid: Grid) -> Jobs:
+    """The models that are probed for what they forget: all runs, and the base models that they are compared with.
+
+    What only a server computes with is not on this machine.
+    """
+    if grid.config.forgetting is None:
+        return []
+    runs = [run for run in grid.runs.values() if not answered_by_server(grid.config, run.base_model)]
+    bases = dict.fromkeys(run.base_model for run in runs)
+    return [*({"base_model": name, "run": BASE} for name in bases), *(run.wildcards for run in runs)]
+
+
+def measured_as(evaluation: Evaluation) -> Evaluation:
+    """The evaluation whose likelihoods are those of another one: however tokens are chosen, texts are as likely."""
+    return evaluation._replace(decoding=USUAL[2])
+
+
+def given_texts(grid: Grid, evaluation: Evaluation) -> list[GivenTexts]:
+    """The texts of each scorer of an evaluation that reads how likely they are."""
+    config = grid.config
+    found = (config.scorers[name].given_texts for name in _names_of_scorers(grid, evaluation))
+    return [texts for texts in found if texts is not None]
 
 
 def base_evaluation(grid: Grid, evaluation: Evaluation) -> Evaluation | None:

@@ -38,6 +38,10 @@ class HfEngine(EngineSettings):
     loads_any_adapter: ClassVar[bool] = True
 
     @property
+    def tells_likelihoods(self) -> bool:
+        return True
+
+    @property
     def batch_limit(self) -> int | None:
         return self.batch_tokens
 
@@ -81,6 +85,7 @@ class HfEngine(EngineSettings):
     @contextmanager
     def _opened(self, model: ModelToAsk, load: LoadBase) -> Iterator[Engine]:
         from loragrid.inference.batching import answer_with
+        from loragrid.inference.measuring import measure_with
         from loragrid.models.loading import load_trained
 
         assert model.folder is not None
@@ -88,7 +93,8 @@ class HfEngine(EngineSettings):
         base = None if model.is_whole else _base_of(model, load)
         loaded: Any = load_trained(base, model.trained, model.dtype)
         answer = answer_with(loaded, model.renderer, end_tokens(model.renderer, model.folder), self._batch_tokens(base or loaded))
-        yield _engine(base or loaded, answer)
+        measure = measure_with(loaded, model.renderer, model.context_length, self.batch_tokens)
+        yield _engine(base or loaded, answer)._replace(measure=measure)
 
     def _batch_tokens(self, model: PreTrainedModel) -> int:
         from loragrid.inference.batching import BATCH_TOKENS

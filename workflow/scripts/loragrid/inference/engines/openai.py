@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from reprlib import repr as short
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from loragrid.data.render import Rendered, Renderer, end_tokens, own_ends
 from loragrid.inference.answer_texts import added_tokens, cut_before, end_texts, special_marks
 from loragrid.inference.engine import EngineSettings, ModelToAsk
-from loragrid.inference.protocol import Answer, Decoding, Engine, Question
+from loragrid.inference.protocol import Answer, Decoding, Engine, GivenText, Question
+from loragrid.inference.served_likelihoods import Way, measuring_request, read_logprobs
 from loragrid.runtime.files import file_sha256, fingerprint, storable
 from loragrid.runtime.job import log
-from loragrid.sections import Server
+from loragrid.sections import LATER, Server
 from loragrid.text.thoughts import Spoken, spoken_in
 from loragrid.text.words import trim
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import openai
 
     from loragrid.runtime.server import Connection
+
+T = TypeVar("T")
 
 
 class OpenAiEngine(EngineSettings, Server):
@@ -53,14 +57,36 @@ class OpenAiEngine(EngineSettings, Server):
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, on the same file system). Without it only base models can be asked.",
     )
 
+    log_probabilities: Annotated[Way | None, LATER] = Field(
+        None,
+        description="How the server tells the probabilities of the tokens in a prompt, if it does, for the scorers `likelihood` "
+        "and `choice`: `prompt_logprobs` as vLLM, or `echo` with `logprobs`, as the API of completions once had it. Needs `send: "
+        "token_ids`.",
+    )
+
     is_server: ClassVar[bool] = True
+    likelihood_advice: ClassVar[str] = (
+        "set log_probabilities in it, with send: token_ids, if the server has prompt_logprobs or echo; else leave the scorer out"
+    )
     repeats_itself: ClassVar[bool] = False
     knows_number_type: ClassVar[bool] = False
     loads_whole_models: ClassVar[bool] = False
 
+    @model_validator(mode="after")
+    def _sends_what_is_measured(self) -> Self:
+        if self.log_probabilities and self.sends_text:
+            raise ValueError(
+                "log_probabilities needs api: completions and send: token_ids, so that tokens are those of the renderer"
+            )
+        return self
+
     @property
     def loads_adapters(self) -> bool:
         return self.load_adapters
+
+    @property
+    def tells_likelihoods(self) -> bool:
+        return self.log_probabilities is not None
 
     @property
     def address(self) -> str | None:
@@ -85,7 +111,8 @@ class OpenAiEngine(EngineSettings, Server):
         server = connect(f"models.{model.name}.engine", self.model_dump())
         with _loaded_adapter(server, model) as adapter, ThreadPoolExecutor(self.concurrency) as pool:
             served = Served(server, self, adapter or self.model or model.name, model.renderer, *_ends_of(model))
-            yield Engine("openai", version("openai"), partial(_answer, served, pool), "server", "as served")
+            measure = partial(_measure, served, pool) if self.log_probabilities else None
+            yield Engine("openai", version("openai"), partial(_answer, served, pool), "server", "as served", measure)
 
 
 @contextmanager
@@ -193,19 +220,58 @@ def _answer(
         return answer
 
     asked = {pool.submit(ask, question): i for i, question in enumerate(questions) if i not in answered}
+    yield from _gathered(asked, stopping)
+
+
+def _gathered(asked: Mapping[Future[T | None], int], stopping: threading.Event) -> Iterator[dict[int, T]]:
+    """What requests give, by their numbers, as it comes; None gives nothing.
+
+    Args:
+        stopping: is set in the end.
+
+    Raises:
+        Exception: of the first request that has failed, when all have ended.
+    """
     problem: Exception | None = None
     try:
         for future in as_completed(asked):
             try:
-                if answer := future.result():
-                    yield {asked[future]: answer}
+                if (given := future.result()) is not None:
+                    yield {asked[future]: given}
             except Exception as error:
-                # Answers that others have finished in the meantime are kept before the job ends.
+                # What others have given in the meantime is kept before the job ends.
                 problem = problem or error
     finally:
         stopping.set()
     if problem:
         raise problem
+
+
+def _measure(
+    served: Served, pool: ThreadPoolExecutor, texts: Sequence[GivenText], measured: Collection[int]
+) -> Iterator[dict[int, list[float]]]:
+    """Ask how likely each text is. See `MeasureFunction`."""
+    from loragrid.runtime.server import reply_of, send
+
+    server, way, stopping = served.server, served.engine.log_probabilities, threading.Event()
+    assert way is not None
+
+    def ask(text: GivenText) -> list[float] | None:
+        if stopping.is_set():
+            return None
+        fields = measuring_request(text, served.model, way) | served.engine.settings
+        fields = {key: value for key, value in fields.items() if value is not None}
+
+        def call() -> list[float]:
+            return read_logprobs(reply_of(server.client.post("/completions", body=fields, cast_to=object)), text, way)
+
+        try:
+            return send(server, stopping, call)
+        except BaseException:
+            stopping.set()
+            raise
+
+    yield from _gathered({pool.submit(ask, text): i for i, text in enumerate(texts) if i not in measured}, stopping)
 
 
 def _compare_lengths(served: Served, question: Question, answer: Answer) -> None:
@@ -252,7 +318,9 @@ def request(question: Question, decoding: Decoding, served: Served) -> dict[str,
     if decoding.min_new_tokens:
         fields["min_tokens"] = decoding.min_new_tokens
     if engine.api == "chat":
-        fields["messages"] = list(question.prompt.messages)
+        fields["messages"] = [_as_sent(message) for message in question.prompt.messages]
+        if question.prompt.tools:
+            fields["tools"] = list(question.prompt.tools)
     elif engine.send == "text":
         fields["prompt"] = text_to_send(question.prompt, renderer)
     else:
@@ -262,6 +330,14 @@ def request(question: Question, decoding: Decoding, served: Served) -> dict[str,
         if special_marks(renderer.tokenizer, decoding.thought_marks):
             fields["skip_special_tokens"] = False
     return {key: value for key, value in (fields | engine.settings).items() if value is not None}
+
+
+def _as_sent(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as the API has it: the arguments of tools are JSON texts there."""
+    if not (calls := message.get("tool_calls")):
+        return message
+    called = [{**one, "function": one["function"] | {"arguments": json.dumps(one["function"]["arguments"])}} for one in calls]
+    return message | {"tool_calls": called}
 
 
 def text_to_send(prompt: Rendered, renderer: Renderer | None) -> str:

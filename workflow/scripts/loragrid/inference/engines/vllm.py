@@ -15,7 +15,7 @@ from loragrid.data.render import Renderer, end_tokens
 from loragrid.errors import UserError
 from loragrid.inference.answer_texts import cut_before, end_texts, special_marks, stopped_text, text_reader
 from loragrid.inference.engine import EngineSettings, ModelToAsk, Together
-from loragrid.inference.protocol import Answer, Decoding, Engine, Question
+from loragrid.inference.protocol import Answer, Decoding, Engine, GivenText, Question
 from loragrid.inference.vllm_process import Start, Worker, answer_to, next_answer, started
 from loragrid.runtime.manifests import read_json
 from loragrid.sections import ONLY_SPEED
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """So many adapters are loaded at the same time, at most. Each takes memory of the device, as much as the largest rank needs."""
+
+
+MEASURING = {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 1}
+"""Arguments of vLLM's `SamplingParams` with which it tells how likely each token of a prompt is. It cannot generate nothing."""
 
 
 class VllmEngine(EngineSettings):
@@ -40,6 +44,10 @@ class VllmEngine(EngineSettings):
     settings: dict[str, Any] = Field(
         default={}, description="Further arguments of `vllm.LLM`, for example `gpu_memory_utilization` or `max_num_seqs`."
     )
+
+    @property
+    def tells_likelihoods(self) -> bool:
+        return True
 
     def files(self) -> dict[str, str]:
         return {} if self.python is None else {"python": self.python}
@@ -105,6 +113,8 @@ class Vllm(NamedTuple):
     """The number type that it computes with."""
     ask: Callable[[Sequence[tuple[Question, str | None]], Decoding], Iterator[dict[int, Answer]]]
     """Gives answers as soon as they are there. Each question comes with the name of the adapter to ask; None: the base model."""
+    measure: Callable[[Sequence[GivenText], str | None], Iterator[dict[int, list[float]]]]
+    """Tells how likely texts are, as soon as it is known, given the name of the adapter to ask."""
 
 
 OpenWorker = Callable[[Start], "AbstractContextManager[Worker]"]
@@ -187,7 +197,18 @@ def running_vllm(worker: Worker, folder: Path, renderer: Renderer, adapters: Map
                 yield {index: _answer(reply, len(questions[index][0].prompt.prompt_ids), text_of(reply, decoding))}
                 reply = next_answer(worker.process) if left else {}
 
-    return Vllm(worker.about["version"], worker.about["device"], worker.about["dtype"], ask)
+    def measure(texts: Sequence[GivenText], name: str | None) -> Iterator[dict[int, list[float]]]:
+        adapter = name and f"{number}-{name}"
+        wanted = [{"ids": [*text.prompt.prompt_ids, *text.token_ids], "seed": 0, "adapter": adapter} for text in texts]
+        order = {"questions": wanted, "sampling": MEASURING, "alone": False}
+        order["adapters"] = {adapter: str(adapters[name])} if adapter and name else {}
+        reply = answer_to(worker.process, order) if wanted else {}
+        for left in reversed(range(len(texts))):
+            index = reply["number"]
+            yield {index: reply["prompt_logprobs"][len(texts[index].prompt.prompt_ids) :]}
+            reply = next_answer(worker.process) if left else {}
+
+    return Vllm(worker.about["version"], worker.about["device"], worker.about["dtype"], ask, measure)
 
 
 def in_groups(names: Sequence[str], most: int) -> list[list[str]]:
@@ -218,7 +239,12 @@ def vllm_engine(vllm: Vllm, adapter: str | None) -> Engine:
     def answer(questions: Sequence[Question], decoding: Decoding, answered: Collection[int]) -> Iterator[dict[int, Answer]]:
         return _ask_left(vllm, [adapter], [(question, 0) for question in questions], decoding, answered)
 
-    return Engine("vllm", vllm.version, answer, vllm.device, vllm.dtype)
+    def measure(texts: Sequence[GivenText], measured: Collection[int]) -> Iterator[dict[int, list[float]]]:
+        left = [i for i in range(len(texts)) if i not in measured]
+        for new in vllm.measure([texts[i] for i in left], adapter):
+            yield {left[i]: logprobs for i, logprobs in new.items()}
+
+    return Engine("vllm", vllm.version, answer, vllm.device, vllm.dtype, measure)
 
 
 def lora_rank(rank: int) -> int:
