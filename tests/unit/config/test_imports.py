@@ -55,8 +55,9 @@ NEEDED_AT_ONCE = {
         for name in ("analyse", "describe_data", "partial_report", "report")
     },
     "summary": {"numpy", "pandas", "pyarrow"},
-    **{name: {"numpy", "pandas", "pyarrow"} for name in ("export_log", "track")},
+    **{name: {"numpy", "pandas", "pyarrow"} for name in ("cut_offs", "export_log", "track")},
     "describe_model": {"huggingface_hub", "httpx", "numpy", "pandas", "pyarrow", "tqdm"},
+    "learnt_prompts": {"numpy", "safetensors", "torch", "tqdm"},
     "merge": {"numpy", "safetensors", "torch", "tqdm"},
     "verify": {"numpy", "safetensors", "torch", "tqdm"},
 }
