@@ -68,6 +68,9 @@ class Section(BaseModel):
 
 S = TypeVar("S", bound=Section)
 
+SENTENCE = "sentence"
+"""The type of a validation error whose message is all that is to be said, behind the key."""
+
 
 class StageSettings(Section):
     """What the jobs of a stage are told: its rule's parameters, read by `model_validate(dict(snakemake.params))`."""
@@ -104,6 +107,11 @@ section inside a stage's settings: a field of the stage's settings themselves is
 
 def _is_marked(section: type[Section], field: str, kind: type = _OnlySpeed) -> bool:
     return any(isinstance(mark, kind) for mark in section.model_fields[field].metadata)
+
+
+def is_only_speed(section: type[Section], field: str) -> bool:
+    """Whether no result depends on a field of a section."""
+    return _is_marked(section, field)
 
 
 def decisive(section: Section) -> dict[str, Any]:

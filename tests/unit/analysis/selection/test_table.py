@@ -65,7 +65,7 @@ class Grid:
             if value is not None
         ]
 
-    def table(self, choose, by, losses=None, answered=None):
+    def table(self, choose, by, losses=None, answered=None, config_of=None):
         """The choices; `answered`: the models that have answered the test examples, if not all."""
         questions = {("t", "s", str(i)): Question(f"question {i}", f"text {i}") for i in range(QUESTIONS)}
         measured = list(measure(self._table(self.scores), questions, FACTS, {}))
@@ -73,7 +73,12 @@ class Grid:
         of_models = ways_of(pd.DataFrame(self.models, columns=AXES))
         ways = of_models if answered is None else ways_of(pd.DataFrame(answered, columns=AXES))
         return selection_table(
-            Selection(choose=choose, by=by), ways, measured, Validation(validation, losses or {}, of_models), FACTS
+            Selection(choose=choose, by=by),
+            ways,
+            measured,
+            Validation(validation, losses or {}, of_models),
+            FACTS,
+            config_of or {},
         )
 
     def _table(self, rows):
@@ -96,6 +101,22 @@ def test_chosen_way_is_reported_by_its_test_result_with_the_best_by_test_beside_
     assert (row["base_model"], row["task"], row["nb_samples"]) == ("m", "t", 4)
     assert pd.isna(row["config"])
     assert pd.isna(row["note"])
+
+
+def test_a_setting_is_chosen_for_each_config():
+    results = {"lora-rank4": 0.2, "lora-rank8": 0.5, "dora-rank4": 0.3, "dora-rank8": 0.1, "plain": 0.9}
+    grid = Grid([axes_of(name) for name in results])
+    grid.tested(lambda axes, i: results[axes["config"]])
+    grid.chosen_by(lambda axes: results[axes["config"]])
+    config_of = {name: name.partition("-")[0] for name in results if "-" in name}
+    rows = grid.table("setting", "r/x", config_of=config_of).to_dict("records")
+    assert [(row["config"], row["chosen"], row["ways"]) for row in rows] == [
+        ("lora", "setting=lora-rank8", 2),
+        ("dora", "setting=dora-rank4", 2),
+    ]
+    assert [row["chosen_mean"] for row in rows] == pytest.approx([0.5, 0.3])
+    [among_all] = grid.table("config", "r/x", config_of=config_of).to_dict("records")
+    assert (among_all["chosen"], among_all["ways"]) == ("config=plain", 5)
 
 
 def test_optimism_has_the_interval_of_the_paired_difference_on_the_same_questions():

@@ -15,6 +15,7 @@ from loragrid.analysis.contrasts.questions import read_questions
 from loragrid.analysis.contrasts.tables import compare_measured
 from loragrid.analysis.contrasts.ways import ways_of
 from loragrid.analysis.costs import prediction_costs, read_training_costs, scoring_costs
+from loragrid.analysis.forgetting import forgetting_table, forgotten_of
 from loragrid.analysis.main_table.parts import Part, parts_of
 from loragrid.analysis.main_table.spreadsheets import as_columns, wide_runs, wide_ways
 from loragrid.analysis.ranks import rank_ways
@@ -50,6 +51,8 @@ class GridFiles(NamedTuple):
     """The validation parts of data sets, if ways are chosen by them."""
     leaks: Paths = ()
     """For each data set, the file that lists which of its examples are in a test set; needed to choose."""
+    probes: Paths = ()
+    """What models make of a text of general language, if they are asked."""
 
 
 class Tables(NamedTuple):
@@ -84,7 +87,8 @@ def make_tables(files: GridFiles, settings: AnalysisSettings) -> Tables:
     measured = list(measure(score_table, questions, facts, settings.bounds))
     ways, contrasts = compare_measured(measured, prediction_table, settings)
     way_members = ways_of(prediction_table)
-    parts = parts_of(ways, settings.table, settings.main)
+    forgetting = forgetting_table(files.probes, comparisons, settings.main)
+    parts = parts_of(ways, settings.table, settings.main, forgotten_of(forgetting))
     course = read_losses(files.losses)
     of_sheets = {name: asked_rows(sheets, predictions, files.tests) for name, sheets in settings.sheets.items()}
     asked = {name: rows for name, rows in of_sheets.items() if rows is not None}
@@ -104,6 +108,7 @@ def make_tables(files: GridFiles, settings: AnalysisSettings) -> Tables:
         "wide": wide_runs(summary),
         "wide_ways": wide_ways(ways),
         "predictions": prediction_table,
+        "forgetting": forgetting,
         "selection": choices(measured, prediction_table, validated, settings),
         "losses": course,
         "training_costs": read_training_costs(files.manifests),
@@ -125,4 +130,4 @@ def choices(
     """
     if settings.selection is None or validated is None:
         return pd.DataFrame(columns=COLUMNS)
-    return selection_table(settings.selection, ways_of(predictions), measured, validated, settings.kinds)
+    return selection_table(settings.selection, ways_of(predictions), measured, validated, settings.kinds, settings.config_of)

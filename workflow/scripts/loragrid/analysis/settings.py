@@ -52,6 +52,9 @@ class AnalysisSettings(Section):
         None, exclude_if=lambda selection: selection is None, description="Which ways are chosen on validation data, and by what."
     )
     table: Annotated[MainTable, LATER] = Field(MainTable(), description="What stands where in the table of the study.")
+    config_of: Annotated[dict[str, str], LATER] = Field(
+        default={}, description="The config that each setting of a sweep belongs to, by the setting's name."
+    )
 
     @property
     def main(self) -> MainMetrics:

@@ -20,7 +20,7 @@ def broken_block(config: Config, where: str, block: Block) -> Iterator[str]:
     Args:
         where: the block's key.
     """
-    if (nb_asked := _number_asked(block)) > MOST:
+    if (nb_asked := _number_asked(config, block)) > MOST:
         yield f"{where}: its axes make {nb_asked:,} predictions; expected at most {MOST:,}."
         return
     yield from _unknown_names(config, where, block)
@@ -35,7 +35,7 @@ MOST = 1_000_000
 """Combinations in a block. Snakemake itself plans some tens of thousands of jobs."""
 
 
-def _number_asked(block: Block) -> int:
+def _number_asked(config: Config, block: Block) -> int:
     """How many predictions a block asks for: every combination of its axes, also with the base models alone."""
     asked: tuple[Sized, ...] = (
         block.base_models,
@@ -45,7 +45,8 @@ def _number_asked(block: Block) -> int:
         block.prompt_variants,
         block.decodings,
     )
-    trained: tuple[Sized, ...] = (block.mixes, block.nb_samples, block.configs, block.loss_computations, block.seeds)
+    configs = config.trainings_named(block.configs)
+    trained: tuple[Sized, ...] = (block.mixes, block.nb_samples, configs, block.loss_computations, block.seeds)
     return math.prod(map(len, asked)) * (1 + math.prod(map(len, trained)))
 
 
@@ -54,7 +55,7 @@ def _unknown_names(config: Config, where: str, block: Block) -> Iterator[str]:
         ("base_models", "base model", block.base_models, config.models),
         ("tasks", "task", block.tasks, config.tasks),
         ("mixes", "mix", block.mixes, config.mixes),
-        ("configs", "config", block.configs, config.configs),
+        ("configs", "config", block.configs, [*config.configs, *config.trainings]),
         ("promptings", "prompting", block.promptings, ["zero_shot", *config.promptings]),
         ("decodings", "decoding", block.decodings, ["greedy", *config.decodings]),
     ]
@@ -119,8 +120,9 @@ def _impossible_runs(config: Config, where: str, block: Block) -> Iterator[str]:
         if not model.engine.loads_adapters:
             said = f"its server would have to load them (models.{name}.engine.load_adapters)."
             yield f"{where}.base_models: runs of '{name}' cannot be asked; {said}"
-        for key in filter(config.configs.__contains__, dict.fromkeys(block.configs)):
-            for problem in _mismatch(config.configs[key], name, model):
+        for key in dict.fromkeys(block.configs):
+            trainings = [config.trainings[one] for one in config.trainings_named([key]) if one in config.trainings]
+            for problem in dict.fromkeys(problem for training in trainings for problem in _mismatch(training, name, model)):
                 yield f"{where}.configs: '{key}' {problem}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from loragrid.analysis.contrasts.settings import FEWEST
 from loragrid.config.root import Config
 from loragrid.errors import unknown_name
 from loragrid.layout import USUAL
@@ -32,6 +33,8 @@ def broken_comparisons(config: Config) -> Iterator[str]:
             yield unknown_name("report.smallest_difference", "metric", metric, config.metrics)
     for i, comparison in enumerate(config.report.comparisons or ()):
         where = f"report.comparisons[{i}]"
+        if comparison.axis == "config" and comparison.values and len(config.trainings_named(comparison.values)) < 2:
+            yield f"{where}: values: {FEWEST}."
         for metric in comparison.metrics or ():
             if metric not in config.metrics:
                 yield unknown_name(f"{where}.metrics", "metric", metric, config.metrics)
@@ -63,7 +66,7 @@ def _known(config: Config, column: str) -> Iterable[str]:
         case "mix":
             return config.mixes
         case "config":
-            return config.configs
+            return [*config.configs, *config.trainings]
         case "nb_samples":
             return [str(number) for block in config.grid for number in block.nb_samples]
         case "loss_computation":

@@ -9,7 +9,7 @@ from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from loragrid.config.root import Config
 from loragrid.errors import nearest
-from loragrid.sections import NAME_RULE, OneOf, Section, tag_of
+from loragrid.sections import NAME_RULE, SENTENCE, OneOf, Section, tag_of
 
 
 def key_at(location: Iterable[str | int]) -> tuple[str, Collection[str]]:
@@ -61,6 +61,8 @@ def _type_below(annotation: Any, part: str | int) -> Any:
     """The type of the value under a key of a section, or in a list or mapping; None if it is unknown."""
     for _, section in _sections(annotation):
         field = section.model_fields.get(str(part))
+        if field is None and section.model_config.get("extra") == "allow":
+            return get_args(get_type_hints(section, include_extras=True)["__pydantic_extra__"])[1]
         return field and Annotated[field.annotation, field, *field.metadata]
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
@@ -72,6 +74,8 @@ def sentence_of(error: ErrorDetails) -> str:
     *above, last = error["loc"] or ("",)
     key, _ = key_at(above if last == "[key]" else error["loc"])
     type_, value, context = error["type"], error["input"], error.get("ctx", {})
+    if type_ == SENTENCE:
+        return f"{key}: {error['msg']}"
     if type_ == "extra_forbidden":
         return f"{key}: unknown key; {nearest(str(last), key_at(above)[1])}"
     if type_ == "missing":

@@ -39,8 +39,8 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
         if model.chat_template is not None:
             yield f"models.{name}.chat_template", model.chat_template, Path.is_file
         yield from ((f"models.{name}.engine.{key}", path, Path.is_file) for key, path in model.engine.files().items())
-    for name, training in config.configs.items():
-        for file in training.start_files:
+    for name, trainings in config.settings_of.items():
+        for file in dict.fromkeys(file for training in trainings.values() for file in training.start_files):
             # Files that the workflow itself makes need not be there yet.
             if not file.startswith(f"{RESULTS}/"):
                 yield f"configs.{name}.adapter", file, Path.is_file
@@ -50,6 +50,8 @@ def _named_paths(config: Config) -> Iterator[tuple[str, str, Callable[[Path], bo
     for name, scorer in config.scorers.items():
         for key, path in scorer.files().items():
             yield f"scorers.{name}.{key}", path, Path.exists
+    if config.forgetting is not None and config.forgetting.text.package is None:
+        yield "forgetting.text.path", config.forgetting.text.path, Path.is_file
     for name, source in config.sources.items():
         for key, path in source.local_files().items():
             yield f"sources.{name}.{key}", path, Path.is_file

@@ -13,6 +13,7 @@ from loragrid.config.root import Config
 from loragrid.records import Example, Export, Prediction, Record, Score
 from loragrid.scoring.rubrics import Rubric
 from loragrid.sections import MANY
+from loragrid.training.swept_keys import VALUES
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 
@@ -86,6 +87,8 @@ def key_table(definition: dict[str, Any], definitions: dict[str, Any]) -> Iterat
         described = value if "description" in value else definitions[value["$ref"].rpartition("/")[2]]
         meaning = described["description"].replace("|", "\\|")
         yield f"| `{key}` | {'; '.join(types(value))} | {default} | {meaning} |"
+    if isinstance(others := definition.get("additionalProperties"), dict):
+        yield f"| any other key | {'; '.join(types(others))} | | see above |"
 
 
 def _said(default: Any) -> Any:
@@ -98,12 +101,16 @@ def _said(default: Any) -> Any:
 
 def types(value: dict[str, Any]) -> Iterator[str]:
     """The types that a key may hold, in words."""
-    if "$ref" in value:
+    if not value:
+        yield "anything"
+    elif "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
         yield f"[{name}](#{name.lower()})"
     elif "anyOf" in value or "oneOf" in value:
         for option in value.get("anyOf") or value["oneOf"]:
-            yield from types(option)
+            # That most hyper-parameters take several values is said once, in the description of sweeps.
+            if option.get("title") != VALUES:
+                yield from types(option)
     elif "enum" in value or "const" in value:
         yield " or ".join(f"`{item}`" for item in value.get("enum", [value.get("const")]))
     elif value["type"] == "array":

@@ -10,6 +10,7 @@ from loragrid.config.comparisons import broken_comparisons
 from loragrid.config.evaluation import ExternalPredictions
 from loragrid.config.root import Config
 from loragrid.config.spelling import names_alike
+from loragrid.config.sweeps import broken_sweeps
 from loragrid.data.sources import DataSource
 from loragrid.data.tasks import DataSetFields, Task
 from loragrid.errors import unknown_name
@@ -22,6 +23,7 @@ def broken_references(config: Config) -> Iterator[str]:
     """One sentence for each name that refers to nothing, and each combination that cannot exist."""
     yield from names_alike(config)
     yield from _taken_names(config)
+    yield from broken_sweeps(config)
     for name, scorer in config.scorers.items():
         yield from (f"scorers.{name}.{problem}" for problem in scorer.problems(config))
     for name, evaluation in config.human_evaluations.items():
@@ -103,6 +105,8 @@ def _broken_task(config: Config, where: str, task: Task) -> Iterator[str]:
     for key, variant in task.prompt_variants.items():
         if variant.instruction is not None and (problem := syntax_error(variant.instruction)):
             yield f"{where}.prompt_variants.{key}.instruction: not a valid template: {problem}"
+        if variant.instruction is not None and any(task.data_set(one).messages is not None for one in task.sample_types):
+            yield f"{where}.prompt_variants.{key}.instruction: conversations (`messages`) have none; change the system_prompt."
     tokenizer = task.cleaning.tokenizer
     if (measuring := config.models.get(tokenizer or "")) and measuring.source is None:
         yield f"{where}.cleaning.tokenizer: '{tokenizer}' has no source, and so no tokenizer."
@@ -113,16 +117,23 @@ def _broken_task(config: Config, where: str, task: Task) -> Iterator[str]:
 
 
 def _broken_data_set(config: Config, where: str, fields: DataSetFields) -> Iterator[str]:
-    for key in ("source", "instruction"):
+    for key in ("source", *(() if fields.messages is not None else ("instruction",))):
         if getattr(fields, key) is None:
             yield f"{where}: '{key}' is given neither here nor in the task."
-    if (fields.output is None) == (fields.outputs is None):
+    if fields.messages is not None:
+        for key in ("instruction", "input", "output", "outputs", "prompts"):
+            if getattr(fields, key) is not None:
+                yield f"{where}: 'messages' holds question and answer; leave out '{key}', here and in the task."
+    elif fields.tools is not None:
+        yield f"{where}: 'tools' needs 'messages', the conversation in which they are called."
+    elif (fields.output is None) == (fields.outputs is None):
         yield f"{where}: exactly one of 'output' and 'outputs' must be given, here or in the task."
     templates = {key: getattr(fields, key) for key in ("instruction", "input", "output")} | (fields.metadata or {})
     for key, template in templates.items():
         if template is not None and (problem := syntax_error(template)):
             yield f"{where}.{key}: not a valid template: {problem}"
-    for key, expression in (("prompts", fields.prompts), ("outputs", fields.outputs)):
+    for key in ("prompts", "outputs", "messages", "tools"):
+        expression = getattr(fields, key)
         if expression is not None and (problem := expression_error(expression)):
             yield f"{where}.{key}: not a valid expression: {problem}"
     if fields.source is not None and fields.source not in config.sources:

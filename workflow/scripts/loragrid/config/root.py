@@ -6,6 +6,8 @@ The JSON schema under `workflow/schemas/` and the reference in `docs/configurati
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
@@ -19,12 +21,13 @@ from loragrid.data.mixes import AnyMix
 from loragrid.data.prompting import AnyPrompting, Prompting, ZeroShot
 from loragrid.data.sources import AnyDataSource, DataSource
 from loragrid.data.tasks import BASELINES, LEARNING_BASELINES, Task
-from loragrid.inference.settings import Checks, DecodingEntry
+from loragrid.inference.settings import Checks, DecodingEntry, Forgetting
 from loragrid.layout import TEST, Evaluation
 from loragrid.models.hub import HubUpload
 from loragrid.scoring.human_sheets import HumanEvaluation
 from loragrid.scoring.registry import Scorer
 from loragrid.sections import Name, NonNegative, Section
+from loragrid.training.method import Training
 from loragrid.training.methods import TrainingConfig
 from loragrid.training.settings import Seeds
 
@@ -81,6 +84,11 @@ class Config(Section):
     )
     human_evaluations: dict[Name, HumanEvaluation] = Field(default={}, description="Sheets for annotators, by name.")
     checks: Checks = Field(default=Checks(), description="The generation check of each model.")
+    forgetting: Forgetting | None = Field(
+        None,
+        description="How trainings are probed for what they forget of general language; null: not at all. `{}`: with the text "
+        "and the sizes that are usual here.",
+    )
     selection: Selection | None = Field(
         None, description="Which ways are chosen on validation data, to be reported on test data."
     )
@@ -96,6 +104,25 @@ class Config(Section):
             return datetime.date.fromisoformat(text).isoformat()
         except ValueError:
             raise ValueError("expected a date in the form 2025-01-31") from None
+
+    @cached_property
+    def settings_of(self) -> dict[str, dict[str, Training]]:
+        """The trainings that each config stands for, by their names: the settings of its sweep, or the config itself."""
+        return {name: training.trainings(name) for name, training in self.configs.items()}
+
+    @cached_property
+    def trainings(self) -> dict[str, Training]:
+        """All trainings that configs stand for, by the names that they have in runs."""
+        return {name: training for of_one in self.settings_of.values() for name, training in of_one.items()}
+
+    @cached_property
+    def config_of(self) -> dict[str, str]:
+        """The config that each training belongs to, by the training's name."""
+        return {name: config for config, of_one in self.settings_of.items() for name in of_one}
+
+    def trainings_named(self, names: Iterable[str]) -> list[str]:
+        """The names of the trainings that are meant: a config with a sweep means all of its settings; one may be named itself."""
+        return list(dict.fromkeys(one for name in names for one in self.settings_of.get(name, (name,))))
 
     @property
     def metrics(self) -> list[str]:

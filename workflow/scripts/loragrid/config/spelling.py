@@ -60,11 +60,12 @@ def _misread(node: yaml.Node, value: Any) -> Iterator[tuple[yaml.Node, str]]:
 
 def names_alike(section: Section, where: str = "") -> Iterator[str]:
     """One sentence for each two names that differ only in case. Some file systems give their results the same place."""
-    for field, value in section:
-        key = f"{where}.{field}".removeprefix(".")
+    # Sections may hold keys besides their fields.
+    for field, told in type(section).model_fields.items():
+        key, value = f"{where}.{field}".removeprefix("."), getattr(section, field)
         if isinstance(value, Section):
             yield from names_alike(value, key)
-        if get_args(type(section).model_fields[field].annotation)[:1] != (Name,):
+        if get_args(told.annotation)[:1] != (Name,):
             continue
         yield from (
             f"{key}.{name}: '{other}' is the same name but for case; choose another." for name, other in alike(value or ())

@@ -6,16 +6,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from loragrid import layout
 from loragrid.config.root import Config
-from loragrid.errors import UserError
+from loragrid.errors import UserError, unknown_name
 from loragrid.grid.file_names import long_names
+from loragrid.grid.jobs.lookups import why_not_merged
 from loragrid.grid.runs import Grid
 from loragrid.layout import Run
 from loragrid.models.hub import check_repository
+from loragrid.models.sources import MergedSource
 
 
 def impossible_jobs(grid: Grid) -> Iterator[str]:
@@ -23,6 +25,7 @@ def impossible_jobs(grid: Grid) -> Iterator[str]:
     yield from long_names(grid)
     yield from unfit_repositories(grid)
     yield from endless_continuations(grid)
+    yield from impossible_merges(grid)
     yield from slow_patterns(grid.config)
 
 
@@ -62,7 +65,7 @@ def endless_continuations(grid: Grid) -> Iterator[str]:
     for run in own:
         met, now = [run], run
         while (start := _start_of(grid.config, now)) is not None:
-            where = f"configs.{now.config}.adapter"
+            where = f"configs.{grid.config.config_of[now.config]}.adapter"
             before = run_of.get(start)
             if before is None:
                 if where not in told and not Path(start).is_file():
@@ -79,18 +82,49 @@ def endless_continuations(grid: Grid) -> Iterator[str]:
             now = before
 
 
+def impossible_merges(grid: Grid) -> Iterator[str]:
+    """One sentence for each model that is to be a merged run which the grid does not have, which cannot be merged, or which is,
+    in the end, made of itself.
+    """
+    config = grid.config
+    for section, entries in (("encoders", config.encoders), ("reward_models", config.reward_models)):
+        for name in (name for name, entry in entries.items() if isinstance(entry.source, MergedSource)):
+            yield f"{section}.{name}.source.merged: a run is a language model; only a base model can be one."
+    merged = {name: entry.source for name, entry in config.models.items() if isinstance(entry.source, MergedSource)}
+    for name, source in merged.items():
+        where = f"models.{name}.source"
+        run = grid.runs.get((source.base_model, source.merged))
+        if source.base_model not in config.models:
+            yield unknown_name(f"{where}.base_model", "base model", source.base_model, config.models)
+        elif run is None:
+            known = [of_model for base_model, of_model in grid.runs if base_model == source.base_model]
+            yield unknown_name(f"{where}.merged", f"run of base model '{source.base_model}':", source.merged, known)
+        elif reason := why_not_merged(config, run):
+            yield f"{where}.merged: '{source.merged}' cannot be merged: {reason}"
+        elif name in _made_of(merged, name):
+            yield f"{where}.base_model: '{name}' would be made of itself."
+
+
+def _made_of(merged: Mapping[str, MergedSource], name: str) -> set[str]:
+    """The base models of which a merged model is made, one after the other."""
+    found: set[str] = set()
+    while (source := merged.get(name)) is not None and source.base_model not in found:
+        found.add(source.base_model)
+        name = source.base_model
+    return found
+
+
 def _start_of(config: Config, run: Run) -> str | None:
     """The file of the adapter that a run continues from, if it is the result of a training."""
-    files = config.configs[run.config].start_files
+    files = config.trainings[run.config].start_files
     path = os.path.normpath(files[0]) if files else ""
     return path if path.startswith(layout.TRAIN.outputs["adapter"].partition("{")[0]) else None
 
 
 def slow_patterns(config: Config) -> Iterator[str]:
     """One sentence for each regular expression that would keep a training busy for ever before it began."""
-    for name, training in config.configs.items():
-        pattern = training.module_pattern
-        if pattern is None or not _NESTED.search(pattern):
+    for name, pattern in _patterns(config):
+        if not _NESTED.search(pattern):
             continue
         # Python's own matching cannot be interrupted, other than with its process.
         tried = f"import re; [re.fullmatch({pattern!r}, name) for name in {_LONG_NAMES!r}]"
@@ -99,6 +133,12 @@ def slow_patterns(config: Config) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             said = "matching one name of a module takes forever; avoid repeated groups that repeat something themselves"
             yield f"configs.{name}.target_modules: with '{pattern}', {said}."
+
+
+def _patterns(config: Config) -> dict[tuple[str, str], None]:
+    """The regular expressions that choose modules, each once in a config, with the config's name."""
+    found = ((config.config_of[name], training.module_pattern) for name, training in config.trainings.items())
+    return {(name, pattern): None for name, pattern in found if pattern is not None}
 
 
 _NESTED = re.compile(r"[+*}]\??\)?\)[+*{]")

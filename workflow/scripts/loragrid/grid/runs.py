@@ -87,15 +87,15 @@ class Grid:
         return expand_baselines(self.config, self.datasets)
 
 
-def block_runs(block: Block) -> Iterator[Run]:
-    """Every combination of the block's axes."""
+def block_runs(config: Config, block: Block) -> Iterator[Run]:
+    """Every combination of the block's axes. A config with a sweep stands for all of its settings."""
     axes = (
         block.base_models,
         block.tasks,
         block.sample_types,
         block.mixes,
         block.nb_samples,
-        block.configs,
+        config.trainings_named(block.configs),
         block.loss_computations,
         block.seeds,
     )
@@ -139,7 +139,7 @@ def expand_evaluations(config: Config) -> list[Evaluation]:
     for block in config.grid:
         for asked in product(block.promptings, block.prompt_variants, block.decodings):
             bases = [(*data, BASE) for data in product(block.base_models, block.tasks, block.sample_types)]
-            runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(block)]
+            runs = [(run.base_model, run.task, run.sample_type, run.name) for run in block_runs(config, block)]
             for base_model, own_task, own_type, name in bases + runs:
                 for task, sample_type in evaluated_datasets(config, block, Dataset(own_task, own_type), asked[1]):
                     evaluation = Evaluation(base_model, task, sample_type, name, *asked)
@@ -177,4 +177,4 @@ def runs_by_name(config: Config) -> dict[tuple[str, str], Run]:
 
 def expand_grid(config: Config) -> list[Run]:
     """The runs of all blocks, in the order of the blocks, each once."""
-    return list(dict.fromkeys(run for block in config.grid for run in block_runs(block)))
+    return list(dict.fromkeys(run for block in config.grid for run in block_runs(config, block)))

@@ -42,7 +42,7 @@ def _candidates(config: Config, evaluations: Iterable[Evaluation], runs: Runs) -
     axes = [prediction_axes(one, runs.get((one.base_model, one.run))) for one in asked]
     return [
         asked[place]
-        for candidates in candidates_among(axes, config.selection.choose)
+        for candidates in candidates_among(axes, config.selection.choose, config.config_of)
         for places in candidates.ways.values()
         for place in places
     ]
@@ -90,7 +90,7 @@ def _without_losses(config: Config, runs: Iterable[Run]) -> Iterator[str]:
     for mix in dict.fromkeys(run.mix for run in runs):
         if not config.mixes[mix].nb_validation:
             yield f"selection.by: runs of mix '{mix}' have no validation loss; set mixes.{mix}.nb_validation."
-    for name in dict.fromkeys(run.config for run in runs):
-        training = config.configs[name]
-        if not (training.evaluations or training.validate_every):
-            yield f"selection.by: runs of config '{name}' have no validation loss; set configs.{name}.evaluations."
+    trained = {run.config: config.trainings[run.config] for run in runs}
+    bare = [name for name, training in trained.items() if not (training.evaluations or training.validate_every)]
+    for name in dict.fromkeys(config.config_of[name] for name in bare):
+        yield f"selection.by: runs of config '{name}' have no validation loss; set configs.{name}.evaluations."

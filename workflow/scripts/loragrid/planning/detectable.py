@@ -17,6 +17,7 @@ from loragrid.analysis.contrasts.ways import Way, ways_of_evaluations
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.config.root import Config
 from loragrid.data.tasks import cluster_key
+from loragrid.config.sweeps import meant_comparisons
 from loragrid.grid.runs import Grid
 from loragrid.layout import ANALYSE, PREPARE_DATASET, Dataset
 from loragrid.runtime.looking import looked_into
@@ -76,7 +77,7 @@ def describe_detectable(grid: Grid) -> list[str]:
     """
     main = grid.config.main_metrics
     ways = ways_of_evaluations([*grid.evaluations, *grid.external])
-    family = main_family(wanted_contrasts(list(ways), grid.config.report.comparisons, main, 1), main)
+    family = main_family(wanted_contrasts(list(ways), meant_comparisons(grid.config), main, 1), main)
     number = sum(map(len, family.values()))
     parts = [_in_metric(grid, metric, members, ways, number) for metric, members in family.items()]
     lines = [line for part in parts for line in part]

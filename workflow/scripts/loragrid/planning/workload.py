@@ -82,7 +82,7 @@ def training_work(config: Config, run: Run, lengths: LengthsOf) -> Work:
 
     Early stopping is not foreseen.
     """
-    training, recipe = config.configs[run.config], config.mixes[run.mix]
+    training, recipe = config.trainings[run.config], config.mixes[run.mix]
     of_task = {task: lengths(run.base_model, task, run.sample_type, "train") for task in {run.task, *recipe.named_tasks}}
     examples = recipe.sizes(run.task, run.nb_samples, {task: of.examples for task, of in of_task.items()})
     # Each prompt of an example is trained on by itself.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, ModelWrapValidatorHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from loragrid.errors import UserError
 from loragrid.models.sources import Quantization
-from loragrid.sections import MANY, ONLY_SPEED, Section
+from loragrid.sections import LATER, MANY, ONLY_SPEED, Section
+from loragrid.training.sweeps import Sweep, setting_name
+from loragrid.training.swept_keys import allow_lists, valid_settings
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +91,12 @@ class Training(Section):
         description="Maximum length of prompt and answer together, in tokens. In a longer example the end of the input is cut, "
         "never the answer. An example that still does not fit is dropped and counted.",
     )
+    loss_turns: Annotated[Literal["last", "all"], LATER] = Field(
+        "last",
+        description="In conversations (`messages` of a task) and with the loss computation `completion`: the loss counts the "
+        "`last` answer alone, or `all` answers of the assistant, each with its end of turn. Where a chat template marks what the "
+        "assistant says (`{% generation %}`), that is what counts; else it has to write earlier answers as the model gives them.",
+    )
     evaluations: int = Field(
         4, ge=0, le=MANY, description="How often the validation loss is computed, spread evenly; the last time is at the end."
     )
@@ -104,6 +115,40 @@ class Training(Section):
     keep: Literal["last", "best"] = Field(
         "last", description="Keep the weights of the `last` step, or (`best`) the weights with the lowest validation loss."
     )
+    sweep: Sweep | None = Field(
+        None,
+        # Each setting is a config of its own for the job of a training.
+        exclude=True,
+        description="Several values of hyper-parameters, each setting trained as a config of its own. A key whose value is never "
+        "a list may also hold a list of values itself.",
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _each_setting_is_valid(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """A config with ranges: its first setting, and the ranges."""
+        return valid_settings(cls, given, validate) if isinstance(given, Mapping) else validate(given)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        allow_lists(cls, handler.resolve_ref_schema(schema)["properties"])
+        return schema
+
+    def trainings(self, name: str) -> dict[str, Self]:
+        """The trainings that a config stands for, by their names: one for each setting, or the config itself.
+
+        Args:
+            name: of the config.
+        """
+        if self.sweep is None:
+            return {name: self}
+        given = self.model_dump(exclude_unset=True)
+        found = {}
+        for values in self.sweep.settings():
+            training = type(self).model_validate(given | {key: value for key, value, _ in values})
+            found[setting_name(name, {key: getattr(training, key) for key, *_ in values})] = training
+        return found
 
     @model_validator(mode="after")
     def _validation_is_there_if_needed(self) -> Self:

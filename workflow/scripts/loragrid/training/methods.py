@@ -228,3 +228,13 @@ def parse_training(values: Mapping[str, Any]) -> Training:
     """A training configuration from its validated values."""
     config: Training = TypeAdapter(TrainingConfig).validate_python(values)
     return config
+
+
+def entry_behind(raw: Mapping[str, Any], name: str) -> Any:
+    """The entry of the configuration, as YAML gave it, that a training of this name belongs to: a config, or a setting of one."""
+    entries = {str(key): entry for key, entry in raw["configs"].items()}
+    if name in entries:
+        return entries[name]
+    # Most configs are told from others by their beginning.
+    behind = (key for key in entries if name.startswith(f"{key}-") and name in parse_training(entries[key]).trainings(key))
+    return entries[next(behind)]

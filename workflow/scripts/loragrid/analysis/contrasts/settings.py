@@ -20,6 +20,10 @@ AXES_OF_WAYS: tuple[str, ...] = tuple(axis for axis in get_args(Axis) if axis !=
 Common = Literal["task", "sample_type", Axis]
 
 
+FEWEST = "give at least two, or leave the key out for all"
+"""What is expected of the values of an axis."""
+
+
 def _in_a_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -67,8 +71,9 @@ class Comparison(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.values is not None and len(set(self.values)) < 2:
-            raise ValueError("values: give at least two, or leave the key out for all")
+        # A config may stand for several trainings.
+        if self.values is not None and len(set(self.values)) < (1 if self.axis == "config" else 2):
+            raise ValueError(f"values: {FEWEST}")
         if self.axis == "training" and (self.values or self.against or self.across):
             raise ValueError("axis: training compares with the base model; it takes no values, against or across")
         if self.across in ("training", self.axis):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -53,10 +54,38 @@ def varying(hyperparameters: Hyperparameters) -> list[str]:
     return [name for name in names if len({own.get(name, "") for own in hyperparameters.values()}) > 1]
 
 
-def configs_table(hyperparameters: Hyperparameters) -> PageTable:
-    """A row for each config; what they differ in comes first, and what is the same in all is hidden."""
+SWEPT = {
+    "of_config": Words("settings of", help="The config whose sweep has this setting."),
+    "settings": Words("number of settings", "integer", "How many settings of this config were trained: compare like with like."),
+}
+"""Columns of configs where one has a sweep."""
+
+
+def nb_settings(config_of: Mapping[str, str], trainings: pd.Series) -> dict[str, int]:
+    """How many different trainings belong to each config; a config without a sweep is one.
+
+    Args:
+        trainings: names of configs and of settings, each as often as it likes.
+    """
+    named = trainings.drop_duplicates()
+    return {str(config): int(number) for config, number in named.replace(dict(config_of)).value_counts(sort=False).items()}
+
+
+def configs_table(hyperparameters: Hyperparameters, config_of: Mapping[str, str] = MappingProxyType({})) -> PageTable:
+    """A row for each config, or for each setting of one; what they differ in comes first, and what is the same in all is hidden.
+
+    Args:
+        config_of: the config that each setting of a sweep belongs to.
+    """
     rows = pd.DataFrame([{"config": config, **own} for config, own in hyperparameters.items()], dtype=object).fillna("")
     given = [str(name) for name in rows.columns if (rows[name] != "").any()]
     first = ["config", *varying(hyperparameters)] if len(hyperparameters) > 1 else given
     words = {str(name): Words(str(name).replace("_", " ")) for name in rows.columns}
+    if config_of and len(rows):
+        of_sweep = rows["config"].replace(dict(config_of))
+        tried = of_sweep.map(nb_settings(config_of, rows["config"]))
+        rows.insert(1, "of_config", of_sweep)
+        rows.insert(2, "settings", tried)
+        first = ["config", *SWEPT, *first[1:]]
+        words |= SWEPT
     return page_table("configs", "Training configurations", rows, first, words=words)

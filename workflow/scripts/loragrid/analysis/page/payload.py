@@ -12,6 +12,7 @@ from loragrid.analysis.labels import run_labels
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.page.axes import filter_axes
 from loragrid.analysis.page.configs import configs_table, read_hyperparameters
+from loragrid.analysis.page.forgetting_rows import forgetting_table
 from loragrid.analysis.page.main_rows import main_tables
 from loragrid.analysis.page.other_tables import other_tables
 from loragrid.analysis.page.rank_rows import ranks_table
@@ -29,6 +30,7 @@ def tables_of(
     labels: Mapping[tuple[str, ...], str],
     main: MainMetrics,
     trainings: Sequence[str | Path],
+    config_of: Mapping[str, str],
 ) -> Payload:
     """The tables of the page, by their ids.
 
@@ -37,17 +39,19 @@ def tables_of(
         models: the axes of every model.
         labels: the short name of each, by the columns of `MODEL`.
         trainings: manifests of trainings.
+        config_of: the config that each setting of a sweep belongs to.
     """
-    ways, contrasts, scores, ranks, slices = (
-        read_parquet_table(files[f"{name}_parquet"]) for name in ("ways", "contrasts", "scores", "ranks", "slices")
+    ways, contrasts, scores, ranks, slices, forgetting = (
+        read_parquet_table(files[f"{name}_parquet"]) for name in ("ways", "contrasts", "scores", "ranks", "slices", "forgetting")
     )
     hyperparameters = read_hyperparameters(trainings)
     return payload_of_tables(
         [
-            *main_tables(ways, contrasts, scores, main, hyperparameters).values(),
-            configs_table(hyperparameters),
+            *main_tables(ways, contrasts, scores, main, hyperparameters, forgetting).values(),
+            configs_table(hyperparameters, config_of),
             ranks_table(ranks),
             slices_table(slices),
+            forgetting_table(forgetting, run_labels(models)),
             *result_tables(files),
             *scorer_tables(files, labels, main),
             *other_tables(files, labels, run_labels(models)),

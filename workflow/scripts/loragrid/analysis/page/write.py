@@ -14,6 +14,7 @@ from loragrid.analysis.labels import label_runs
 from loragrid.analysis.page.answer import the_answer
 from loragrid.analysis.page.answers import Sources, answer_parts
 from loragrid.analysis.page.cautions import cautions_about_data, cautions_about_results
+from loragrid.analysis.page.effort import unequal_effort
 from loragrid.analysis.page.embedded import embed_answers
 from loragrid.analysis.page.figures import shown_figures
 from loragrid.analysis.page.modules import page_source
@@ -78,7 +79,7 @@ def write_report(
     models = models_in(tables["predictions"])
     labels = dict(zip(models[MODEL].itertuples(index=False, name=None), label_runs(models), strict=True))
     checks = read_checks(files.checks)
-    page_tables = tables_of(tables, models, labels, settings.main, files.trainings) | payload_of_tables(
+    page_tables = tables_of(tables, models, labels, settings.main, files.trainings, settings.config_of) | payload_of_tables(
         [checks_table(checks), missing_table(state), files_table(models, labels)]
     )
     sources = Sources(tables["predictions"], files.scores, files.tests)
@@ -136,7 +137,10 @@ def _results(tables: Mapping[str, str | Path], models: pd.DataFrame, settings: A
         "answer": the_answer(contrasts, summary, models, main, settings.bounds),
         "conclusions": decided(contrasts, main),
         "choices": shown_choices(read_parquet_table(tables["selection_parquet"]), main.default),
-        "cautions_about_results": list(cautions_about_results(ways, contrasts, summary, thoughts, agreement, main)),
+        "cautions_about_results": [
+            *cautions_about_results(ways, contrasts, summary, thoughts, agreement, main),
+            *unequal_effort(ways, settings.config_of),
+        ],
     }
 
 

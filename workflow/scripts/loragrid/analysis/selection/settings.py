@@ -13,7 +13,10 @@ from loragrid.sections import MANY, Section
 VALIDATION_LOSS = "validation_loss"
 """In the place of a metric: the loss on the validation examples of a run's own mix, with the weights that the training kept."""
 
-Axis = Literal["base_model", Varied]
+SETTING = "setting"
+"""In the place of an axis: which setting of a config with a sweep. Ways of different configs do not compete then."""
+
+Axis = Literal["base_model", Varied, "setting"]
 """An axis of a way, as its column in tables: all but the task, which nobody chooses, and the seed, of which a way has all."""
 
 _CHOSEN_ELSEWHERE = {
@@ -35,7 +38,8 @@ class Selection(Section):
     choose: Annotated[list[Axis], BeforeValidator(_as_list, json_schema_input_type=Axis | list[Axis])] = Field(
         min_length=1,
         description="The axes in which the ways differ between which is chosen, named as the columns of the tables. One way "
-        "is chosen for each combination of all other axes. Checkpoints are chosen by `keep` in `configs`.",
+        "is chosen for each combination of all other axes. `setting` chooses one setting of each config with a `sweep`; `config` "
+        "chooses among all settings of all configs. Checkpoints are chosen by `keep` in `configs`.",
     )
     by: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])] = Field(
         min_length=1,
@@ -56,6 +60,13 @@ class Selection(Section):
             if isinstance(name, str) and name in _CHOSEN_ELSEWHERE:
                 raise ValueError(f"'{name}' cannot be chosen here: {_CHOSEN_ELSEWHERE[name]}")
         return value
+
+    @field_validator("choose")
+    @classmethod
+    def _settings_are_chosen_once(cls, names: list[str]) -> list[str]:
+        if SETTING in names and "config" in names:
+            raise ValueError("'config' chooses among all settings already; leave out one of 'config' and 'setting'")
+        return names
 
     @field_validator("choose", "by")
     @classmethod

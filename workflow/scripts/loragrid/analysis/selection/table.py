@@ -59,16 +59,17 @@ class Contest(NamedTuple):
         return self.given.get("trained_task") is not None
 
 
-def contests(selection: Selection, ways: Mapping[Way, Members]) -> list[Contest]:
+def contests(selection: Selection, ways: Mapping[Way, Members], config_of: Mapping[str, str]) -> list[Contest]:
     """The ways between which is chosen. Trivial baselines and predictions from elsewhere compete with nobody.
 
     Args:
         ways: all ways, in the order of the grid.
+        config_of: the config that each setting of a sweep belongs to.
     """
     ours = [way for way in ways if way.is_trained or way.way == BASE]
     return [
         Contest(found.given, {values: ways[ours[place]] for values, (place,) in found.ways.items()})
-        for found in candidates_among([way._asdict() for way in ours], selection.choose)
+        for found in candidates_among([way._asdict() for way in ours], selection.choose, config_of)
     ]
 
 
@@ -78,6 +79,7 @@ def selection_table(
     measured: Sequence[Measured],
     validation: Validation,
     facts: FactsByScorer,
+    config_of: Mapping[str, str],
 ) -> pd.DataFrame:
     """One row per choice and metric; or one without a metric that says why nothing could be chosen.
 
@@ -85,10 +87,11 @@ def selection_table(
 
     Args:
         ways, measured: of the test examples.
+        config_of: the config that each setting of a sweep belongs to.
     """
     rows = [
         row
-        for contest in contests(selection, _together(ways, validation.ways))
+        for contest in contests(selection, _together(ways, validation.ways), config_of)
         for tested in [[one for one in measured if (one.task, one.sample_type) == contest.dataset]]
         for by in selection.by
         if _can_choose(by, contest, [*tested, *validation.measured])

@@ -60,7 +60,7 @@ def prompt_variant(config: Config, evaluation: Evaluation) -> PromptVariant:
 
 def is_full(config: Config, run: Run) -> bool:
     """Whether a run trains all weights, so that its result is a model instead of an adapter."""
-    return config.configs[run.config].makes_whole_model
+    return config.trainings[run.config].makes_whole_model
 
 
 def tasks_of_mix(config: Config, task: str, mix: str) -> list[str]:
@@ -86,6 +86,6 @@ def answered_by_server(config: Config, base_model: str) -> bool:
 
 def why_not_merged(config: Config, run: Run) -> str:
     """Why a run's result cannot be made one model with its base; empty if it can."""
-    if config.configs[run.config].merges:
+    if config.trainings[run.config].merges:
         return ""
-    return f"configs.{run.config} learns what stands beside the weights, not a change of them."
+    return f"configs.{config.config_of[run.config]} learns what stands beside the weights, not a change of them."
