@@ -7,6 +7,7 @@ rule analyse:
         tests=tier("datasets", "test.jsonl"),
         chosen_by=tier("datasets", "validation.jsonl") if CONFIG.selection else [],
         leaks=tier("leaks") if CONFIG.selection else [],
+        probes=tier("probes"),
     output:
         **draws("analyse"),
     log:
@@ -20,7 +21,7 @@ rule analyse:
         # Tables are about ten times as large in memory as their files.
         mem_mb=lambda wildcards, input, attempt: (2000 + int(10 * input.size_mb)) * attempt,
     params:
-        version=7,
+        version=8,
         settings=settings.analyse(GRID).model_dump(),
     message:
         "Make tables and figures"

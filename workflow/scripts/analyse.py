@@ -20,4 +20,5 @@ with logged(snakemake.log[0]):
         dict(snakemake.output),
         snakemake.input.chosen_by,
         snakemake.input.leaks,
+        snakemake.input.probes,
     )

@@ -101,14 +101,18 @@ def test_passages_are_whole_words_of_the_beginning_and_do_not_depend_on_their_nu
 
 
 def test_what_is_wrong_with_the_text_is_said_in_a_sentence(probe, tmp_path):
-    with pytest.raises(UserError, match=r"^forgetting.text: two passages of 400 characters are needed at least; the text has 9\.$"):
+    with pytest.raises(
+        UserError, match=r"^forgetting.text: two passages of 400 characters are needed at least; the text has 9\.$"
+    ):
         probe(text="Too short")
-    with pytest.raises(UserError, match="forgetting.text: SHA-256 is .*, but the configuration expects 0000"):
+    with pytest.raises(UserError, match=r"^forgetting\.text: SHA-256 is .*, but the configuration expects 0000"):
         probe(source={"sha256": "0" * 64})
     assert probe(source={"sha256": file_sha256(tmp_path / "text.txt")})
-    with pytest.raises(UserError, match=r"^forgetting.characters: a passage has \d+ tokens, and the model reads 512 at most; choose"):
+    with pytest.raises(
+        UserError, match=r"^forgetting.characters: a passage has \d+ tokens, and the model reads 512 at most; choose"
+    ):
         probe(characters=100_000, passages=2, text=TEXT * 50)
-    with pytest.raises(UserError, match="there is no 'no.txt' in this package"):
+    with pytest.raises(UserError, match=r"there is no 'no\.txt' in this package"):
         with zipfile.ZipFile(tmp_path / "empty==1.whl", "w") as wheel:
             wheel.writestr("words/long.txt", TEXT)
         probe(package=tmp_path / "empty==1.whl", source={"package": "empty==1", "path": "no.txt"})

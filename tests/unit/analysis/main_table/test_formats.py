@@ -51,6 +51,22 @@ def test_caption_says_what_the_figures_rest_on_and_what_the_marks_mean():
         assert sentence in caption
 
 
+def test_last_column_says_what_the_trainings_of_a_row_have_forgotten_where_that_is_known():
+    names = {config: "__".join(map(str, ("t", "s", "only", 8, config, "full"))) for config in ("a", "b")}
+    rows = [way(0.25), trained(0.5, config="a"), trained(0.4, config="a", task="u"), trained(0.3, config="b"), way(0.2, task="u")]
+    forgotten = {("m", names["a"]): 0.125, ("m", names["a"].replace("t__", "u__", 1)): 0.25}
+    found = parts(*rows, forgotten=forgotten)
+    table = as_columns(found).set_index("config")
+    assert table["forgotten"].dropna().to_dict() == {"a": (0.125 + 0.25) / 2}
+    assert list(table.columns)[-1] == "forgotten"
+    text = as_markdown(found)
+    assert [line.split("|")[-2].strip() for line in text.splitlines()[2:]] == ["forgotten", "---:", "–", "+0.188", "–"]
+    assert "forgotten: how much larger the loss of a token of general language is than with the base model" in text
+    assert "+0.188" in as_latex(found)
+    assert "forgotten" not in as_markdown(parts(*rows)) + as_latex(parts(*rows))
+    assert "forgotten" not in as_columns(parts(*rows))
+
+
 def test_caption_is_silent_on_marks_that_no_cell_has():
     caption = as_markdown(parts(way(0.5), trained(0.5, seeds=3))).splitlines()[0]
     assert caption == (

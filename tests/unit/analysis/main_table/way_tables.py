@@ -40,8 +40,8 @@ def baseline(mean=0.1, name="first_words", **changes):
     return way(mean, base_model=BASELINE, way=name, **changes)
 
 
-def parts(*rows, metric="r/x", task_metrics=None, **table):
-    return parts_of(pd.DataFrame(rows), MainTable(**table), MainMetrics(metric, task_metrics or {}))
+def parts(*rows, metric="r/x", task_metrics=None, forgotten=None, **table):
+    return parts_of(pd.DataFrame(rows), MainTable(**table), MainMetrics(metric, task_metrics or {}), forgotten)
 
 
 def grid(part):

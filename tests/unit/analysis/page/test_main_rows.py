@@ -24,14 +24,15 @@ GRID = [
 ]
 GRID += [(base(task="u"), [0.3] * 16, "e/y"), (run(task="u", config="d"), [0.2] * 16, "e/y"), (base(task="u"), [0.9] * 16)]
 MAIN = MainMetrics("r/x", {"u": "e/y"})
+NOTHING_FORGOTTEN = pd.DataFrame({"base_model": [], "run": [], "forgotten": [], "other_change": []})
 SETTINGS = {"c": {"rank": "8", "epochs": "1"}, "d": {"rank": "16", "epochs": "1"}}
 
 
-def made_tables(settings=SETTINGS, **more):
+def made_tables(settings=SETTINGS, forgetting=NOTHING_FORGOTTEN, **more):
     ways, contrasts = tables(*GRID, task_metrics=MAIN.of_tasks, **more)
     scores, predictions, _, told = made(*GRID, task_metrics=MAIN.of_tasks, **more)
     scores = scores.assign(truncated=[[]] * len(scores))
-    found = main_tables(ways, contrasts, summarise(scores, predictions, told.kinds), MAIN, settings)
+    found = main_tables(ways, contrasts, summarise(scores, predictions, told.kinds), MAIN, settings, forgetting)
     return found["main"].payload(), found["main_seeds"].payload(), ways, contrasts
 
 
@@ -49,6 +50,16 @@ def test_each_way_is_a_row_in_the_main_metric_of_its_task_the_base_model_first_a
         ("u", "base", "e/y"),
         ("u", "n=8, d", "e/y"),
     ]
+
+
+def test_what_was_forgotten_is_a_column_where_it_is_known():
+    of_run = {"base_model": ["m"], "run": [run()["run"]], "forgotten": [0.25], "other_change": [float("nan")]}
+    main, *_ = made_tables(forgetting=pd.DataFrame(of_run))
+    shown = [column["key"] for column in main["columns"] if not column.get("hidden")]
+    assert "forgotten" in shown
+    assert "other_change" not in shown
+    assert main["rows"]["forgotten"] == [None, 0.25, None, None, None]
+    assert "forgotten" not in [column["key"] for column in made_tables()[0]["columns"] if not column.get("hidden")]
 
 
 def test_figures_are_those_of_the_tables():

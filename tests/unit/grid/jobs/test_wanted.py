@@ -1,7 +1,7 @@
 from collections import Counter
 
 from loragrid import layout
-from loragrid.grid.jobs.wanted import TIERS, tier_files, tiers, tracked, usable_jobs
+from loragrid.grid.jobs.wanted import TIERS, shown_tiers, tier_files, tiers, tracked, usable_jobs
 from loragrid.layout import Evaluation
 
 
@@ -21,6 +21,18 @@ def test_every_job_of_the_grid_is_asked_for_once(grid):
     assert counts["predict"] == predicted
     assert counts["predict_baseline"] == 4 * 2
     assert counts["score"] == 2 * (counts["predict"] + counts["import_predictions"] + counts["predict_baseline"])
+
+
+def test_runs_are_probed_with_their_base_models_where_it_is_asked_for(grid, make_grid):
+    assert tiers(grid)["probes"]["probe"] == []
+    assert "probes" not in shown_tiers(grid)
+    probing = make_grid(forgetting={})
+    probed = [(job["base_model"], job["run"]) for job in tiers(probing)["probes"]["probe"]]
+    # Nothing is trained on what only a server has.
+    assert probed == [("m", "base"), *((run.base_model, run.name) for run in probing.runs.values())]
+    assert "probes" in shown_tiers(probing)
+    others = {name: jobs for name, jobs in tier_files(probing).items() if name != "probes"}
+    assert others == {name: jobs for name, jobs in tier_files(grid).items() if name != "probes"}
 
 
 def test_model_behind_a_server_is_neither_imported_nor_tokenised_for(grid):

@@ -36,6 +36,7 @@ def _write(settings: PartialReportSettings, damaged: Damaged) -> None:
         files,
         there("datasets", "validation.jsonl"),
         there("leaks", ".json"),
+        there("probes", ".json"),
     )
     describe_data(
         there("datasets", ".jsonl"),

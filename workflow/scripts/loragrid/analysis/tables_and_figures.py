@@ -29,13 +29,14 @@ def analyse(
     outputs: Mapping[str, str | Path],
     chosen_by: Paths = (),
     leaks: Paths = (),
+    probes: Paths = (),
 ) -> None:
     """Read the given files, as `GridFiles` describes them, and write every table and figure of the report.
 
     Args:
         outputs: where each table and figure is written, by the names in `layout.ANALYSE`.
     """
-    made = make_tables(GridFiles(predictions, scores, losses, manifests, tests, chosen_by, leaks), settings)
+    made = make_tables(GridFiles(predictions, scores, losses, manifests, tests, chosen_by, leaks, probes), settings)
     write_tables(made.by_name, outputs)
     for name, text in (("main_md", as_markdown(made.parts)), ("main_tex", as_latex(made.parts))):
         with written_whole(outputs[name]) as temporary:

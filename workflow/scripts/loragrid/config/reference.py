@@ -10,7 +10,7 @@ from typing import Any
 
 from loragrid import layout
 from loragrid.config.root import Config
-from loragrid.records import Example, Export, Prediction, Record, Score
+from loragrid.records import Example, Export, Prediction, Probe, ProbedPassage, Record, Score
 from loragrid.scoring.rubrics import Rubric
 from loragrid.sections import MANY
 from loragrid.training.swept_keys import VALUES
@@ -63,6 +63,8 @@ def records_text() -> str:
         (Prediction, _of_reader(layout.PREDICT, "predictions")),
         (Score, _of_reader(layout.SCORE, "scores")),
         (Export, _of_reader(layout.EXPORT, "jsonl")),
+        (Probe, _of_reader(layout.PROBE, "probe")),
+        (ProbedPassage, _of_reader(layout.PROBE, "probe")),
     )
     lines = ["# Records", "", "One JSON object per line. All records are checked when they are written and when they are read."]
     for record, files in records:

@@ -36,8 +36,16 @@ _ODD = 10
 """A start-up is odd if it is so many times longer than is usual."""
 
 
-SECONDS = {"import_model": 60.0, "check": 5.0, "tokenise": 10.0, "analyse": 20.0, "report": 10.0, "describe_data": 10.0}
-"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others. A check starts up before that."""
+SECONDS = {
+    "import_model": 60.0,
+    "check": 5.0,
+    "probe": 5.0,
+    "tokenise": 10.0,
+    "analyse": 20.0,
+    "report": 10.0,
+    "describe_data": 10.0,
+}
+"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others. Checks and probes start up before."""
 
 
 FEW_SECONDS = 3.0
@@ -98,7 +106,7 @@ def _by_recorded_mean(
     scorer = config.scorers.get(speed_group) if rule == "score" else None
     if scorer is not None and scorer.requests:
         return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.requests.at_once, "first guess", 0)
-    return Estimate(SECONDS.get(rule, FEW_SECONDS) + (start_up if rule == "check" else 0.0), "first guess", 0)
+    return Estimate(SECONDS.get(rule, FEW_SECONDS) + (start_up if rule in ("check", "probe") else 0.0), "first guess", 0)
 
 
 def _by_tokens(

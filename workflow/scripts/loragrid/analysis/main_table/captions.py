@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from loragrid.analysis.main_table.cells import Cell, Standing
-from loragrid.analysis.main_table.parts import Part
+from loragrid.analysis.main_table.cells import MISSING, Cell, Standing
+from loragrid.analysis.main_table.parts import Key, Part
 from loragrid.layout import USUAL
 from loragrid.text.words import some_of
 
@@ -55,8 +55,27 @@ def notes(part: Part, marks: Marks) -> list[str]:
         _directions(part.lower_is_better),
         *_standings(cells, marks),
         *_troubles(cells, marks),
+        *([FORGOTTEN] if part.forgotten else []),
         *_constants(part.constant),
     ]
+
+
+FORGOTTEN = (
+    "forgotten: how much larger the loss of a token of general language is than with the base model, in nats, as a mean over the "
+    "row's trainings."
+)
+
+
+def forgotten_head(part: Part) -> list[str]:
+    """The heading of the column that says how much has been forgotten, if there is one."""
+    return ["forgotten"] if part.forgotten else []
+
+
+def forgotten_text(part: Part, row: Key) -> list[str]:
+    """What that column says of a row."""
+    if not part.forgotten:
+        return []
+    return [f"{part.forgotten[row]:+.3f}" if row in part.forgotten else MISSING]
 
 
 def _questions(part: Part) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from loragrid.analysis.main_table.captions import Marks, notes, title, words
+from loragrid.analysis.main_table.captions import Marks, forgotten_head, forgotten_text, notes, title, words
 from loragrid.analysis.main_table.cells import MISSING, Cell, Standing, decimals_by_metric, text_of
 from loragrid.analysis.main_table.parts import Key, Part, unlike
 
@@ -65,6 +65,7 @@ def _pages(part: Part, places: Mapping[str, int]) -> Iterator[list[Key]]:
     """The columns of a part as they stand on pages together."""
     labels = [tuple(map(words, part.row_axes)), *part.rows]
     taken = sum(max(len(label[i]) for label in labels) + _GAP for i in range(len(part.row_axes)))
+    taken += sum(len(name) + _GAP for name in forgotten_head(part))
     page: list[Key] = []
     width = taken
     for column in part.columns:
@@ -79,9 +80,15 @@ def _pages(part: Part, places: Mapping[str, int]) -> Iterator[list[Key]]:
 
 
 def _table(part: Part, columns: Sequence[Key], places: Mapping[str, int], caption: str, label: str) -> str:
-    heads = [*((*[""] * (len(part.column_axes) - 1), words(axis)) for axis in part.row_axes), *columns]
+    above_heads = [""] * (len(part.column_axes) - 1)
+    heads = [*((*above_heads, words(axis)) for axis in part.row_axes), *columns]
+    heads += [(*above_heads, name) for name in forgotten_head(part)]
     rows = [
-        [*map(escaped, unlike(row, above)), *(_cell(part.cells.get((row, column)), places) for column in columns)]
+        [
+            *map(escaped, unlike(row, above)),
+            *(_cell(part.cells.get((row, column)), places) for column in columns),
+            *map(escaped, forgotten_text(part, row)),
+        ]
         for row, above in zip(part.rows, [(), *part.rows], strict=False)
     ]
     names = [head[0] for head in heads] if len(part.column_axes) == 1 else pd.MultiIndex.from_tuples(heads)

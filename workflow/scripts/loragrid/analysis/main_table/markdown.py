@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from loragrid.analysis.main_table.captions import Marks, notes, title, words
+from loragrid.analysis.main_table.captions import Marks, forgotten_head, forgotten_text, notes, title, words
 from loragrid.analysis.main_table.cells import Cell, Standing, decimals_by_metric, text_of
 from loragrid.analysis.main_table.parts import Part
 
@@ -24,9 +24,16 @@ def as_markdown(parts: Sequence[Part]) -> str:
 
 def _table(part: Part) -> str:
     places = decimals_by_metric(part.cells.values())
-    heads = [*map(words, part.row_axes), *(" / ".join(column) for column in part.columns)]
-    rows = [[*map(escaped, row), *(_cell(part.cells.get((row, column)), places) for column in part.columns)] for row in part.rows]
-    below = ["---"] * len(part.row_axes) + ["---:"] * len(part.columns)
+    heads = [*map(words, part.row_axes), *(" / ".join(column) for column in part.columns), *forgotten_head(part)]
+    rows = [
+        [
+            *map(escaped, row),
+            *(_cell(part.cells.get((row, column)), places) for column in part.columns),
+            *forgotten_text(part, row),
+        ]
+        for row in part.rows
+    ]
+    below = ["---"] * len(part.row_axes) + ["---:"] * (len(heads) - len(part.row_axes))
     lines = [[escaped(head) for head in heads], below, *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -45,6 +46,8 @@ class Part(NamedTuple):
     rows: list[Key]
     columns: list[Key]
     cells: Mapping[tuple[Key, Key], Cell]
+    forgotten: Mapping[Key, float] = {}
+    """By row: how much its trainings have forgotten, on average; only of rows of which it is known."""
 
 
 class _Entry(NamedTuple):
@@ -57,13 +60,17 @@ class _Entry(NamedTuple):
     """0: base model, 1: kind of run, 2: predictions from elsewhere, 3: trivial baseline."""
     cell: Cell
     lower_is_better: bool
+    model: tuple[str, str]
+    """Base model and way."""
 
     def fits(self, fixed: Mapping[str, str]) -> bool:
         """Whether it is of these values. What has no such axis stands beside all values."""
         return all(self.values[axis] in (None, value) for axis, value in fixed.items())
 
 
-def parts_of(ways: pd.DataFrame, table: MainTable, main: MainMetrics) -> list[Part]:
+def parts_of(
+    ways: pd.DataFrame, table: MainTable, main: MainMetrics, forgotten: Mapping[tuple[str, str], float] | None = None
+) -> list[Part]:
     """The parts of the table of the study.
 
     A base model alone has no value on the axes of training, a trivial baseline none on that of base models: its result stands
@@ -72,6 +79,7 @@ def parts_of(ways: pd.DataFrame, table: MainTable, main: MainMetrics) -> list[Pa
     Args:
         ways: as `tables/ways.csv`, with the column `standing` (`Standing`, or empty).
         main: the main metric of each task.
+        forgotten: how much ways have forgotten of general language, by base model and way, where that is known.
     """
     names = metric_names(ways)
     shown = shown_metrics(ways.assign(shown=names), table.metrics, main)
@@ -89,7 +97,8 @@ def parts_of(ways: pd.DataFrame, table: MainTable, main: MainMetrics) -> list[Pa
     order = {axis: _order(axis, found) for axis, found in there.items()} | {"metric": _places(metrics)}
     constant = {axis: found[0] for axis, found in there.items() if axis != "metric" and len(set(found)) == 1}
     divisions = [dict(zip(shape.parts, key, strict=True)) for key in _divisions(entries, shape.parts, order)]
-    return [_part({axis: value for axis, value in of.items() if value}, entries, shape, order, constant) for of in divisions]
+    fixed = [{axis: value for axis, value in of.items() if value} for of in divisions]
+    return [_part(of, entries, shape, order, constant, forgotten or {}) for of in fixed]
 
 
 def shown_metrics(ways: pd.DataFrame, wanted: Sequence[str] | None, main: MainMetrics) -> dict[DataSet, list[str]]:
@@ -147,7 +156,7 @@ def _entry(way: Mapping[Any, Any], values: Mapping[Any, str | None]) -> _Entry:
         standing=Standing(standing) if isinstance(standing, str) and standing else None,
         is_trained=is_trained,
     )
-    return _Entry(values, name, place, cell, bool(way["lower_is_better"]))
+    return _Entry(values, name, place, cell, bool(way["lower_is_better"]), (str(way["base_model"]), str(way["way"])))
 
 
 def _order(axis: str, values: Sequence[str]) -> dict[str, int]:
@@ -183,17 +192,21 @@ def _part(
     shape: Shape,
     order: Mapping[str, Mapping[str, int]],
     constant: Mapping[str, str],
+    forgotten: Mapping[tuple[str, str], float],
 ) -> Part:
     own = [entry for entry in entries if entry.fits(fixed)]
     in_rows = names_untrained_in_rows(shape)
     row_axes, column_axes = _row_axes(shape, own, in_rows), shape.columns
     rows, columns = _lines(own, row_axes, order, in_rows), _lines(own, column_axes, order, not in_rows)
     cells: dict[tuple[Key, Key], Cell] = {}
+    known: dict[Key, dict[tuple[str, str], float]] = {}
     for entry in own:
         of_columns = _lines_of(entry, column_axes, columns, not in_rows)
         for place in product(_lines_of(entry, row_axes, rows, in_rows), of_columns):
             assert place not in cells, f"two results for {place}"
             cells[place] = entry.cell
+            if entry.model in forgotten:
+                known.setdefault(place[0], {})[entry.model] = forgotten[entry.model]
     named = {*row_axes, *column_axes, *fixed}
     return Part(
         fixed=fixed,
@@ -204,6 +217,7 @@ def _part(
         rows=rows,
         columns=columns,
         cells=cells,
+        forgotten={row: fmean(of_models.values()) for row, of_models in known.items()},
     )
 
 

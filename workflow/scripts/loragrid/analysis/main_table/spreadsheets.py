@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -16,7 +17,10 @@ FIGURES = ("mean", "low", "high", "standing", "n", "seeds", "nb_failed", "nb_cut
 
 
 def as_columns(parts: Sequence[Part]) -> pd.DataFrame:
-    """One row for each row of each part: the axes that divide the parts, those of the rows, then the figures of each column."""
+    """One row for each row of each part: the axes that divide the parts, those of the rows, then the figures of each column.
+
+    Where it is known, the last column says how much the trainings of a row have forgotten.
+    """
     rows = []
     for part in parts:
         for labels in part.rows:
@@ -27,7 +31,9 @@ def as_columns(parts: Sequence[Part]) -> pd.DataFrame:
             rows.append(row)
     table = pd.DataFrame(rows)
     axes = list(dict.fromkeys(axis for part in parts for axis in (*part.fixed, *part.row_axes)))
-    return table[[*axes, *(name for name in table.columns if name not in axes)]]
+    forgotten = [part.forgotten.get(labels, math.nan) for part in parts for labels in part.rows]
+    known = {"forgotten": forgotten} if any(part.forgotten for part in parts) else {}
+    return table[[*axes, *(name for name in table.columns if name not in axes)]].assign(**known)
 
 
 def wide_runs(summary: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from loragrid.analysis.columns import ASKED, METRIC
 from loragrid.analysis.contrasts.columns import TRAINED
+from loragrid.analysis.forgetting import by_way
 from loragrid.analysis.labels import label_runs
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.analysis.page.configs import Hyperparameters, varying
@@ -22,25 +23,34 @@ WORDS = {
     "verdict": Words("verdict", "verdict", "On the difference from the base model; verdicts of its family hold together."),
     "between_seeds": Words("between seeds", "number", "Standard deviation of the means of single trainings.", 3),
     "cut_off": Words("cut off", "percent", "Share of answers that reached the length limit."),
+    "forgotten": Words("forgotten", "signed", "How much larger the loss of general language became, in nats a token.", 3),
+    "other_change": Words("on other tasks", "signed", "Mean difference from the base model on data sets of other tasks.", 3),
 }
 
 FIRST = ["label", "base_model", "task", "sample_type", "metric_name", "mean", "difference", "verdict", "seeds", "between_seeds"]
+FORGETTING = ["forgotten", "other_change"]
 THEN = ["n", "nb_failed", "cut_off"]
 
 HIDDEN = ["standing", "baseline", "baseline_mean", "clusters", "standard_error", "lower_is_better", *TRAINED, *ASKED, "way"]
 
 
 def main_tables(
-    ways: pd.DataFrame, contrasts: pd.DataFrame, scores: pd.DataFrame, main: MainMetrics, hyperparameters: Hyperparameters
+    ways: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    scores: pd.DataFrame,
+    main: MainMetrics,
+    hyperparameters: Hyperparameters,
+    forgetting: pd.DataFrame,
 ) -> dict[str, PageTable]:
     """The tables `main` and `main_seeds`; a row of the second is shown below its way on demand.
 
     Args:
-        ways, contrasts, scores: as in `tables/`.
+        ways, contrasts, scores, forgetting: as in `tables/`.
     """
     rows = _base_first(main.rows(ways))
     rows = rows.merge(_against_base(contrasts), on=[*KEY, *METRIC], how="left")
     rows = rows.merge(_between_seeds(scores, main), on=KEY, how="left")
+    rows = rows.merge(by_way(forgetting), on=["base_model", "way"], how="left")
     answers = rows["nb_answers"].astype("Float64")
     settings = [name for name in varying(hyperparameters) if name not in rows.columns]
     rows = rows.assign(
@@ -51,7 +61,7 @@ def main_tables(
     )
     # A column without a single failure tells nothing.
     then = [name for name in THEN if name == "n" or (rows[name].fillna(0) > 0).any()]
-    first = [*FIRST, *then, *settings]
+    first = [*FIRST, *(name for name in FORGETTING if rows[name].notna().any()), *then, *settings]
     ends = ["low", "high", "difference_low", "difference_high"]
     kept = list(dict.fromkeys([*first, *THEN, *HIDDEN, *ends]))
     table = page_table(
