@@ -102,6 +102,38 @@ def test_run_is_checked_on_its_own_data_and_a_base_model_on_the_first(grid):
     assert inputs.check(grid, {"base_model": "served", "run": "base"}) == {"test": "results/datasets/t/gold/test.jsonl"}
 
 
+def test_probe_reads_a_model_and_the_text_or_the_package_that_holds_it(grid, make_grid):
+    with pytest.raises(UserError, match="forgetting: this section is missing in the configuration"):
+        inputs.probe(grid, OF_RUN)
+    files = inputs.probe(make_grid(forgetting={}), OF_RUN)
+    assert files["adapter"] == f"results/adapters/t/gold/m/{RUN}/adapter_model.safetensors"
+    assert isinstance(files["text"], AncientFile)
+    own = inputs.probe(make_grid(forgetting={"text": {"path": "data/prose.txt"}}), OF_RUN | {"run": "base"})
+    assert "adapter" not in own
+    assert own["text"] == "data/prose.txt"
+    assert isinstance(own["text"], UserFile)
+
+
+def test_model_that_is_a_merged_run_is_made_of_its_base_model_and_adapter_and_of_no_card(make_grid):
+    models = {"m": {"source": {"path": "m"}}, "served": {"engine": {"type": "openai", "api": "chat"}}}
+    grid = make_grid(models=models | {"both": {"source": {"merged": RUN, "base_model": "m"}}})
+    assert inputs.import_model(grid, {"base_model": "both"}) == {
+        "adapter": f"results/adapters/t/gold/m/{RUN}/adapter_model.safetensors",
+        "adapter_config": f"results/adapters/t/gold/m/{RUN}/adapter_config.json",
+        "manifest": f"results/adapters/t/gold/m/{RUN}/manifest.json",
+        "model": "results/models/m/model.safetensors",
+        "tokenizer": "results/models/m/tokenizer.json",
+        "model_config": "results/models/m/config.json",
+    }
+    assert inputs.import_model(grid, {"base_model": "m"}) == {"source": ["m"]}
+
+
+def test_check_of_a_merged_model_reads_what_the_check_of_its_run_reads(grid):
+    of_run = inputs.check(grid, OF_RUN)
+    merged = f"results/merged/t/gold/m/{RUN}/model.safetensors"
+    assert inputs.check_merged(grid, OF_RUN) == of_run | {"merged": merged}
+
+
 def test_scorer_with_an_encoder_reads_it(grid):
     files = inputs.score(grid, asked(RUN) | {"scorer": "meaning"})
     assert files == {"predictions": f"results/predictions/t/gold/m/{RUN}.jsonl", "model": "results/models/e/config.json"}

@@ -46,7 +46,7 @@ def model_card(
         key=lambda row: (row["task"], row["sample_type"]) != (run["task"], run["sample_type"]),
     )
     full = config["method"] == "full"
-    origin = source.get("hub") or source.get("package") or source["path"]
+    origin = _origin(source)
     base = _base(manifest, source)
     lines = [
         "---",
@@ -84,7 +84,14 @@ def _base(manifest: dict[str, Any], source: dict[str, Any]) -> Base:
     if hub := source.get("hub"):
         return Base(hub, source["revision"])
     folder = PurePosixPath(DESCRIBE_MODEL.path("card", manifest["run"] | {"run": "run"})).parent
-    return Base(f"{'../' * len(folder.parts)}{manifest['tokenizer']}", None, source.get("package") or source["path"])
+    return Base(f"{'../' * len(folder.parts)}{manifest['tokenizer']}", None, _origin(source))
+
+
+def _origin(source: dict[str, Any]) -> str:
+    """Where a model comes from, for a reader."""
+    if merged := source.get("merged"):
+        return f"{source['base_model']} with {merged} merged into it"
+    return str(source.get("hub") or source.get("package") or source["path"])
 
 
 def _metadata(name: str, method: str, hub: str | None, evaluations: list[dict[str, Any]]) -> ModelCardData:

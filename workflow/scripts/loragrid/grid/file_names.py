@@ -106,7 +106,12 @@ def _names_of(rule: str) -> frozenset[str]:
     return frozenset(name for name in names if _WILDCARD.search(name))
 
 
-_BESIDE = {"check": (layout.FAILED_CHECK,), "train": (layout.TRACKERS,), "train_full": (layout.TRACKERS,)}
+_BESIDE = {
+    "check": (layout.FAILED_CHECK,),
+    "check_merged": (layout.FAILED_CHECK_MERGED,),
+    "train": (layout.TRACKERS,),
+    "train_full": (layout.TRACKERS,),
+}
 """Files and folders of rules that are no declared outputs."""
 
 

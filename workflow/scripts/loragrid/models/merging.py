@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from loragrid.errors import UserError
 from loragrid.models.adapters import learns_prompt, load_adapter, save_model
 from loragrid.models.device import type_name
+from loragrid.models.importing import write_model_manifest
 from loragrid.models.usage import Base, asking_of, ship_format, usage, with_usage
 from loragrid.models.weights import load_weights
 from loragrid.runtime.files import folder_written_whole
-from loragrid.runtime.job import log
+from loragrid.runtime.job import circumstances, log, versions
 from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import archive_others
 from loragrid.runtime.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from loragrid.data.asking import Asking
 
 
 def write_merged(
@@ -44,17 +48,46 @@ def write_merged(
         named_files: the files that rules name, if all other files of the folder are wanted in one archive.
     """
     torch.set_num_threads(threads)
-    for one in {base_folder, trained.parent}:
-        refuse_damaged_model(one)
     with folder_written_whole(folder) as temporary:
-        merge(base_folder, trained, temporary)
-        facts = read_json(manifest)
-        asked = asking_of(base_folder, facts)
-        tokenizer = ship_format(temporary, asked)
-        lines = usage("whole", asked, facts["hardware"]["dtype"], Base("."), tokenizer.chat_template)
+        asked, tokenizer = _merge_to_ask(base_folder, trained, manifest, temporary)
+        lines = usage("whole", asked, read_json(manifest)["hardware"]["dtype"], Base("."), tokenizer.chat_template)
         (temporary / "README.md").write_text(with_usage(card.read_text(encoding="utf-8"), lines), encoding="utf-8")
         if named_files is not None:
             archive_others(temporary, named_files)
+
+
+def import_merged(
+    facts: Mapping[str, Any],
+    base_folder: Path,
+    trained: Path,
+    manifest: Path,
+    folder: Path,
+    threads: int,
+    named_files: Iterable[str] | None = None,
+) -> None:
+    """Make a base model of a run and its own base model, in the layout of imported models, completely or not at all.
+
+    Args:
+        facts: what its manifest says besides how it was made.
+        trained, manifest, named_files: as in `write_merged`.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(threads)
+    with folder_written_whole(folder) as temporary:
+        _merge_to_ask(base_folder, trained, manifest, temporary)
+        made = {"versions": versions("torch", "transformers", "peft"), **circumstances(started, "cpu", "as stored", threads)}
+        write_model_manifest(temporary, {**facts, **made})
+        if named_files is not None:
+            archive_others(temporary, named_files)
+
+
+def _merge_to_ask(base_folder: Path, trained: Path, manifest: Path, folder: Path) -> tuple[Asking | None, Any]:
+    """Write a merged model that is asked as it was trained; returns how that is, and its tokenizer."""
+    for one in {base_folder, trained.parent}:
+        refuse_damaged_model(one)
+    merge(base_folder, trained, folder)
+    asked = asking_of(base_folder, read_json(manifest))
+    return asked, ship_format(folder, asked)
 
 
 def merge(base_folder: Path, trained: Path, folder: Path) -> None:
@@ -130,31 +163,52 @@ def _tie(model: Any, tied: bool) -> None:
         model.all_tied_weights_keys = {}
 
 
-def refuse_other_logits(adapter: Path, expected: torch.Tensor, found: torch.Tensor, dtype: torch.dtype, config: Any) -> None:
+class Apart(NamedTuple):
+    """How far logits are from others, relative to their size, and how much of that rounding explains."""
+
+    difference: float
+    allowed: float
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether rounding explains it. What is no number is not small."""
+        return self.difference <= self.allowed
+
+
+def logits_apart(expected: torch.Tensor, found: torch.Tensor, dtype: torch.dtype, config: Any) -> Apart:
     """Compare the logits of a merged model with those of its adapter.
 
     Rounding weights to a number type changes each layer's output by about half its machine precision, relative to the output.
     The errors of layers are independent, so that they add up as the root of the number of layers. Four times as much is allowed.
 
     Args:
-        adapter: its folder, for messages.
         expected: logits of the adapter, shape (tokens, vocabulary).
         dtype: number type in which the merged weights were stored.
         config: of the merged model.
-
-    Raises:
-        UserError: if they differ by more than the number type explains.
     """
     layers = getattr(config.get_text_config(), "num_hidden_layers", 32)
     allowed = max(_FLOAT32_NOISE, 4 * torch.finfo(dtype).eps / 2 * math.sqrt(layers))
     centred = [logits - logits.mean(-1, keepdim=True) for logits in (expected, found)]
-    difference = float((centred[1] - centred[0]).norm() / centred[0].norm())
-    log.info("logits of the merged model in %s: %.2g off, %.2g allowed", type_name(dtype), difference, allowed)
-    # Not a number is not small.
-    if not difference <= allowed:
+    return Apart(float((centred[1] - centred[0]).norm() / centred[0].norm()), allowed)
+
+
+def refuse_other_logits(adapter: Path, expected: torch.Tensor, found: torch.Tensor, dtype: torch.dtype, config: Any) -> None:
+    """Refuse a merged model that does not answer as its adapter does.
+
+    Args:
+        adapter: its folder, for messages.
+        expected, found, dtype, config: as in `logits_apart`.
+
+    Raises:
+        UserError: if the logits differ by more than the number type explains.
+    """
+    apart = logits_apart(expected, found, dtype, config)
+    log.info("logits of the merged model in %s: %.2g off, %.2g allowed", type_name(dtype), *apart)
+    if not apart.is_rounding:
         raise UserError(
             f"{adapter}: the merged model does not answer as the adapter does: its logits in {type_name(dtype)} are "
-            f"{difference:.2g} off, relative to their size, where rounding explains {allowed:.2g}. Use the adapter itself."
+            f"{apart.difference:.2g} off, relative to their size, where rounding explains {apart.allowed:.2g}. Use the adapter "
+            "itself."
         )
 
 

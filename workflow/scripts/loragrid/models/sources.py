@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from loragrid.layout import TRAINED_RUN
 from loragrid.runtime.packages import PackageFile, extract, verify_sha256
-from loragrid.sections import OneOf, PinnedPackage, Section, Sha256
+from loragrid.sections import Name, OneOf, PinnedPackage, Section, Sha256
 
 
 class ModelSource(Section):
@@ -80,6 +81,21 @@ class HubSource(ModelSource):
         return download_from_hub(self.hub, self.revision)
 
 
+class MergedSource(ModelSource):
+    """A run of the grid, merged into its base model: a model like any other, to be asked, trained further or merged again.
+
+    It is made of base model and adapter whenever these are made.
+    """
+
+    told_by: ClassVar[str] = "merged"
+
+    merged: str = Field(pattern=f"^{TRAINED_RUN}$", description="Name of a run of the grid whose result is a change of weights.")
+    base_model: Name = Field(description="The base model of the run.")
+
+    def fetch(self, name: str, package: Path | None, unpacked: Path) -> Path:
+        raise AssertionError(f"{name}: a merged model is made of its base model, not fetched")
+
+
 class PathSource(ModelSource):
     """A model folder or a GGUF file on this machine."""
 
@@ -97,7 +113,7 @@ class PathSource(ModelSource):
 
 
 AnyModelSource = Annotated[ModelSource, OneOf()]
-"""A package, a hub repository or a path."""
+"""A package, a hub repository, a run to merge, or a path."""
 
 
 Quantization = Literal["none", "4bit", "8bit"]
