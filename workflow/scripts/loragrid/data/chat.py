@@ -16,8 +16,11 @@ from loragrid.text.thoughts import opened_by
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Message = Mapping[str, str]
-"""A turn of a conversation: its `role` and its `content`."""
+Message = Mapping[str, Any]
+"""A turn of a conversation: its `role` and its `content`, perhaps with `tool_calls`."""
+
+Tools = Sequence[Mapping[str, Any]]
+"""Functions as OpenAI's format describes them."""
 
 FIXED_DATE = "2024-07-26"
 """The date that prompts tell where nothing else is said: that of Llama 3.2's template where a program has no clock."""
@@ -77,26 +80,65 @@ class ChatFormat(NamedTuple):
     """What the template writes around texts."""
 
 
-def write_prompt(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message]) -> str:
+def write_prompt(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message], tools: Tools = ()) -> str:
     """A conversation as the text of a prompt, up to where the next answer starts."""
     if chat.begins_answers:
-        return write_chat(tokenizer, chat, messages, begin_answer=True)
-    answered = write_chat(tokenizer, chat, [*messages, {"role": "assistant", "content": _ANSWER}])
+        return write_chat(tokenizer, chat, messages, begin_answer=True, tools=tools)
+    answered = write_chat(tokenizer, chat, [*messages, {"role": "assistant", "content": _ANSWER}], tools=tools)
     return answered[: answered.rindex(_ANSWER)]
 
 
 def write_chat(
-    tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message], begin_answer: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    chat: ChatFormat,
+    messages: Sequence[Message],
+    begin_answer: bool = False,
+    tools: Tools = (),
 ) -> str:
-    """A conversation as text."""
-    parts = [
-        {**one, "content": [{"type": "text", "text": one["content"]}] if one["role"] in chat.as_parts else one["content"]}
-        for one in (messages if chat.takes_system else without_system(messages))
-    ]
+    """A conversation as text.
+
+    Args:
+        tools: what the template is told of tools that the model may call, in OpenAI's format.
+    """
+    told = {"tools": [*tools]} if tools else {}
     fill_chat_templates_in(BoundedEnvironment)
     with clock_at(chat.date), counted_steps():
-        written = tokenizer.apply_chat_template(parts, tokenize=False, add_generation_prompt=begin_answer, **chat.arguments)
+        written = tokenizer.apply_chat_template(
+            _as_taken(chat, messages), tokenize=False, add_generation_prompt=begin_answer, **told, **chat.arguments
+        )
     return str(written)
+
+
+def marks_answers(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a chat template marks what the assistant says, by a block `generation`."""
+    return re.search(r"\{%-?\s*generation\s*-?%\}", tokenizer.get_chat_template()) is not None
+
+
+def marked_answers(
+    tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message], tools: Tools
+) -> tuple[str, list[tuple[int, int]]]:
+    """A prompt of a template that marks what the assistant says, and where that stands in it, in characters."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    told: dict[str, Any] = {**tokenizer.special_tokens_map, **chat.arguments} | ({"tools": [*tools]} if tools else {})
+    fill_chat_templates_in(BoundedEnvironment)
+    with clock_at(chat.date), counted_steps():
+        written, spans = render_jinja_template(
+            [_as_taken(chat, messages)],
+            chat_template=tokenizer.get_chat_template(),
+            return_assistant_tokens_mask=True,
+            add_generation_prompt=True,
+            **told,
+        )
+    return str(written[0]), list(spans[0])
+
+
+def _as_taken(chat: ChatFormat, messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages in the form that a template takes."""
+    return [
+        {**one, "content": [{"type": "text", "text": one["content"]}] if one["role"] in chat.as_parts else one["content"]}
+        for one in (messages if chat.takes_system or not messages else without_system(messages))
+    ]
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:
@@ -205,7 +247,7 @@ def _missing(written: str, messages: Sequence[Message]) -> str:
     return " and ".join(_NAMES[word] for one in messages for word in one["content"].split() if word not in written)
 
 
-def merged_messages(chat: ChatFormat | None, messages: Sequence[Message]) -> Iterator[dict[str, str]]:
+def merged_messages(chat: ChatFormat | None, messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
     """A conversation as a server's template can write it."""
     for one in messages if chat is None or chat.takes_system or not messages else without_system(messages):
         yield dict(one)

@@ -91,8 +91,19 @@ def ids_as_text(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, tex
 
 def ids_of_prompt(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, hidden: str) -> list[int] | None:
     """The token ids of a prompt whose texts are hidden, so that control tokens are only what the template has written."""
+    return _ids(tokenizer, controls, prompt_as_tokenised(controls, hidden))
+
+
+def prompt_as_tokenised(controls: ControlTokens, hidden: str) -> str:
+    """A prompt whose texts are hidden, or its beginning, as the copy of the tokenizer gets it."""
     written = controls.pattern.sub(lambda found: _WRITTEN.format(controls.ids[found[0]]), hidden)
-    return _ids(tokenizer, controls, controls.show(written))
+    return controls.show(written)
+
+
+def token_ends(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, text: str) -> list[int] | None:
+    """Where each token of a text for the copy of the tokenizer ends, in characters; None where there is no copy."""
+    copy = _without_control_tokens(tokenizer, tuple(controls.ids.items()))
+    return None if copy is None else [end for _, end in copy.encode(text, add_special_tokens=False).offsets]
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, controls: ControlTokens, text: str) -> list[int] | None:

@@ -8,7 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from loragrid.data.questions import CANNED, SHORTEST_TELLING_TEXT, asked, normalise, questions_of, says_little
+from loragrid.data.questions import (
+    CANNED,
+    SHORTEST_TELLING_TEXT,
+    asked,
+    earlier_questions_of,
+    normalise,
+    questions_of,
+    says_little,
+)
 from loragrid.layout import Dataset
 from loragrid.records import Example
 from loragrid.runtime.files import write_json
@@ -94,7 +102,7 @@ def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example
     """The examples that share a question, or a longer output, with a test example.
 
     A question that is worded in another way is the same if passage and output are: if `PASSAGE` words in a row are the same that
-    are no template's, and an output that only few test examples have.
+    are no template's, and an output that only few test examples have. A conversation also asks what it answers on its way.
 
     Args:
         tests: test sets by name.
@@ -115,7 +123,8 @@ def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example
     by_output: dict[str, list[str]] = {}
     for example in examples:
         outputs = outputs_of(example)
-        names = {name for texts in questions_of(example) for text in texts for name in asking.get(text, ())}
+        questions = questions_of(example) | earlier_questions_of(example)
+        names = {name for texts in questions for text in texts for name in asking.get(text, ())}
         alike = [(name, test.id) for text in outputs for name, test in rare.get(text, ())]
         own = passages(example) if alike else set()
         names |= {name for name, id_ in alike if own & passages_of_test(name, id_)}

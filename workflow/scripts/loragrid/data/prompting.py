@@ -12,7 +12,7 @@ from loragrid.data.decontamination import in_words, without_leaks
 from loragrid.data.mixes import draw
 from loragrid.data.render import Request, zero_shot
 from loragrid.errors import UserError
-from loragrid.records import Example
+from loragrid.records import Example, Turn
 from loragrid.runtime.job import log
 from loragrid.runtime.pretrained import load_sentence_transformer
 from loragrid.runtime.templates import fill_template
@@ -63,8 +63,23 @@ def make_request(example: Example, instruction: str | None, demonstrations: Sequ
         except UserError as error:
             raise UserError(f"tasks.{one.task}.prompt_variants: the template of 'instruction' fails: {error}") from None
 
+    if example.messages:
+        return _showing_conversations(example, demonstrations)
     shown = tuple(reworded(demonstration.parts[0]) for demonstration in demonstrations)
     return zero_shot(reworded(example))._replace(demonstrations=shown)
+
+
+def _showing_conversations(example: Example, demonstrations: Sequence[Example]) -> Request:
+    """A conversation with others before it, of which only its own has a system message."""
+    shown = [
+        turn
+        for one in demonstrations
+        for turn in (*one.messages, Turn(role="assistant", content=one.references[0]))
+        if turn.role != "system"
+    ]
+    systems = [turn for turn in example.messages if turn.role == "system"]
+    own = [turn for turn in example.messages if turn.role != "system"]
+    return zero_shot(example)._replace(turns=(*systems, *shown, *own))
 
 
 class Prompting(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from loragrid.data.conversations import answered_earlier, transcript
 from loragrid.records import Example, question
 from loragrid.text.words import one_form, words
 
@@ -32,6 +33,12 @@ def asked(example: Example) -> str:
 def questions_of(example: Example) -> set[tuple[str, str]]:
     """The normalised questions of an example, one for each of its prompts: without and with the instruction."""
     return {(asked(part), normalise(question(part))) for part in example.parts if asked(part)}
+
+
+def earlier_questions_of(example: Example) -> set[tuple[str, str]]:
+    """As `questions_of`, for what stands before the earlier answers in a conversation."""
+    asked_before = map(transcript, answered_earlier(example.messages))
+    return {(normalise(text), normalise("\n".join([example.instruction, text]))) for text in asked_before if text}
 
 
 def says_little(examples: Iterable[Example]) -> set[str]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from loragrid.data.chat import FIXED_DATE, ChatFormat, examine, in_words, merged_messages, write_prompt
-from loragrid.data.control_tokens import ControlTokens, can_read_as_text, control_tokens, ids_as_text, ids_of_prompt
+from loragrid.data.control_tokens import (
+    ControlTokens,
+    can_read_as_text,
+    control_tokens,
+    ids_as_text,
+    ids_of_prompt,
+    prompt_as_tokenised,
+    token_ends,
+)
 from loragrid.data.prompt_templates import fill_prompt, has_surplus_end, lost_texts
+from loragrid.data.turns import as_messages, fit, merge_turns, without_earliest
 from loragrid.errors import UserError
 from loragrid.runtime.job import log
 from loragrid.runtime.manifests import read_json
@@ -21,7 +32,8 @@ from loragrid.sections import LATER, Section
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from loragrid.records import Example
+    from loragrid.data.chat import Message, Tools
+    from loragrid.records import Example, Turn
 
 
 class ModelSettings(Section):
@@ -62,6 +74,10 @@ class Request(NamedTuple):
     instruction: str
     input: str
     demonstrations: tuple[Example, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    """Of a conversation, up to where the answer starts: they are what is asked, not instruction and input."""
+    tools: Tools = ()
+    """That may be called in it."""
 
 
 class Rendered(NamedTuple):
@@ -72,10 +88,16 @@ class Rendered(NamedTuple):
     answer_ids: list[int]
     """With the end-of-turn token as the last one; empty when there is no answer to learn from."""
     truncated: bool
-    messages: tuple[dict[str, str], ...] = ()
+    messages: tuple[dict[str, Any], ...] = ()
     """The prompt as a conversation, for servers that write it themselves."""
     spelled: tuple[str, ...] = ()
     """Control tokens and marks of the template that its texts spell."""
+    tools: Tools = ()
+    """That the model may call."""
+    changes: tuple[str, ...] = ()
+    """What was done to the turns of a conversation, so that the template takes them."""
+    turns: tuple[Turn, ...] = ()
+    """Of a conversation, those that it asks with."""
 
 
 class _Texts(NamedTuple):
@@ -85,9 +107,14 @@ class _Texts(NamedTuple):
     instruction: str
     input: str
     demonstrations: tuple[Mapping[str, str], ...]
+    messages: tuple[Message, ...] = ()
+    """Of a conversation, which stands in the place of all these."""
+    tools: Tools = ()
 
     @classmethod
     def of(cls, system_prompt: str | None, request: Request) -> Self:
+        if request.turns:
+            return cls(None, "", "", (), tuple(as_messages(system_prompt, request.turns)), request.tools)
         shown = [{"instruction": d.instruction, "input": d.input, "output": d.references[0]} for d in request.demonstrations]
         return cls(system_prompt, request.instruction, request.input, tuple(shown))
 
@@ -95,11 +122,34 @@ class _Texts(NamedTuple):
         yield from (self.system_prompt or "", self.instruction, self.input)
         for shown in self.demonstrations:
             yield from shown.values()
+        yield from _strings((self.messages, self.tools))
 
     def changed(self, change: Callable[[str], str]) -> Self:
         shown = tuple({field: change(text) for field, text in one.items()} for one in self.demonstrations)
         system_prompt = None if self.system_prompt is None else change(self.system_prompt)
-        return type(self)(system_prompt, change(self.instruction), change(self.input), shown)
+        messages, tools = _changed((self.messages, self.tools), change)
+        return type(self)(system_prompt, change(self.instruction), change(self.input), shown, messages, tools)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (*_strings(key), *_strings(inner))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """A value with all its texts changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): _changed(inner, change) for key, inner in value.items()}
+    return type(value)(_changed(inner, change) for inner in value) if isinstance(value, list | tuple) else value
 
 
 def make_renderer(
@@ -197,7 +247,32 @@ def prompt_text(renderer: Renderer, request: Request) -> str:
     Raises:
         UserError: if the template does not show a part of the request.
     """
-    return _write(renderer, _Texts.of(renderer.system_prompt, request))
+    return _write(renderer, _fitting_texts(renderer, request)[0])
+
+
+def _fitting_texts(renderer: Renderer, request: Request) -> tuple[_Texts, tuple[str, ...]]:
+    """The texts of a request as the template takes them, and what was done to the turns of a conversation for it."""
+    texts = _Texts.of(renderer.system_prompt, request)
+    if not texts.messages:
+        return texts, ()
+    if renderer.chat is None:
+        return _paired(texts, renderer.name), ()
+    messages, changes = fit(renderer.tokenizer, renderer.chat, texts.messages, texts.tools, renderer.name)
+    return texts._replace(messages=tuple(messages)), changes
+
+
+def _paired(texts: _Texts, name: str) -> _Texts:
+    """A conversation for a template that knows no turns: earlier questions and their answers are demonstrations."""
+    system = texts.messages[0]["content"] if texts.messages[0]["role"] == "system" else None
+    turns = merge_turns(texts.messages[0 if system is None else 1 :])
+    roles = [turn["role"] for turn in turns]
+    takes = roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] and not any("tool_calls" in turn for turn in turns)
+    if texts.tools or not takes:
+        said = "knows only questions and answers in turn; a chat template can do with others"
+        raise UserError(f"{name} {said}, such as {', '.join(roles)}{' with tools' if texts.tools else ''}.")
+    pairs = zip(turns[:-1:2], turns[1::2], strict=True)
+    shown = [{"instruction": asked["content"], "input": "", "output": answer["content"]} for asked, answer in pairs]
+    return _Texts(system, turns[-1]["content"], "", tuple(shown))
 
 
 def _write(renderer: Renderer, texts: _Texts) -> str:
@@ -205,7 +280,7 @@ def _write(renderer: Renderer, texts: _Texts) -> str:
         if texts.demonstrations and renderer.chat.lost_turns:
             raise UserError(f"{renderer.name} {renderer.chat.lost_turns}; demonstrations are such earlier turns.")
         try:
-            return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts))
+            return write_prompt(renderer.tokenizer, renderer.chat, _messages(texts), texts.tools)
         # A template is a program of somebody's: it may fail in any way.
         except Exception as error:
             raise UserError(f"{renderer.name} fails: {in_words(error)}.") from None
@@ -218,12 +293,14 @@ def _write(renderer: Renderer, texts: _Texts) -> str:
         raise UserError(f"{renderer.name} fails: {error}") from None
 
 
-def conversation(system_prompt: str | None, request: Request) -> tuple[dict[str, str], ...]:
+def conversation(system_prompt: str | None, request: Request) -> tuple[Message, ...]:
     """A request as messages, demonstrations as earlier turns."""
     return _messages(_Texts.of(system_prompt, request))
 
 
-def _messages(texts: _Texts) -> tuple[dict[str, str], ...]:
+def _messages(texts: _Texts) -> tuple[Message, ...]:
+    if texts.messages:
+        return texts.messages
     messages = [] if texts.system_prompt is None else [{"role": "system", "content": texts.system_prompt}]
     for one in texts.demonstrations:
         messages.append({"role": "user", "content": _message(one["instruction"], one["input"])})
@@ -233,8 +310,16 @@ def _messages(texts: _Texts) -> tuple[dict[str, str], ...]:
 
 def render_conversation(system_prompt: str | None, request: Request) -> Rendered:
     """A request for a model without a tokenizer here: only messages, whose length is unknown."""
-    messages = conversation(system_prompt, request)
-    return Rendered("\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages), [], [], False, messages)
+    messages = tuple(dict(message) for message in conversation(system_prompt, request))
+    shown = [f"[{message['role']}]\n{_with_calls(message)}" for message in messages]
+    told = [f"[tools]\n{json.dumps(request.tools, ensure_ascii=False)}"] if request.tools else []
+    return Rendered("\n\n".join([*told, *shown]), [], [], False, messages, tools=request.tools)
+
+
+def _with_calls(message: Message) -> str:
+    """The text of a message, with the tools that it calls."""
+    calls = [json.dumps(call["function"], ensure_ascii=False) for call in message.get("tool_calls", ())]
+    return "\n".join([*([message["content"]] if message["content"] or not calls else []), *calls])
 
 
 def _message(instruction: str, input_: str) -> str:
@@ -246,21 +331,72 @@ class _Prompt(NamedTuple):
     ids: list[int]
     spelled: tuple[str, ...]
     """Control tokens and marks of the template that its texts spell."""
+    messages: tuple[Message, ...] = ()
+    """Of a conversation, as the template takes them."""
+    changes: tuple[str, ...] = ()
 
 
 def _prompt(renderer: Renderer, request: Request) -> _Prompt:
     """A prompt in which only the template writes control tokens."""
     tokenizer, controls = renderer.tokenizer, renderer.controls
-    texts = _Texts.of(renderer.system_prompt, request)
+    texts, changes = _fitting_texts(renderer, request)
     spelled, marks = controls.spelled_in(texts.all()), controls.marks_in(texts.all())
     if spelled:
         hidden = _write(renderer, texts.changed(controls.hide))
         ids = ids_of_prompt(tokenizer, controls, hidden)
         if ids is not None:
-            return _Prompt(controls.show(hidden), _with_beginning(renderer, ids), spelled + marks)
+            return _Prompt(controls.show(hidden), _with_beginning(renderer, ids), spelled + marks, texts.messages, changes)
     text = _write(renderer, texts)
     ids = _with_beginning(renderer, list(tokenizer(text, add_special_tokens=False).input_ids))
-    return _Prompt(text, ids, spelled + marks)
+    return _Prompt(text, ids, spelled + marks, texts.messages, changes)
+
+
+class WrittenTurns(NamedTuple):
+    """The turns of a conversation as a prompt is written of them."""
+
+    messages: tuple[Message, ...]
+    tools: Tools
+    are_hidden: bool
+    """Whether something stands in the place of the control tokens that they spell."""
+
+
+def written_turns(renderer: Renderer, request: Request) -> WrittenTurns:
+    """The turns of a conversation, as they are where its prompt is written."""
+    texts, _ = _fitting_texts(renderer, request)
+    if renderer.controls.spelled_in(texts.all()) and can_read_as_text(renderer.tokenizer, renderer.controls):
+        hidden = texts.changed(renderer.controls.hide)
+        return WrittenTurns(hidden.messages, hidden.tools, True)
+    return WrittenTurns(texts.messages, texts.tools, False)
+
+
+class Places(NamedTuple):
+    """Where the tokens of a prompt stand in its text."""
+
+    ends: list[int]
+    """Where each token ends, in characters."""
+    measure: Callable[[str], int]
+    """The characters of a beginning of the prompt."""
+
+    def behind(self, beginning: str) -> int:
+        """The place of the first token that goes beyond a beginning of the prompt."""
+        return bisect_right(self.ends, self.measure(beginning))
+
+
+def places_in(renderer: Renderer, turns: WrittenTurns, written: str) -> Places:
+    """Where the tokens of a prompt stand that a chat template has written of turns.
+
+    Raises:
+        UserError: if the tokenizer does not tell it.
+    """
+    tokenizer, controls = renderer.tokenizer, renderer.controls
+    if turns.are_hidden:
+        ends = token_ends(tokenizer, controls, prompt_as_tokenised(controls, written))
+        assert ends is not None
+        return Places(ends, lambda text: len(prompt_as_tokenised(controls, text)))
+    if not tokenizer.is_fast:
+        raise UserError("the tokenizer does not tell which characters its tokens stand for.")
+    found = tokenizer(written, add_special_tokens=False, return_offsets_mapping=True)
+    return Places([end for _, end in found.offset_mapping], len)
 
 
 def _with_beginning(renderer: Renderer, ids: list[int]) -> list[int]:
@@ -281,8 +417,9 @@ def text_ids(renderer: Renderer, text: str) -> list[int]:
 def render(renderer: Renderer, request: Request, answer: str | None, max_length: int, reserve: int = 0) -> Rendered | None:
     """Turn a request into token ids of at most `max_length - reserve` tokens.
 
-    A request that is too long loses its demonstrations, the last one first, and then the end of its input. The template around
-    it and the answer stay whole.
+    A request that is too long loses its demonstrations, the last one first, and then the end of its input. A conversation loses
+    its earliest questions with all that belongs to them, but not its system message, and then the end of its last turn, if that
+    is the user's. The template around it and the answer stay whole.
 
     Args:
         answer: the answer to learn; None when the model is to give it.
@@ -296,11 +433,14 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
 
     def rendered(fitting: Request, prompt: _Prompt) -> Rendered:
         own_words = renderer.template is not None
-        asked = [{"role": "user", "content": prompt.text}] if own_words else conversation(renderer.system_prompt, fitting)
+        asked: Sequence[Message] = prompt.messages or conversation(renderer.system_prompt, fitting)
+        asked = [{"role": "user", "content": prompt.text}] if own_words else asked
         controls, answers = renderer.controls, [] if answer is None else [answer]
         spelled = dict.fromkeys((*prompt.spelled, *controls.spelled_in(answers), *controls.marks_in(answers)))
         messages = tuple(merged_messages(renderer.chat, asked))
-        return Rendered(prompt.text, prompt.ids, answer_ids, fitting is not request, messages, tuple(spelled))
+        is_cut, tools = fitting is not request, request.tools
+        told = (tuple(spelled), tools, prompt.changes, fitting.turns)
+        return Rendered(prompt.text, prompt.ids, answer_ids, is_cut, messages, *told)
 
     prompt = _prompt(renderer, request)
     if len(prompt.ids) <= room:
@@ -311,12 +451,29 @@ def render(renderer: Renderer, request: Request, answer: str | None, max_length:
         demonstrations = demonstrations[:-1]
         fitting = request._replace(demonstrations=tuple(demonstrations))
         prompt = _prompt(renderer, fitting)
-    input_ids = text_ids(renderer, request.input)
+    while (later := without_earliest(fitting.turns)) and len(prompt.ids) > room:
+        fitting = fitting._replace(turns=later)
+        prompt = _prompt(renderer, fitting)
+    input_ids = text_ids(renderer, _asked_last(fitting)) if len(prompt.ids) > room else []
     while input_ids and len(prompt.ids) > room:
         del input_ids[-(len(prompt.ids) - room) :]
-        fitting = Request(request.instruction, renderer.tokenizer.decode(input_ids).strip())
+        fitting = _with_last(fitting, renderer.tokenizer.decode(input_ids).strip())
         prompt = _prompt(renderer, fitting)
     return rendered(fitting, prompt) if len(prompt.ids) <= room else None
+
+
+def _asked_last(request: Request) -> str:
+    """The text of a request whose end may be cut."""
+    if request.turns:
+        return request.turns[-1].content if request.turns[-1].role == "user" else ""
+    return request.input
+
+
+def _with_last(request: Request, text: str) -> Request:
+    """A request with another text in the place of the one that `_asked_last` gives."""
+    if request.turns:
+        return request._replace(turns=(*request.turns[:-1], request.turns[-1].model_copy(update={"content": text})))
+    return Request(request.instruction, text)
 
 
 def tell_spelled(renderer: Renderer, prompts: Sequence[Rendered]) -> int:
@@ -338,9 +495,15 @@ def _tell_counted(found: Sequence[Sequence[str]], said: str) -> None:
         log.warning("%d prompts or answers spell %s (%s)", sum(map(bool, found)), said, which)
 
 
+def tell_changes(prompts: Sequence[Rendered]) -> None:
+    """Say in the log in how many prompts turns of a conversation do not stand as in the data."""
+    for change, count in Counter(change for prompt in prompts for change in prompt.changes).items():
+        log.warning("%d of %d conversations: %s, as the template takes them", count, len(prompts), change)
+
+
 def zero_shot(example: Example) -> Request:
     """An example's own request."""
-    return Request(example.instruction, example.input)
+    return Request(example.instruction, example.input, (), tuple(example.messages), tuple(example.tools))
 
 
 def pad_token(renderer: Renderer) -> int:

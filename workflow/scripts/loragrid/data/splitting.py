@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from types import NoneType
 from typing import Any, NamedTuple
 
+from loragrid.data.conversations import read_conversation, read_tools, transcript
 from loragrid.data.near_duplicates import near_duplicate_finder
 from loragrid.data.questions import normalise
 from loragrid.data.rows import Row
@@ -50,6 +51,8 @@ def map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_typ
 
 def _map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> tuple[Example, str | None]:
     """The example of a row with plain values, and what the row has only null for, as in `Drafted`."""
+    if fields.messages is not None:
+        return _map_conversation(row, fields, task, sample_type)
     asked = {key: _fill(key, template, row) for key, template in (("instruction", fields.instruction), ("input", fields.input))}
     instruction, input_ = (filled.text.strip() for filled in asked.values())
     prompts = [] if fields.prompts is None else [text.strip() for text in _texts("prompts", fields.prompts, row).texts]
@@ -70,13 +73,45 @@ def _map_row(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_ty
         instruction=instruction,
         input=input_,
         output=output or "",
-        metadata={key: _fill(f"metadata.{key}", text, row).text.strip() for key, text in (fields.metadata or {}).items()},
+        metadata=_metadata(fields, row),
         prompts=prompts,
         answers=answers,
     )
     of_question = frozenset().union(*(filled.notes for filled in asked.values()), {TEXT} if any(prompts) else ())
     missing = NO_QUESTION if _is_missing(of_question) else NO_OUTPUT if _is_missing(notes) else None
     return example, missing
+
+
+def _metadata(fields: DataSetFields, row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _fill(f"metadata.{key}", text, row).text.strip() for key, text in (fields.metadata or {}).items()}
+
+
+def _map_conversation(row: Mapping[str, Any], fields: DataSetFields, task: str, sample_type: str) -> tuple[Example, str | None]:
+    """As `_map_row`, for a row with a conversation: its last turn is the reference."""
+    assert fields.messages is not None
+    empty = {"instruction": "", "input": "", "output": "", "messages": [], "tools": []}
+    value = _value("messages", fields.messages, row)
+    if value is not None:
+        turns, answer = found = _read("messages", read_conversation, value)
+        tools = [] if fields.tools is None else _read("tools", read_tools, _value("tools", fields.tools, row))
+        empty |= {"instruction": found.system, "input": transcript(turns), "output": answer, "messages": turns, "tools": tools}
+    example = Example(id="", task=task, sample_type=sample_type, metadata=_metadata(fields, row), **empty)
+    id_ = content_hash(task, sample_type, *example.asked, *example.references)
+    return example.model_copy(update={"id": id_}), NO_QUESTION if value is None else None
+
+
+def _value(key: str, expression: str, row: Mapping[str, Any]) -> Any:
+    try:
+        return evaluate_expression(expression, row)
+    except UserError as error:
+        raise UserError(f"the expression of '{key}' fails: {error}") from None
+
+
+def _read(key: str, read: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return read(value)
+    except UserError as error:
+        raise UserError(f"'{key}': {error}") from None
 
 
 def _output(fields: DataSetFields, row: Mapping[str, Any]) -> tuple[str | list[str], frozenset[str]]:

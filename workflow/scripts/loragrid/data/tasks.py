@@ -47,6 +47,16 @@ class Fields(Section):
         description="For examples that take several prompts: an expression that gives their list. Each takes the place of "
         "the input and gets an answer of its own.",
     )
+    messages: Annotated[str | None, LATER] = Field(
+        None,
+        description="Instead of `instruction`, `input` and `output`: an expression that gives a conversation as a list of turns, "
+        "each with `role` and `content` (and `tool_calls`), or with `from` and `value`. Its last turn, which has to be the "
+        "assistant's, is the reference output; the prompt is made of all turns before it.",
+    )
+    tools: Annotated[str | None, LATER] = Field(
+        None,
+        description="With `messages`: an expression that gives the list of tools that the chat template is told.",
+    )
     metadata: dict[str, str] | None = Field(None, description="Templates of further fields to keep with the example.")
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
-from loragrid.data.render import ModelSettings, Renderer, render, tell_spelled, zero_shot
+from loragrid.data.learnt_turns import Spans, earlier_answers
+from loragrid.data.render import ModelSettings, Rendered, Renderer, render, tell_changes, tell_spelled, zero_shot
 from loragrid.errors import DamagedError, UserError
 from loragrid.records import Example
 from loragrid.runtime.files import written_whole
-from loragrid.runtime.job import MENDED
+from loragrid.runtime.job import MENDED, log
 from loragrid.sections import StageSettings
 from loragrid.text.words import shortened
 
@@ -35,10 +36,16 @@ class Tokenised(NamedTuple):
     prompt_ids: list[int]
     answer_ids: list[int]
     """With the end-of-turn token."""
+    earlier: Spans | None = None
+    """In a conversation: where its earlier answers stand in the prompt; None if that is not known."""
+
+
+EARLIER = "earlier_answers"
+"""The column with the spans of earlier answers, in a data set with conversations of several turns."""
 
 
 def schema() -> pa.Schema:
-    """The columns of a tokenised data set."""
+    """The columns of every tokenised data set."""
     import pyarrow as pa
 
     ids = pa.list_(pa.int32())
@@ -48,10 +55,13 @@ def schema() -> pa.Schema:
 
 
 def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.Table:
-    """The token ids of every prompt of every example in its zero-shot form, as a table with the columns of `schema()`."""
+    """The token ids of every prompt of every example in its zero-shot form, as a table with the columns of `schema()`.
+
+    Conversations with earlier answers have a column more, for the places of these: null where the template does not tell them.
+    """
     import pyarrow as pa
 
-    rows, prompts, columns = [], [], schema()
+    rows, prompts, spans, columns = [], [], [], schema()
     for split, examples in splits.items():
         # Where several answers share one reference, a prompt alone has nothing to learn.
         for example in (part for e in examples if e.answers != "joined" for part in e.parts):
@@ -62,9 +72,27 @@ def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.
             assert rendered is not None
             input_tokens = len(renderer.tokenizer(example.input, add_special_tokens=False).input_ids)
             prompts.append(rendered)
+            spans.append(_earlier(renderer, example, rendered))
             rows.append((example.id, split, rendered.prompt_ids, rendered.answer_ids, input_tokens))
     tell_spelled(renderer, prompts)
-    return pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], schema=columns)
+    tell_changes(prompts)
+    table = pa.Table.from_pylist([dict(zip(columns.names, row, strict=True)) for row in rows], schema=columns)
+    if all(one == [] for one in spans):
+        return table
+    if untold := [one for one in spans if isinstance(one, str)]:
+        log.info("the earlier answers of %d of %d conversations cannot be learnt: %s", len(untold), len(spans), untold[0])
+    places = [None if isinstance(one, str) else one for one in spans]
+    return table.append_column(EARLIER, pa.array(places, pa.list_(pa.list_(pa.int32()))))
+
+
+def _earlier(renderer: Renderer, example: Example, rendered: Rendered) -> Spans | str:
+    """Where the earlier answers of a conversation stand in its prompt, or why that is not known."""
+    if all(turn.role != "assistant" for turn in example.messages):
+        return []
+    try:
+        return earlier_answers(renderer, zero_shot(example), rendered.prompt_ids)
+    except UserError as error:
+        return str(error)
 
 
 def write_tokens(path: str | Path, table: pa.Table) -> None:
@@ -101,7 +129,7 @@ def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list
     """The prompts of the wanted examples of tokenised data sets, by the example's id."""
     found: defaultdict[str, list[Tokenised]] = defaultdict(list)
     for path in paths:
-        table = read_token_table(path, ["id", "prompt_ids", "answer_ids"], filters=[("id", "in", wanted)])
+        table = read_token_table(path, filters=[("id", "in", wanted)])
         for row in table.to_pylist():
-            found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"]))
+            found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"], row.get(EARLIER)))
     return dict(found)

@@ -78,9 +78,9 @@ def answer(
         case "empty":
             return answer_each(tests, lambda part: "")
         case "copy":
-            return answer_each(tests, lambda part: part.input)
+            return answer_each(tests, _asked_last)
         case "first_sentence":
-            return answer_each(tests, lambda part: next(iter(sentences(part.input)), ""))
+            return answer_each(tests, lambda part: next(iter(sentences(_asked_last(part))), ""))
         case "rule":
             return answer_each(tests, lambda part: _by_rule(rule or "", part))
         case "majority":
@@ -91,6 +91,11 @@ def answer(
             found = iter(nearest([question(part) for part in parts], [question(part) for part in shown]))
             return answer_each(tests, lambda part: shown[next(found)].references[0])
     raise UserError(f"there is no baseline '{name}'.")
+
+
+def _asked_last(part: Example) -> str:
+    """The input; the last turn of a conversation."""
+    return part.messages[-1].content if part.messages else part.input
 
 
 def answer_each(tests: Sequence[Example], answer_one: Callable[[Example], str]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loragrid.data.answers import count_thoughts
-from loragrid.data.render import Rendered, Renderer, end_tokens, tell_spelled
+from loragrid.data.render import Rendered, Renderer, end_tokens, tell_changes, tell_spelled
 from loragrid.errors import UserError
 from loragrid.inference.engine import EngineSettings, ModelToAsk, OpenEngine, open_engine
 from loragrid.inference.prompts import AskedExample, ModelFiles, asked_examples, leaking_demonstrations, model_to_ask
@@ -166,6 +166,7 @@ def prepare(job: PredictJob) -> Prepared:
 
     prompts = [prompt for asked in examples for prompt in asked.prompts]
     spelled = tell_spelled(model.renderer, prompts) if model.renderer else 0
+    tell_changes(prompts)
     if spelled and job.engine.sends_text:
         log.warning("the server makes tokens of these texts by itself, perhaps control tokens; send: token_ids leaves no doubt")
     known = known_answers(read_records(files.known, Prediction)) if files.known else {}

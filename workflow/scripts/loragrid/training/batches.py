@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from loragrid.data.learnt_turns import Spans, earlier_answers
 from loragrid.data.render import Renderer, render, zero_shot
 from loragrid.models.sequences import common_length
 
@@ -30,15 +31,22 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     target_start: int
+    earlier: tuple[tuple[int, int], ...] = ()
+    """Where other tokens stand that are learnt too: earlier answers of a conversation."""
 
     @property
     def nb_targets(self) -> int:
-        return len(self.ids) - self.target_start
+        return len(self.ids) - self.target_start + sum(end - start for start, end in self.earlier)
 
     @property
     def shareable(self) -> list[int]:
         """The tokens before the first that predicts a target."""
-        return self.ids[: self.target_start - 1]
+        return self.ids[: (self.earlier[0][0] if self.earlier else self.target_start) - 1]
+
+    @property
+    def target_places(self) -> list[int]:
+        """The places of the tokens that are learnt."""
+        return [place for start, end in (*self.earlier, (self.target_start, len(self.ids))) for place in range(start, end)]
 
 
 class EncodedMix(NamedTuple):
@@ -93,10 +101,11 @@ def encode_mix(
     tokenised: Mapping[str, Sequence[Tokenised]],
     loss_computation: str,
     max_length: int,
+    loss_turns: str = "last",
 ) -> EncodedMix:
     """Make training examples of both parts of a mix, as `encode` does."""
-    of_train, cut, dropped = encode(renderer, train, tokenised, loss_computation, max_length)
-    of_validation, _, dropped_too = encode(renderer, validation, tokenised, loss_computation, max_length)
+    of_train, cut, dropped = encode(renderer, train, tokenised, loss_computation, max_length, loss_turns)
+    of_validation, _, dropped_too = encode(renderer, validation, tokenised, loss_computation, max_length, loss_turns)
     return EncodedMix(of_train, of_validation, cut, dropped + dropped_too)
 
 
@@ -106,12 +115,14 @@ def encode(
     tokenised: Mapping[str, Sequence[Tokenised]],
     loss_computation: str,
     max_length: int,
+    loss_turns: str = "last",
 ) -> tuple[list[Encoded], list[str], list[str]]:
     """Make training examples; the first reference is the answer to learn.
 
     Args:
         tokenised: token ids of each prompt, by the example's id. A prompt that is too long is rendered anew, with its input cut.
             An example without prompts (its answers share one reference) is dropped.
+        loss_turns: `all`: in conversations, earlier answers of the assistant are learnt too.
 
     Returns:
         The encoded examples, the ids of examples whose input was cut, and the ids of examples that were dropped because they do
@@ -122,17 +133,22 @@ def encode(
         if not (of_example := tokenised.get(example.id)):
             dropped.append(example.id)
             continue
-        for part, (prompt_ids, answer_ids) in zip(example.parts, of_example, strict=True):
+        for part, (prompt_ids, answer_ids, earlier) in zip(example.parts, of_example, strict=True):
+            request = zero_shot(part)
             if len(prompt_ids) + len(answer_ids) > max_length:
-                rendered = render(renderer, zero_shot(part), part.references[0], max_length)
+                rendered = render(renderer, request, part.references[0], max_length)
                 if rendered is None:
                     dropped.append(example.id)
                     continue
                 truncated.append(example.id)
-                prompt_ids, answer_ids = rendered.prompt_ids, rendered.answer_ids
+                prompt_ids, answer_ids, earlier = rendered.prompt_ids, rendered.answer_ids, None
+                request = request._replace(turns=rendered.turns)
             # Nothing comes before the first token, so it cannot be a target.
             target_start = len(prompt_ids) if loss_computation == "completion" else 1
-            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start))
+            learnt: Spans = []
+            if loss_turns == "all" and loss_computation == "completion" and request.turns:
+                learnt = earlier_answers(renderer, request, prompt_ids) if earlier is None else earlier
+            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start, tuple((start, end) for start, end in learnt)))
     return encoded, truncated, dropped
 
 
@@ -270,10 +286,10 @@ def _rounded_up(number: int, grain: int | None = None) -> int:
     return -(-number // grain) * grain
 
 
-def _before_targets(example: Encoded) -> range:
+def _before_targets(example: Encoded) -> list[int]:
     """The positions of the tokens before an example's targets."""
-    return range(example.target_start - 1, len(example.ids) - 1)
+    return [place - 1 for place in example.target_places]
 
 
 def _targets(examples: Sequence[Encoded]) -> torch.Tensor:
-    return torch.tensor([token for e in examples for token in e.ids[e.target_start :]], dtype=torch.long)
+    return torch.tensor([e.ids[place] for e in examples for place in e.target_places], dtype=torch.long)

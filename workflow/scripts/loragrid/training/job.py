@@ -281,7 +281,7 @@ def read_mix(job: TrainingJob, renderer: Renderer, tells: bool = True) -> Encode
     train_set, validation_set = read_records(job.train, Example), read_records(job.validation, Example)
     tokenised = read_tokens(job.tokens, {example.id for example in (*train_set, *validation_set)})
     settings = job.settings
-    limits = settings.run.loss_computation, settings.config.max_length
+    limits = settings.run.loss_computation, settings.config.max_length, settings.config.loss_turns
     mix = encode_mix(renderer, train_set, validation_set, tokenised, *limits)
     for said, ids in (("input cut", mix.cut), ("dropped, too long", mix.dropped)):
         if ids and tells:

@@ -57,7 +57,7 @@ def data_set(grid: Grid, job: Wildcards, path: Path) -> bool:
 def _ids(example: Example) -> set[str]:
     """The id that an example has by its text. An output that is empty may have been none."""
     outputs = [example.output] if isinstance(example.output, str) else example.output
-    asked = (example.task, example.sample_type, example.instruction, example.input, *example.prompts)
+    asked = (example.task, example.sample_type, *example.asked)
     return {content_hash(*asked, *outputs), *([] if any(outputs) else [content_hash(*asked)])}
 
 
