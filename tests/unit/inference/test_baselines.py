@@ -4,7 +4,7 @@ import pytest
 
 from loragrid.errors import UserError
 from loragrid.inference.baselines import BaselineSettings, answer, baseline_prediction, most_frequent, nearest, predict_trivially
-from loragrid.records import Example
+from loragrid.records import Example, Turn
 from loragrid.scoring.registry import label_of_task
 from loragrid.scoring.scorers.label import LabelScorer
 from loragrid.scoring.scorers.rouge import RougeScorer
@@ -41,6 +41,13 @@ RULE = "{{ 'false' if input.startswith('All') else metadata.kind }}"
 )
 def test_each_baseline_answers_without_a_model(tests, train, name, expected):
     assert answer(name, tests, train, RULE, str) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [("copy", "And fish? Do they?"), ("first_sentence", "And fish?")])
+def test_baselines_of_a_conversation_take_its_last_turn(make_example, name, expected):
+    turns = [Turn(role="user", content="Do birds swim?"), Turn(role="assistant", content="No.")]
+    example = make_example("1", messages=[*turns, Turn(role="user", content="And fish? Do they?")])
+    assert answer(name, [example], [], None, str) == [[expected]]
 
 
 def test_nearest_is_the_one_that_shares_the_rarest_words():

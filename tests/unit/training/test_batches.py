@@ -6,6 +6,7 @@ import torch
 from loragrid.data.render import make_renderer, pad_token, render, zero_shot
 from loragrid.data.tokens import Tokenised, read_tokens, tokenise, write_tokens
 from loragrid.models.sequences import cut_into_forward_passes
+from loragrid.records import Turn
 from loragrid.training.batches import Encoded, collate, collate_packed, common_beginning, encode, pack, share
 
 LENGTHS = [5, 30, 8, 100, 7, 9, 31]
@@ -21,10 +22,10 @@ def examples(make_example):
     return [make_example(str(i), input="word " * (3 * i), output=f"answer {'x ' * (i % 3)}{i}") for i in range(10)]
 
 
-def encoded(renderer, examples, loss_computation="completion", max_length=512):
+def encoded(renderer, examples, loss_computation="completion", max_length=512, loss_turns="last"):
     rows = tokenise(renderer, {"train": examples}).to_pylist()
-    tokenised = {r["id"]: [Tokenised(r["prompt_ids"], r["answer_ids"])] for r in rows}
-    return encode(renderer, examples, tokenised, loss_computation, max_length)
+    tokenised = {r["id"]: [Tokenised(r["prompt_ids"], r["answer_ids"], r.get("earlier_answers"))] for r in rows}
+    return encode(renderer, examples, tokenised, loss_computation, max_length, loss_turns)
 
 
 def test_completion_targets_are_the_answer_and_the_end_of_turn(renderer, examples):
@@ -34,6 +35,53 @@ def test_completion_targets_are_the_answer_and_the_end_of_turn(renderer, example
 
 def test_full_targets_are_everything_but_the_first_token(renderer, examples):
     assert [e.target_start for e in encoded(renderer, examples, "full")[0]] == [1] * len(examples)
+
+
+TALK = [("user", "Hi!"), ("assistant", "Hello."), ("user", "You?"), ("assistant", "Fine."), ("user", "Bye.")]
+
+
+def talk(make_example, name="talk", before=()):
+    turns = [Turn(role=role, content=text) for role, text in (*before, *TALK)]
+    return make_example(name, output="See you.", messages=turns)
+
+
+def learnt(renderer, item):
+    """The texts that are learnt, one for each stretch of tokens."""
+    stretches = [*item.earlier, (item.target_start, len(item.ids))]
+    return [renderer.tokenizer.decode(item.ids[start:end]) for start, end in stretches]
+
+
+def test_conversation_has_its_last_answer_learnt_or_all_answers_each_with_its_end_of_turn(renderer, make_example):
+    (of_last,), (of_all,) = (encoded(renderer, [talk(make_example)], loss_turns=which)[0] for which in ("last", "all"))
+    assert learnt(renderer, of_last) == ["See you.<|im_end|>"]
+    assert learnt(renderer, of_all) == ["Hello.<|im_end|>", "Fine.<|im_end|>", "See you.<|im_end|>"]
+    assert of_all.ids == of_last.ids
+    assert (
+        of_all.nb_targets == len(of_all.target_places) == sum(end - start for start, end in of_all.earlier) + of_last.nb_targets
+    )
+    # What is shared with others ends before the first token that predicts something.
+    assert of_all.shareable == of_all.ids[: of_all.earlier[0][0] - 1]
+
+
+def test_full_loss_counts_each_token_of_a_conversation_once(renderer, make_example):
+    (item,), _, _ = encoded(renderer, [talk(make_example)], "full", loss_turns="all")
+    assert item.target_places == list(range(1, len(item.ids)))
+
+
+def test_conversation_that_is_cut_has_the_answers_learnt_that_are_left(renderer, make_example):
+    long = talk(make_example, before=[("user", "one " * 60), ("assistant", "two " * 60)])
+    (whole,), _, _ = encoded(renderer, [talk(make_example)], loss_turns="all")
+    (item,), cut, dropped = encoded(renderer, [long], max_length=len(whole.ids), loss_turns="all")
+    assert (item, cut, dropped) == (whole, ["talk"], [])
+
+
+@pytest.mark.parametrize("collated", [partial(collate, pad=2), partial(collate_packed, share_beginning=True)])
+def test_each_target_of_a_conversation_stands_behind_the_token_that_predicts_it(renderer, make_example, collated):
+    items, _, _ = encoded(renderer, [talk(make_example), make_example("a"), talk(make_example, "b")], loss_turns="all")
+    batch = collated(items)
+    assert batch.targets.tolist() == [e.ids[place] for e in items for place in e.target_places]
+    assert torch.equal(batch.input_ids.flatten()[batch.predicting + 1], batch.targets)
+    assert batch.targets.tolist().count(renderer.end_of_turn) == 7
 
 
 def test_what_is_cut_and_what_is_dropped_is_told_by_id(renderer, make_example):

@@ -79,7 +79,8 @@ class Example(Record):
     @property
     def asked(self) -> list[str]:
         """The texts of the question, by which examples are told apart."""
-        turns = [json.dumps([one.model_dump(), self.tools], ensure_ascii=False, sort_keys=True) for one in self.messages]
+        told = [[turn.model_dump() for turn in self.messages], self.tools]
+        turns = [json.dumps(told, ensure_ascii=False, sort_keys=True)] if self.messages else []
         return [self.instruction, self.input, *self.prompts, *turns]
 
     @property

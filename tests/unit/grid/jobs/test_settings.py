@@ -43,6 +43,23 @@ def test_edited_entry_changes_what_those_jobs_are_told_that_use_it_and_no_others
         assert changed == (run.config == "lora")
 
 
+def test_only_jobs_with_conversations_are_told_of_them(grid, make_grid):
+    raw = grid.config.model_dump(mode="json", exclude_unset=True)
+    asked = {key: value for key, value in raw["tasks"]["u"].items() if key not in ("instruction", "input")}
+    talking = make_grid(
+        tasks=raw["tasks"] | {"u": asked | {"messages": "turns", "sample_types": {name: {} for name in asked["sample_types"]}}},
+        configs=raw["configs"] | {"lora": raw["configs"]["lora"] | {"loss_turns": "all"}},
+    )
+    for of_task in ("t", "u"):
+        job = {"task": of_task, "sample_type": "gold"}
+        assert not {"messages", "tools"} & told("prepare_dataset", grid, job)["fields"].keys()
+        assert (told("prepare_dataset", grid, job) != told("prepare_dataset", talking, job)) == (of_task == "u")
+    assert told("prepare_dataset", talking, {"task": "u", "sample_type": "gold"})["fields"]["messages"] == "turns"
+    for run in grid.runs.values():
+        assert "loss_turns" not in told("train", grid, run.wildcards)["config"]
+        assert told("train", talking, run.wildcards)["config"].get("loss_turns") == ("all" if run.config == "lora" else None)
+
+
 @pytest.mark.parametrize(
     ("engine", "outdated"),
     [({"type": "hf", "batch_tokens": 99}, False), ({"type": "vllm", "settings": {"max_num_seqs": 3}}, True)],

@@ -1,6 +1,7 @@
 """The engine `openai` against a real server, well and badly behaved."""
 
 import copy
+import json
 import time
 
 import httpx2
@@ -133,6 +134,17 @@ def test_only_settings_that_are_used_are_sent(prompts, make_prompts):
     chat = sent(EIGHT, api="chat")
     assert "prompt" not in chat
     assert chat["messages"] == [{"role": "user", "content": f"Answer in a few words.\n\n{INPUTS[0]}"}]
+
+
+def test_tools_and_their_calls_are_sent_as_the_api_has_them(prompts):
+    call = {"type": "function", "id": "c1", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    tool = {"type": "function", "function": {"name": "weather"}}
+    messages = ({"role": "user", "content": "Cold?"}, {"role": "assistant", "content": "", "tool_calls": [call]})
+    asked = Question(prompts[0]._replace(messages=messages, tools=(tool,)), 5)
+    sent = request(asked, EIGHT, Served(None, settings(api="chat"), "m", None))
+    assert sent["tools"] == [tool]
+    assert sent["messages"][0] == messages[0]
+    assert json.loads(sent["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"city": "Oslo"}
 
 
 def refused(headers):

@@ -101,7 +101,7 @@ def _turn(where: str, value: Any) -> Turn:
     if given.casefold() == "function_call":
         content, calls = None, content
     turn = Turn(
-        role=role,  # type: ignore[arg-type]
+        role=role,
         content=trim(_text(where, content)),
         tool_calls=_calls(where, calls),
         tool_call_id=None if value.get("tool_call_id") is None else str(value["tool_call_id"]),
