@@ -162,6 +162,13 @@ def test_template_that_rewrites_earlier_answers_cannot_have_all_learnt(with_form
         earlier_answers(renderer, request(*TALK), prompt.prompt_ids)
 
 
+def test_template_without_turns_has_no_earlier_answers_to_learn(tokenizer):
+    renderer = make_renderer(tokenizer, "{% for d in demonstrations %}{{ d.output }}{% endfor %}{{ instruction }}")
+    assert earlier_answers(renderer, request(("user", "Hi!")), [1, 2]) == []
+    with pytest.raises(UserError, match=r"^loss_turns: the template has no turns; 'all' needs a chat template"):
+        earlier_answers(renderer, request(*TALK), [1, 2])
+
+
 def test_tokens_of_a_data_set_tell_where_earlier_answers_stand(tokenizer, make_example):
     renderer = make_renderer(tokenizer)
     example = make_example("a", messages=turns(*TALK))

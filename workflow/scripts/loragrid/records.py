@@ -28,7 +28,7 @@ class Record(BaseModel):
 
 
 class Turn(Record):
-    """A turn of a conversation."""
+    """A turn of a conversation: an entry of an example's `messages`."""
 
     role: Literal["system", "user", "assistant", "tool"] = Field(description="Who speaks.")
     content: str = Field(description="What is said; empty only if tools are called.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from loragrid import layout
 from loragrid.config.root import Config
-from loragrid.records import Example, Export, Prediction, Probe, ProbedPassage, Record, Score
+from loragrid.records import Example, Export, Prediction, Probe, ProbedPassage, Record, Score, Turn
 from loragrid.scoring.rubrics import Rubric
 from loragrid.sections import MANY
 from loragrid.training.swept_keys import VALUES
@@ -60,6 +60,7 @@ def records_text() -> str:
     """The reference of all records, as Markdown."""
     records: tuple[tuple[type[Record], str], ...] = (
         (Example, f"{_of_reader(layout.PREPARE_DATASET, 'test')} and {_of_reader(layout.MAKE_MIX, 'train')}"),
+        (Turn, _of_reader(layout.PREPARE_DATASET, "test")),
         (Prediction, _of_reader(layout.PREDICT, "predictions")),
         (Score, _of_reader(layout.SCORE, "scores")),
         (Export, _of_reader(layout.EXPORT, "jsonl")),

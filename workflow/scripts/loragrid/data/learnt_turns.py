@@ -37,7 +37,7 @@ def earlier_answers(renderer: Renderer, request: Request, prompt_ids: Sequence[i
     Raises:
         UserError: if the template writes an earlier answer in another way than it lets the model begin it, or does not end it.
     """
-    if not request.turns:
+    if all(turn.role != "assistant" for turn in request.turns):
         return []
     if renderer.chat is None:
         raise UserError(f"loss_turns: {renderer.name} has no turns; 'all' needs {_NEEDED}.")

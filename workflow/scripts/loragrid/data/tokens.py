@@ -87,8 +87,6 @@ def tokenise(renderer: Renderer, splits: Mapping[str, Sequence[Example]]) -> pa.
 
 def _earlier(renderer: Renderer, example: Example, rendered: Rendered) -> Spans | str:
     """Where the earlier answers of a conversation stand in its prompt, or why that is not known."""
-    if all(turn.role != "assistant" for turn in example.messages):
-        return []
     try:
         return earlier_answers(renderer, zero_shot(example), rendered.prompt_ids)
     except UserError as error:

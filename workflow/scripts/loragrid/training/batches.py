@@ -146,7 +146,7 @@ def encode(
             # Nothing comes before the first token, so it cannot be a target.
             target_start = len(prompt_ids) if loss_computation == "completion" else 1
             learnt: Spans = []
-            if loss_turns == "all" and loss_computation == "completion" and request.turns:
+            if loss_turns == "all" and loss_computation == "completion":
                 learnt = earlier_answers(renderer, request, prompt_ids) if earlier is None else earlier
             encoded.append(Encoded([*prompt_ids, *answer_ids], target_start, tuple((start, end) for start, end in learnt)))
     return encoded, truncated, dropped
