@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from loragrid.analysis.contrasts.settings import Comparison
 from loragrid.config.root import Config
@@ -32,7 +33,7 @@ def meant_comparisons(config: Config) -> list[Comparison] | None:
 
 def _meant(config: Config, comparison: Comparison) -> Iterator[Comparison]:
     """A comparison with settings in the place of their configs: one for each setting that others are compared with."""
-    changes = {}
+    changes: dict[str, Any] = {}
     if "config" in comparison.where:
         meant = config.trainings_named(comparison.where["config"])
         changes["where"] = {**comparison.where, "config": meant}

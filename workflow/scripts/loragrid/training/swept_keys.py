@@ -147,7 +147,7 @@ def allow_lists(section: type[Section], properties: dict[str, dict[str, Any]]) -
     """Have the JSON schema of a section allow a list of values at each key that may have several and otherwise takes no list."""
     for key in one_value(section):
         told = properties[key]
-        about = {name: told.pop(name) for name in ("title", "description", "default") if name in told}
+        about: dict[str, Any] = {name: told.pop(name) for name in ("title", "description", "default") if name in told}
         options = told.pop("anyOf", None) or [dict(told)]
         items = {"anyOf": options} if len(options) > 1 else options[0]
         listed = {"type": "array", "items": items, "minItems": 1, "title": VALUES}
