@@ -111,6 +111,7 @@ def _read(file: Path, name: str) -> torch.Tensor:
     refuse_lfs_pointers(file)
     try:
         with safe_open(file, framework="pt") as weights:
-            return weights.get_tensor(name)
+            tensor: torch.Tensor = weights.get_tensor(name)
+            return tensor
     except (SafetensorError, OSError) as error:
         raise DamagedError(file, f"it holds no weights '{name}' that can be read ({error})") from None
