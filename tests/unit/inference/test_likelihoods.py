@@ -100,7 +100,9 @@ def test_all_texts_of_an_example_stand_behind_the_same_prompt_although_one_is_lo
 
 
 def test_text_for_which_no_prompt_has_room_is_an_error(work):
-    with pytest.raises(UserError, match=r"test.jsonl, example a: the prompt does not fit into the model's context with \d+ tokens"):
+    with pytest.raises(
+        UserError, match=r"test.jsonl, example a: the prompt does not fit into the model's context with \d+ tokens"
+    ):
         work(work.make("a", output="long " * 600))
 
 

@@ -39,7 +39,11 @@ def examples():
     for doc in docs:
         choices = {key: str(doc[key]).strip() for key in ("opa", "opb", "opc", "opd")}
         if all(choices.values()) and len(set(choices.values())) == 4:
-            texts = {"instruction": "Which choice is right?", "input": str(doc["question"]), "output": [*choices.values()][doc["cop"]]}
+            texts = {
+                "instruction": "Which choice is right?",
+                "input": str(doc["question"]),
+                "output": [*choices.values()][doc["cop"]],
+            }
             found.append(Example(id=str(len(found)), task="t", sample_type="s", metadata=choices, **texts))
     return found[:QUESTIONS]
 
@@ -81,7 +85,13 @@ def harness(smollm2, examples, tmp_path_factory):
             prompt = render(renderer, Request(one.instruction, one.input), None, 2048).prompt
             choices = [*one.metadata.values()]
             file.write(json.dumps({"prompt": prompt, "choices": choices, "gold": choices.index(one.output)}) + "\n")
-    command = [str(PYTHON), str(TESTS / "lm_eval_worker.py"), str(smollm2), str(folder / "questions.jsonl"), str(folder / "found.json")]
+    command = [
+        str(PYTHON),
+        str(TESTS / "lm_eval_worker.py"),
+        str(smollm2),
+        str(folder / "questions.jsonl"),
+        str(folder / "found.json"),
+    ]
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), "HF_DATASETS_CACHE": str(folder / "cache")}
     subprocess.run(command, check=True, env=os.environ | offline)
     return json.loads((folder / "found.json").read_text())

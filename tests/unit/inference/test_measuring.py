@@ -109,9 +109,7 @@ def test_if_memory_runs_out_batches_are_halved_and_nothing_is_measured_twice(mod
     from loragrid.models.sequences import padded
 
     monkeypatch.setattr(measuring, "_of_batch", short_of_memory)
-    monkeypatch.setattr(
-        measuring, "_batches", lambda model, sequences, longest, tokens: padded(sequences, 0, tokens, longest)
-    )
+    monkeypatch.setattr(measuring, "_batches", lambda model, sequences, longest, tokens: padded(sequences, 0, tokens, longest))
     found = {}
     for new in measuring._measure(model, renderer, ALL, 512, 32, frozenset()):
         found |= new

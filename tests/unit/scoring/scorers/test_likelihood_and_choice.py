@@ -121,7 +121,11 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy_in_eac
     assert math.isnan(corpus_metrics("choice", {})["ece"])
 
 
-OF_EXAMPLE = {"type": "choice", "choices": ["{{ metadata.a }}", "{{ metadata.b }}", "{{ metadata.c }}"], "gold": "{{ metadata.gold }}"}
+OF_EXAMPLE = {
+    "type": "choice",
+    "choices": ["{{ metadata.a }}", "{{ metadata.b }}", "{{ metadata.c }}"],
+    "gold": "{{ metadata.gold }}",
+}
 
 
 def of_example(gold, c="7", references=("unread",)):
@@ -159,7 +163,7 @@ def test_an_example_without_a_right_choice_fails_and_the_others_are_scored():
 
 
 def test_references_that_are_never_a_choice_are_an_error():
-    with pytest.raises(UserError, match="scorers.s: example 1: 'maybe' is none of the choices .*; all examples are like this."):
+    with pytest.raises(UserError, match=r"scorers.s: example 1: 'maybe' is none of the choices .*; all examples are like this"):
         scored(LABELS, [item("maybe")], *(known(text, -1.0) for text in LABELS["choices"]))
 
 

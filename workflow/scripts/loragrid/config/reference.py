@@ -10,7 +10,7 @@ from typing import Any
 
 from loragrid import layout
 from loragrid.config.root import Config
-from loragrid.records import Example, Export, Prediction, Probe, ProbedPassage, Record, Score, Turn
+from loragrid.records import Example, Export, Likelihood, Prediction, Probe, ProbedPassage, Record, Score, Turn
 from loragrid.scoring.rubrics import Rubric
 from loragrid.sections import MANY
 from loragrid.training.swept_keys import VALUES
@@ -62,6 +62,7 @@ def records_text() -> str:
         (Example, f"{_of_reader(layout.PREPARE_DATASET, 'test')} and {_of_reader(layout.MAKE_MIX, 'train')}"),
         (Turn, _of_reader(layout.PREPARE_DATASET, "test")),
         (Prediction, _of_reader(layout.PREDICT, "predictions")),
+        (Likelihood, _of_reader(layout.MEASURE_LIKELIHOODS, "likelihoods")),
         (Score, _of_reader(layout.SCORE, "scores")),
         (Export, _of_reader(layout.EXPORT, "jsonl")),
         (Probe, _of_reader(layout.PROBE, "probe")),

@@ -40,12 +40,14 @@ SECONDS = {
     "import_model": 60.0,
     "check": 5.0,
     "probe": 5.0,
+    "measure_likelihoods": 60.0,
     "tokenise": 10.0,
     "analyse": 20.0,
     "report": 10.0,
     "describe_data": 10.0,
 }
-"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others. Checks and probes start up before."""
+"""First guess for jobs whose time does not go by tokens; `FEW_SECONDS` for all others. Checks, probes and measurings of
+likelihoods start up before."""
 
 
 FEW_SECONDS = 3.0
@@ -106,7 +108,8 @@ def _by_recorded_mean(
     scorer = config.scorers.get(speed_group) if rule == "score" else None
     if scorer is not None and scorer.requests:
         return Estimate(FEW_SECONDS + work.requests * JUDGE_SECONDS / scorer.requests.at_once, "first guess", 0)
-    return Estimate(SECONDS.get(rule, FEW_SECONDS) + (start_up if rule in ("check", "probe") else 0.0), "first guess", 0)
+    starts = rule in ("check", "probe", "measure_likelihoods")
+    return Estimate(SECONDS.get(rule, FEW_SECONDS) + (start_up if starts else 0.0), "first guess", 0)
 
 
 def _by_tokens(

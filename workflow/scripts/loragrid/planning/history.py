@@ -55,7 +55,8 @@ def speed_group(rule: str, wildcards: Mapping[str, str]) -> str:
     if rule in ("train", "train_full"):
         run = Run.parse(wildcards["run"])
         return run.config if run else ""
-    return {"predict": wildcards.get("task", ""), "score": wildcards.get("scorer", "")}.get(rule, "")
+    group = {"predict": "task", "measure_likelihoods": "task", "score": "scorer"}.get(rule, "")
+    return wildcards.get(group, "")
 
 
 def read_history() -> list[Recorded]:

@@ -202,7 +202,7 @@ def wall_seconds(rows: Iterable[Row], machine: Machine) -> float:
 def _slots(rule: str, threads: int, machine: Machine) -> int:
     """How many jobs of a rule run at a time."""
     slots = machine.at_once if machine.cluster else max(machine.at_once // threads, 1)
-    return min(slots, machine.gpus) if machine.gpus and rule in (*OPERATIONS, "check", "probe") else slots
+    return min(slots, machine.gpus) if machine.gpus and rule in (*OPERATIONS, "check", "probe", "measure_likelihoods") else slots
 
 
 def summed(rows: Iterable[Row], rule: str = "", base_model: str = "") -> Row:

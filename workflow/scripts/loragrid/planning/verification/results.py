@@ -18,7 +18,7 @@ from loragrid.grid.jobs.lookups import Wildcards, tasks_of_mix
 from loragrid.grid.runs import Grid
 from loragrid.layout import BASELINE, MANIFEST, PREDICT, PREDICT_BASELINE, PREPARE_DATASET, TEST, Dataset, Evaluation
 from loragrid.planning.verification.contents import refuse_unreadable
-from loragrid.records import Example, Export, Prediction, Score, content_hash, read_records
+from loragrid.records import Example, Export, Likelihood, Prediction, Score, content_hash, read_records
 from loragrid.runtime.manifests import DECLARED, read_json, refuse_other_content, stated_about, stated_hashes
 from loragrid.text.words import some_of
 
@@ -190,6 +190,14 @@ def scores(grid: Grid, job: Wildcards, path: Path) -> bool:
     return False
 
 
+def likelihoods(grid: Grid, job: Wildcards, path: Path) -> bool:
+    """Each token of a text has a probability."""
+    for row in read_records(path, Likelihood):
+        if len(row.logprobs) != len(row.token_ids):
+            raise DamagedError(path, f"example {row.id}: {len(row.logprobs)} probabilities of {len(row.token_ids)} tokens")
+    return has_hash(path)
+
+
 def exported(grid: Grid, job: Wildcards, path: Path) -> bool:
     """Predictions beside their test examples."""
     read_records(path, Export)
@@ -226,6 +234,7 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     **{(rule, "losses"): loss_curve for rule in ("train", "train_full")},
     ("select_demonstrations", "demonstrations"): demonstrations,
     **{(rule, "predictions"): predictions for rule in ("predict", "import_predictions", "predict_baseline")},
+    ("measure_likelihoods", "likelihoods"): likelihoods,
     ("score", "scores"): scores,
     ("export", "jsonl"): exported,
     ("export_log", "log"): exported_log,
