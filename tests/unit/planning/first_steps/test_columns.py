@@ -31,6 +31,7 @@ def few(i: int) -> str:
         ({"Review Text": words, "Sentiment": few}, ["Review Text"], "Sentiment"),
         ({"question": words, "context": words, "answer": few}, ["question", "context"], "answer"),
         ({"prompt": words, "completion": words}, ["prompt"], "completion"),
+        ({"text": words, "label": few, "label_text": few}, ["text"], "label_text"),
         ({"title": words, "body": words, "source": few, "reply": words}, ["title", "body"], "reply"),
     ],
 )
@@ -75,6 +76,11 @@ def test_values_with_parts_are_no_text():
         (
             {"text": words, "label": lambda i: ""},
             "x.csv: the column 'label', which is the output by its name, is empty in all 30 rows; expected what is to be answered there.",
+        ),
+        (
+            {"question": words, "answers": lambda i: {"text": ["a"], "start": 1}},
+            "x.csv: the column 'answers', which is the output by its name, has values with parts (text, start); expected text: put what "
+            "is to be answered into a column of its own.",
         ),
         (
             {"id": lambda i: i, "text": words},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from loragrid.errors import UserError
@@ -17,10 +17,10 @@ INPUTS = (
     "utterance", "dialogue", "description", "word", "source",
 )  # fmt: skip
 OUTPUTS = (
-    "output", "outputs", "target", "label", "labels", "label_text", "answer", "answers", "response", "completion", "reply",
-    "summary", "highlights", "reference", "references", "expected", "expected_output", "gold", "translation", "class", "category",
-    "categories", "tag", "tags", "sentiment", "topic", "topics", "intent", "emotion", "verdict", "score", "rating", "stars",
-    "grade", "result", "y",
+    "output", "outputs", "target", "label_text", "label_name", "label", "labels", "answer", "answers", "response", "completion",
+    "reply", "summary", "highlights", "reference", "references", "expected", "expected_output", "gold", "translation", "class",
+    "category", "categories", "tag", "tags", "sentiment", "topic", "topics", "intent", "emotion", "verdict", "score", "rating",
+    "stars", "grade", "result", "y",
 )  # fmt: skip
 """Names in the order in which they are preferred."""
 
@@ -64,7 +64,7 @@ def guess_columns(table: Table) -> Columns:
     group = _coarsest({column: values[column] for column in identifying if _can_group(values[column], len(table.rows))})
     others |= {column: "an id" for column in identifying if column != group}
     free = [column for column in table.columns if column not in others and column != group]
-    _refuse_empty_output(table, values)
+    _refuse_odd_output(table, values, others)
 
     output = _named(free, OUTPUTS)
     instruction = _named([column for column in free if column != output], INSTRUCTIONS)
@@ -92,12 +92,18 @@ def guess_columns(table: Table) -> Columns:
     return Columns(instruction, inputs, output, group, {one: others[one] for one in table.columns if one in others}, why)
 
 
-def _refuse_empty_output(table: Table, values: dict[str, list[Any]]) -> None:
-    empty = [column for column in table.columns if not values[column]]
-    if (output := _named(table.columns, OUTPUTS)) in empty:
+def _refuse_odd_output(table: Table, values: Mapping[str, Sequence[Any]], unusable: Mapping[str, str]) -> None:
+    """Raise a UserError if the column that is the output by its name cannot be one."""
+    output = _named(table.columns, OUTPUTS)
+    if output is None or output not in unusable:
+        return
+    what = f"{table.path}: the column '{output}', which is the output by its name,"
+    if not values[output]:
+        raise UserError(f"{what} is empty in all {len(table.rows)} rows; expected what is to be answered there.")
+    if is_structured(values[output]):
+        parts = ", ".join(next((map(str, value) for value in values[output] if isinstance(value, Mapping)), ["bytes"]))
         raise UserError(
-            f"{table.path}: the column '{output}', which is the output by its name, is empty in all {len(table.rows)} rows; "
-            "expected what is to be answered there."
+            f"{what} has values with parts ({parts}); expected text: put what is to be answered into a column of its own."
         )
 
 
