@@ -45,7 +45,7 @@ class ScorerModelResources(Section):
 class ModelResources(ScorerModelResources):
     """What jobs that load a base model ask for, by stage. If nothing is said, the rule's own values hold."""
 
-    import_model: JobResources = Field(default=JobResources(), description="Importing the model, merging an adapter into it, and checking that.")
+    import_model: JobResources = Field(default=JobResources(), description="Importing the model, and merging an adapter into it.")
     train: JobResources = Field(default=JobResources(), description="Training on the model.")
     predict: JobResources = Field(default=JobResources(), description="Predictions, likelihoods, checks and probes.")
     score: JobResources = Field(default=JobResources(), description="Scoring with the model.")
