@@ -81,10 +81,12 @@ def quantiles(parts: Parts[np.ndarray], level: float) -> np.ndarray:
         return np.asarray(np.log(np.maximum(p_values, 1e-300)) - target)
 
     low = np.log(-ndtri((1 - level) / 2) * ratios.min(axis=-1))
-    high, step = low, 0.5
-    while np.any(beyond(high) > 0):
+    high, step, above = low, 0.5, beyond(low)
+    below = above
+    while np.any(below > 0):
         high, step = high + step, 2 * step
-    above, below, was_low = beyond(low), beyond(high), np.full(low.shape, -1)
+        below = beyond(high)
+    was_low = np.full(low.shape, -1)
     for _ in range(ROUNDS):  # false position with halving: the Illinois method (Dowell & Jarratt 1971)
         middle = (low * below - high * above) / np.where(below == above, 1.0, below - above)
         found = beyond(middle)
