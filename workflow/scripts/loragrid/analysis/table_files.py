@@ -60,9 +60,9 @@ def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFra
     """A table whose texts are changed. Its other cells are as they were."""
     # Most texts are names, which stand in many rows.
     changed, change = table.copy(deep=False), cache(change)
-    for position, (_, column) in enumerate(table.items()):
+    for name, column in table.items():
         if _may_have_texts(column):
-            changed.isetitem(position, column.map(lambda cell: change(cell) if isinstance(cell, str) else cell))
+            changed[name] = column.map(lambda cell: change(cell) if isinstance(cell, str) else cell)
     return changed
 
 

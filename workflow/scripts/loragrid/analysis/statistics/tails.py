@@ -52,6 +52,7 @@ def p_value(distance: np.ndarray | float, parts: Parts[np.ndarray] | Parts[float
     return np.asarray(2 * (stdtr(freedoms, -far) @ _nodes()[1]))
 
 
+@lru_cache(65536)
 def quantile(parts: Parts[float], level: float) -> float:
     """How many standard errors have the p-value 1 - level: that of Student's t with one seed."""
     if not parts.freedom_of_seeds:
