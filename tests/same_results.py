@@ -19,8 +19,10 @@ OF_SPEED = frozenset({"together", "kernels", "batch_tokens"})
 """Settings that change nothing but speed. An earlier checkout may not know them."""
 OF_TIMES = ("loss.csv", "predictions")
 """What a manifest has hashes of although it holds times."""
-ONLY_THERE = (".html", ".png", ".svg")
+ONLY_THERE = (".html", ".pdf", ".png", ".svg")
 """Files that show times beside values, of which every value is in a table too: it counts that they are there."""
+OF_TIMES_ALONE = ("README.md", "run_times.csv")
+"""Names of files with little but times."""
 
 
 def comparable(results: Path) -> dict[str, str]:
@@ -37,7 +39,7 @@ def files_of(results: Path) -> Iterator[Path]:
 
 def content(path: Path) -> str:
     """A hash of what a file says, if it was computed again."""
-    if path.suffix in ONLY_THERE or path.name == "README.md":
+    if path.suffix in ONLY_THERE or path.name in OF_TIMES_ALONE:
         return "there"
     if path.suffix == ".jsonl":
         return hashed([without_times(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()])

@@ -76,7 +76,6 @@ def test_stage_stands_in_seven_places(changeable):
     assert changeable.planned(target)["count_words"] == 1
 
 
-@pytest.mark.parametrize("title", re.findall(r"^### (Add .*)$", PAGE, re.M))
-def test_every_recipe_is_followed_by_a_test(title):
+@pytest.mark.parametrize("title", filter(recipe, re.findall(r"^### (Add .*)$", PAGE, re.M)))
+def test_every_recipe_with_code_is_followed_by_a_test(title):
     assert f'apply(changeable, "{title}"' in (REPOSITORY / "tests/workflow/test_recipes.py").read_text()
-    assert recipe(title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ class MainMetrics(NamedTuple):
             table: with `task`, `scorer` and `metric`, and perhaps `tasks`.
         """
         several = table["tasks"].fillna("") if "tasks" in table else [""] * len(table)
-        own = zip(table["task"], several, table["scorer"], table["metric"], strict=True)
-        is_main = [
-            self.names(tasks.split(", ") if tasks else [task]) == [f"{scorer}/{metric}"] for task, tasks, scorer, metric in own
-        ]
-        return table.loc[is_main]
+
+        @cache
+        def is_main(task: str, tasks: str, scorer: str, metric: str) -> bool:
+            return self.names(tasks.split(", ") if tasks else [task]) == [f"{scorer}/{metric}"]
+
+        return table.loc[list(map(is_main, table["task"], several, table["scorer"], table["metric"]))]

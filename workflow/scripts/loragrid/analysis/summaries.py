@@ -52,13 +52,11 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
         by: the columns that make a group.
     """
     failures, truncated = _failures(scores, [*by, *METRIC]), _truncated(scores, [*by, "scorer"])
-    counting = counted(scores, facts)
-    groups: Mapping[Any, pd.DataFrame] = dict(iter(counting.groupby([*by, *METRIC], sort=False)))
+    groups = _values_of_examples(counted(scores, facts), [*by, *METRIC])
     rows = []
     for key, failure in failures.items():
         # If all scores have failed and none counts, only the failure can be told.
-        group = groups.get(key, counting.iloc[:0])
-        of_examples = group["value"].groupby(group["id"]).mean()
+        of_examples = groups.get(key, pd.Series(dtype=float))
         mean, error = mean_and_error(of_examples)
         rows.append((*key, mean, len(of_examples), *failure, error, truncated.get(key[:-1], 0)))
     # If a scorer fails, all of its metrics do.
@@ -69,6 +67,12 @@ def summarise_by(scores: pd.DataFrame, by: Sequence[str], facts: FactsByScorer) 
             error = jackknife_error(corpus.without_one[metric])
             rows.append((*key, metric, value, len(parts), *of_scorers[key], error, truncated.get(key, 0)))
     return pd.DataFrame(rows, columns=[*by, *METRIC, "mean", "n", "nb_failed", "failure", "standard_error", "nb_truncated"])
+
+
+def _values_of_examples(counting: pd.DataFrame, by: Sequence[str]) -> Mapping[Any, pd.Series]:
+    """The values of each group, one for each example, in the order of their ids."""
+    means = counting.groupby([*by, "id"])["value"].mean()
+    return dict(iter(means.groupby(level=list(range(len(by))), sort=False)))
 
 
 def _truncated(scores: pd.DataFrame, by: Sequence[str]) -> dict[tuple[Any, ...], int]:

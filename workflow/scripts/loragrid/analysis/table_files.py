@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -35,13 +36,34 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
     for path in map(Path, paths):
         with written_whole(path) as temporary:
             if path.suffix == ".csv":
-                texts = table.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+                guarded_table = _with_texts(table, guarded)
                 # By default the writer does not quote a carriage return, and a reader would begin a new row after it.
-                has_returns = texts.map(lambda cell: isinstance(cell, str) and "\r" in cell).to_numpy().any()
+                has_returns = any("\r" in cell for cell in _texts(guarded_table))
                 quoting: Literal[0, 1] = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
-                texts.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
+                guarded_table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
             else:
                 table.to_parquet(temporary, index=False)
+
+
+def _may_have_texts(column: pd.Series) -> bool:
+    return not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column))
+
+
+def _texts(table: pd.DataFrame) -> Iterator[str]:
+    """The cells of a table that are texts."""
+    for _, column in table.items():
+        if _may_have_texts(column):
+            yield from (cell for cell in column if isinstance(cell, str))
+
+
+def _with_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """A table whose texts are changed. Its other cells are as they were."""
+    # Most texts are names, which stand in many rows.
+    changed, change = table.copy(deep=False), cache(change)
+    for name, column in table.items():
+        if _may_have_texts(column):
+            changed[name] = column.map(lambda cell: change(cell) if isinstance(cell, str) else cell)
+    return changed
 
 
 def read_parquet_table(path: str | Path) -> pd.DataFrame:
@@ -73,9 +95,9 @@ def read_csv_table(
         raise DamagedError(
             path, f"expected a table with the columns {', '.join((*needed, *numbers))}, but there is no {lacking[0]}"
         )
-    for name in numbers:
+    for name in (name for name in numbers if not pd.api.types.is_numeric_dtype(table[name])):
         odd = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
         if len(odd):
             found = shortened(str(odd.iloc[0]), 40)
             raise DamagedError(path, f"expected a number in the column {name}, found '{found}'", line=int(odd.index[0]) + 2)
-    return table.map(lambda cell: unguarded(cell) if isinstance(cell, str) else cell)
+    return _with_texts(table, unguarded)

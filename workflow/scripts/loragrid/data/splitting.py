@@ -315,5 +315,7 @@ def subset(examples: Iterable[Example], size: int | None) -> list[Example]:
     contains a smaller one.
     """
     examples = list(examples)
+    if size is None or size >= len(examples):
+        return examples
     chosen = {e.id for e in by_hash(examples)[:size]}
     return [example for example in examples if example.id in chosen]

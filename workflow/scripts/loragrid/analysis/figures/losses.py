@@ -67,12 +67,12 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
         alt.Tooltip("step:Q"),
         alt.Tooltip("loss:Q", format=".4~g"),
     ]
-    training = alt.Chart().transform_filter(f"datum.curve == '{TRAINING}'").mark_line(strokeWidth=0.9, opacity=0.6)
+    training = alt.Chart().transform_filter(f"datum.curve == '{TRAINING}'").mark_line(strokeWidth=0.9, strokeOpacity=0.6)
     validation = alt.Chart().transform_filter(f"datum.curve == '{VALIDATION}'")
     layers = [
         training.encode(x, y, colour),
         validation.mark_line(strokeWidth=1.2, strokeDash=[4, 2]).encode(x, y, colour),
-        validation.mark_point(filled=True, size=35, opacity=0.9).encode(x, y, colour, shape, tooltip=tooltip),
+        validation.mark_point(filled=True, size=35, fillOpacity=0.9).encode(x, y, colour, shape, tooltip=tooltip),
     ]
     chart = first_rows(alt.layer(*layers, data=ROWS), "order").properties(width=250, height=190)
     return figure_of(in_panels(chart, ["x"]), rows, panels_note(rows, "label"))

@@ -52,6 +52,7 @@ def p_value(distance: np.ndarray | float, parts: Parts[np.ndarray] | Parts[float
     return np.asarray(2 * (stdtr(freedoms, -far) @ _nodes()[1]))
 
 
+@lru_cache(65536)
 def quantile(parts: Parts[float], level: float) -> float:
     """How many standard errors have the p-value 1 - level: that of Student's t with one seed."""
     if not parts.freedom_of_seeds:
@@ -81,10 +82,12 @@ def quantiles(parts: Parts[np.ndarray], level: float) -> np.ndarray:
         return np.asarray(np.log(np.maximum(p_values, 1e-300)) - target)
 
     low = np.log(-ndtri((1 - level) / 2) * ratios.min(axis=-1))
-    high, step = low, 0.5
-    while np.any(beyond(high) > 0):
+    high, step, above = low, 0.5, beyond(low)
+    below = above
+    while np.any(below > 0):
         high, step = high + step, 2 * step
-    above, below, was_low = beyond(low), beyond(high), np.full(low.shape, -1)
+        below = beyond(high)
+    was_low = np.full(low.shape, -1)
     for _ in range(ROUNDS):  # false position with halving: the Illinois method (Dowell & Jarratt 1971)
         middle = (low * below - high * above) / np.where(below == above, 1.0, below - above)
         found = beyond(middle)
