@@ -57,7 +57,7 @@ def test_conversations_are_learnt_and_asked_with_their_history_and_nothing_else_
     assert all(len(spans) == 1 for spans in pq.read_table(tokens)["earlier_answers"].to_pylist())
     losses = {path.parent.name.split("__")[4]: pd.read_csv(path) for path in talking.files("adapters/talk/gold/tiny/*/loss.csv")}
     assert losses.keys() == {"lora", "all_turns"}
-    assert losses["lora"]["train_loss"].iloc[0] != losses["all_turns"]["train_loss"].iloc[0]
-    exported = [json.loads(line) for line in talking.files("exports/talk/gold/tiny/base.jsonl")[0].read_text().splitlines()]
-    assert exported[0]["instruction"] == "Be brief."
-    assert exported[0]["input"].startswith("User: ")
+    # Before the first step the model is the same: another loss is one over other tokens.
+    assert losses["lora"]["validation_loss"].iloc[0] != losses["all_turns"]["validation_loss"].iloc[0]
+    assert examples[0]["instruction"] == "Be brief."
+    assert examples[0]["input"].startswith("User: ")

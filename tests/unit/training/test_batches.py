@@ -203,7 +203,7 @@ def test_tokenised_data_is_what_the_renderer_gives_and_only_wanted_examples_are_
     assert set(found) == {e.id for e in examples[2:8]}
     for example in examples[2:8]:
         rendered = render(renderer, zero_shot(example), example.output, 10_000)
-        assert found[example.id] == [(rendered.prompt_ids, rendered.answer_ids)]
+        assert found[example.id] == [Tokenised(rendered.prompt_ids, rendered.answer_ids)]
 
 
 def test_each_prompt_of_an_example_is_learnt_with_its_own_answer(tmp_path, renderer, make_example):

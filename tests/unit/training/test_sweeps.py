@@ -1,6 +1,7 @@
 """Hyper-parameters with several values: the settings that they stand for, and the names of these."""
 
 import re
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,15 @@ def test_different_values_have_different_names(one, other):
         names = {setting_name("c", {"key": value}) for value in (one, other)}
         # A text may be what another kind of value is written as; the configuration is refused then.
         assert len(names) == 2 or str(one).lower().replace("none", "null") == str(other).lower().replace("none", "null")
+
+
+def test_arguments_of_any_kind_are_named_and_not_by_their_order():
+    one, other = {"a": 1, "b": {2: date(2025, 1, 31), "c": -0.5}}, {"b": {"c": -0.5, 2: date(2025, 1, 31)}, "a": 1}
+    assert (
+        setting_name("c", {"settings": one})
+        == setting_name("c", {"settings": other})
+        == "c-settings_a_1_b_2_2025_01_31_c_acbe5227"
+    )
 
 
 @pytest.mark.parametrize(

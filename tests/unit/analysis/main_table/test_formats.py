@@ -63,6 +63,7 @@ def test_last_column_says_what_the_trainings_of_a_row_have_forgotten_where_that_
     assert [line.split("|")[-2].strip() for line in text.splitlines()[2:]] == ["forgotten", "---:", "–", "+0.188", "–"]
     assert "forgotten: how much larger the loss of a token of general language is than with the base model" in text
     assert "+0.188" in as_latex(found)
+    assert "| 0.000 |" in as_markdown(parts(*rows, forgotten=dict.fromkeys(forgotten, -0.0001)))
     assert "forgotten" not in as_markdown(parts(*rows)) + as_latex(parts(*rows))
     assert "forgotten" not in as_columns(parts(*rows))
 

@@ -1,7 +1,8 @@
 from collections import Counter
 
 from loragrid import layout
-from loragrid.grid.jobs.wanted import TIERS, shown_tiers, tier_files, tiers, tracked, usable_jobs
+from loragrid.grid.jobs.settings import lengths_trained_to
+from loragrid.grid.jobs.wanted import TIERS, learning_prompts, shown_tiers, tier_files, tiers, tracked, usable_jobs
 from loragrid.layout import Evaluation
 
 
@@ -33,6 +34,15 @@ def test_runs_are_probed_with_their_base_models_where_it_is_asked_for(grid, make
     assert "probes" in shown_tiers(probing)
     others = {name: jobs for name, jobs in tier_files(probing).items() if name != "probes"}
     assert others == {name: jobs for name, jobs in tier_files(grid).items() if name != "probes"}
+
+
+def test_prompts_are_learnt_by_prompt_tuning_alone_and_examples_cut_to_the_lengths_of_trainings(grid, make_grid):
+    assert learning_prompts(grid) == []
+    soft = make_grid(configs={
+        "lora": {"max_length": 64}, "full": {"method": "full"}, "more": {"method": "prompt_tuning", "virtual_tokens": 2, "max_length": 64}
+    })  # fmt: skip
+    assert {run.config for run in learning_prompts(soft)} == {"more"}
+    assert lengths_trained_to(soft) == {"m": [64, 1024]}
 
 
 def test_model_behind_a_server_is_neither_imported_nor_tokenised_for(grid):

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from loragrid.data.render import end_tokens
+from loragrid.data.render import end_tokens, text_ids
 from loragrid.errors import UserError
 from loragrid.inference.batching import answer_with
 from loragrid.inference.engine import ModelToAsk
 from loragrid.inference.engines.openai import OpenAiEngine
 from loragrid.inference.engines.vllm import VllmEngine, open_vllm, vllm_engine
 from loragrid.inference.kept_engines import kept_engines
-from loragrid.inference.protocol import Decoding, generate, pose
+from loragrid.inference.measuring import measure_with
+from loragrid.inference.protocol import Decoding, GivenText, generate, pose
 from loragrid.inference.vllm_process import environment, started
 from loragrid.models.loading import load_base_model, load_trained
 from loragrid.training.methods import LoraTraining
@@ -111,6 +112,22 @@ def test_decodings_reach_vllm(vllm, prompts, make_prompts):
     assert texts == [one.text for one in ask(**sampled)]
     assert len(set(texts)) > 3
     assert {one.batch_size for one in ask(latency=True)} == {1}
+
+
+def test_given_texts_are_as_likely_as_with_hf(vllm, smollm2, adapters, prompts, make_prompts):
+    renderer = make_prompts.renderer
+    texts = [GivenText(one, text, text_ids(renderer, text)) for one in prompts[:2] for text in ("Paris.", "I do not know.")]
+    for name in NAMES[:2]:
+        found = {}
+        for new in vllm_engine(vllm, name).measure(texts, {1}):
+            found |= new
+        trained = adapters[name] / "adapter_model.safetensors" if name else None
+        model = load_trained(load_base_model(smollm2, "float32"), trained, "float32")
+        expected = {}
+        for new in measure_with(model, renderer, 512, None)(texts, {1}):
+            expected |= new
+        assert found.keys() == {0, 2, 3}
+        assert all(found[i] == pytest.approx(expected[i], abs=1e-4) for i in found)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def _changes(comparisons: pd.DataFrame, main: MainMetrics) -> dict[tuple[str, st
             error = math.sqrt(float((rows["standard_error"] ** 2).sum(skipna=False))) / len(rows)
             change |= {"other_metric": metrics.pop(), "other_change": float(rows["mean_difference"].mean())}
             change |= {"other_standard_error": error}
-        found[str(key[0]), str(key[1])] = change  # type: ignore[index]
+        found[str(key[0]), str(key[1])] = change
     return found
 
 

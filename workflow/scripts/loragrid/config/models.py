@@ -56,8 +56,8 @@ class BaseModelEntry(Section):
 
     source: AnyModelSource | None = Field(
         None,
-        description="Where the model comes from: a package, a path or a hub repository. A model that only a server has "
-        "(engine `openai` with `api: chat`) needs none; it cannot be trained.",
+        description="Where the model comes from: a package, a path, a hub repository, or a run to merge. A model that only a "
+        "server has (engine `openai` with `api: chat`) needs none; it cannot be trained.",
     )
     engine: AnyEngine = Field(default=DEFAULT_ENGINE, description="The engine that answers with this model and its adapters.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

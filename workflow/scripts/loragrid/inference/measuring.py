@@ -96,7 +96,7 @@ def _of_batch(model: Any, ids: torch.Tensor, mask: torch.Tensor, texts: Sequence
     with _logits_only_at(model, torch.tensor(predicting, device=model.device), width):
         inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
         logits = model(**inputs, use_cache=False).logits.squeeze(0)
-    return [of_text.tolist() for of_text in _log_probabilities(logits, targets).split(lengths)]
+    return [of_text.tolist() for of_text in torch.split(_log_probabilities(logits, targets), lengths)]
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     """
     rows = max(1, _CHUNK // logits.shape[-1])
     found = []
-    for part, index in zip(logits.split(rows), targets.split(rows), strict=True):
+    for part, index in zip(torch.split(logits, rows), torch.split(targets, rows), strict=True):
         # Apple's GPUs have no float64.
         wide = (part.cpu() if part.device.type == "mps" else part).double()
         found.append((wide.gather(1, index.to(wide.device)[:, None])[:, 0] - wide.logsumexp(1)).cpu())

@@ -83,16 +83,27 @@ def check_merged(settings: CheckSettings, base_model: str, files: MergedCheckFil
     # Two models never hold memory at the same time.
     del adapted
     free_cached_memory()
-    stored: Any = load_weights(AutoModelForCausalLM, whole_folder(files.merged), dtype="auto")
-    dtype = stored.dtype
-    found = _outcome(stored.float().eval(), model, prompts, decoding)
-    apart = logits_apart(expected.logits, found.logits, dtype, stored.config)
+    dtype = _stored_type(Path(files.merged))
+    merged: Any = load_weights(AutoModelForCausalLM, whole_folder(files.merged), dtype=torch.float32).eval()
+    found = _outcome(merged, model, prompts, decoding)
+    apart = logits_apart(expected.logits, found.logits, dtype, merged.config)
     log.info("logits of the merged model in %s: %.2g off, %.2g allowed", type_name(dtype), *apart)
     checks: dict[str, Check] = {
         LOGITS: {"passed": apart.is_rounding, "evidence": {**apart._asdict(), "dtype": type_name(dtype)}},
         TEXT: same_texts(expected.answers, found.answers, strict=dtype == torch.float32),
     }
     _write(files.result, {"examples": [example.id for example in examples], "checks": checks})
+
+
+def _stored_type(file: Path) -> torch.dtype:
+    """The narrowest number type in which weights are stored. The settings of a model may say another one."""
+    import torch
+    from safetensors import safe_open
+
+    types = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    with safe_open(file, framework="pt") as weights:
+        found = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - it is no mapping
+    return max((types[name] for name in found & types.keys()), key=lambda one: torch.finfo(one).eps)
 
 
 def _outcome(model: Any, asked: ModelToAsk, prompts: Sequence[Rendered], decoding: Decoding) -> _Outcome:

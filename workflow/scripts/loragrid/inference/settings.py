@@ -44,7 +44,8 @@ class Generation(Section):
     thought_marks: list[Pair] | None = Field(
         None,
         description="Pairs of texts that open and close a thought: an answer is what follows. Default: `<think>` and "
-        "`</think>`, and others in common use (guide.md). An empty list: thoughts are not told apart.",
+        "`</think>`, and others in common use (docs/how-to/prompts-and-predictions.md). An empty list: thoughts are not told "
+        "apart.",
     )
 
     @model_validator(mode="after")

@@ -65,8 +65,8 @@ def write_nearest(path: str | Path, adapters: Iterable[str | Path], models: Path
     by_model: dict[str, list[Path]] = {}
     for file in map(Path, adapters):
         by_model.setdefault(trained_model(file)["base_model"], []).append(file)
-    with written_whole(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
+    with written_whole(path) as temporary, Path(temporary).open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table, lineterminator="\n")
         rows.writerow(COLUMNS)
         for name, files in by_model.items():
             tokenizer, embeddings = _vocabulary(models / name)

@@ -16,7 +16,7 @@ from loragrid.models.device import type_name
 from loragrid.models.importing import write_model_manifest
 from loragrid.models.usage import Base, asking_of, ship_format, usage, with_usage
 from loragrid.models.weights import load_weights
-from loragrid.runtime.files import folder_written_whole
+from loragrid.runtime.files import folder_written_whole, write_json
 from loragrid.runtime.job import circumstances, log, versions
 from loragrid.runtime.manifests import read_json, refuse_damaged_model
 from loragrid.runtime.model_folders import archive_others
@@ -112,6 +112,9 @@ def merge(base_folder: Path, trained: Path, folder: Path) -> None:
         model, expected = _with_adapter(stored.float(), trained.parent, prompts)
     model.config.name_or_path = ""
     save_model(model, load_tokenizer(base_folder), folder, number_type)
+    # transformers writes the type in which the model has computed.
+    settings = read_json(folder / "config.json")
+    write_json(folder / "config.json", settings | {"dtype": type_name(number_type)})
     del stored, model
     written: Any = load_weights(AutoModelForCausalLM, folder, dtype=number_type)
     refuse_other_logits(trained.parent, expected, _logits(written.float(), prompts), number_type, written.config)

@@ -16,8 +16,8 @@ from loragrid.analysis.contrasts.verdicts import ALPHA, POWER
 from loragrid.analysis.contrasts.ways import Way, ways_of_evaluations
 from loragrid.analysis.main_metrics import MainMetrics
 from loragrid.config.root import Config
-from loragrid.data.tasks import cluster_key
 from loragrid.config.sweeps import meant_comparisons
+from loragrid.data.tasks import cluster_key
 from loragrid.grid.runs import Grid
 from loragrid.layout import ANALYSE, PREPARE_DATASET, Dataset
 from loragrid.runtime.looking import looked_into

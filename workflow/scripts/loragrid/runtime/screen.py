@@ -78,7 +78,7 @@ def about_copies(reasons: Iterable[tuple[str, str]], touch: str) -> str:
         return ""
     line = (
         "Updated input files are newer than what was made of them. If they were only copied, so that nothing but their times has "
-        "changed, this takes the results for up to date, and runs nothing (docs/guide.md, Copied results):"
+        "changed, this takes the results for up to date, and runs nothing (docs/how-to/when-something-fails.md):"
     )
     return f"\n{fill(line, 110)}\n  {touch}"
 

@@ -178,7 +178,7 @@ def setting_name(config: str, values: Mapping[str, Any]) -> str:
 
 def _named(key: str, value: Any) -> str:
     """A key and its value as a part of a name."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         # A key may end in a number too.
         return f"{key}{'_' if key[-1].isdigit() else ''}{_number(value)}"
     return f"{key}_{_word(value)}"
@@ -210,9 +210,16 @@ def _word(value: Any) -> str:
         joined = ".".join(value)
         if len(joined) <= MOST_SIGNS:
             return joined
-    written = json.dumps(value, sort_keys=True)
+    written = json.dumps(_with_texts_as_keys(value), sort_keys=True, default=str)
     start = re.sub(r"[^A-Za-z0-9]+", "_", written).strip("_")[: MOST_SIGNS // 2].strip("_")
     return f"{start}_{_hash(written)}" if start else _hash(written)
+
+
+def _with_texts_as_keys(value: Any) -> Any:
+    """A value whose keys can be sorted."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_texts_as_keys(inner) for key, inner in value.items()}
+    return [_with_texts_as_keys(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _is_plain(text: str) -> bool:

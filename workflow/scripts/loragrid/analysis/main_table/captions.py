@@ -75,7 +75,11 @@ def forgotten_text(part: Part, row: Key) -> list[str]:
     """What that column says of a row."""
     if not part.forgotten:
         return []
-    return [f"{part.forgotten[row]:+.3f}" if row in part.forgotten else MISSING]
+    if row not in part.forgotten:
+        return [MISSING]
+    text = f"{part.forgotten[row]:+.3f}"
+    # No figure is more or less than nothing by rounding.
+    return [text.lstrip("+-") if float(text) == 0 else text]
 
 
 def _questions(part: Part) -> str:
