@@ -114,7 +114,7 @@ def make_draft(name: str, table: Table, existing: Mapping[str, Any]) -> Draft:
     most = MOST_TESTED.get(kind.name, 200)
     if examples["test"] > most:
         task["subset"] = most
-    own = {
+    own: dict[str, dict[str, dict[str, Any]]] = {
         "models": {"smollm2-135m": SMOLLM2},
         "mixes": {"target_only": {"recipe": "target_only", "nb_validation": min(examples["validation"], MOST_VALIDATED)}},
         "configs": {"lora": _training(lengths)},
