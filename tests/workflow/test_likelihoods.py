@@ -45,6 +45,6 @@ def test_likelihoods_are_measured_for_the_scorers_that_read_them_and_come_back_w
     [base] = changeable.files("likelihoods/shout/gold/tiny/base.jsonl")
     before = base.read_bytes()
     base.unlink()
-    assert changeable.planned("scores") == {"measure_likelihoods": 1, "score": 2, "scores": 1}
+    assert {"measure_likelihoods": 1, "score": 2}.items() <= changeable.planned().items()
     changeable.snakemake("likelihoods")
     assert base.read_bytes() == before
