@@ -179,6 +179,15 @@ def test_questions_that_the_test_set_holds_too_do_not_count_as_training_examples
     assert block["nb_samples"][-1] < 32
 
 
+@pytest.mark.parametrize("sign", ["\x92", "\x7f", "\ufeff", "\U000e0001"])
+def test_signs_that_cannot_be_printed_come_through(sign):
+    """The apostrophe of Windows is such a sign where a file was taken for Latin-1 on the way."""
+    labels = [f"don{sign}t", "do"]
+    write("letters.csv", [row | {"label": labels[i % 2]} for i, row in enumerate(ROWS)])
+    new()
+    assert written()["scorers"]["label"]["labels"] == labels
+
+
 @pytest.mark.parametrize("name", ["no", "1.5", "0512"])
 def test_names_that_yaml_takes_for_something_else_stay_names(name):
     write("letters.csv", ROWS)
@@ -263,6 +272,18 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path):
 def test_what_is_asked_wrongly_is_named(named, sentence):
     write("letters.csv", ROWS)
     assert refusal(**named).startswith(sentence)
+
+
+@pytest.mark.parametrize("taken_for", [True, ["a"], {"a": "b"}])
+def test_a_name_that_is_no_text_to_snakemake_is_refused_in_a_sentence(taken_for):
+    with pytest.raises(UserError) as caught:
+        Asked(name=taken_for, data="letters.csv")
+    assert str(caught.value) == f"new: Snakemake reads the name as {taken_for!r}, not as text; choose another one."
+
+
+def test_command_against_another_encoding_can_be_typed_where_a_name_has_spaces(tmp_path):
+    (tmp_path / "my letters.csv").write_bytes("text,label\nDer Käse ist gut für Müller,gut\n".encode("cp1252"))
+    assert "`iconv -f cp1252 -t utf-8 'my letters.csv' > 'utf8-my letters.csv'`" in refusal("my letters.csv")
 
 
 def test_everything_that_was_made_up_or_guessed_says_so():

@@ -251,5 +251,9 @@ def _free_name(key: str, entry: Mapping[str, Any], section: str, name: str, exis
 
 
 def quoted(text: str) -> str:
-    """A text in YAML."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text in YAML, which takes signs that cannot be printed only as numbers."""
+    return "".join(sign if sign.isprintable() else _as_number(sign) for sign in json.dumps(text, ensure_ascii=False))
+
+
+def _as_number(sign: str) -> str:
+    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"

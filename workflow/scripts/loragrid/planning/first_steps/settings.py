@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
 
+from pydantic import Field, ValidationInfo, field_validator
+
+from loragrid.errors import UserError
 from loragrid.sections import Section, StageSettings
 
 
@@ -12,6 +15,13 @@ class Asked(Section):
 
     name: str | None = Field(None, description="Name of the experiment, and of its task and source.")
     data: str | None = Field(None, description="File with its examples.")
+
+    @field_validator("name", "data", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool | list | dict):
+            raise UserError(f"new: Snakemake reads the {info.field_name} as {value!r}, not as text; choose another one.")
+        return value
 
 
 class NewSettings(StageSettings):

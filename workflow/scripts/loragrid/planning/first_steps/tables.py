@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -92,9 +93,8 @@ def _other_encoding(path: str, said: str) -> UserError | None:
         looks_like = likely_encoding(file.read(2**20))
     if looks_like is None:
         return None
-    remedy = (
-        f"save it as UTF-8, for example by `iconv -f {looks_like} -t utf-8 {path} > utf8-{Path(path).name}`, and name that file"
-    )
+    command = f"iconv -f {looks_like} -t utf-8 {shlex.quote(path)} > {shlex.quote(f'utf8-{Path(path).name}')}"
+    remedy = f"save it as UTF-8, for example by `{command}`, and name that file"
     return UserError(f"{said.rpartition('; convert')[0]}; it looks like {looks_like}: {remedy}.")
 
 
