@@ -61,6 +61,7 @@ ELSEWHERE = {
     r"python convert_hf_to_gguf\.py .*": "is llama.cpp's",
     r".*--configfile config/experiments/(?!mine|letters)\S+\.yaml.*": "plans thousands of jobs, or wants files of the user; "
     "tests/unit/config/test_ready_experiments.py expands these grids",
+    r"snakemake --cores 1 --report .*": "takes minutes; tests/workflow/test_snakemake_report.py makes one",
     r"\. \.venv/bin/activate": "changes the shell of the user",
     r"pip install": "is what other programs do",
     r"kill -9|tar --files-from": "names a program, says nothing of what to do",
