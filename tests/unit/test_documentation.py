@@ -89,5 +89,20 @@ def test_a_built_site_is_searched_for_links_that_lead_nowhere_and_for_what_it_lo
     ]
 
 
+def test_code_on_the_page_of_a_study_draws_three_scorers_in_a_panel(tmp_path, monkeypatch):
+    [code] = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/studies/instruction-mixes-2023.md").read_text(), re.S)
+    table = tmp_path / "results/experiments/instruction-mixes-2023/tables/ways.csv"
+    table.parent.mkdir(parents=True)
+    metrics = ("rouge,rougeL", "sbert,cosine", "bertscore,f1", "rouge,rouge1")
+    rows = [f"write,{trained},{n},{metric},0.{n + 5}" for trained in ("write", "other") for n in (0, 10) for metric in metrics]
+    table.write_text("\n".join(["task,trained_task,nb_samples,scorer,metric,mean", *rows, "write,,,rouge,rougeL,0.9"]))
+    monkeypatch.chdir(tmp_path)
+    variables = {}
+    exec(code, variables)
+    assert len(variables["shown"]) == 2 * 3
+    drawn = (tmp_path / "three_scorers.svg").read_text()
+    assert all(metric.replace(",", "/") in drawn for metric in metrics[:3])
+
+
 def test_the_picture_of_the_report_is_small():
     assert (REPOSITORY / "docs/images/report.png").stat().st_size < 200_000

@@ -1,6 +1,8 @@
 """The experiments under config/experiments: each is whole, agrees with the others, and has a small variant and a page."""
 
 import re
+import shlex
+import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -35,6 +37,10 @@ SECTIONS = (
     *("models", "encoders", "reward_models", "sources", "tasks", "mixes", "configs", "scorers"),
     *("promptings", "decodings"),
 )
+
+WRITTEN = "\n".join(path.read_text() for path in (*FILES, *sorted((REPOSITORY / "docs/studies").glob("*.md"))))
+COMMANDS = sorted(set(re.findall(r"^(?:#     )?(?:\w+=\S+ |.* && )*(snakemake .*?)(?: +#.*)?$", WRITTEN, re.M)))
+"""Commands of Snakemake on the pages of the studies, and at the beginnings of their files."""
 
 
 def of(paths):
@@ -116,6 +122,29 @@ def test_study_has_a_page_that_names_both_files(path):
     assert f"config/experiments/{path.name}" in page
     assert f"config/experiments/{path.stem}-small.yaml" in page
     assert f"({path.stem}.md)" in (REPOSITORY / "docs/studies/README.md").read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_of_a_study_asks_for_targets_that_there_are(command, monkeypatch):
+    from snakemake.cli import parse_args
+
+    # Its page shows this file, for a reader to write.
+    words = [word for word in shlex.split(command)[1:] if word != "config/judged.yaml"]
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr("sys.argv", ["snakemake", *words])
+    monkeypatch.setattr("sys.path", sys.path[:])
+    _, understood = parse_args(words)
+    files = (REPOSITORY / "Snakefile", *(REPOSITORY / "workflow/rules").glob("*.smk"))
+    assert set(understood.targets) <= {rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text(), re.M)}
+    assert understood.configfile
+    assert set(understood.configfile) <= {path.relative_to(REPOSITORY) for path in FILES}
+    assert understood.cores or understood.executor == "slurm"
+
+
+def test_commands_of_studies_were_found():
+    assert len(COMMANDS) > 15
+    assert "snakemake cut_offs --cores 4 --configfile config/experiments/medical-gpt2.yaml" in COMMANDS
+    assert any(command.startswith("snakemake --cores 8 --set-resources train:gpu=1") for command in COMMANDS)
 
 
 def test_instruction_kinds_of_the_alpaca_data_do_not_overlap():
