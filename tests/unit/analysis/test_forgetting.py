@@ -31,11 +31,11 @@ def probe(tmp_path, monkeypatch):
     """Write what a model makes of a text; returns the file."""
     monkeypatch.chdir(tmp_path)
 
-    def write(losses, name="base", model="m", tokens=(10, 20), sizes=(50, 100)):
+    def write(losses, name="base", model="m", tokens=(10, 20), sizes=(50, 100), dtype="float32"):
         path = tmp_path / PROBE.path("probe", {"base_model": model, "run": name})
         passages = [{"bytes": b, "tokens": t, "loss": loss} for b, t, loss in zip(sizes, tokens, losses, strict=True)]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"passages": passages, "dtype": "float32", "versions": {}}))
+        path.write_text(json.dumps({"passages": passages, "dtype": dtype, "versions": {}}))
         return path
 
     return write
@@ -59,6 +59,14 @@ def test_loss_on_another_text_than_that_of_the_base_model_is_not_compared(probe)
     )
     assert row["loss"] == 102 / 30
     assert math.isnan(row["forgotten"])
+
+
+def test_loss_in_another_number_type_than_that_of_the_base_model_is_not_compared(probe):
+    probes = [probe([30, 60]), probe([36, 66], run()["run"], dtype="bfloat16")]
+    [row] = forgetting_table(probes, NO_COMPARISONS, MAIN).to_dict("records")
+    assert row["loss"] == 102 / 30
+    assert math.isnan(row["forgotten"])
+    assert math.isnan(row["base_loss"])
 
 
 def test_interval_of_the_difference_holds_the_truth_as_often_as_it_says():
@@ -86,6 +94,14 @@ def test_change_on_other_tasks_is_the_mean_difference_from_the_base_model_in_the
     [row] = forgetting_table([], compared(*mixed, task_metrics=main.of_tasks), main).to_dict("records")
     assert math.isnan(row["other_change"])
     assert row["other_tasks"] == 2
+
+
+def test_task_of_which_the_mix_holds_examples_is_no_other_task():
+    results = [(base(), [0.5, 0.5]), (base(task="u"), [0.5, 0.7]), (base(task="v"), [0.2, 0.2])]
+    results += [(run(), [0.9, 0.9]), (run(task="u", own="t"), [0.9, 0.9]), (run(task="v", own="t"), [0.1, 0.1])]
+    [row] = forgetting_table([], compared(*results), MAIN, {"x": ["t", "u"], "y": ["v"]}).to_dict("records")
+    assert row["other_change"] == pytest.approx(-0.1)
+    assert row["other_tasks"] == 1
 
 
 def test_training_that_is_tested_on_its_own_task_alone_and_not_probed_has_no_row():

@@ -281,3 +281,7 @@ OF_ALL_JOBS = {
 def test_what_jobs_are_told_stays_as_it_was_so_that_their_results_stay_valid(grid, rule):
     params = [repr(sorted(map(repr, told(rule, grid, job).values()))) for job in usable_jobs(grid)[rule]]
     assert fingerprint(params)[:12] == OF_ALL_JOBS[rule]
+
+
+def test_tables_are_told_which_tasks_mixes_draw_from(grid):
+    assert settings.analyse(grid).mixed_tasks == {"both": ["t", "u"]}

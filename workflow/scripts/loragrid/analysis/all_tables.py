@@ -87,7 +87,7 @@ def make_tables(files: GridFiles, settings: AnalysisSettings) -> Tables:
     measured = list(measure(score_table, questions, facts, settings.bounds))
     ways, contrasts = compare_measured(measured, prediction_table, settings)
     way_members = ways_of(prediction_table)
-    forgetting = forgetting_table(files.probes, comparisons, settings.main)
+    forgetting = forgetting_table(files.probes, comparisons, settings.main, settings.mixed_tasks)
     parts = parts_of(ways, settings.table, settings.main, forgotten_of(forgetting))
     course = read_losses(files.losses)
     of_sheets = {name: asked_rows(sheets, predictions, files.tests) for name, sheets in settings.sheets.items()}

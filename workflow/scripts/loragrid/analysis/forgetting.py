@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,15 +37,21 @@ class Difference(NamedTuple):
     high: float
 
 
-def forgetting_table(probes: Iterable[str | Path], comparisons: pd.DataFrame, main: MainMetrics) -> pd.DataFrame:
+def forgetting_table(
+    probes: Iterable[str | Path],
+    comparisons: pd.DataFrame,
+    main: MainMetrics,
+    mixed_tasks: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> pd.DataFrame:
     """A row for each training of which something is known: on the text, or on data sets of tasks that it was not trained for.
 
     Args:
         probes: files of probes, those of base models among them.
         comparisons: as `tables/comparisons.csv`.
+        mixed_tasks: the tasks that a mix draws from besides its target, by mix.
     """
     read = {key: probe for path in probes for key, probe in [_read(path)]}
-    changes = _changes(comparisons, main)
+    changes = _changes(comparisons, main, mixed_tasks)
     rows = []
     for base_model, name in dict.fromkeys([*read, *changes]):
         if (run := Run.parse(name, base_model)) is not None:
@@ -75,7 +82,7 @@ def _axes(run: Run) -> dict[str, Any]:
 
 
 def _on_text(probe: Probe | None, base: Probe | None) -> dict[str, Any]:
-    """The figures on the text; those of the base model only if it read the same passages."""
+    """The figures on the text; those of the base model only if it read the same passages with the same number type."""
     if probe is None:
         return {}
     found: dict[str, Any] = {
@@ -84,7 +91,7 @@ def _on_text(probe: Probe | None, base: Probe | None) -> dict[str, Any]:
         "passages": len(probe.passages),
         "tokens": sum(one.tokens for one in probe.passages),
     }
-    if base is None or [(one.bytes, one.tokens) for one in base.passages] != [(one.bytes, one.tokens) for one in probe.passages]:
+    if base is None or _read_by(base) != _read_by(probe):
         return found
     difference = loss_difference(
         [one.loss for one in probe.passages], [one.loss for one in base.passages], [one.tokens for one in probe.passages]
@@ -92,6 +99,11 @@ def _on_text(probe: Probe | None, base: Probe | None) -> dict[str, Any]:
     ends = {"forgotten": difference.value, "forgotten_low": difference.low, "forgotten_high": difference.high}
     bits = probe.bits_per_byte - base.bits_per_byte
     return found | ends | {"base_loss": base.loss, "base_bits_per_byte": base.bits_per_byte, "bits_forgotten": bits}
+
+
+def _read_by(probe: Probe) -> tuple[str, list[tuple[int, int]]]:
+    """What must be the same where losses are compared."""
+    return probe.dtype, [(one.bytes, one.tokens) for one in probe.passages]
 
 
 def loss_difference(of_run: Sequence[float], of_base: Sequence[float], tokens: Sequence[int]) -> Difference:
@@ -113,14 +125,18 @@ def loss_difference(of_run: Sequence[float], of_base: Sequence[float], tokens: S
     return Difference(value, value - half, value + half)
 
 
-def _changes(comparisons: pd.DataFrame, main: MainMetrics) -> dict[tuple[str, str], dict[str, Any]]:
+def _changes(
+    comparisons: pd.DataFrame, main: MainMetrics, mixed_tasks: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
     """What trainings change on the data sets of other tasks: the mean difference from the base model, in the main metric.
 
-    It is a mean over data sets. Data sets with different main metrics have none.
+    It is a mean over data sets. Data sets with different main metrics have none. A task of which the mix holds examples is no
+    other task.
     """
     trained = comparisons[comparisons["trained_task"].notna()]
     usual = (trained[ASKED] == list(USUAL)).all(axis=1)
-    foreign = main.rows(trained[usual & ~on_own_task(trained)])
+    mixed = [task in mixed_tasks.get(mix, ()) for mix, task in trained[["mix", "task"]].to_numpy()]
+    foreign = main.rows(trained[usual & ~on_own_task(trained) & ~pd.Series(mixed, index=trained.index, dtype=bool)])
     found = {}
     for key, rows in foreign.groupby(MODEL, sort=False):
         metrics = {"/".join(names) for names in rows[METRIC].itertuples(index=False, name=None)}

@@ -55,6 +55,9 @@ class AnalysisSettings(Section):
     config_of: Annotated[dict[str, str], LATER] = Field(
         default={}, description="The config that each setting of a sweep belongs to, by the setting's name."
     )
+    mixed_tasks: Annotated[dict[str, list[str]], LATER] = Field(
+        default={}, description="The tasks that a mix draws from besides its target, by mix."
+    )
 
     @property
     def main(self) -> MainMetrics:

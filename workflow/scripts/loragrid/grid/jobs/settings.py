@@ -304,6 +304,11 @@ def analyse(grid: Grid) -> AnalysisSettings:
         selection=config.selection,
         table=config.report.table,
         config_of=_config_of(grid),
+        mixed_tasks={
+            mix: config.mixes[mix].named_tasks
+            for mix in dict.fromkeys(run.mix for run in grid.runs.values())
+            if config.mixes[mix].named_tasks
+        },
     )
 
 
