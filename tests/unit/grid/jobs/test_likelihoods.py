@@ -101,9 +101,9 @@ def test_engine_that_does_not_tell_likelihoods_is_named(make_grid):
     assert not list(unknown_likelihoods(reading(make_grid, "labels", models=models, grid=[*ASKED_HERE, served]).config))
 
 
-def test_prompts_whose_answers_are_joined_have_no_reference_of_their_own(make_grid):
+def test_prompts_whose_answers_are_joined_have_no_likelihoods_of_their_own(make_grid):
     task = RAW["tasks"]["t"] | {"answers": "joined", "prompts": "words"}
     tasks = RAW["tasks"] | {"t": task | {"scorers": ["rouge", "likely", "labels"]}}
     config = make_grid(tasks=tasks, scorers=RAW["scorers"] | READING, grid=ASKED_HERE, external_predictions={}).config
-    [found] = unknown_likelihoods(config)
-    assert found.startswith("tasks.t.scorers: 'likely' does not go with answers: joined")
+    for name, found in zip(("likely", "labels"), unknown_likelihoods(config), strict=True):
+        assert found.startswith(f"tasks.t.scorers: '{name}' does not go with answers: joined")

@@ -128,21 +128,32 @@ OF_EXAMPLE = {
 }
 
 
-def of_example(gold, c="7", references=("unread",)):
+def of_example(gold, c="7", references=("unread",), **more):
     metadata = {"a": "2", "b": "1", "c": c, "gold": gold}
     texts = [text for text in ("2", "1", c) if text]
     logprobs = [[-1.0], [-2.0], [-3.0]][: len(texts)]
-    return choice(*logprobs, settings=OF_EXAMPLE, texts=texts, references=references, metadata=metadata)
+    return choice(*logprobs, settings=OF_EXAMPLE | more, texts=texts, references=references, metadata=metadata)
 
 
 def test_choices_and_the_right_one_are_templates_over_the_example():
-    assert of_example("2").metrics["accuracy"] == 1.0
+    assert of_example("2", gold_is="text").metrics["accuracy"] == 1.0
     assert of_example(" 7 ").metrics["accuracy"] == 0.0
 
 
 def test_the_right_choice_may_be_named_by_its_number_where_no_choice_has_such_a_text():
     assert of_example("0").metrics["accuracy"] == 1.0
     assert of_example("1").metrics["accuracy"] == 0.0, "the choice '1' is the second"
+
+
+def test_a_choice_that_is_the_number_of_another_one_is_an_error_unless_it_is_said_what_is_meant():
+    with pytest.raises(
+        UserError, match=r"^scorers.s.gold: example 1: '2' is a choice, and the number of another one; say gold_is"
+    ):
+        of_example("2")
+    # The first choice is '2' and the likeliest, the third is '7'.
+    assert of_example("2", gold_is="text").metrics["accuracy"] == 1.0
+    assert of_example("2", gold_is="number").metrics["accuracy"] == 0.0
+    assert of_example("2", gold_is="number").metrics["brier"] == of_example("7").metrics["brier"]
 
 
 def test_a_template_without_words_gives_no_choice():

@@ -50,7 +50,7 @@ def ratings_of_nobody(config: Config) -> Iterator[str]:
 
 
 def unknown_likelihoods(config: Config) -> Iterator[str]:
-    """One sentence for each likelihood that a scorer of a task reads, and that cannot be had: from engines, or of references."""
+    """One sentence for each likelihood that a scorer of a task reads and that cannot be had: from engines, of joined answers."""
     reading = {name for name, scorer in config.scorers.items() if scorer.given_texts}
     tasks = {name: [one for one in task.scorers if one in reading] for name, task in config.tasks.items()}
     if not any(tasks.values()):
@@ -58,9 +58,8 @@ def unknown_likelihoods(config: Config) -> Iterator[str]:
     asked = dict.fromkeys((one.task, one.base_model) for one in expand_evaluations(config))
     for task in dict.fromkeys(task for task, _ in asked):
         for name in tasks[task]:
-            texts = config.scorers[name].given_texts
-            if texts and texts.references and config.tasks[task].answers == "joined":
-                said = "no prompt has a reference of its own, whose likelihood the scorer could read"
+            if config.tasks[task].answers == "joined":
+                said = "the prompts of an example share one answer, while each has likelihoods of its own"
                 yield f"tasks.{task}.scorers: '{name}' does not go with answers: joined: {said}."
     for task, base_model in asked:
         engine = config.models[base_model].engine

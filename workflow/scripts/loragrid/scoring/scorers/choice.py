@@ -40,6 +40,9 @@ class ChoiceScorer(ScorerSettings):
         description="Template of the right choice, over the same: its text, or its number in the list, from 0. By default the "
         "example's reference is the text of the right choice.",
     )
+    gold_is: Literal["text", "number"] | None = Field(
+        None, description="What `gold` gives. It must be said where choices are numbers themselves, and both could be meant."
+    )
 
     example_metrics = ("accuracy", "accuracy_norm", "accuracy_bytes", "brier")
     corpus_metrics = ("ece",)
@@ -78,31 +81,43 @@ class ChoiceScorer(ScorerSettings):
         choices = [text for text in listed if text]
         if len(choices) < 2 or len(set(map(str.strip, choices))) < len(choices):
             return Failed(f"expected choices that differ, found {_quoted(choices)}")
-        right = {choices.index(text) for text in self._right(item, listed) if text in choices}
+        gold = self._gold(inputs.name, item)
+        found = self._right(inputs.name, item, listed, gold)
+        right = {choices.index(text) for text in found if text in choices}
         if not right:
-            wanted = item.references if self.gold is None else [self._gold(item)]
+            wanted = item.references if gold is None else [gold]
             return Failed(f"{_quoted(wanted)} is none of the choices {_quoted(choices)}")
         measured = likelihoods_of(inputs, item)
         if missing := [text for text in choices if text not in measured]:
             return Failed(f"the likelihood of {_quoted(missing)} was not measured")
         return choose(choices, [sum(measured[text].logprobs) for text in choices], right)
 
-    def _right(self, item: Item, listed: Sequence[str]) -> list[str]:
-        """The right choices, with the white space around them."""
-        wanted = list(item.references) if self.gold is None else [self._gold(item)]
-        found = [text for text in listed if text.strip() in {one.strip() for one in wanted}]
-        if found or self.gold is None:
-            return found
-        # The text goes before the number: choices may be numbers.
-        number = wanted[0].strip()
-        return [listed[int(number)]] if number.isdecimal() and int(number) < len(listed) else []
+    def _right(self, name: str, item: Item, listed: Sequence[str], gold: str | None) -> list[str]:
+        """The right choices, with the white space around them.
 
-    def _gold(self, item: Item) -> str:
-        assert self.gold is not None
+        Args:
+            name: of the scorer, for messages.
+            listed: the choices of all templates.
+            gold: what the template of the right choice gives; None: the references are right.
+        """
+        if gold is None:
+            wanted = {one.strip() for one in item.references}
+            return [text for text in listed if text.strip() in wanted]
+        by_text = [text for text in listed if text.strip() == gold and self.gold_is != "number"]
+        by_number = [text for i, text in enumerate(listed) if str(i) == gold and self.gold_is != "text"]
+        if by_text and by_number and by_text != by_number:
+            said = f"'{gold}' is a choice, and the number of another one; say gold_is: text, or gold_is: number."
+            raise UserError(f"scorers.{name}.gold: example {item.id}: {said}")
+        return by_text or by_number
+
+    def _gold(self, name: str, item: Item) -> str | None:
+        if self.gold is None:
+            return None
+        fields = {"instruction": item.instruction, "input": item.input, "metadata": item.metadata}
         try:
-            return fill_template(self.gold, {"instruction": item.instruction, "input": item.input, "metadata": item.metadata})
+            return fill_template(self.gold, fields).strip()
         except UserError as error:
-            raise UserError(f"gold: example {item.id}: {error}") from None
+            raise UserError(f"scorers.{name}.gold: example {item.id}: {error}") from None
 
     @classmethod
     def over_all(cls, sums: Mapping[str, float]) -> dict[str, float]:
