@@ -1,16 +1,18 @@
 """The job that measures how likely given texts are as answers."""
 
 import json
+import math
 import time
 from contextlib import contextmanager
 
 import pytest
 
+from loragrid.data.render import Rendered
 from loragrid.errors import DamagedError, UserError
 from loragrid.inference.engines.hf import HfEngine
-from loragrid.inference.likelihoods import MeasureFiles, MeasureJob, measure_claimed
+from loragrid.inference.likelihoods import AskedText, MeasureFiles, MeasureJob, measure_all, measure_claimed
 from loragrid.inference.prompts import ModelFiles
-from loragrid.inference.protocol import Engine, prediction_identity
+from loragrid.inference.protocol import Engine, GivenText, prediction_identity
 from loragrid.inference.settings import MeasureSettings
 from loragrid.records import Likelihood, read_records, write_records
 
@@ -156,6 +158,15 @@ def test_an_engine_that_cannot_measure_is_said_in_a_sentence(work, monkeypatch):
 
     with pytest.raises(UserError, match="engine e: it does not tell how likely a given text is"):
         likelihoods.measure_all(Engine("e", "1", print, "cpu", "float32"), [])
+
+
+@pytest.mark.parametrize("told", [[-1.0], [-1.0, -math.inf], [-1.0, math.nan]])
+def test_an_engine_that_does_not_tell_a_number_for_each_token_is_an_error(told, tmp_path):
+    text, journal = GivenText(Rendered("", [5], [], False), "", [6, 7]), tmp_path / "journal.jsonl"
+    engine = Engine("e", "1", print, "cpu", "float32", lambda texts, measured: iter([{0: told}]))
+    with pytest.raises(UserError, match="engine e: it does not tell a finite log-probability for each token of a text"):
+        measure_all(engine, [AskedText("a", 0, True, text)], journal)
+    assert not journal.exists()
 
 
 def test_journals_of_predictions_have_the_names_that_they_had_before_engines_could_measure():

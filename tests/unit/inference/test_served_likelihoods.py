@@ -83,6 +83,14 @@ def test_reply_that_lacks_a_token_is_none(reply):
         read_logprobs(reply, TEXT, "prompt_logprobs")
 
 
+def test_server_that_puts_tokens_before_the_prompt_tells_nothing():
+    moved = {"choices": [{"logprobs": {"token_logprobs": [None, -0.2, -9.0, -1.5, -2.5, -0.1]}}]}
+    with pytest.raises(ValueError, match="does not tell how likely"):
+        read_logprobs(moved, TEXT, "echo")
+    without_new = {"choices": [{"logprobs": {"token_logprobs": [None, -9.0, -1.5, -2.5]}}]}
+    assert read_logprobs(without_new, TEXT, "echo") == [-1.5, -2.5]
+
+
 def test_request_asks_for_one_token_greedily():
     fields = {"model": "m", "prompt": [7, 8, 9, 7], "max_tokens": 1, "temperature": 0}
     assert measuring_request(TEXT, "m", "prompt_logprobs") == fields | {"prompt_logprobs": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,6 +199,9 @@ def measure_all(engine: Engine, texts: list[AskedText], journal: Path | None = N
     with tqdm(total=len(keys), initial=len(done), desc="measuring", unit="text", mininterval=5) as progress:
         new = engine.measure([by_key[key] for key in keys], frozenset(done)) if len(done) < len(keys) else ()
         for measured in new:
+            for i, logprobs in measured.items():
+                if len(logprobs) != len(by_key[keys[i]].token_ids) or not all(map(math.isfinite, logprobs)):
+                    raise UserError(f"engine {engine.name}: it does not tell a finite log-probability for each token of a text.")
             if journal:
                 append_to_journal(journal, {keys[i]: logprobs for i, logprobs in measured.items()})
             done.update(measured)

@@ -37,7 +37,9 @@ def read_logprobs(reply: Mapping[str, Any], text: GivenText, way: Way) -> list[f
     try:
         [choice] = reply["choices"]
         if way == "echo":
-            values = choice["logprobs"]["token_logprobs"][start:end]
+            told = choice["logprobs"]["token_logprobs"]
+            # Tokens that a server puts in front would move all others.
+            values = told[start:end] if len(told) <= end + 1 else []
         else:
             told = choice["prompt_logprobs"][start:end]
             values = [of_place[str(id_)]["logprob"] for of_place, id_ in zip(told, text.token_ids, strict=True)]
