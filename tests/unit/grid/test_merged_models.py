@@ -46,6 +46,15 @@ def test_what_learns_no_change_of_weights_is_not_merged(make_grid):
     )
 
 
+def test_what_the_base_model_says_of_prompts_is_said_for_the_merged_run_too(make_grid):
+    asked = {"m": MODELS["m"] | {"system_prompt": "Be brief.", "prompt_format": "chat"}}
+    [found] = problems(make_grid, **asked, both=merged())
+    assert found.startswith(
+        "models.both: expected prompt_format, system_prompt here too: 'm' has it, and its run was trained with"
+    )
+    assert problems(make_grid, **asked, both=merged() | {"system_prompt": None, "prompt_format": "chat"}) == []
+
+
 def test_model_cannot_be_made_of_itself(make_grid):
     block = make_grid().config.grid[0].model_dump(mode="json", exclude_unset=True)
     models = {"a": merged(base_model="b"), "b": merged(base_model="a")}

@@ -35,3 +35,7 @@ def test_parameters_are_those_of_the_weights_else_of_the_name_else_a_guess(tmp_p
     Path("results/models/x").mkdir(parents=True)
     Path("results/models/x/model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     assert parameters_of("x", other) == (17, "weights")
+    run = "t__s__x__n4__c__full__seed1"
+    merged = {one: BaseModelEntry.model_validate({"source": {"merged": run, "base_model": one}}) for one in ("x", "m-135M")}
+    assert parameters_of("after", merged["x"]) == (17, "weights"), "those of its base model"
+    assert parameters_of("after", merged["m-135M"]) == (135e6, "name")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from loragrid import layout
+from loragrid.config.models import BaseModelEntry
 from loragrid.config.root import Config
 from loragrid.errors import UserError, unknown_name
 from loragrid.grid.file_names import long_names
@@ -103,6 +104,16 @@ def impossible_merges(grid: Grid) -> Iterator[str]:
             yield f"{where}.merged: '{source.merged}' cannot be merged: {reason}"
         elif name in _made_of(merged, name):
             yield f"{where}.base_model: '{name}' would be made of itself."
+        elif keys := _prompts_left_open(config.models[name], config.models[source.base_model]):
+            said = f"'{source.base_model}' has it, and its run was trained with it. null, or the usual value, asks otherwise."
+            yield f"models.{name}: expected {', '.join(keys)} here too: {said}"
+
+
+def _prompts_left_open(model: BaseModelEntry, base: BaseModelEntry) -> list[str]:
+    """The keys that decide on prompts which a base model has, and about which the entry of a merged run of it says nothing."""
+    keys = ("prompt_format", "chat_template", "chat_template_arguments", "system_prompt")
+    usual = {key: BaseModelEntry.model_fields[key].get_default(call_default_factory=True) for key in keys}
+    return [key for key in keys if getattr(base, key) != usual[key] and key not in model.model_fields_set]
 
 
 def _made_of(merged: Mapping[str, MergedSource], name: str) -> set[str]:

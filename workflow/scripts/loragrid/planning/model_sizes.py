@@ -13,7 +13,7 @@ from typing import Any
 
 from loragrid.config.models import BaseModelEntry
 from loragrid.layout import IMPORT_MODEL
-from loragrid.models.sources import PathSource
+from loragrid.models.sources import MergedSource, PathSource
 from loragrid.runtime.looking import looked_into
 
 FIRST_PARAMETERS = 1e9
@@ -28,14 +28,16 @@ def parameters_of(name: str, model: BaseModelEntry) -> tuple[float, str]:
             if counted := [parameters for parameters in stored if parameters]:
                 return float(sum(counted)), "weights"
     source: dict[str, Any] = model.source.model_dump() if model.source else {}
-    for text in (name, *(str(source[key]) for key in ("hub", "path", "package") if source.get(key))):
+    for text in (name, *(str(source[key]) for key in ("hub", "path", "package", "base_model") if source.get(key))):
         if (parameters := parameters_in_name(text)) is not None:
             return parameters, "name"
     return FIRST_PARAMETERS, "guess"
 
 
 def _folders_of_weights(name: str, model: BaseModelEntry) -> Iterator[Path]:
-    yield Path(IMPORT_MODEL.path("model", {"base_model": name})).parent
+    # A run that is merged into its base model has as many parameters.
+    names = (name, model.source.base_model) if isinstance(model.source, MergedSource) else (name,)
+    yield from (Path(IMPORT_MODEL.path("model", {"base_model": one})).parent for one in names)
     if isinstance(model.source, PathSource):
         yield Path(model.source.path)
 
