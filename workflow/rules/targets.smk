@@ -6,7 +6,16 @@ from snakemake.io import regex_from_filepattern, strip_wildcard_constraints, upd
 
 from loragrid.grid.file_names import long_names
 from loragrid.grid.jobs.report_answers import answers_beside
-from loragrid.grid.jobs.wanted import TIERS, learning_prompts, mergeable, sheets, shown_prompts, shown_tiers, tier_files
+from loragrid.grid.jobs.wanted import (
+    TIERS,
+    learning_prompts,
+    mergeable,
+    model_outputs,
+    sheets,
+    shown_prompts,
+    shown_tiers,
+    tier_files,
+)
 from loragrid.layout import FAILED_CHECK, FAILED_CHECK_MERGED, TRACKERS, folder_of
 
 
@@ -80,10 +89,8 @@ def adapters_of_learnt_prompts(wildcards):
 
 def models_of_learnt_prompts(wildcards):
     """Input function: the base models of all runs that learn a prompt."""
-    files = dict.fromkeys(
-        layout.IMPORT_MODEL.path(output, run.wildcards) for run in learning_prompts(GRID) for output in ("model", "tokenizer")
-    )
-    return list(files)
+    patterns = model_outputs(GRID, layout.IMPORT_MODEL).values()
+    return list(dict.fromkeys(pattern.format_map(run.wildcards) for run in learning_prompts(GRID) for pattern in patterns))
 
 
 def scores_in_trackers(wildcards):

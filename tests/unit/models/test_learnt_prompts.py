@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from loragrid.errors import DamagedError, UserError
 from loragrid.models.learnt_prompts import nearest_tokens, write_nearest
+from loragrid.runtime.model_folders import archive_others
 
 ADAPTER = "results/adapters/t/s/tiny/t__s__m__n4__soft__completion__seed1/adapter_model.safetensors"
 
@@ -41,6 +42,17 @@ def test_table_names_the_tokens_that_a_prompt_was_made_of(learnt, tokenizer, tmp
     assert [row["token"] for row in first] == [f'"{tokenizer.decode([token])}"' for token in (500, 7000)]
     assert first[0]["cosine"] == "1.000000"
     assert first[0]["run"] == "t__s__m__n4__soft__completion__seed1"
+
+
+def test_base_model_whose_other_files_are_in_an_archive_is_read_all_the_same(learnt, tmp_path):
+    folder = tmp_path / "results/models/tiny"
+    write_nearest("before.csv", [ADAPTER], tmp_path / "results/models", k=3)
+    archive_others(folder, ["model.safetensors"])
+    for path in folder.iterdir():
+        if path.name not in ("model.safetensors", "other_files.tar"):
+            path.unlink()
+    write_nearest("after.csv", [ADAPTER], tmp_path / "results/models", k=3)
+    assert (tmp_path / "after.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
 
 
 def test_prompt_of_another_model_and_a_damaged_file_are_named(learnt, tmp_path):

@@ -14,6 +14,7 @@ from loragrid.errors import DamagedError, UserError
 from loragrid.layout import trained_model
 from loragrid.models.weights import refuse_lfs_pointers
 from loragrid.runtime.files import written_whole
+from loragrid.runtime.model_folders import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,7 +70,7 @@ def write_nearest(path: str | Path, adapters: Iterable[str | Path], models: Path
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(COLUMNS)
         for name, files in by_model.items():
-            tokenizer, embeddings = _vocabulary(models / name)
+            tokenizer, embeddings = _vocabulary(whole_folder(models / name / "model.safetensors"))
             for adapter in files:
                 rows.writerows(_rows(adapter, tokenizer, embeddings, k))
     return sum(map(len, by_model.values()))
