@@ -139,12 +139,15 @@ def test_command_of_a_study_asks_for_targets_that_there_are(command, monkeypatch
     assert understood.configfile
     assert set(understood.configfile) <= {path.relative_to(REPOSITORY) for path in FILES}
     assert understood.cores or understood.executor == "slurm"
+    of_train = dict(re.findall(r"\btrain:(\w+)=(\S+)", command))
+    if "accelerate" in of_train:
+        assert int(of_train["gpu"]) == load_yaml(Path(of_train["accelerate"]))["num_processes"]
 
 
 def test_commands_of_studies_were_found():
     assert len(COMMANDS) > 15
     assert "snakemake cut_offs --cores 4 --configfile config/experiments/medical-gpt2.yaml" in COMMANDS
-    assert any(command.startswith("snakemake --cores 8 --set-resources train:gpu=1") for command in COMMANDS)
+    assert any(command.startswith("snakemake --cores 8 --set-resources train:gpu=2") for command in COMMANDS)
 
 
 def test_instruction_kinds_of_the_alpaca_data_do_not_overlap():
