@@ -85,6 +85,20 @@ def test_function_call_of_sharegpt_is_a_tool_call():
     assert turns[1].tool_calls[0]["function"]["name"] == "weather"
 
 
+def test_call_in_the_way_of_openai_before_tools_is_one_beside_its_text_too():
+    call = {"role": "assistant", "content": "I look.", "function_call": CALL["function"]}
+    conversation = read_conversation([CALLING[0], call, {"role": "function", "name": "weather", "content": "-3"}, CALLING[3]])
+    assert told(conversation.turns)[1] == {
+        "role": "assistant",
+        "content": "I look.",
+        "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}],
+    }
+
+
+def test_empty_cell_of_a_csv_file_has_no_tools():
+    assert example_of({"messages": json.dumps(OPENAI), "tools": ""}, tools="tools").tools == []
+
+
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "jsonl", "json"])
 def test_conversation_reads_alike_from_every_kind_of_file(tmp_path, ending):
     import pyarrow as pa
@@ -148,6 +162,11 @@ USER, ANSWER = {"role": "user", "content": "Hi!"}, {"role": "assistant", "conten
             "turn 1 calls a tool, but is of the role 'user'; only the assistant calls tools.",
         ),
         ([USER, ANSWER | {"tool_calls": [CALL]}], "the last turn, 2, calls a tool; expected an answer in text."),
+        (
+            [USER, ANSWER | {"function_call": CALL["function"]}],
+            "the last turn, 2, calls a tool; expected an answer in text.",
+        ),
+        (json.dumps([USER | {"content": "\ud83d"}, ANSWER]), r"'\ud83d' is half a character; expected text."),
     ],
 )
 def test_bad_conversation_is_named_in_one_sentence(messages, sentence):
@@ -168,3 +187,11 @@ def test_training_conversation_that_answers_a_test_question_on_its_way_is_a_leak
     assert find_leaks([goes_on, other], {"test": [test]}).by_question == {goes_on.id: ["test"]}
     # What a test conversation has answered already is not asked of a model.
     assert find_leaks([test], {"test": [goes_on]}).by_question == {}
+
+
+def test_training_conversation_that_gives_the_answer_of_a_test_passage_on_its_way_is_a_leak():
+    passage = {"role": "user", "content": "Who wrote this: " + " ".join(f"word{i}" for i in range(20))}
+    test = example_of({"messages": [passage, {"role": "assistant", "content": "Ibsen."}]})
+    goes_on = example_of({"messages": [*OPENAI, passage, {"role": "assistant", "content": "Ibsen"}, *OPENAI[3:]]})
+    with_other_answer = example_of({"messages": [*OPENAI, passage, {"role": "assistant", "content": "Me"}, *OPENAI[3:]]})
+    assert find_leaks([goes_on, with_other_answer], {"test": [test]}).by_question == {goes_on.id: ["test"]}

@@ -270,6 +270,13 @@ def test_template_that_does_not_show_tools_or_calls_is_refused(tokenizer, callin
         render(make_renderer(tokenizer), Request("", "", turns=CALLING), None, 512)
     with pytest.raises(UserError, match=r"^the template does not show tools, in a conversation of user\.$"):
         render(make_renderer(tokenizer), request(FIRST)._replace(tools=(TOOL,)), None, 512)
+    # The name of a tool that is called stands among the tools as well.
+    calling.tokenizer.chat_template = WITH_TOOLS.replace("m['tool_calls'] or []", "[]")
+    with pytest.raises(UserError, match=r"^the template does not show the tools that turn 2 calls"):
+        render(calling, Request("", "", turns=CALLING, tools=(TOOL,)), None, 512)
+    calling.tokenizer.chat_template = WITH_TOOLS.replace("if tools", "if false")
+    with pytest.raises(UserError, match=r"^the template does not show tools"):
+        render(calling, Request("", "", turns=CALLING, tools=(TOOL,)), None, 512)
 
 
 def test_system_prompt_of_the_model_stands_before_that_of_the_conversation(tokenizer):

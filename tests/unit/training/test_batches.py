@@ -63,6 +63,12 @@ def test_conversation_has_its_last_answer_learnt_or_all_answers_each_with_its_en
     assert of_all.shareable == of_all.ids[: of_all.earlier[0][0] - 1]
 
 
+def test_first_token_of_all_is_no_target_even_if_a_template_marks_it_as_an_answer(renderer, make_example):
+    tokenised = {"talk": [Tokenised([1, 2, 3, 4], [5, 6], [[0, 2]])]}
+    (item,), _, _ = encode(renderer, [talk(make_example)], tokenised, "completion", 512, "all")
+    assert (item.target_places, item.nb_targets, item.shareable) == ([1, 4, 5], 3, [])
+
+
 def test_full_loss_counts_each_token_of_a_conversation_once(renderer, make_example):
     (item,), _, _ = encoded(renderer, [talk(make_example)], "full", loss_turns="all")
     assert item.target_places == list(range(1, len(item.ids)))

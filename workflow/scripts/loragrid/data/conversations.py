@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from loragrid.errors import UserError, nearest
 from loragrid.records import Turn
+from loragrid.runtime.files import half_character
 from loragrid.text.words import shortened, trim
 
 ROLES = {
@@ -61,7 +62,7 @@ def read_tools(value: Any) -> list[dict[str, Any]]:
         UserError: naming the tool, if it is not as expected.
     """
     value = _parsed(value)
-    if value is None:
+    if _is_nothing(value):
         return []
     if not isinstance(value, list | tuple):
         raise UserError(f"found {_short(value)}; expected a list of tools.")
@@ -97,7 +98,7 @@ def _turn(where: str, value: Any) -> Turn:
     given = str(value[keys[0]])
     if (role := ROLES.get(given.casefold())) is None:
         raise UserError(f"{where} has the unknown role '{shortened(given)}'; {nearest(given.casefold(), ROLES)}")
-    content, calls = value.get(keys[1]), value.get("tool_calls")
+    content, calls = value.get(keys[1]), value.get("tool_calls") or value.get("function_call")
     if given.casefold() == "function_call":
         content, calls = None, content
     turn = Turn(
@@ -133,7 +134,7 @@ def _part(where: str, part: Any) -> str:
 
 def _calls(where: str, value: Any) -> list[dict[str, Any]]:
     value = _parsed(value)
-    calls = [] if value is None else [value] if isinstance(value, Mapping) else value
+    calls = [] if _is_nothing(value) else [value] if isinstance(value, Mapping) else value
     if not isinstance(calls, list | tuple):
         raise UserError(f"the tool calls of {where} are {_short(calls)}; expected a list.")
     return [_call(f"tool call {number} of {where}", call) for number, call in enumerate(calls, start=1)]
@@ -168,14 +169,22 @@ def _without_gaps(value: Any) -> Any:
     return [_without_gaps(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+def _is_nothing(value: Any) -> bool:
+    """Whether there is no value: in a CSV file, an empty text."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _parsed(value: Any) -> Any:
     """A value, read from its JSON text if it is one: a CSV file has only texts."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
+        return value
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    if half := half_character(parsed):
+        raise UserError(f"'{half}' is half a character; expected text.")
+    return parsed
 
 
 def _short(value: Any) -> str:

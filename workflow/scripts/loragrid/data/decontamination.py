@@ -82,7 +82,16 @@ def questions_by_test(tests: Mapping[str, Iterable[Example]]) -> dict[str, set[s
 
 def outputs_of(example: Example) -> set[str]:
     """The normalised outputs of an example, without what ends a sentence."""
-    return {normalise(output).rstrip(".!?\u3002\uff01\uff1f ") for part in example.parts for output in part.references} - {""}
+    return _normalised(output for part in example.parts for output in part.references)
+
+
+def earlier_outputs_of(example: Example) -> set[str]:
+    """As `outputs_of`, for what a conversation has answered before its last question."""
+    return _normalised(turn.content for turn in example.messages if turn.role == "assistant")
+
+
+def _normalised(outputs: Iterable[str]) -> set[str]:
+    return {normalise(output).rstrip(".!?\u3002\uff01\uff1f ") for output in outputs} - {""}
 
 
 def passages(example: Example) -> set[tuple[str, ...]]:
@@ -122,7 +131,7 @@ def find_leaks(examples: Iterable[Example], tests: Mapping[str, Iterable[Example
     by_question: dict[str, list[str]] = {}
     by_output: dict[str, list[str]] = {}
     for example in examples:
-        outputs = outputs_of(example)
+        outputs = outputs_of(example) | earlier_outputs_of(example)
         questions = questions_of(example) | earlier_questions_of(example)
         names = {name for texts in questions for text in texts for name in asking.get(text, ())}
         alike = [(name, test.id) for text in outputs for name, test in rare.get(text, ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from loragrid.data.chat import in_words, marked_answers, marks_answers, write_chat, write_prompt
@@ -53,6 +54,7 @@ def earlier_answers(renderer: Renderer, request: Request, prompt_ids: Sequence[i
         raise UserError(f"{renderer.name} fails: {in_words(error)}.") from None
     places = places_in(renderer, turns, prompt)
     assert len(places.ends) == len(prompt_ids)
+    assert all(prompt.startswith(answer.whole) for answer in answers)
     return [_span(renderer, places, answer, prompt_ids) for answer in answers]
 
 
@@ -73,8 +75,8 @@ def _between(renderer: Renderer, turns: WrittenTurns, prompt: str) -> Iterator[_
         before = write_prompt(tokenizer, chat, turns.messages[:place], turns.tools)
         whole = write_chat(tokenizer, chat, turns.messages[: place + 1], tools=turns.tools)
         # A template may end a whole conversation with more than a turn.
-        while whole and not prompt.startswith(whole):
-            whole = whole[:-1]
+        alike = takewhile(lambda both: both[0] == both[1], zip(whole, prompt, strict=False))
+        whole = whole[: sum(1 for _ in alike)]
         if len(whole) <= len(before) or not whole.startswith(before):
             said = "writes earlier answers in another way than it lets the model begin them"
             raise UserError(f"loss_turns: {renderer.name} {said}; 'all' needs {_NEEDED}.")

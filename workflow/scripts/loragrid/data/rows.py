@@ -14,6 +14,7 @@ from loragrid.data.tables import Reader, arrow, check_once, parquet, repeated_of
 from loragrid.errors import UserError
 from loragrid.records import parse_json_lines
 from loragrid.runtime.compressed import OPENERS, damage, opened
+from loragrid.runtime.files import half_character
 from loragrid.runtime.job import log
 from loragrid.runtime.paths import file_problem, shown
 from loragrid.runtime.text_files import lines_of, open_text
@@ -165,11 +166,8 @@ def _repeating_entry(text: str) -> str:
 
 def _of_whole_characters(path: Path, where: str, value: Any) -> Any:
     """A JSON value, checked for half characters. JSON can spell them, as in a text that was cut off; no file can hold them."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        half = error.object[error.start]
-        raise UserError(f"{path}, {where}: '\\u{ord(half):04x}' is half a character; expected text.") from None
+    if half := half_character(value):
+        raise UserError(f"{path}, {where}: '{half}' is half a character; expected text.")
     return value
 
 

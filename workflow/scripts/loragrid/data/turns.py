@@ -82,22 +82,34 @@ def merge_turns(messages: Sequence[Message]) -> list[Message]:
 def _problem(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> str:
     """What a template does to messages instead of writing them; empty if it writes all."""
     words = [f"loragridturn{place}end" if message["content"] else "" for place, message in enumerate(messages)]
-    marked = [{**message, "content": word} for message, word in zip(messages, words, strict=True)]
+    called = [
+        [f"loragridcall{place}n{number}end" for number in range(len(one.get("tool_calls", ())))]
+        for place, one in enumerate(messages)
+    ]
+    marked = [_marked(*told) for told in zip(messages, words, called, strict=True)]
     try:
         written = write_prompt(tokenizer, chat, marked, tools)
     except Exception as error:
         # A template is a program of somebody's: it may fail in any way.
         return f"refuses turns ({in_words(error)})"
-    for place, (message, word) in enumerate(zip(messages, words, strict=True), start=1):
+    for place, (message, word, names) in enumerate(zip(messages, words, called, strict=True), start=1):
         if word not in written:
             return f"loses turn {place}, of the role '{message['role']}'"
-        for call in message.get("tool_calls", ()):
-            if _spelled(call["function"]["name"]) not in written:
-                return f"does not show the tools that turn {place} calls"
+        if any(name not in written for name in names):
+            return f"does not show the tools that turn {place} calls"
     for tool in tools:
         if _spelled(tool["function"]["name"]) not in written:
             return "does not show tools"
     return ""
+
+
+def _marked(message: Message, word: str, called: Sequence[str]) -> Message:
+    """A message with other words in the place of its text and of the names of the tools that it calls."""
+    calls = [
+        {**call, "function": {**call["function"], "name": name}}
+        for call, name in zip(message.get("tool_calls", ()), called, strict=True)
+    ]
+    return {**message, "content": word} | ({"tool_calls": calls} if calls else {})
 
 
 def _spelled(name: str) -> str:

@@ -143,6 +143,15 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def half_character(value: Any) -> str:
+    """The first half of a character in a value of JSON, as JSON spells it; empty if a file can hold all of its texts."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return ""
+
+
 def storable(text: str) -> str:
     """A text that a file can hold. A half character, which a server may leave where it cuts an answer off, becomes `?`."""
     return text.encode(errors="replace").decode()

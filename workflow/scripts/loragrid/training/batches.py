@@ -148,7 +148,9 @@ def encode(
             learnt: Spans = []
             if loss_turns == "all" and loss_computation == "completion":
                 learnt = earlier_answers(renderer, request, prompt_ids) if earlier is None else earlier
-            encoded.append(Encoded([*prompt_ids, *answer_ids], target_start, tuple((start, end) for start, end in learnt)))
+            encoded.append(
+                Encoded([*prompt_ids, *answer_ids], target_start, tuple((max(start, 1), end) for start, end in learnt))
+            )
     return encoded, truncated, dropped
 
 
