@@ -117,6 +117,26 @@ def test_choice_of_settings_needs_a_config_with_several(make_grid):
     assert said.startswith("selection.choose: 'config' chooses among all settings already")
 
 
+def test_validation_loss_cannot_choose_how_many_answers_of_a_conversation_count(make_grid):
+    def said(task, block=BLOCK, **configs):
+        tasks = RAW["tasks"] | {"t": {key: value for key, value in RAW["tasks"]["t"].items() if key != "prompt_variants"} | task}
+        selection = {"choose": "setting", "by": "validation_loss"}
+        grid = make_grid(
+            tasks=tasks, configs={"lora": {"loss_turns": ["last", "all"]} | configs}, grid=[block], selection=selection
+        )
+        return [line for line in problems(grid.config) if "loss_turns" in line]
+
+    talks = {"instruction": None, "input": None, "messages": "messages", "sample_types": {"gold": {}}, "baselines": []}
+    assert said(talks) == [
+        "selection.by: validation_loss cannot choose between 'lora-loss_turns_last' and 'lora-loss_turns_all': their loss_turns "
+        "differ, so that it is computed on other tokens; give a metric."
+    ]
+    assert said(talks, loss_turns="all", rank=[4, 8]) == []
+    assert said(talks, BLOCK | {"loss_computations": ["full"]}) == []
+    # Without conversations both are the same.
+    assert said({}) == []
+
+
 def test_unknown_setting_is_told_with_the_nearest_one():
     said = sentences(grid=[BLOCK | {"configs": ["lora-rank9"]}])
     assert said == "grid[0].configs: unknown config 'lora-rank9'; did you mean 'lora-rank8'?"

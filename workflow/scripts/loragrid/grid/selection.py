@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from loragrid.analysis.selection.candidates import candidates_among
 from loragrid.analysis.selection.settings import VALIDATION_LOSS
@@ -27,7 +28,7 @@ def expand_validation(config: Config, evaluations: Iterable[Evaluation], runs: R
         return []
     asked = dict.fromkeys(evaluations)
     wanted = set()
-    for evaluation in _candidates(config, asked, runs):
+    for evaluation in chain.from_iterable(_contests(config, asked, runs)):
         scorers = [name for name in selection.scorers if name in config.tasks[evaluation.task].scorers]
         wanted |= {evaluation} if scorers else set()
         if any(config.scorers[name].compares_with_base for name in scorers):
@@ -35,16 +36,14 @@ def expand_validation(config: Config, evaluations: Iterable[Evaluation], runs: R
     return [evaluation._replace(split=VALIDATION) for evaluation in asked if evaluation in wanted]
 
 
-def _candidates(config: Config, evaluations: Iterable[Evaluation], runs: Runs) -> list[Evaluation]:
-    """The evaluations of the ways between which is chosen."""
+def _contests(config: Config, evaluations: Iterable[Evaluation], runs: Runs) -> list[list[Evaluation]]:
+    """The evaluations of the ways between which is chosen, for each choice."""
     assert config.selection is not None
     asked = list(evaluations)
     axes = [prediction_axes(one, runs.get((one.base_model, one.run))) for one in asked]
     return [
-        asked[place]
+        [asked[place] for places in candidates.ways.values() for place in places]
         for candidates in candidates_among(axes, config.selection.choose, config.config_of)
-        for places in candidates.ways.values()
-        for place in places
     ]
 
 
@@ -57,14 +56,17 @@ def impossible_choices(config: Config, evaluations: Iterable[Evaluation], runs: 
     selection = config.selection
     if selection is None:
         return
-    candidates = _candidates(config, evaluations, runs)
+    contests = _contests(config, evaluations, runs)
+    candidates = list(chain.from_iterable(contests))
     if not candidates:
         yield (
             f"selection.choose: there is nothing to choose: no two ways of the grid on the same data set differ only in "
             f"{' and '.join(selection.choose)}."
         )
     if VALIDATION_LOSS in selection.by:
-        yield from _without_losses(config, [runs[one.base_model, one.run] for one in candidates if one.run != BASE])
+        trained = [[runs[one.base_model, one.run] for one in contest if one.run != BASE] for contest in contests]
+        yield from _without_losses(config, chain.from_iterable(trained))
+        yield from _losses_of_other_tokens(config, trained)
     used = {name for one in candidates for name in config.tasks[one.task].scorers}
     for name in selection.scorers if candidates else ():
         if name not in used:
@@ -94,3 +96,17 @@ def _without_losses(config: Config, runs: Iterable[Run]) -> Iterator[str]:
     bare = [name for name, training in trained.items() if not (training.evaluations or training.validate_every)]
     for name in dict.fromkeys(config.config_of[name] for name in bare):
         yield f"selection.by: runs of config '{name}' have no validation loss; set configs.{name}.evaluations."
+
+
+def _losses_of_other_tokens(config: Config, contests: Iterable[Iterable[Run]]) -> Iterator[str]:
+    """A sentence if trainings compete by a loss that counts other tokens of the same conversations."""
+    tasks = config.tasks.values()
+    if all(task.data_set(sample_type).messages is None for task in tasks for sample_type in task.sample_types):
+        return
+    for runs in contests:
+        learning = {config.trainings[run.config].loss_turns: run.config for run in runs if run.loss_computation == "completion"}
+        if len(learning) > 1:
+            said = "their loss_turns differ, so that it is computed on other tokens; give a metric"
+            between = f"'{learning['last']}' and '{learning['all']}'"
+            yield f"selection.by: {VALIDATION_LOSS} cannot choose between {between}: {said}."
+            return
