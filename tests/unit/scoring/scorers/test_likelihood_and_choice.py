@@ -94,6 +94,13 @@ def test_of_equally_likely_choices_the_first_counts():
     assert choice([-1.0], [-1.0], [-1.0], references=("yes",)).metrics["accuracy"] == 1.0
 
 
+def test_a_choice_of_which_the_tokenizer_makes_no_tokens_is_not_the_likeliest():
+    measured = [known(" yes", -1.0), known(" no thanks"), known(" é", -2.0)]
+    measured += [known(text, -1.0, id_="2") for text in LABELS["choices"]]
+    outcomes = scored(LABELS, [item("yes"), item("yes", id_="2")], *measured)
+    assert outcomes[0] == Failed("'no thanks' has no tokens")
+
+
 def test_brier_is_the_squared_error_of_the_softmax_of_sums():
     weights = [math.exp(-1.0), math.exp(-2.0), math.exp(-3.0)]
     p = [weight / sum(weights) for weight in weights]

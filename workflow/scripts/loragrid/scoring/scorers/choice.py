@@ -90,6 +90,9 @@ class ChoiceScorer(ScorerSettings):
         measured = likelihoods_of(inputs, item)
         if missing := [text for text in choices if text not in measured]:
             return Failed(f"the likelihood of {_quoted(missing)} was not measured")
+        if bare := [text for text in choices if not measured[text].logprobs]:
+            # Nothing is always likelier than something.
+            return Failed(f"{_quoted(bare)} has no tokens")
         return choose(choices, [sum(measured[text].logprobs) for text in choices], right)
 
     def _right(self, name: str, item: Item, listed: Sequence[str], gold: str | None) -> list[str]:
