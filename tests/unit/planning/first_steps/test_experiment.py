@@ -286,6 +286,32 @@ def test_command_against_another_encoding_can_be_typed_where_a_name_has_spaces(t
     assert "`iconv -f cp1252 -t utf-8 'my letters.csv' > 'utf8-my letters.csv'`" in refusal("my letters.csv")
 
 
+TURNS = [{"role": "user", "content": "When?"}, {"role": "assistant", "content": "Now."}]
+
+
+@pytest.mark.parametrize(
+    ("beside", "sentence"),
+    [
+        ({}, "chats.jsonl: it has only the column 'messages'; expected at least two, one with inputs and one with outputs."),
+        (
+            {"text": "A system prompt."},
+            "chats.jsonl: found no column for the output beside 'text' ('messages': its values have parts); call them 'input' and "
+            "'output'.",
+        ),
+    ],
+)
+def test_conversations_are_no_outputs_and_the_reader_is_told_where_to_look(beside, sentence, tmp_path):
+    (tmp_path / "chats.jsonl").write_text((json.dumps(beside | {"messages": TURNS}) + "\n") * 30)
+    hint = "If these are conversations, write the task by hand, with `messages`: docs/how-to/models-and-data.md, Conversations."
+    assert refusal("chats.jsonl") == f"{sentence} {hint}"
+
+
+def test_parts_of_turns_in_an_output_are_named(tmp_path):
+    rows = [{"text": f"Question {i}", "answer": TURNS} for i in range(30)]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "'answer', which is the output by its name, has values with parts (role, content)" in refusal("chats.jsonl")
+
+
 def test_everything_that_was_made_up_or_guessed_says_so():
     write("letters.csv", ROWS)
     new()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from loragrid.errors import UserError
-from loragrid.planning.first_steps.tables import Table, as_name, is_structured, mean_length
+from loragrid.planning.first_steps.tables import CONVERSATIONS, Table, as_name, is_structured, mean_length
 
 INSTRUCTIONS = ("instruction", "instructions")
 INPUTS = (
@@ -81,9 +81,10 @@ def guess_columns(table: Table) -> Columns:
     if output is None or not (inputs or instruction):
         known = " and ".join(f"'{column}'" for column in (instruction, *inputs, output) if column) or "nothing"
         left_out = "; ".join(f"'{column}': {reason}" for column, reason in others.items())
+        hint = f" {CONVERSATIONS}" if any(is_structured(of_one) for of_one in values.values()) else ""
         raise UserError(
             f"{table.path}: found no column for the {'input' if output else 'output'} beside {known}"
-            f"{f' ({left_out})' if left_out else ''}; call them 'input' and 'output'."
+            f"{f' ({left_out})' if left_out else ''}; call them 'input' and 'output'.{hint}"
         )
     used = [column for column in (instruction, *inputs, output, group) if column]
     others |= dict.fromkeys([column for column in table.columns if column not in others and column not in used], "not needed")
@@ -101,7 +102,8 @@ def _refuse_odd_output(table: Table, values: Mapping[str, Sequence[Any]], unusab
     if not values[output]:
         raise UserError(f"{what} is empty in all {len(table.rows)} rows; expected what is to be answered there.")
     if is_structured(values[output]):
-        parts = ", ".join(next((map(str, value) for value in values[output] if isinstance(value, Mapping)), ["bytes"]))
+        single = (part for value in values[output] for part in (value if isinstance(value, list) else [value]))
+        parts = ", ".join(next((map(str, part) for part in single if isinstance(part, Mapping)), ["bytes"]))
         raise UserError(
             f"{what} has values with parts ({parts}); expected text: put what is to be answered into a column of its own."
         )

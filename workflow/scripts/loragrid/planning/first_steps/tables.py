@@ -25,6 +25,10 @@ WITH_HEADER = (".csv", ".tsv", ".xlsx")
 LONGEST_NAME, MOST_WORDS = 60, 8
 """Characters and words of a column's name. What is longer is a text."""
 
+CONVERSATIONS = (
+    "If these are conversations, write the task by hand, with `messages`: docs/how-to/models-and-data.md, Conversations."
+)
+
 MOSTLY_LATIN = 0.3
 """Share of letters beyond ASCII that texts in Latin letters stay below."""
 
@@ -69,7 +73,8 @@ def read_table(path: str) -> Table:
         )
     if len(columns) < 2:
         named = f"only the column '{shortened(columns[0])}'" if columns else "no column with a name"
-        raise UserError(f"{path}: it has {named}; expected at least two, one with inputs and one with outputs.")
+        hint = f" {CONVERSATIONS}" if is_structured(table.values(columns[0]) if columns else ()) else ""
+        raise UserError(f"{path}: it has {named}; expected at least two, one with inputs and one with outputs.{hint}")
     return table
 
 
@@ -123,5 +128,5 @@ def mean_length(values: Sequence[Any]) -> float:
 
 
 def is_structured(values: Sequence[Any]) -> bool:
-    """Whether values have parts, so that none is a text."""
-    return any(isinstance(value, Mapping | bytes) for value in values)
+    """Whether values have parts, so that none is a text. Lists of such are turns of conversations."""
+    return any(isinstance(part, Mapping | bytes) for value in values for part in (value if isinstance(value, list) else [value]))
