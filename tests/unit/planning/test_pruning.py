@@ -197,6 +197,14 @@ def test_results_that_the_configuration_names_stay(rules):
     assert set(verdicts_on(rules)) == {"results/logs/reply/elsewhere.log"}
 
 
+def test_results_that_any_setting_of_a_sweep_names_stay(rules):
+    adapters = [f"results/adapters/reply/{name}" for name in ("first", "second")]
+    weights = [write(f"{adapter}/weights") for adapter in adapters]
+    assert set(verdicts_on(rules)) == set(weights)
+    swept = {"lora": {}, "on": {"method": "continue", "adapter": adapters}}
+    assert verdicts_on(rules, find_in_use([configured(config(configs=swept))], rules)) == {}
+
+
 def test_results_that_the_configuration_names_through_a_link_stay(rules, tmp_path):
     write(f"results/logs/reply/{OLD}.log")
     weights = write(f"results/adapters/reply/{OLD}/weights")

@@ -179,6 +179,8 @@ def test_numbers_are_named_as_people_write_them(value, text):
         ({"sweep": {"kernels": ["none"]}}, ("sweep", "kernels"), "results do not depend on it"),
         ({"sweep": {"rank": 8}}, ("sweep", "rank"), "expected a list of values, or a distribution"),
         ({"rank": []}, ("rank",), "expected a list of values"),
+        ({"rank": [[8, 16], 32]}, ("rank", 0), "expected one value, not the list [8, 16]."),
+        ({"sweep": {"draws": 2, "rank": {"choice": [[8, 16]]}}}, ("sweep", "rank"), "expected one value, not the list [8, 16]."),
         ({"rank": [4], "sweep": {"rank": [8]}}, ("sweep", "rank"), "outside of sweep already"),
         ({"sweep": {}}, ("sweep",), "expected a hyper-parameter"),
         ({"sweep": {"rank": {"integers": [1, 4]}}}, ("sweep",), "draws is missing"),

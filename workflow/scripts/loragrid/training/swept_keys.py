@@ -31,7 +31,8 @@ def valid_settings(section: type[S], given: Mapping[str, Any], validate: ModelWr
     Raises:
         ValidationError: if a range or one of the settings is not valid, with the place where a user has written it.
     """
-    listed = {key: value for key, value in given.items() if isinstance(value, list) and key in one_value(section)}
+    singles = one_value(section)
+    listed = {key: value for key, value in given.items() if isinstance(value, list) and key in singles}
     if given.get("sweep") is None and not listed:
         return validate(given)
     sweep = _sweep_of(section, given, listed)
@@ -40,6 +41,9 @@ def valid_settings(section: type[S], given: Mapping[str, Any], validate: ModelWr
     names: dict[str, dict[str, Any]] = {}
     problems: dict[tuple[Place, str], InitErrorDetails] = {}
     for values in sweep.settings():
+        if several := [one for one in values if isinstance(one.value, list) and one.key in singles]:
+            place = _as_written((several[0].key,), values, listed)
+            raise _refused(section, place, f"expected one value, not the list {several[0].value}.", given)
         try:
             # With all validators of the section, also those that stand around this one.
             setting = section.model_validate(fixed | {key: value for key, value, _ in values})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from loragrid.config.root import Config
 from loragrid.layout import RESULTS
 from loragrid.planning.pruning.kept import Kept, jobs_of
 from loragrid.planning.settings import RuleFiles
@@ -57,11 +58,16 @@ def find_in_use(kept: Sequence[Kept], made: Iterable[Made]) -> InUse:
             folders |= {pattern.format(**job) for job in rule.jobs or ()}
     return InUse(
         frozenset(files),
-        frozenset(folders.union(*(named_results(one.config.model_dump()) for one in kept))),
+        frozenset(folders.union(*(named_results(_values(one.config)) for one in kept))),
         frozenset(judge for one in kept for judge in one.judges),
         frozenset(scorer for one in kept for scorer in one.scorers),
         frozenset(scorer.type for one in kept for scorer in one.config.scorers.values()),
     )
+
+
+def _values(config: Config) -> list[dict[str, Any]]:
+    """All values of a configuration, those of every setting of a sweep among them."""
+    return [config.model_dump(), *(training.model_dump() for training in config.trainings.values())]
 
 
 def named_results(value: Any) -> Iterator[str]:
