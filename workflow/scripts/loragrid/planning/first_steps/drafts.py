@@ -101,14 +101,7 @@ def make_draft(name: str, table: Table, existing: Mapping[str, Any]) -> Draft:
     source = _source(table, columns, shares)
     splits = _splits(name, table, source, task)
     examples = {split: len(splits[split]) for split in SPLITS}
-    if not all(examples.values()):
-        lacking = next(split for split in SPLITS if not examples[split])
-        held = (
-            f"as rows with the same '{columns.group}' stay together"
-            if columns.group
-            else "as rows with the same question count once"
-        )
-        raise UserError(f"{table.path}: too few different questions; no {lacking} example would be left, {held}.")
+    _refuse_empty(table, columns, examples)
     lengths = [_length(example) for example in splits["train"]]
     sizes, larger = ladder(examples["train"], sum(lengths) / len(lengths), EPOCHS)
     most = MOST_TESTED.get(kind.name, 200)
@@ -163,6 +156,12 @@ def _refuse_few(table: Table, columns: Columns, outputs: Sequence[Any]) -> None:
         raise UserError(
             f"{table.path}: all {len(outputs)} outputs are the same, '{same}' {of_column}; expected outputs to tell apart."
         )
+
+
+def _refuse_empty(table: Table, columns: Columns, examples: Mapping[str, int]) -> None:
+    if lacking := [split for split in SPLITS if not examples[split]]:
+        held = f"with the same '{columns.group}' stay together" if columns.group else "with the same question count once"
+        raise UserError(f"{table.path}: too few different questions; no {lacking[0]} example would be left, as rows {held}.")
 
 
 def field(column: str) -> str:

@@ -37,13 +37,11 @@ def as_yaml(draft: Draft, path: Path) -> str:
 
 
 def _lines(draft: Draft, path: Path) -> Iterator[str]:
-    name, table, columns, sections = draft.name, draft.table, draft.columns, draft.sections
-    task, source = sections["tasks"][name], sections["sources"][name]
+    sections = draft.sections
     depth = "../" * len(path.parent.parts)
     yield f"# yaml-language-server: $schema={depth}workflow/schemas/config.schema.json"
     yield "#"
-    each = CALLED[draft.kind.name]
-    yield f"# {_rows(draft)} of {_comment(table.path)}: {each} for each input."
+    yield f"# {_rows(draft)} of {_comment(draft.table.path)}: {CALLED[draft.kind.name]} for each input."
     yield "# It runs as it is. What was guessed says so, and why: edit what is wrong."
     yield "#"
     for command, why in commands(path).items():
@@ -51,15 +49,40 @@ def _lines(draft: Draft, path: Path) -> Iterator[str]:
     yield "#"
     yield "# It is laid over config/config.yaml: mappings are merged, lists replaced. Every key: docs/configuration.md."
     yield ""
-    yield f"experiment: {_flow(name)}  # tables and report: results/experiments/{name}/"
+    yield f"experiment: {_flow(draft.name)}  # tables and report: results/experiments/{draft.name}/"
     yield ""
     yield "models:"
     yield "  # Small enough for a laptop, and no hub is needed. For a better one, name it here and in the grid."
     yield from _entries(sections["models"])
     yield ""
+    yield from _of_source(draft)
+    yield ""
+    yield from _of_task(draft)
+    yield ""
+    yield "mixes:"
+    yield from _entries(sections["mixes"])
+    yield ""
+    yield "configs:"
+    yield from _entries(sections["configs"])
+    yield ""
+    yield "scorers:"
+    yield from _entries(sections["scorers"])
+    yield ""
+    yield from _of_grid(draft)
+    if "selection" in sections:
+        yield ""
+        yield "selection: null  # that of config/config.yaml is about other data"
+    yield ""
+    yield "report:"
+    for key, value in sections["report"].items():
+        yield f"  {key}: {_flow(value)}"
+
+
+def _of_source(draft: Draft) -> Iterator[str]:
+    columns, source = draft.columns, draft.sections["sources"][draft.name]
     yield "sources:"
-    yield f"  {_flow(name)}:"
-    yield f"    splits: {{all: {{path: {_flow(table.path)}}}}}"
+    yield f"  {_flow(draft.name)}:"
+    yield f"    splits: {{all: {{path: {_flow(draft.table.path)}}}}}"
     counts = draft.examples
     yield f"    # {counts['train']} examples to train on, {counts['validation']} for validation, {counts['test']} for the test."
     if draft.shares.exact:
@@ -68,10 +91,13 @@ def _lines(draft: Draft, path: Path) -> Iterator[str]:
         yield f"    # Guessed: rows with the same '{_comment(columns.group)}' belong together, and stay in one part:"
         yield f"    # {columns.why[columns.group]}."
     yield f"    split: {_flow(source['split'])}"
-    yield ""
+
+
+def _of_task(draft: Draft) -> Iterator[str]:
+    columns, task, each = draft.columns, draft.sections["tasks"][draft.name], CALLED[draft.kind.name]
     yield "tasks:"
-    yield f"  {_flow(name)}:"
-    yield f"    source: {_flow(name)}"
+    yield f"  {_flow(draft.name)}:"
+    yield f"    source: {_flow(draft.name)}"
     if columns.instruction:
         yield f"    # Guessed: the column '{_comment(columns.instruction)}' ({columns.why[columns.instruction]})."
     else:
@@ -94,18 +120,11 @@ def _lines(draft: Draft, path: Path) -> Iterator[str]:
     yield f"    scorers: {_flow(task['scorers'])}"
     yield f"    max_new_tokens: {task['max_new_tokens']}  # the outputs have fewer, as far as their lengths tell"
     if "subset" in task:
-        yield f"    subset: {task['subset']}  # of the {counts['test']} test examples, to be quick; null: all"
-    yield ""
-    yield "mixes:"
-    yield from _entries(sections["mixes"])
-    yield ""
-    yield "configs:"
-    yield from _entries(sections["configs"])
-    yield ""
-    yield "scorers:"
-    yield from _entries(sections["scorers"])
-    yield ""
-    [block] = sections["grid"]
+        yield f"    subset: {task['subset']}  # of the {draft.examples['test']} test examples, to be quick; null: all"
+
+
+def _of_grid(draft: Draft) -> Iterator[str]:
+    [block] = draft.sections["grid"]
     yield "grid:"
     for i, (axis, values) in enumerate(block.items()):
         note = ""
@@ -114,13 +133,6 @@ def _lines(draft: Draft, path: Path) -> Iterator[str]:
         if axis == "seeds":
             note = "  # [1, 2, 3] shows how much chance there is in a training"
         yield f"  {'-' if not i else ' '} {axis}: {_flow(values)}{note}"
-    if "selection" in sections:
-        yield ""
-        yield "selection: null  # that of config/config.yaml is about other data"
-    yield ""
-    yield "report:"
-    for key, value in sections["report"].items():
-        yield f"  {key}: {_flow(value)}"
 
 
 def _rows(draft: Draft) -> str:
