@@ -16,7 +16,7 @@ def test_what_a_limit_of_length_takes_from_references_is_told_on_request_and_onl
 
 def test_tokens_that_learnt_prompts_are_near_to_are_listed_on_request(changeable):
     result = changeable.snakemake("learnt_prompts", "-n", check=False)
-    assert "learnt_prompts: no run of the grid learns a prompt; a config does with method: prompt_tuning." in result.stderr
+    assert "learnt_prompts: no run of the grid learns a prompt; a config does with method: prompt_tuning." in result.stdout
 
     def more(config):
         config["configs"]["soft"] = {"method": "prompt_tuning", "virtual_tokens": 2, "max_steps": 1, "max_length": 64}
