@@ -143,7 +143,8 @@ def test_each_model_that_is_opened_with_others_is_an_engine_of_its_own(model_to_
     with kept_engines(load_base_model) as engines, engines.together(HF, models) as opened:
         for model, engine in zip(models, opened.engines, strict=True):
             with HF.open(model) as own:
-                assert engine._replace(answer=None) == own._replace(answer=None)
+                # Those opened together share batches of questions, and measure nothing.
+                assert engine._replace(answer=None) == own._replace(answer=None, measure=None)
                 expected = generate(own.answer, PROMPTS, Decoding(5))
             assert ids(generate(engine.answer, PROMPTS, Decoding(5))) == ids(expected)
 
