@@ -15,6 +15,7 @@ from loragrid.layout import trained_model
 from loragrid.models.weights import refuse_lfs_pointers
 from loragrid.runtime.files import written_whole
 from loragrid.runtime.model_folders import whole_folder
+from loragrid.runtime.pretrained import load_config, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -91,14 +92,14 @@ def _rows(adapter: Path, tokenizer: PreTrainedTokenizerBase, embeddings: torch.T
 
 def _vocabulary(folder: Path) -> tuple[PreTrainedTokenizerBase, torch.Tensor]:
     """A base model's tokenizer, and the embeddings of its tokens, without the rest of its weights."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(folder)
+    config = load_config(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     wanted = model.get_input_embeddings().weight
     [name, *_] = [name for name, weight in model.named_parameters(remove_duplicate=False) if weight is wanted]
-    return AutoTokenizer.from_pretrained(folder), _read(folder / "model.safetensors", name)
+    return load_tokenizer(folder), _read(folder / "model.safetensors", name)
 
 
 def _read(file: Path, name: str) -> torch.Tensor:
