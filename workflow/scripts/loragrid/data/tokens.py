@@ -101,11 +101,12 @@ def write_tokens(path: str | Path, table: pa.Table) -> None:
         pq.write_table(table.replace_schema_metadata({"mended": str(MENDED)}), temporary, write_page_checksum=True)
 
 
-def read_token_table(path: str | Path, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+def read_token_table(path: str | Path, columns: list[str] | None = None, filters: Any = None, more: str = "") -> pa.Table:
     """Columns of a tokenised data set.
 
     Args:
         filters: as in pyarrow.
+        more: a further column, if it is there.
 
     Raises:
         DamagedError: naming the file, if it is cut off or other bytes are in it.
@@ -114,6 +115,8 @@ def read_token_table(path: str | Path, columns: list[str] | None = None, filters
     import pyarrow.parquet as pq
 
     try:
+        if columns and more and more in pq.ParquetFile(path).schema_arrow.names:
+            columns = [*columns, more]
         return pq.read_table(path, columns=columns, filters=filters, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         if isinstance(error, FileNotFoundError):
@@ -127,7 +130,7 @@ def read_tokens(paths: Iterable[str | Path], wanted: set[str]) -> dict[str, list
     """The prompts of the wanted examples of tokenised data sets, by the example's id."""
     found: defaultdict[str, list[Tokenised]] = defaultdict(list)
     for path in paths:
-        table = read_token_table(path, filters=[("id", "in", wanted)])
+        table = read_token_table(path, ["id", "prompt_ids", "answer_ids"], [("id", "in", wanted)], EARLIER)
         for row in table.to_pylist():
             found[row["id"]].append(Tokenised(row["prompt_ids"], row["answer_ids"], row.get(EARLIER)))
     return dict(found)
