@@ -116,13 +116,17 @@ def _model_files(told: Told) -> ModelFiles:
     return ModelFiles(*(told.input.get(file) for file in ModelFiles._fields))
 
 
+def _contents(model: ModelFiles) -> list[Any]:
+    """What the manifests of a base model and of an adapter state, None for what there is not."""
+    return [stated_content(Path(file).parent) if file else None for file in (model.model, model.adapter)]
+
+
 def _asking_identity(job: PredictJob | CheckJob | MeasureJob) -> dict[str, Any]:
-    model = job.files.model
     return {
         "settings": job.settings.model_dump(),
         "engine": job.engine.model_dump(),
         "test": file_sha256(job.files.test),
-        "model": [stated_content(Path(file).parent) if file else None for file in (model.model, model.adapter)],
+        "model": _contents(job.files.model),
         "versions": versions(*PACKAGES) | installed_versions(*ALSO_COMPUTING),
     }
 
@@ -197,11 +201,10 @@ def _one(paths: str | list[str]) -> str:
 
 
 def _probe_identity(job: ProbeJob) -> dict[str, Any]:
-    model = job.files.model
     return {
         "settings": job.settings.model_dump(),
         "text": file_sha256(job.files.text),
-        "model": [stated_content(Path(file).parent) if file else None for file in (model.model, model.adapter)],
+        "model": _contents(job.files.model),
         "result": job.files.result,
         "versions": versions(*PACKAGES) | installed_versions(*ALSO_COMPUTING),
     }
